@@ -124,6 +124,18 @@ public class TensorTests
     public void Unknown_devices_are_refused(string text) => Should.Throw<FormatException>(() => Device.Parse(text)).Message.ShouldContain(text);
 
     [Fact]
+    public void A_fast_blas_is_found_where_tests_run() => torch.slow_blas().ShouldBeNull();
+
+    [Fact]
+    public void Thread_counts_are_set()
+    {
+        var before = torch.get_num_threads();
+        torch.set_num_threads(1);
+        torch.get_num_threads().ShouldBe(1);
+        torch.set_num_threads(before);
+    }
+
+    [Fact]
     public void Generators_repeat_and_clones_of_a_seed_agree()
     {
         using Generator a = new(7), b = new(7), c = new(8);

@@ -25,6 +25,22 @@ public static unsafe partial class torch
 
     public static void set_num_threads(int count) => NativeMethods.qbb_set_num_threads(count);
 
+    /// <summary>
+    /// Null when matrix products on the CPU run at speed; else why not and what mends it. Debian's libtorch uses the system's BLAS, and
+    /// the reference BLAS is some 60 times slower than OpenBLAS. Needs one matrix product to have run (this call makes one).
+    /// </summary>
+    public static string? slow_blas()
+    {
+        using (NewDisposeScope())
+            matmul(ones([8, 8]), ones([8, 8]));
+        const string maps = "/proc/self/maps";
+        if (!File.Exists(maps) || File.ReadLines(maps).Any(line => line.Contains("openblas", StringComparison.Ordinal)
+            || line.Contains("mkl", StringComparison.Ordinal) || line.Contains("blis", StringComparison.Ordinal)
+            || line.Contains("/torch/lib/", StringComparison.Ordinal)))
+            return null;
+        return "matrix products run on the reference BLAS, some 60 times slower than needed. Install OpenBLAS: apt-get install -y libopenblas0-pthread";
+    }
+
     /// <summary>A copy of managed memory under the given sizes (all of it in one dimension when none are given).</summary>
     public static Tensor tensor<T>(ReadOnlySpan<T> values, params long[] sizes) where T : unmanaged
     {
