@@ -1,0 +1,61 @@
+# make demo    quantize and score the sample teacher     make test    run every test
+# make build   leave the command at out/qbb              make bench   print the benchmarks' tables
+# make install PREFIX=/usr/local                         make help    say all this
+SHELL := /bin/bash
+CONFIGURATION := Release
+PREFIX ?= /usr/local
+PACKAGES := libtorch-dev libopenblas0-pthread g++ cmake
+PROJECT := services/standalone/Qbb.Standalone.csproj
+SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' 'CMakeLists.txt' 2>/dev/null)
+export DOTNET_CLI_TELEMETRY_OPTOUT := 1
+export DOTNET_NOLOGO := 1
+
+.PHONY: help deps build demo test bench install uninstall format check-format clean
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+# Installs only what is missing; asks for nothing.
+deps:
+	@missing=(); for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  echo "installing from Debian: $${missing[*]}"; \
+	  run=; [ "$$(id -u)" = 0 ] || run=sudo; \
+	  $$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	fi
+
+build: deps out/qbb
+
+out/qbb: $(SOURCES)
+	@echo "building (about a minute the first time)"
+	@dotnet publish $(PROJECT) -c $(CONFIGURATION) -o out/lib -v quiet --nologo -clp:ErrorsOnly
+	@printf '#!/bin/sh\nexec dotnet "$$(dirname "$$(readlink -f "$$0")")/lib/qbb.dll" "$$@"\n' > out/qbb && chmod +x out/qbb
+
+demo: build
+	@samples/demo
+
+test: deps
+	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
+	@tests/run $(CONFIGURATION)
+
+bench: build
+	@samples/bench
+
+install: build
+	@install -d "$(DESTDIR)$(PREFIX)/lib/qbb" "$(DESTDIR)$(PREFIX)/bin"
+	@cp -r out/lib/. "$(DESTDIR)$(PREFIX)/lib/qbb/"
+	@printf '#!/bin/sh\nexec dotnet "$(PREFIX)/lib/qbb/qbb.dll" "$$@"\n' > "$(DESTDIR)$(PREFIX)/bin/qbb" && chmod +x "$(DESTDIR)$(PREFIX)/bin/qbb"
+	@echo "installed $(DESTDIR)$(PREFIX)/bin/qbb"
+
+uninstall:
+	@rm -rf "$(DESTDIR)$(PREFIX)/lib/qbb" "$(DESTDIR)$(PREFIX)/bin/qbb"
+
+format:
+	@dotnet format Qbb.slnx
+
+check-format: deps
+	@dotnet restore Qbb.slnx -v quiet
+	@dotnet format Qbb.slnx --no-restore --verify-no-changes
+
+clean:
+	@rm -rf out && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
