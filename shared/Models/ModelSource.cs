@@ -10,37 +10,44 @@ namespace Qbb.Models;
 public sealed class ModelSource : IDisposable
 {
     public const string HuggingFace = "huggingface";
+    public const string Gguf = "gguf";
 
     private ModelSource(string path, string format, JsonObject config, ITensorSource tensors, IReadOnlyList<string> files) =>
         (Path, Format, ConfigJson, Tensors, Files) = (path, format, config, tensors, files);
 
-    /// <summary>The folder or file.</summary>
+    /// <summary>The folder or file as it was given.</summary>
     public string Path { get; }
 
-    /// <summary><see cref="HuggingFace"/>.</summary>
+    /// <summary><see cref="HuggingFace"/> or <see cref="Gguf"/>.</summary>
     public string Format { get; }
 
-    /// <summary>The content of <c>config.json</c>.</summary>
+    /// <summary>The content of <c>config.json</c>; for GGUF what it would be, made from the metadata.</summary>
     public JsonObject ConfigJson { get; }
 
     /// <summary>The weights.</summary>
     public ITensorSource Tensors { get; }
 
-    /// <summary>The folder's <c>tokenizer.json</c>; null where it has none.</summary>
+    /// <summary>The folder's <c>tokenizer.json</c>; null where it has none, and for GGUF, which has its tokenizer in the metadata.</summary>
     public string? TokenizerJsonPath { get; private init; }
 
-    /// <summary>The files that hold the configuration and the weights.</summary>
+    /// <summary>The metadata of a GGUF file as <see cref="GgufFile.Metadata"/> describes them; null for a Hugging Face folder.</summary>
+    public IReadOnlyDictionary<string, object>? GgufMetadata { get; private init; }
+
+    /// <summary>The files that hold the configuration and the weights, in a fixed order.</summary>
     public IReadOnlyList<string> Files { get; }
 
-    /// <param name="path">A Hugging Face folder.</param>
+    /// <param name="path">A Hugging Face folder, a GGUF file, or a folder with one GGUF file and no config.json.</param>
     /// <exception cref="InvalidInputException">It is none of these, or something is missing or damaged; the message says what.</exception>
     public static ModelSource Open(string path)
     {
-        if (File.Exists(path))
-            throw new InvalidInputException($"{path}: is a file; give the folder of a model");
-        if (!Directory.Exists(path))
+        if (Directory.Exists(path))
+            return Folders.Guard(path, () => OpenFolder(path));
+        if (!File.Exists(path))
             throw new InvalidInputException($"{path}: no such file or folder");
-        return OpenFolder(path);
+        PickleFiles.Refuse(path);
+        if (System.IO.Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase))
+            throw new InvalidInputException($"{path}: holds weights only; give its folder, which has {ConfigFile.Name} too");
+        return OpenGguf(path, path);
     }
 
     /// <inheritdoc/>
@@ -50,7 +57,7 @@ public sealed class ModelSource : IDisposable
     {
         var config = System.IO.Path.Combine(folder, ConfigFile.Name);
         if (!File.Exists(config))
-            throw new InvalidInputException($"{folder}: has no {ConfigFile.Name}; a model folder has {ConfigFile.Name}, {SafetensorsFolder.SingleName} (or shards with an index) and tokenizer.json");
+            return OpenGguf(folder, Folders.SingleGguf(folder) ?? throw NoModel(folder));
         var tokenizer = System.IO.Path.Combine(folder, "tokenizer.json");
         var json = ConfigFile.Read(config);
         var tensors = SafetensorsFolder.Open(folder);
@@ -59,5 +66,29 @@ public sealed class ModelSource : IDisposable
         {
             TokenizerJsonPath = File.Exists(tokenizer) ? tokenizer : null,
         };
+    }
+
+    private static ModelSource OpenGguf(string path, string filePath)
+    {
+        var file = GgufFile.Open(filePath);
+        try
+        {
+            return new(path, Gguf, GgufConfig.FromGguf(file), GgufTensors.Create(file), [filePath]) { GgufMetadata = file.Metadata };
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    private static InvalidInputException NoModel(string folder)
+    {
+        if (!SafetensorsFolder.HasWeights(folder))
+            PickleFiles.RefuseFolder(folder);
+        string[] missing = SafetensorsFolder.HasWeights(folder)
+            ? [ConfigFile.Name]
+            : [ConfigFile.Name, $"{SafetensorsFolder.SingleName} (or shards with {SafetensorsFolder.IndexName})"];
+        return new($"{folder}: is no model: it lacks {string.Join(" and ", missing)}; give a Hugging Face folder with these and tokenizer.json, or a GGUF file");
     }
 }

@@ -79,6 +79,8 @@ public abstract class MappedTensors : ITensorSource
         GC.SuppressFinalize(this);
     }
 
+    private protected long OffsetInFile(string name) => Find(name).Offset;
+
     private StoredTensor Find(string name) => tensors.TryGetValue(name, out var tensor)
         ? tensor
         : throw new InvalidInputException($"{Path}: there is no tensor {name}");
