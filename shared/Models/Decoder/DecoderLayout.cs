@@ -1,0 +1,119 @@
+using Qbb.Models.Checkpoints;
+
+namespace Qbb.Models.Decoder;
+
+/// <summary>Where everything of a decoder lies in its checkpoint: a pure function of the configuration and of the names' prefix.</summary>
+/// <param name="Embedding">Stored name of the token embedding [vocabulary, embedding].</param>
+/// <param name="Positions">Stored name of the learned positions [max positions + offset, hidden], or null.</param>
+/// <param name="ProjectIn">OPT-350m's layer between embedding and blocks, or null.</param>
+/// <param name="Blocks">The transformer blocks.</param>
+/// <param name="FinalNorm">The norm before the head, or null.</param>
+/// <param name="ProjectOut">OPT-350m's layer between blocks and head, or null.</param>
+/// <param name="Head">The head, or null when it is the token embedding.</param>
+public sealed record DecoderLayout(
+    string Embedding,
+    string? Positions,
+    LinearSpec? ProjectIn,
+    IReadOnlyList<BlockLayout> Blocks,
+    NormSpec? FinalNorm,
+    LinearSpec? ProjectOut,
+    LinearSpec? Head)
+{
+    /// <summary>The linear layers of all blocks in order of use: what a quantizer walks. The head and OPT-350m's projections are not among them.</summary>
+    public IEnumerable<LinearSpec> Linears => Blocks.SelectMany(block => block.Linears);
+
+    /// <summary>The layout under the names that transformers writes.</summary>
+    public static DecoderLayout Of(DecoderConfig config)
+    {
+        var names = DecoderNames.Of(config.ModelType);
+        return Of(config, names.Prefixes[0], names.Heads[0]);
+    }
+
+    /// <summary>The layout under the names that a checkpoint uses: OPT with and without "model.decoder.", GPT-2 with and without "transformer.", …</summary>
+    /// <exception cref="InvalidInputException">No token embedding is found under any of the family's names.</exception>
+    public static DecoderLayout Resolve(DecoderConfig config, ITensorSource source)
+    {
+        var names = DecoderNames.Of(config.ModelType);
+        var prefix = names.Prefixes.FirstOrDefault(prefix => source.Contains($"{prefix}{names.Embedding}.weight"))
+            ?? throw new InvalidInputException(
+                $"the checkpoint has no token embedding of a {config.ModelType} model; looked for {string.Join(", ", names.Prefixes.Select(prefix => $"{prefix}{names.Embedding}.weight"))}");
+        var head = names.Heads.FirstOrDefault(head => source.Contains(head + ".weight")) ?? names.Heads[0];
+        return Of(config, prefix, head);
+    }
+
+    /// <param name="config">The decoder.</param>
+    /// <param name="prefix">What stands before every name but the head's.</param>
+    /// <param name="head">The head's full name.</param>
+    public static DecoderLayout Of(DecoderConfig config, string prefix, string head)
+    {
+        var names = DecoderNames.Of(config.ModelType);
+        var projected = config.EmbeddingSize != config.HiddenSize;
+        return new DecoderLayout(
+            $"{prefix}{names.Embedding}.weight",
+            config.LearnedPositions ? $"{prefix}{names.Positions}.weight" : null,
+            projected ? Outside(prefix + names.ProjectIn, LinearRole.ProjectIn, config.HiddenSize, config.EmbeddingSize) : null,
+            [.. Enumerable.Range(0, config.BlockCount).Select(index => Block(config, names, index, $"{prefix}{names.Blocks}.{index}."))],
+            config.FinalNorm ? new NormSpec(prefix + names.FinalNorm, config.Norm, config.HiddenSize) : null,
+            projected ? Outside(prefix + names.ProjectOut, LinearRole.ProjectOut, config.EmbeddingSize, config.HiddenSize) : null,
+            config.TiedEmbeddings ? null : Outside(head, LinearRole.Head, config.VocabularySize, config.EmbeddingSize, config.HeadBias));
+    }
+
+    private static LinearSpec Outside(string module, LinearRole role, int outFeatures, int inFeatures, bool bias = false) =>
+        new(-1, module, role, outFeatures, inFeatures, false, bias ? module + ".bias" : null, Fusion.None, []);
+
+    private static BlockLayout Block(DecoderConfig config, DecoderNames names, int index, string prefix)
+    {
+        var kind = config.QkNorm == QkNorm.LayerNorm ? NormKind.LayerNorm : NormKind.Rms;
+        return new BlockLayout(
+            index,
+            new NormSpec(prefix + names.AttentionNorm, config.Norm, config.HiddenSize),
+            config.Order == BlockOrder.ParallelOneNorm ? null : new NormSpec(prefix + names.MlpNorm, config.Norm, config.HiddenSize),
+            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.QueryNorm, kind, config.HeadDimension),
+            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.KeyNorm, kind, config.HeadDimension),
+            [.. Attention(config, names, index, prefix), .. Mlp(config, names, index, prefix)]);
+    }
+
+    private static IEnumerable<LinearSpec> Attention(DecoderConfig config, DecoderNames names, int index, string prefix)
+    {
+        var queries = config.HeadCount * config.HeadDimension;
+        var keys = config.KeyValueHeadCount * config.HeadDimension;
+        if (config.Packing == QkvPacking.Separate)
+        {
+            yield return Inside(config, index, prefix + names.Query, LinearRole.Query, queries, config.HiddenSize, config.QkvBias);
+            yield return Inside(config, index, prefix + names.Key, LinearRole.Key, keys, config.HiddenSize, config.QkvBias);
+            yield return Inside(config, index, prefix + names.Value, LinearRole.Value, keys, config.HiddenSize, config.QkvBias);
+        }
+        else
+        {
+            yield return Inside(config, index, prefix + names.QueryKeyValue, LinearRole.QueryKeyValue, queries + 2 * keys, config.HiddenSize, config.QkvBias) with
+            {
+                Fusion = config.Packing == QkvPacking.Concatenated ? Fusion.Concatenated : Fusion.InterleavedByHead,
+                Parts = [new(LinearRole.Query, queries), new(LinearRole.Key, keys), new(LinearRole.Value, keys)],
+            };
+        }
+        yield return Inside(config, index, prefix + names.AttentionOutput, LinearRole.AttentionOutput, config.HiddenSize, queries, config.AttentionOutputBias);
+    }
+
+    private static IEnumerable<LinearSpec> Mlp(DecoderConfig config, DecoderNames names, int index, string prefix)
+    {
+        var width = config.IntermediateSize;
+        if (config.FusedGateUp)
+        {
+            yield return Inside(config, index, prefix + names.GateUp, LinearRole.GateUp, 2 * width, config.HiddenSize, config.MlpBias) with
+            {
+                Fusion = Fusion.Concatenated,
+                Parts = [new(LinearRole.Gate, width), new(LinearRole.Up, width)],
+            };
+        }
+        else
+        {
+            if (config.Mlp == MlpKind.Gated)
+                yield return Inside(config, index, prefix + names.Gate, LinearRole.Gate, width, config.HiddenSize, config.MlpBias);
+            yield return Inside(config, index, prefix + names.Up, LinearRole.Up, width, config.HiddenSize, config.MlpBias);
+        }
+        yield return Inside(config, index, prefix + names.Down, LinearRole.Down, config.HiddenSize, width, config.MlpBias);
+    }
+
+    private static LinearSpec Inside(DecoderConfig config, int index, string module, LinearRole role, int outFeatures, int inFeatures, bool bias) =>
+        new(index, module, role, outFeatures, inFeatures, config.TransposedLinears, bias ? module + ".bias" : null, Fusion.None, []);
+}
