@@ -20,6 +20,10 @@ public static partial class torch
             private static readonly Operator _cross_entropy_loss = new("aten::cross_entropy_loss");
             private static readonly Operator _mse_loss = new("aten::mse_loss");
             private static readonly Operator _constant_pad_nd = new("aten::constant_pad_nd");
+            private static readonly Operator _scaled_dot_product_attention = new("aten::scaled_dot_product_attention");
+
+            /// <summary>Whether this libtorch has <see cref="scaled_dot_product_attention"/>: 2.1 and later.</summary>
+            public static bool has_scaled_dot_product_attention { get; } = Version.Parse(version.Split('+', '-', 'a')[0]) >= new Version(2, 1);
 
             /// <summary>x · weightᵀ + bias; x is [.., in], weight [out, in].</summary>
             public static Tensor linear(Tensor x, Tensor weight, Tensor? bias = null) => _linear.Call(x, weight, bias);
@@ -38,6 +42,11 @@ public static partial class torch
             public static Tensor cross_entropy(Tensor x, Tensor target, int reduction = 1, long ignore_index = -100) => _cross_entropy_loss.Call(x, target, Argument.None, reduction, ignore_index);
             /// <summary>Mean squared difference (reduction as in cross_entropy).</summary>
             public static Tensor mse_loss(Tensor x, Tensor target, int reduction = 1) => _mse_loss.Call(x, target, reduction);
+            /// <summary>
+            /// softmax(scale · q kᵀ + mask) v in one fused kernel where there is one; queries, keys, values are [.., n, d]. libtorch 2.1 and later.
+            /// </summary>
+            public static Tensor scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask = null, double dropout_p = 0, bool is_causal = false, double? scale = null) =>
+                _scaled_dot_product_attention.Call(query, key, value, attn_mask, dropout_p, is_causal, scale);
             /// <summary>Pads the last dimensions: (left, right) of the last, then of the one before it, …</summary>
             public static Tensor pad(Tensor x, long[] pad, Scalar value) => _constant_pad_nd.Call(x, pad, value);
         }

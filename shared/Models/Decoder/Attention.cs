@@ -1,0 +1,81 @@
+using Qbb.Models.Checkpoints;
+using Qbb.Torch;
+
+namespace Qbb.Models.Decoder;
+
+/// <summary>Self-attention of one block: projections as stored, norms of queries and keys, rotary embedding, cache, output.</summary>
+internal sealed class Attention : IDisposable
+{
+    private readonly DecoderConfig _config;
+    private readonly int _block;
+    private readonly Dictionary<LinearRole, ILinear> _linears;
+    private readonly Norm? _queryNorm;
+    private readonly Norm? _keyNorm;
+
+    public Attention(DecoderConfig config, BlockLayout layout, ITensorSource source, Device device, ScalarType dtype, Dictionary<LinearRole, ILinear> linears, bool own)
+    {
+        (_config, _block, _linears) = (config, layout.Index, linears);
+        _queryNorm = layout.QueryNorm is { } query ? Norm.Load(source, query, config.NormEpsilon, device, dtype, own) : null;
+        _keyNorm = layout.KeyNorm is { } key ? Norm.Load(source, key, config.NormEpsilon, device, dtype, own) : null;
+    }
+
+    public IEnumerable<(string Name, Tensor Value)> Parameters() => [.. _queryNorm?.Parameters() ?? [], .. _keyNorm?.Parameters() ?? []];
+
+    /// <param name="x">[batch, count, hidden]</param>
+    /// <param name="context">Where the tokens stand.</param>
+    public Tensor forward(Tensor x, ForwardContext context)
+    {
+        using var scope = torch.NewDisposeScope();
+        var (queries, keys, values) = Project(x);
+        if (_queryNorm is not null)
+            (queries, keys) = (_queryNorm.forward(queries), _keyNorm!.forward(keys));
+        if (context.Cos is { } cos)
+            (queries, keys) = (Rotate(queries, cos, context.Sin!), Rotate(keys, cos, context.Sin!));
+        queries = (queries * _config.ScaleOf(_block)).transpose(1, 2);
+        (keys, values) = (keys.transpose(1, 2), values.transpose(1, 2));
+        if (context.Cache is { } cache)
+            (keys, values) = cache.Append(_block, keys, values);
+        var mixed = ScaledAttention.Attend(queries, keys, values, _config.Windows[_block] ?? 0, context);
+        return _linears[LinearRole.AttentionOutput].forward(mixed).MoveToOuterDisposeScope();
+    }
+
+    public void Dispose()
+    {
+        _queryNorm?.Dispose();
+        _keyNorm?.Dispose();
+    }
+
+    /// <summary>Queries [batch, count, heads, head], keys and values [batch, count, key/value heads, head].</summary>
+    private (Tensor Queries, Tensor Keys, Tensor Values) Project(Tensor x)
+    {
+        var (batch, count) = (x.size(0), x.size(1));
+        long heads = _config.HeadCount, groups = _config.KeyValueHeadCount, head = _config.HeadDimension;
+        if (_config.Packing == QkvPacking.Separate)
+            return (Separate(LinearRole.Query, heads), Separate(LinearRole.Key, groups), Separate(LinearRole.Value, groups));
+        var fused = _linears[LinearRole.QueryKeyValue].forward(x);
+        if (_config.Packing == QkvPacking.InterleavedByHead)
+        {
+            var perHead = fused.view(batch, count, heads, 3 * head);
+            return (perHead.narrow(-1, 0, head), perHead.narrow(-1, head, head), perHead.narrow(-1, 2 * head, head));
+        }
+        return (Part(0, heads), Part(heads, groups), Part(heads + groups, groups));
+
+        Tensor Separate(LinearRole role, long width) => _linears[role].forward(x).view(batch, count, width, head);
+        Tensor Part(long first, long width) => fused.view(batch, count, heads + 2 * groups, head).narrow(2, first, width);
+    }
+
+    /// <summary>Turns each pair (x_i, x_{i + pairs}) of the rotated share by its angle; the rest of the head passes.</summary>
+    /// <param name="x">[batch, count, heads, head]</param>
+    /// <param name="cos">[count, 1, pairs] or [batch, count, 1, pairs]</param>
+    /// <param name="sin">As cos.</param>
+    private static Tensor Rotate(Tensor x, Tensor cos, Tensor sin)
+    {
+        using var scope = torch.NewDisposeScope();
+        var pairs = cos.size(-1);
+        var (first, second) = (x.narrow(-1, 0, pairs), x.narrow(-1, pairs, pairs));
+        var (turned, other) = (first * cos - second * sin, second * cos + first * sin);
+        var passed = x.size(-1) - 2 * pairs;
+        var result = passed == 0 ? torch.cat([turned, other], -1) : torch.cat([turned, other, x.narrow(-1, 2 * pairs, passed)], -1);
+        return result.MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,47 @@
+using Qbb.Models.Checkpoints;
+using Qbb.Torch;
+
+namespace Qbb.Models.Decoder;
+
+/// <summary>A normalisation over the last dimension. Statistics are in fp32 whatever the type of the activations.</summary>
+internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor? bias) : IDisposable
+{
+    public static Norm Load(ITensorSource source, NormSpec spec, double epsilon, Device device, ScalarType dtype, bool own)
+    {
+        return new Norm(spec, epsilon, Read(spec.Weight), Read(spec.Bias));
+
+        Tensor? Read(string? name) => name is null ? null : WeightLoader.Load(source, name, [spec.Size], device, dtype, own);
+    }
+
+    /// <param name="x">[…, size]</param>
+    public Tensor forward(Tensor x) =>
+        spec.Kind is NormKind.LayerNorm or NormKind.LayerNormPlain
+            ? torch.nn.functional.layer_norm(x, [spec.Size], weight, bias, epsilon)
+            : Rms(x);
+
+    public IEnumerable<(string Name, Tensor Value)> Parameters()
+    {
+        if (weight is not null)
+            yield return (spec.Weight!, weight);
+        if (bias is not null)
+            yield return (spec.Bias!, bias);
+    }
+
+    public void Dispose()
+    {
+        weight?.Dispose();
+        bias?.Dispose();
+    }
+
+    private Tensor Rms(Tensor x)
+    {
+        using var scope = torch.NewDisposeScope();
+        var wide = x.to(ScalarType.Float32);
+        var scaled = wide * wide.square().mean(-1, keepdim: true).add(epsilon).rsqrt();
+        // LLaMA rounds before it multiplies by the weight, Gemma after.
+        var result = spec.Kind == NormKind.RmsPlusOne
+            ? (scaled * (weight!.to(ScalarType.Float32) + 1)).to(x.dtype)
+            : scaled.to(x.dtype) * weight!;
+        return result.MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,114 @@
+using System.Text;
+using Qbb.Models.Checkpoints;
+
+namespace Qbb.Models.Decoder;
+
+/// <summary>
+/// A checkpoint of random weights that is calculated as it is read: N(0, 0.02²), layers that write into the residual stream divided by
+/// sqrt(2 · blocks) (GPT-2's initialisation), norms 1 (Gemma's 0), biases 0. The same seed gives the same weights, in whatever order they are read.
+/// </summary>
+public sealed class RandomCheckpoint : ITensorSource
+{
+    private const double Deviation = 0.02;
+
+    private readonly Dictionary<string, (TensorEntry Entry, double Constant, double Deviation)> _tensors = [];
+    private readonly ulong _seed;
+
+    public RandomCheckpoint(DecoderConfig config, ulong seed)
+    {
+        _seed = seed;
+        var layout = DecoderLayout.Of(config);
+        var residual = Deviation / Math.Sqrt(2.0 * config.BlockCount);
+        Add(layout.Embedding, 0, Deviation, config.VocabularySize, config.EmbeddingSize);
+        if (layout.Positions is { } positions)
+            Add(positions, 0, Deviation, config.MaxPositions + config.PositionOffset, config.HiddenSize);
+        foreach (var block in layout.Blocks)
+        {
+            foreach (var norm in new[] { block.AttentionNorm, block.MlpNorm, block.QueryNorm, block.KeyNorm })
+                AddNorm(norm);
+            foreach (var linear in block.Linears)
+                AddLinear(linear, linear.Role is LinearRole.AttentionOutput or LinearRole.Down ? residual : Deviation);
+        }
+        AddNorm(layout.FinalNorm);
+        foreach (var linear in new[] { layout.ProjectIn, layout.ProjectOut, layout.Head })
+        {
+            if (linear is not null)
+                AddLinear(linear, Deviation);
+        }
+        Entries = [.. _tensors.Values.Select(tensor => tensor.Entry)];
+    }
+
+    public IReadOnlyList<TensorEntry> Entries { get; }
+
+    public bool Contains(string name) => _tensors.ContainsKey(name);
+
+    public TensorEntry Describe(string name) => Find(name).Entry;
+
+    public void ReadFloat(string name, long first, Span<float> destination)
+    {
+        var (entry, constant, deviation) = Find(name);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(destination.Length, entry.Count - first, nameof(destination));
+        if (deviation == 0)
+        {
+            destination.Fill((float)constant);
+            return;
+        }
+        var stream = Mix(_seed ^ Hash(name));
+        for (var i = 0; i < destination.Length; i++)
+            destination[i] = (float)(deviation * Normal(stream, (ulong)(first + i)));
+    }
+
+    public unsafe bool TryGetPointer(string name, out byte* pointer)
+    {
+        pointer = null;
+        return false;
+    }
+
+    public void Dispose()
+    {
+    }
+
+    private (TensorEntry Entry, double Constant, double Deviation) Find(string name) =>
+        _tensors.TryGetValue(name, out var tensor) ? tensor : throw new InvalidInputException($"the random checkpoint has no tensor {name}");
+
+    private void AddNorm(NormSpec? norm)
+    {
+        if (norm?.Weight is { } weight)
+            Add(weight, norm.Kind == NormKind.RmsPlusOne ? 0 : 1, 0, norm.Size);
+        if (norm?.Bias is { } bias)
+            Add(bias, 0, 0, norm.Size);
+    }
+
+    private void AddLinear(LinearSpec linear, double deviation)
+    {
+        Add(linear.Weight, 0, deviation, WeightLoader.StoredShape(linear));
+        if (linear.Bias is { } bias)
+            Add(bias, 0, 0, linear.OutFeatures);
+    }
+
+    private void Add(string name, double constant, double deviation, params long[] shape) =>
+        _tensors[name] = (new TensorEntry(name, "F32", shape, 4 * shape.Aggregate(1L, (product, size) => product * size)), constant, deviation);
+
+    /// <summary>Box and Muller's transform of two hashes of the element's index.</summary>
+    private static double Normal(ulong stream, ulong index)
+    {
+        var radius = Math.Sqrt(-2 * Math.Log(1 - Unit(Mix(stream + 2 * index))));
+        return radius * Math.Cos(2 * Math.PI * Unit(Mix(stream + 2 * index + 1)));
+    }
+
+    private static double Unit(ulong bits) => (bits >> 11) * (1.0 / (1UL << 53));
+
+    /// <summary>SplitMix64.</summary>
+    private static ulong Mix(ulong x)
+    {
+        x += 0x9E3779B97F4A7C15;
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+        return x ^ (x >> 31);
+    }
+
+    /// <summary>FNV-1a of the name.</summary>
+    private static ulong Hash(string name) =>
+        Encoding.UTF8.GetBytes(name).Aggregate(14695981039346656037UL, (hash, value) => (hash ^ value) * 1099511628211UL);
+}

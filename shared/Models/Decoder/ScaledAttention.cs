@@ -1,0 +1,88 @@
+using Qbb.Torch;
+
+namespace Qbb.Models.Decoder;
+
+/// <summary>
+/// Causal attention softmax(q kᵀ) v with grouped heads. On the CPU a chunk of queries at a time, over only those keys that it can see, so
+/// that no score matrix of all tokens by all tokens exists and half of the products are never made; keys and values are not repeated.
+/// On CUDA libtorch's fused kernel.
+/// </summary>
+internal static class ScaledAttention
+{
+    /// <summary>Queries whose scores are in memory at once.</summary>
+    private const long Chunk = 256;
+
+    /// <param name="queries">[batch, heads, count, head], already scaled.</param>
+    /// <param name="keys">[batch, key/value heads, past + count, head]</param>
+    /// <param name="values">As keys.</param>
+    /// <param name="window">0 for all of the past.</param>
+    /// <param name="context">Where the tokens stand.</param>
+    /// <returns>[batch, count, heads · head]</returns>
+    public static Tensor Attend(Tensor queries, Tensor keys, Tensor values, int window, ForwardContext context)
+    {
+        using var scope = torch.NewDisposeScope();
+        var (batch, heads, count, head) = (queries.size(0), queries.size(1), queries.size(2), queries.size(3));
+        Tensor[] chunks;
+        if (queries.device.Type == DeviceType.CUDA && torch.nn.functional.has_scaled_dot_product_attention)
+        {
+            chunks = [Fused(queries, keys, values, window, context)];
+        }
+        else
+        {
+            chunks = new Tensor[(count + Chunk - 1) / Chunk];
+            for (var i = 0; i < chunks.Length; i++)
+                chunks[i] = AttendChunk(queries, keys, values, window, context, i * Chunk, Math.Min(Chunk, count - i * Chunk));
+        }
+        var joined = chunks.Length == 1 ? chunks[0].transpose(1, 2) : torch.cat([.. chunks.Select(chunk => chunk.transpose(1, 2))], 1);
+        return joined.reshape(batch, count, heads * head).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Queries [first, first + count) of this pass; returns [batch, heads, count, head].</summary>
+    private static Tensor AttendChunk(Tensor queries, Tensor keys, Tensor values, int window, ForwardContext context, long first, long count)
+    {
+        using var scope = torch.NewDisposeScope();
+        var (batch, heads, head, groups) = (queries.size(0), queries.size(1), queries.size(3), keys.size(1));
+        var query = context.Past + first;
+        var key = window > 0 ? Math.Max(0, query - window + 1) : 0;
+        var seen = query + count - key;
+        // Heads that share keys stand below one another, so that one product serves the group.
+        var grouped = queries.narrow(2, first, count).reshape(batch, groups, heads / groups * count, head);
+        var scores = grouped.matmul(keys.narrow(2, key, seen).transpose(2, 3));
+        Hide(scores.view(batch, groups, heads / groups, count, seen), window, query, count, key, seen, context);
+        var weights = scores.dtype == ScalarType.Float32
+            ? torch.nn.functional.softmax(scores, -1)
+            : torch.nn.functional.softmax(scores, -1, ScalarType.Float32).to(scores.dtype);
+        return weights.matmul(values.narrow(2, key, seen)).view(batch, heads, count, head).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Adds the mask to scores [batch, groups, heads per group, count, seen].</summary>
+    private static void Hide(Tensor scores, int window, long query, long count, long key, long seen, ForwardContext context)
+    {
+        if (context.IsPadded)
+            scores.add_(context.Mask(window, query, count, key, seen).view(context.Batch, 1, 1, count, seen));
+        else if (window > 0 && count > 1)
+            scores.add_(context.Mask(window, query, count, key, seen));
+        else if (count > 1)
+            scores.narrow(4, seen - count, count).add_(context.Mask(0, query, count, query, count));
+    }
+
+    private static Tensor Fused(Tensor queries, Tensor keys, Tensor values, int window, ForwardContext context)
+    {
+        var (batch, heads, count, head) = (queries.size(0), queries.size(1), queries.size(2), queries.size(3));
+        var (groups, all) = (keys.size(1), keys.size(2));
+        Tensor? mask = null;
+        var plain = !context.IsPadded && window == 0;
+        if (context.IsPadded)
+            mask = context.Mask(window, context.Past, count, 0, all).view(batch, 1, count, all).expand(batch, heads, count, all);
+        else if (count > 1 && (window > 0 || context.Past > 0))
+            mask = context.Mask(window, context.Past, count, 0, all).expand(batch, heads, count, all);
+        else if (window > 0)
+            (keys, values) = (keys.narrow(2, Math.Max(0, all - window), Math.Min(all, window)), values.narrow(2, Math.Max(0, all - window), Math.Min(all, window)));
+        return torch.nn.functional.scaled_dot_product_attention(
+            queries, Repeat(keys), Repeat(values), mask, is_causal: plain && count > 1 && context.Past == 0, scale: 1);
+
+        Tensor Repeat(Tensor x) => groups == heads
+            ? x
+            : x.unsqueeze(2).expand(batch, groups, heads / groups, x.size(2), head).reshape(batch, heads, x.size(2), head);
+    }
+}
