@@ -1,0 +1,82 @@
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace Qbb.Models.Tokenizers;
+
+/// <summary>Reads tokenizer.json. "truncation" and "padding" are not applied: they are choices of a call, not of a tokenizer.</summary>
+internal static class TokenizerLoader
+{
+    private static readonly JsonDocumentOptions Options = new() { AllowDuplicateProperties = false, MaxDepth = 64 };
+
+    public static TokenizerParts Load(ReadOnlyMemory<byte> utf8, string source)
+    {
+        if (!Utf8.IsValid(utf8.Span))
+            throw new InvalidInputException($"{source}: not a tokenizer.json, it is not valid UTF-8");
+        try
+        {
+            using var document = JsonDocument.Parse(utf8, Options);
+            return Load(new JsonField(document.RootElement, "", source));
+        }
+        catch (JsonException error)
+        {
+            throw new InvalidInputException($"{source}: not a tokenizer.json: {error.Message}", error);
+        }
+    }
+
+    private static TokenizerParts Load(JsonField root)
+    {
+        if (root["model"].IsNull)
+            throw root["model"].Error("is missing: this is no tokenizer.json");
+        var (preTokenizer, mapBytes) = LoadPreTokenizer(root);
+        var (model, vocabulary) = BpeLoader.Load(root["model"], mapBytes);
+        var added = new AddedVocabulary(LoadAddedTokens(root["added_tokens"], vocabulary), NormalizerLoader.Load(root["normalizer"]));
+        var ids = new Dictionary<string, int>(vocabulary);
+        foreach (var token in added.Tokens)
+            ids[token.Content] = token.Id;
+        var tokens = new string?[ids.Values.DefaultIfEmpty(-1).Max() + 1];
+        foreach (var (token, id) in ids)
+            tokens[id] = token;
+        var template = PostProcessorLoader.Load(root["post_processor"]);
+        foreach (var id in template.Before.Concat(template.After))
+            if (id >= tokens.Length || tokens[id] == null)
+                throw root["post_processor"].Error($"adds the token {id}, which is not in the vocabulary");
+        return new TokenizerParts(added, preTokenizer, model, template, DecoderLoader.Load(root["decoder"]), ids, tokens);
+    }
+
+    /// <summary>The model is asked for its type first: it is the plainer reason to refuse a file.</summary>
+    private static (IPreTokenizer? PreTokenizer, bool MapBytes) LoadPreTokenizer(JsonField root)
+    {
+        var type = root["model"]["type"];
+        if (!type.IsNull && type.String() != "BPE")
+            throw root["model"].Error($"is of the type {type.String()}, which is not supported: only BPE tokenizers can be read");
+        return PreTokenizerLoader.Load(root["pre_tokenizer"]);
+    }
+
+    private static List<AddedToken> LoadAddedTokens(JsonField field, Dictionary<string, int> vocabulary)
+    {
+        var result = new List<AddedToken>();
+        if (field.IsNull)
+            return result;
+        var byId = vocabulary.ToDictionary(pair => pair.Value, pair => pair.Key);
+        var seen = new HashSet<string>();
+        foreach (var item in field.Items())
+        {
+            var content = item["content"].String();
+            var id = item["id"].Int(0, BpeLoader.MaximumId);
+            if (content.Length == 0)
+                continue;
+            if (!seen.Add(content))
+                throw item.Error($"adds the token \"{content}\" a second time");
+            if (vocabulary.TryGetValue(content, out var known) && known != id)
+                throw item.Error($"gives the token \"{content}\" the id {id}, in the vocabulary it has {known}");
+            if (byId.TryGetValue(id, out var other) && other != content)
+                throw item.Error($"gives the token \"{content}\" the id {id}, which \"{other}\" has");
+            byId[id] = content;
+            var special = item["special"].BoolOr(false);
+            result.Add(new AddedToken(
+                id, content, special, item["normalized"].BoolOr(!special), item["single_word"].BoolOr(false),
+                item["lstrip"].BoolOr(false), item["rstrip"].BoolOr(false)));
+        }
+        return result;
+    }
+}

@@ -1,0 +1,13 @@
+namespace Qbb.Models.Tokenizers;
+
+internal enum PatternOperation
+{
+    One,
+    Loop,
+    Split,
+    Jump,
+    Atomic,
+    Look,
+    Anchor,
+    Accept,
+}

@@ -1,0 +1,211 @@
+using System.Globalization;
+using static Qbb.Models.Tokenizers.PatternNode;
+
+namespace Qbb.Models.Tokenizers;
+
+/// <summary>Escapes and character classes.</summary>
+internal sealed partial class PatternParser
+{
+    private static readonly CodePointSet HexDigit = CodePointSet.Of(['0', '9', 'A', 'F', 'a', 'f']);
+
+    private static readonly CodePointSet LineBreak = CodePointSet.Of(['\n', '\r', 0x85, 0x85, 0x2028, 0x2029]);
+
+    private PatternNode ParseEscapedAtom()
+    {
+        if (position + 1 >= pattern.Length)
+            throw Error("it ends with a backslash");
+        PatternAnchor? anchor = pattern[position + 1] switch
+        {
+            'A' => PatternAnchor.TextStart,
+            'z' => PatternAnchor.TextEnd,
+            'Z' => PatternAnchor.TextEndOrLastNewline,
+            'b' => PatternAnchor.WordBoundary,
+            'B' => PatternAnchor.NotWordBoundary,
+            _ => null,
+        };
+        if (anchor != null)
+        {
+            position += 2;
+            return new Anchor(anchor.Value);
+        }
+        if (pattern[position + 1] == 'R')
+        {
+            position += 2;
+            var pair = new Sequence([new One(CodePointSet.Of('\r')), new One(CodePointSet.Of('\n'))]);
+            return new Atomic(new Choice([pair, new One(LineBreak)]));
+        }
+        position++;
+        return new One(Fold(ParseEscape(insideClass: false, out _)));
+    }
+
+    /// <summary>What follows a backslash, as a set; <paramref name="single"/> is its code point where it stands for one, else -1.</summary>
+    private CodePointSet ParseEscape(bool insideClass, out int single)
+    {
+        single = -1;
+        var letter = TakeCodePoint();
+        switch (letter)
+        {
+            case 'd':
+                return UnicodeSets.DecimalDigit;
+            case 'D':
+                return UnicodeSets.DecimalDigit.Invert();
+            case 'w':
+                return UnicodeSets.Word;
+            case 'W':
+                return UnicodeSets.Word.Invert();
+            case 's':
+                return UnicodeSets.WhiteSpace;
+            case 'S':
+                return UnicodeSets.WhiteSpace.Invert();
+            case 'h':
+                return HexDigit;
+            case 'H':
+                return HexDigit.Invert();
+            case 'p' or 'P':
+                return ParseProperty(letter == 'P');
+        }
+        single = letter switch
+        {
+            't' => '\t',
+            'n' => '\n',
+            'r' => '\r',
+            'f' => '\f',
+            'v' => '\v',
+            'a' => '\a',
+            'e' => 0x1B,
+            'b' when insideClass => '\b',
+            'x' => ParseHexEscape(),
+            'u' => ParseHex(4, 4),
+            '0' => 0,
+            _ when letter < 0x80 && char.IsAsciiLetterOrDigit((char)letter) => throw Error($"\\{(char)letter} is not supported"),
+            _ => letter,
+        };
+        return CodePointSet.Of(single);
+    }
+
+    private int ParseHexEscape()
+    {
+        if (!Take("{"))
+            return ParseHex(1, 2);
+        var codePoint = ParseHex(1, 6);
+        return Take("}") ? codePoint : throw Error("\\x{ is not closed");
+    }
+
+    private int ParseHex(int least, int most)
+    {
+        var start = position;
+        while (!AtEnd && position - start < most && char.IsAsciiHexDigit(pattern[position]))
+            position++;
+        if (position - start < least)
+            throw Error("a code point in hexadecimal is incomplete");
+        var codePoint = int.Parse(pattern.AsSpan(start, position - start), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+        return codePoint <= CodePointSet.Last ? codePoint : throw Error($"{codePoint:X} is no code point");
+    }
+
+    private CodePointSet ParseProperty(bool negative)
+    {
+        string name;
+        if (Take("{"))
+        {
+            var close = pattern.IndexOf('}', position);
+            if (close < 0)
+                throw Error("\\p{ is not closed");
+            name = pattern[position..close];
+            position = close + 1;
+        }
+        else
+        {
+            name = char.ConvertFromUtf32(TakeCodePoint());
+        }
+        if (name.StartsWith('^'))
+        {
+            negative = !negative;
+            name = name[1..];
+        }
+        var set = NamedSet(name) ?? throw Error($"the property \"{name}\" is not supported: general categories, Han and the POSIX brackets are");
+        return negative ? set.Invert() : set;
+    }
+
+    private static CodePointSet? NamedSet(string name) => name.ToLowerInvariant() switch
+    {
+        "any" => CodePointSet.All,
+        "han" or "script=han" or "sc=han" => UnicodeSets.Han,
+        "alpha" => UnicodeSets.Category("L")!.Union(UnicodeSets.Category("M")!).Union(UnicodeSets.Category("Nl")!),
+        "digit" => UnicodeSets.DecimalDigit,
+        "alnum" => NamedSet("alpha")!.Union(UnicodeSets.DecimalDigit),
+        "upper" => UnicodeSets.Category("Lu"),
+        "lower" => UnicodeSets.Category("Ll"),
+        "space" => UnicodeSets.WhiteSpace,
+        "blank" => UnicodeSets.Category("Zs")!.Union(CodePointSet.Of('\t')),
+        "cntrl" => UnicodeSets.Category("Cc"),
+        "punct" => UnicodeSets.Punctuation.Union(CodePointSet.Of(['$', '$', '+', '+', '<', '>', '^', '^', '`', '`', '|', '|', '~', '~'])),
+        "word" => UnicodeSets.Word,
+        "xdigit" => HexDigit,
+        "ascii" => CodePointSet.Range(0, 0x7F),
+        _ => UnicodeSets.Category(name),
+    };
+
+    /// <summary>A class after its opening bracket: ranges, escapes, nested classes, POSIX brackets and intersections.</summary>
+    private CodePointSet ParseClass()
+    {
+        if (++depth > MaximumDepth)
+            throw Error($"classes are nested more than {MaximumDepth} deep");
+        var negative = Take("^");
+        var result = ParseClassUnion();
+        while (Take("&&"))
+            result = result.Intersect(ParseClassUnion());
+        if (!Take("]"))
+            throw Error("a class is not closed");
+        depth--;
+        return negative ? result.Invert() : result;
+    }
+
+    private CodePointSet ParseClassUnion()
+    {
+        var ranges = new List<int>();
+        var result = CodePointSet.Empty;
+        var first = true;
+        while (!AtEnd && (first || !Peek(']')) && string.CompareOrdinal(pattern, position, "&&", 0, 2) != 0)
+        {
+            first = false;
+            var set = ParseClassItem(out var low);
+            if (low < 0)
+            {
+                result = result.Union(Fold(set));
+                continue;
+            }
+            var high = low;
+            if (Peek('-') && position + 1 < pattern.Length && pattern[position + 1] != ']')
+            {
+                position++;
+                ParseClassItem(out high);
+                if (high < low)
+                    throw Error("a range of a class runs backwards or ends in a class");
+            }
+            ranges.AddRange([low, high]);
+        }
+        return result.Union(Fold(CodePointSet.Of(ranges.ToArray())));
+    }
+
+    private CodePointSet ParseClassItem(out int single)
+    {
+        single = -1;
+        if (Take("[:"))
+        {
+            var close = pattern.IndexOf(":]", position, StringComparison.Ordinal);
+            if (close < 0)
+                throw Error("a POSIX bracket is not closed");
+            var name = pattern[position..close];
+            position = close + 2;
+            var negative = name.StartsWith('^');
+            var set = NamedSet(name.TrimStart('^')) ?? throw Error($"[:{name}:] is not supported");
+            return negative ? set.Invert() : set;
+        }
+        if (Take("["))
+            return ParseClass();
+        if (Take("\\"))
+            return ParseEscape(insideClass: true, out single);
+        single = TakeCodePoint();
+        return CodePointSet.Of(single);
+    }
+}
