@@ -3,7 +3,7 @@ using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
-/// <summary>A normalisation over the last dimension. Statistics are in fp32 whatever the type of the activations.</summary>
+/// <summary>A normalisation over the last dimension. Statistics are in fp32 at least.</summary>
 internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor? bias) : IDisposable
 {
     public static Norm Load(ITensorSource source, NormSpec spec, double epsilon, Device device, ScalarType dtype, bool own)
@@ -36,11 +36,12 @@ internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor
     private Tensor Rms(Tensor x)
     {
         using var scope = torch.NewDisposeScope();
-        var wide = x.to(ScalarType.Float32);
+        var precision = Precision.OfStatistics(x.dtype);
+        var wide = x.to(precision);
         var scaled = wide * wide.square().mean(-1, keepdim: true).add(epsilon).rsqrt();
         // LLaMA rounds before it multiplies by the weight, Gemma after.
         var result = spec.Kind == NormKind.RmsPlusOne
-            ? (scaled * (weight!.to(ScalarType.Float32) + 1)).to(x.dtype)
+            ? (scaled * (weight!.to(precision) + 1)).to(x.dtype)
             : scaled.to(x.dtype) * weight!;
         return result.MoveToOuterDisposeScope();
     }

@@ -49,9 +49,9 @@ internal static class ScaledAttention
         var grouped = queries.narrow(2, first, count).reshape(batch, groups, heads / groups * count, head);
         var scores = grouped.matmul(keys.narrow(2, key, seen).transpose(2, 3));
         Hide(scores.view(batch, groups, heads / groups, count, seen), window, query, count, key, seen, context);
-        var weights = scores.dtype == ScalarType.Float32
-            ? torch.nn.functional.softmax(scores, -1)
-            : torch.nn.functional.softmax(scores, -1, ScalarType.Float32).to(scores.dtype);
+        var weights = torch.nn.functional.softmax(scores, -1, Precision.OfStatistics(scores.dtype));
+        if (weights.dtype != scores.dtype)
+            weights = weights.to(scores.dtype);
         return weights.matmul(values.narrow(2, key, seen)).view(batch, heads, count, head).MoveToOuterDisposeScope();
     }
 
