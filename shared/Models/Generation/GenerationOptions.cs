@@ -1,0 +1,33 @@
+namespace Qbb.Models.Generation;
+
+/// <summary>How tokens are chosen and when a sequence ends.</summary>
+public sealed record GenerationOptions
+{
+    /// <summary>Most tokens that are added to a prompt.</summary>
+    public int MaxTokens { get; init; } = 128;
+
+    /// <summary>Logits are divided by it; 0 takes the likeliest token always.</summary>
+    public double Temperature { get; init; } = 1;
+
+    /// <summary>Only so many of the likeliest tokens can be drawn; 0 for all.</summary>
+    public int TopK { get; init; }
+
+    /// <summary>Only the likeliest tokens that together have this probability can be drawn, after top-k; 1 for all.</summary>
+    public double TopP { get; init; } = 1;
+
+    /// <summary>A sequence ends with any of these; the token is kept.</summary>
+    public IReadOnlyCollection<int> StopIds { get; init; } = [];
+
+    /// <exception cref="InvalidInputException">An option is out of range; the message names it.</exception>
+    public void Validate()
+    {
+        if (MaxTokens < 0)
+            throw new InvalidInputException($"max tokens is {MaxTokens}; it must not be negative");
+        if (!(Temperature >= 0) || double.IsInfinity(Temperature))
+            throw new InvalidInputException($"temperature is {Temperature}; it must be 0 (greedy) or a positive number");
+        if (TopK < 0)
+            throw new InvalidInputException($"top-k is {TopK}; it must be 0 (off) or a positive number");
+        if (!(TopP > 0 && TopP <= 1))
+            throw new InvalidInputException($"top-p is {TopP}; it must be above 0 and at most 1");
+    }
+}

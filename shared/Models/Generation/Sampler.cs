@@ -1,0 +1,114 @@
+using System.Runtime.InteropServices;
+
+namespace Qbb.Models.Generation;
+
+/// <summary>Draws tokens of one sequence: temperature, then top-k, then top-p, then one draw. All in double, on the host.</summary>
+/// <param name="options">How to choose.</param>
+/// <param name="seed">The sequence's own seed: its tokens do not depend on other sequences.</param>
+public sealed class Sampler(GenerationOptions options, ulong seed)
+{
+    private readonly List<(double Weight, int Id)> _candidates = [];
+    private ulong _state = seed;
+
+    /// <param name="logits">One per token of the vocabulary.</param>
+    /// <exception cref="InvalidInputException">The logits are not numbers.</exception>
+    public int Next(ReadOnlySpan<float> logits)
+    {
+        var best = Best(logits);
+        if (options.Temperature == 0)
+            return best;
+        Weigh(logits, logits[best]);
+        var candidates = CollectionsMarshal.AsSpan(_candidates);
+        if (options.TopK > 0 && options.TopK < candidates.Length)
+        {
+            Sort(candidates);
+            candidates = candidates[..options.TopK];
+        }
+        if (options.TopP < 1)
+            candidates = Nucleus(candidates);
+        return Draw(candidates);
+    }
+
+    private static int Best(ReadOnlySpan<float> logits)
+    {
+        var best = 0;
+        for (var id = 0; id < logits.Length; id++)
+        {
+            if (float.IsNaN(logits[id]))
+                throw new InvalidInputException($"the model gave NaN as the logit of token {id}; its weights are damaged or too large for the type of calculation");
+            if (logits[id] > logits[best])
+                best = id;
+        }
+        return best;
+    }
+
+    /// <summary>Softmax weights relative to the likeliest token's; those that vanish beside it are left out.</summary>
+    private void Weigh(ReadOnlySpan<float> logits, float largest)
+    {
+        const double vanishing = -50;
+        _candidates.Clear();
+        for (var id = 0; id < logits.Length; id++)
+        {
+            var exponent = (logits[id] - largest) / options.Temperature;
+            if (exponent > vanishing || logits[id] == largest)
+                _candidates.Add((logits[id] == largest ? 1 : Math.Exp(exponent), id));
+        }
+    }
+
+    /// <summary>The fewest tokens, likeliest first, that reach top-p; at least one.</summary>
+    private Span<(double Weight, int Id)> Nucleus(Span<(double Weight, int Id)> candidates)
+    {
+        var total = Sum(candidates);
+        // Tokens below this weight sum to less than 1 − p together: the nucleus lies above, and less is to be sorted.
+        var least = (1 - options.TopP) * total / candidates.Length;
+        var kept = 0;
+        for (var i = 0; i < candidates.Length; i++)
+        {
+            if (candidates[i].Weight >= least)
+                candidates[kept++] = candidates[i];
+        }
+        candidates = candidates[..kept];
+        Sort(candidates);
+        var reached = 0.0;
+        for (var i = 0; i < candidates.Length; i++)
+        {
+            reached += candidates[i].Weight;
+            if (reached >= options.TopP * total)
+                return candidates[..(i + 1)];
+        }
+        return candidates;
+    }
+
+    private int Draw(Span<(double Weight, int Id)> candidates)
+    {
+        var target = Uniform() * Sum(candidates);
+        foreach (var (weight, id) in candidates)
+        {
+            target -= weight;
+            if (target < 0)
+                return id;
+        }
+        return candidates[^1].Id;
+    }
+
+    /// <summary>Likeliest first; equal ones by id, so that the order is always the same.</summary>
+    private static void Sort(Span<(double Weight, int Id)> candidates) =>
+        candidates.Sort((a, b) => b.Weight != a.Weight ? b.Weight.CompareTo(a.Weight) : a.Id.CompareTo(b.Id));
+
+    private static double Sum(ReadOnlySpan<(double Weight, int Id)> candidates)
+    {
+        var sum = 0.0;
+        foreach (var (weight, _) in candidates)
+            sum += weight;
+        return sum;
+    }
+
+    /// <summary>SplitMix64, so that a seed means the same tokens on every version of .NET.</summary>
+    private double Uniform()
+    {
+        var x = _state += 0x9E3779B97F4A7C15;
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+        return ((x ^ (x >> 31)) >> 11) * (1.0 / (1UL << 53));
+    }
+}

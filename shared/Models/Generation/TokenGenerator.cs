@@ -1,0 +1,108 @@
+using Qbb.Models.Decoder;
+using Qbb.Torch;
+
+namespace Qbb.Models.Generation;
+
+/// <summary>
+/// Continues prompts of any lengths in one batch, with a cache. Each sequence draws from its own seed, so that its tokens do not depend on
+/// what else is in the batch (up to the rounding of matrix products of other shapes).
+/// </summary>
+public sealed class TokenGenerator(Transformer model)
+{
+    /// <summary>Continues prompts.</summary>
+    /// <param name="prompts">At least one token each.</param>
+    /// <param name="seeds">One per prompt; not used when the temperature is 0.</param>
+    /// <param name="options">How to choose tokens and when to end.</param>
+    /// <param name="onToken">Called with the prompt's index and each new token as it comes.</param>
+    /// <param name="cancellation">Ends the work between two tokens.</param>
+    /// <returns>One per prompt, in order.</returns>
+    /// <exception cref="InvalidInputException">An option is out of range, a prompt is empty or too long, a token is outside the vocabulary.</exception>
+    public IReadOnlyList<GeneratedSequence> Generate(
+        IReadOnlyList<IReadOnlyList<int>> prompts,
+        IReadOnlyList<ulong> seeds,
+        GenerationOptions options,
+        Action<int, int>? onToken = null,
+        CancellationToken cancellation = default)
+    {
+        options.Validate();
+        if (seeds.Count != prompts.Count)
+            throw new ArgumentException($"{seeds.Count} seeds for {prompts.Count} prompts");
+        if (prompts.Count == 0)
+            return [];
+        var longest = CheckPrompts(prompts, options);
+        var rows = prompts.Select((prompt, index) => new Row(index, new Sampler(options, seeds[index]))).ToList();
+        if (options.MaxTokens == 0)
+            return [.. rows.Select(row => row.Result)];
+
+        using var grad = torch.no_grad();
+        // The last token of a sequence is never fed back.
+        using var cache = new KvCache(model.Config, prompts.Count, longest + options.MaxTokens - 1, model.Device, model.DType);
+        var padding = prompts.Select(prompt => longest - prompt.Count).ToArray();
+        var inputs = prompts.SelectMany((prompt, i) => Enumerable.Repeat(0L, padding[i]).Concat(prompt.Select(id => (long)id))).ToArray();
+        var inCache = rows;
+        while (true)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Step(cache, inCache, inputs, cache.Length == 0 ? padding : null, options, onToken);
+            var active = inCache.Where(row => !row.Ended).ToList();
+            if (active.Count == 0)
+                return [.. rows.Select(row => row.Result)];
+            // Ended rows are carried along until they are half of the work: taking them out copies the cache.
+            if (2 * active.Count <= inCache.Count)
+            {
+                cache.Select([.. active.Select(row => inCache.IndexOf(row))]);
+                inCache = active;
+            }
+            inputs = [.. inCache.Select(row => (long)row.Tokens[^1])];
+        }
+    }
+
+    private void Step(KvCache cache, List<Row> rows, long[] inputs, int[]? padding, GenerationOptions options, Action<int, int>? onToken)
+    {
+        using var scope = torch.NewDisposeScope();
+        var x = model.hidden(torch.tensor(inputs, rows.Count, inputs.Length / rows.Count), cache, padding);
+        var logits = model.head(x.narrow(1, x.size(1) - 1, 1)).to(ScalarType.Float32).to_array<float>();
+        var vocabulary = logits.Length / rows.Count;
+        for (var i = 0; i < rows.Count; i++)
+        {
+            if (rows[i].Ended)
+                continue;
+            var token = rows[i].Sampler.Next(logits.AsSpan(i * vocabulary, vocabulary));
+            rows[i].Tokens.Add(token);
+            rows[i].Stopped = options.StopIds.Contains(token);
+            rows[i].Ended = rows[i].Stopped || rows[i].Tokens.Count == options.MaxTokens;
+            onToken?.Invoke(rows[i].Index, token);
+        }
+    }
+
+    private int CheckPrompts(IReadOnlyList<IReadOnlyList<int>> prompts, GenerationOptions options)
+    {
+        for (var i = 0; i < prompts.Count; i++)
+        {
+            if (prompts[i].Count == 0)
+                throw new InvalidInputException($"prompt {i} has no tokens; begin it with the token that begins a text (BOS)");
+        }
+        var longest = prompts.Max(prompt => prompt.Count);
+        if (model.Config.LearnedPositions && longest + options.MaxTokens - 1 > model.Config.MaxPositions)
+        {
+            throw new InvalidInputException(
+                $"a prompt of {longest} tokens and {options.MaxTokens} new ones do not fit the {model.Config.MaxPositions} positions of this {model.Config.ModelType} model; generate fewer");
+        }
+        return longest;
+    }
+
+    private sealed class Row(int index, Sampler sampler)
+    {
+        public int Index => index;
+
+        public Sampler Sampler => sampler;
+
+        public List<int> Tokens { get; } = [];
+
+        public bool Stopped { get; set; }
+
+        public bool Ended { get; set; }
+
+        public GeneratedSequence Result => new(Tokens, Stopped);
+    }
+}
