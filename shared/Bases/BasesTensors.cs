@@ -1,0 +1,79 @@
+using System.Runtime.InteropServices;
+using Qbb.Models;
+using Qbb.Models.Checkpoints;
+
+namespace Qbb.Bases;
+
+/// <summary>
+/// Binary bases as tensors of a safetensors file: per linear module <c>.planes</c> (I32 [N, out, ceil(in/32)]), <c>.alpha</c>
+/// (F16 [N, out, groups]) and, with a bias plane, <c>.beta</c> (F16 [out, groups]). The layer's own bias keeps its name, <c>.bias</c>.
+/// </summary>
+public static class BasesTensors
+{
+    /// <summary>True where the source holds the module in this form.</summary>
+    public static bool Contains(ITensorSource source, string module) => source.Contains(Planes(module));
+
+    /// <summary>The tensors of one module, in the order of the file.</summary>
+    public static IReadOnlyList<NamedTensor> Write(string module, BinaryBases bases)
+    {
+        long n = bases.Count, rows = bases.OutFeatures, groups = bases.Groups;
+        var tensors = new List<NamedTensor>
+        {
+            new(Planes(module), "I32", [n, rows, bases.WordsPerRow], Bytes<uint>(bases.Planes)),
+            new(Alpha(module), "F16", [n, rows, groups], Bytes<Half>(bases.Alpha)),
+        };
+        if (bases.Beta != null)
+            tensors.Add(new(Beta(module), "F16", [rows, groups], Bytes<Half>(bases.Beta)));
+        return tensors;
+    }
+
+    /// <summary>Reads one module; the file holds neither in-features nor the group size, the model's configuration does.</summary>
+    /// <param name="source">An open checkpoint.</param>
+    /// <param name="module">Name of the linear layer without a suffix.</param>
+    /// <param name="outFeatures">Rows that the model's configuration asks for.</param>
+    /// <param name="inFeatures">Columns that the model's configuration asks for.</param>
+    /// <param name="groupSize">Columns that share a scale; null for row scales.</param>
+    /// <exception cref="InvalidInputException">A tensor is missing, or has another type or shape; the message names it.</exception>
+    public static BinaryBases Read(ITensorSource source, string module, int outFeatures, int inFeatures, int? groupSize)
+    {
+        var planes = source.Describe(Planes(module));
+        var count = planes.Shape.Count == 3 ? planes.Shape[0] : 0;
+        if (count is < 1 or > BinaryBases.MostBases)
+            throw new InvalidInputException($"{planes.Name} has the shape [{string.Join(", ", planes.Shape)}]; planes are [bases, out, words] with 1 to {BinaryBases.MostBases} bases");
+        if (outFeatures < 1 || inFeatures < 1 || groupSize < 1)
+            throw new InvalidInputException($"{module}: sizes {outFeatures} × {inFeatures} and group {groupSize} must be at least 1");
+        var group = Math.Min(groupSize ?? inFeatures, inFeatures);
+        var groups = (inFeatures - 1) / group + 1;
+        var beta = Beta(module);
+        return new BinaryBases(
+            (int)count, outFeatures, inFeatures, group,
+            ReadPlain<uint>(source, planes.Name, ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)]),
+            ReadPlain<Half>(source, Alpha(module), ["F16"], [count, outFeatures, groups]),
+            source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups]) : null);
+    }
+
+    /// <summary>Name of the signs of a module.</summary>
+    public static string Planes(string module) => module + ".planes";
+
+    /// <summary>Name of the scales of a module.</summary>
+    public static string Alpha(string module) => module + ".alpha";
+
+    /// <summary>Name of the bias plane of a module.</summary>
+    public static string Beta(string module) => module + ".beta";
+
+    private static unsafe T[] ReadPlain<T>(ITensorSource source, string name, string[] types, long[] shape)
+        where T : unmanaged
+    {
+        var entry = source.Describe(name);
+        if (!types.Contains(entry.Type) || !source.TryGetPointer(name, out var pointer))
+            throw new InvalidInputException($"{name} is stored as {entry.Type}; binary bases need {types[0]}");
+        if (!entry.Shape.SequenceEqual(shape))
+            throw new InvalidInputException($"{name} has the shape [{string.Join(", ", entry.Shape)}] where the model and its group size ask for [{string.Join(", ", shape)}]");
+        if (entry.Count > Array.MaxLength || entry.Bytes != entry.Count * sizeof(T))
+            throw new InvalidInputException($"{name} has {entry.Bytes} bytes for {entry.Count} elements of {entry.Type}");
+        return new ReadOnlySpan<T>(pointer, (int)entry.Count).ToArray();
+    }
+
+    private static byte[] Bytes<T>(T[] elements)
+        where T : unmanaged => MemoryMarshal.AsBytes<T>(elements).ToArray();
+}

@@ -1,0 +1,57 @@
+using Qbb.Models;
+
+namespace Qbb.Bases.Tests;
+
+public class BasesTensorsTests
+{
+    [Theory]
+    [InlineData(200, 128, true)]
+    [InlineData(64, 32, false)]
+    public void What_is_written_is_read_back(int columns, int group, bool bias)
+    {
+        var bases = RandomBases.Create(5, 3, 4, columns, group, bias);
+        using var source = new MemoryTensorSource(BasesTensors.Write("model.layers.0.q_proj", bases));
+        BasesTensors.Contains(source, "model.layers.0.q_proj").ShouldBeTrue();
+        BasesTensors.Contains(source, "model.layers.0").ShouldBeFalse();
+
+        var back = BasesTensors.Read(source, "model.layers.0.q_proj", 4, columns, group);
+        back.Planes.ShouldBe(bases.Planes);
+        back.Alpha.ShouldBe(bases.Alpha);
+        back.Beta.ShouldBe(bases.Beta);
+        back.GroupSize.ShouldBe(bases.GroupSize);
+    }
+
+    [Fact]
+    public void Row_scales_are_read_without_a_group_size()
+    {
+        var bases = RandomBases.Create(5, 2, 4, 96, int.MaxValue, bias: false);
+        using var source = new MemoryTensorSource(BasesTensors.Write("m", bases));
+        BasesTensors.Read(source, "m", 4, 96, null).GroupSize.ShouldBe(96);
+    }
+
+    [Fact]
+    public void Names_types_and_shapes_are_those_of_the_format()
+    {
+        var tensors = BasesTensors.Write("m", RandomBases.Create(5, 3, 4, 200, 128, bias: true));
+        tensors.Select(tensor => $"{tensor.Name} {tensor.Type} [{string.Join(", ", tensor.Shape)}] {tensor.Bytes.Length}").ShouldBe(
+            ["m.planes I32 [3, 4, 7] 336", "m.alpha F16 [3, 4, 2] 48", "m.beta F16 [4, 2] 16"]);
+    }
+
+    [Fact]
+    public void A_tensor_of_another_shape_or_type_is_named()
+    {
+        var tensors = BasesTensors.Write("m", RandomBases.Create(5, 3, 4, 200, 128, bias: true));
+        using var source = new MemoryTensorSource(tensors);
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(source, "m", 4, 200, 64)).Message.ShouldContain("m.alpha");
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(source, "m", 5, 200, 128)).Message.ShouldContain("m.planes");
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(source, "m", 4, 300, 128)).Message.ShouldContain("m.planes");
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(source, "m", 4, 200, 0)).Message.ShouldContain("group");
+
+        using var wrong = new MemoryTensorSource(tensors.Select(tensor => tensor.Name == "m.alpha" ? tensor with { Type = "BF16" } : tensor));
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(wrong, "m", 4, 200, 128)).Message.ShouldContain("BF16");
+        using var missing = new MemoryTensorSource(tensors.Where(tensor => tensor.Name != "m.alpha"));
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(missing, "m", 4, 200, 128)).Message.ShouldContain("m.alpha");
+        using var flat = new MemoryTensorSource(tensors.Select(tensor => tensor.Name == "m.planes" ? tensor with { Shape = [84] } : tensor));
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(flat, "m", 4, 200, 128)).Message.ShouldContain("[84]");
+    }
+}
