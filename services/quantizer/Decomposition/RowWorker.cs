@@ -1,0 +1,150 @@
+using Qbb.Models;
+using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Recipes;
+
+namespace Qbb.Quantizer.Decomposition;
+
+/// <summary>Decomposes the rows of one layer, group by group; one per thread.</summary>
+internal sealed class RowWorker
+{
+    private readonly Recipe _recipe;
+    private readonly LayerWeights _layer;
+    private readonly int _groupSize;
+    private readonly GroupFit _fit;
+    private readonly NormalEquations _equations;
+    private readonly AlternatingRefiner? _alternating;
+    private readonly GradientRefiner? _gradient;
+    private readonly double[] _residual;
+    private readonly double[] _levels;
+    private readonly double[] _squares;
+    private readonly byte[] _codes;
+    private readonly byte[] _initCodes;
+
+    /// <param name="recipe">Resolved.</param>
+    /// <param name="layer">The layer whose rows are asked for.</param>
+    /// <param name="groupSize">At most the layer's in-features.</param>
+    public RowWorker(Recipe recipe, LayerWeights layer, int groupSize)
+    {
+        (_recipe, _layer, _groupSize) = (recipe, layer, groupSize);
+        _fit = new GroupFit(recipe.Bases, groupSize);
+        _equations = new NormalEquations(recipe.Bases, recipe.Bias);
+        _alternating = recipe.Refinement == Refinement.Alternating
+            ? new AlternatingRefiner(recipe.Bases, recipe.Bias, recipe.Rounds!.Value, recipe.Starts!.Value, groupSize)
+            : null;
+        _gradient = recipe.Refinement is Refinement.Gradient or Refinement.Simultaneous
+            ? new GradientRefiner(recipe.Bases, recipe.Bias, recipe.Rounds!.Value, recipe.Steps!.Value, recipe.LearningRate!.Value, recipe.Refinement == Refinement.Simultaneous, groupSize)
+            : null;
+        _residual = new double[groupSize];
+        _levels = new double[1 << recipe.Bases];
+        _squares = new double[recipe.Bases];
+        _codes = new byte[layer.InFeatures];
+        _initCodes = new byte[layer.InFeatures];
+    }
+
+    /// <summary>Decomposes one row into <paramref name="bases"/> and counts its errors into <paramref name="tally"/>.</summary>
+    public void Run(int row, Bases.BinaryBases bases, RowTally tally)
+    {
+        var line = _layer.Row(row);
+        for (var group = 0; group < bases.Groups; group++)
+        {
+            var first = group * _groupSize;
+            var w = line[first..(int)Math.Min((long)first + _groupSize, line.Length)];
+            Start(w, row, group, tally);
+            _fit.Codes.CopyTo(_initCodes.AsSpan(first));
+            if (_alternating != null)
+                _alternating.Refine(w, _fit);
+            else
+                _gradient?.Refine(w, _fit);
+            Round(row, group, bases, tally);
+            // The rounded levels have moved a little: the nearest of them can only be better. Signs that the recipe wants kept are kept.
+            if (_alternating != null && _recipe.Rounds > 0)
+                _alternating.Reassign(_fit);
+            Measure(w, tally);
+            _fit.Codes.CopyTo(_codes.AsSpan(first));
+        }
+        for (var basis = 0; basis < _recipe.Bases; basis++)
+        {
+            var words = bases.Planes.AsSpan((basis * bases.OutFeatures + row) * bases.WordsPerRow, bases.WordsPerRow);
+            Qbb.Bases.SignPacking.PackBit(_codes, basis, words);
+            for (var j = 0; j < _codes.Length; j++)
+                tally.Flips[basis] += (_codes[j] ^ _initCodes[j]) >> basis & 1;
+        }
+    }
+
+    private void Start(ReadOnlySpan<float> w, int row, int group, RowTally tally)
+    {
+        if (_recipe.Init == Init.Cascaded)
+        {
+            InitialSigns.Cascaded(w, _fit, _residual, _squares);
+        }
+        else
+        {
+            InitialSigns.Drawn(_recipe.Init, w, _fit, SplitMix64.For(_recipe.Seed, row, group));
+            _equations.Count(w, _fit.Codes);
+            _equations.Prepare();
+            var beta = 0.0;
+            _equations.Solve(_fit.Alpha, ref beta);
+            _fit.Beta = beta;
+            _fit.Normalize();
+            ErrorsPerBase(w, _squares);
+        }
+        for (var basis = 0; basis < _squares.Length; basis++)
+            tally.InitErrors[basis] += _squares[basis];
+    }
+
+    /// <summary>Rounds scales and bias to fp16, in the fit and in the result.</summary>
+    private void Round(int row, int group, Bases.BinaryBases bases, RowTally tally)
+    {
+        for (var basis = 0; basis < _recipe.Bases; basis++)
+        {
+            var rounded = Rounded(_fit.Alpha[basis], row, tally);
+            bases.Alpha[(basis * bases.OutFeatures + row) * bases.Groups + group] = rounded;
+            _fit.Alpha[basis] = (double)rounded;
+        }
+        if (bases.Beta == null)
+            return;
+        var beta = Rounded(_fit.Beta, row, tally);
+        bases.Beta[row * bases.Groups + group] = beta;
+        _fit.Beta = (double)beta;
+    }
+
+    private Half Rounded(double value, int row, RowTally tally)
+    {
+        var rounded = (Half)value;
+        if (!Half.IsFinite(rounded))
+        {
+            throw new InvalidInputException(
+                $"{_layer.Name}: row {row} needs a scale of {value:g4}, and fp16 ends at 65504; divide the weight by a constant and multiply the layer that follows or precedes by it");
+        }
+        if (value != 0 && Math.Abs(value) < 6.103515625e-5)
+            tally.Subnormal++;
+        return rounded;
+    }
+
+    private void Measure(ReadOnlySpan<float> w, RowTally tally)
+    {
+        ErrorsPerBase(w, _squares);
+        for (var basis = 0; basis < _squares.Length; basis++)
+            tally.Errors[basis] += _squares[basis];
+        foreach (var value in w)
+            tally.Norm += (double)value * value;
+    }
+
+    /// <summary>Σ(w − ŵ)² with the first 1..N bases of the fit and its bias.</summary>
+    private void ErrorsPerBase(ReadOnlySpan<float> w, Span<double> squares)
+    {
+        var codes = _fit.Codes;
+        for (var count = 1; count <= _recipe.Bases; count++)
+        {
+            GroupFit.Levels(_fit.Alpha.AsSpan(0, count), _fit.Beta, _levels);
+            var mask = (1 << count) - 1;
+            var sum = 0.0;
+            for (var j = 0; j < w.Length; j++)
+            {
+                var error = w[j] - _levels[codes[j] & mask];
+                sum += error * error;
+            }
+            squares[count - 1] = sum;
+        }
+    }
+}

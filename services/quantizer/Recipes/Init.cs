@@ -1,0 +1,17 @@
+namespace Qbb.Quantizer.Recipes;
+
+/// <summary>Where the signs start from.</summary>
+public enum Init
+{
+    /// <summary>Each basis is the sign of what the bases before it left over (equations 2 and 3 of the QBB paper).</summary>
+    Cascaded,
+
+    /// <summary>Seeded coin flips; the scales by least squares.</summary>
+    Random,
+
+    /// <summary>
+    /// Each basis is the sign of the weight itself: the first as it is, every further one after Gaussian noise of the group's own
+    /// root mean square was added; the scales by least squares.
+    /// </summary>
+    NonCascaded,
+}

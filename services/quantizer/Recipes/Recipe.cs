@@ -1,0 +1,108 @@
+using System.Security.Cryptography;
+using System.Text;
+using Qbb.Bases;
+using Qbb.Models;
+
+namespace Qbb.Quantizer.Recipes;
+
+/// <summary>
+/// The whole set of choices of one quantization. Members that are null take the default of the other choices in
+/// <see cref="Resolve"/>; two recipes that resolve to the same choices have the same <see cref="Digest"/>.
+/// </summary>
+public sealed record Recipe
+{
+    /// <summary>N, the number of binary matrices of a weight: 1 to 8.</summary>
+    public int Bases { get; init; } = 4;
+
+    /// <summary>g, the columns that share a scale; null for one scale a row.</summary>
+    public int? Group { get; init; } = 128;
+
+    /// <summary>Whether every group has a bias β beside its scales.</summary>
+    public bool Bias { get; init; } = true;
+
+    /// <summary>Where the signs start from.</summary>
+    public Init Init { get; init; } = Init.Cascaded;
+
+    /// <summary>How signs and scales are improved.</summary>
+    public Refinement Refinement { get; init; } = Refinement.Alternating;
+
+    /// <summary>Rounds of alternating refinement (0: least squares once, the signs stay), or passes over the bases of a gradient one; 15 if null.</summary>
+    public int? Rounds { get; init; }
+
+    /// <summary>Starting points of alternating refinement; null for both where the init is cascaded and there are rounds, else greedy.</summary>
+    public Starts? Starts { get; init; }
+
+    /// <summary>Gradient steps of one block (a pass has N blocks); 20 if null. Gradient refinements only.</summary>
+    public int? Steps { get; init; }
+
+    /// <summary>Step of the latent weights, in units of the group's root mean square; 0.03 if null. Gradient refinements only.</summary>
+    public double? LearningRate { get; init; }
+
+    /// <summary>Seed of the inits that draw numbers.</summary>
+    public long Seed { get; init; }
+
+    /// <summary>SHA-256 of <see cref="ToCanonicalJson"/>, 64 lower-case hexadecimal digits.</summary>
+    public string Digest => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(ToCanonicalJson())));
+
+    private bool IsGradient => Refinement is Refinement.Gradient or Refinement.Simultaneous;
+
+    /// <summary>The same recipe with every choice that applies spelled out and every other null.</summary>
+    /// <exception cref="InvalidInputException">Choices are out of range or contradict one another; the message lists all of them.</exception>
+    public Recipe Resolve()
+    {
+        Validate();
+        int? rounds = Refinement == Refinement.None ? null : Rounds ?? 15;
+        return this with
+        {
+            Rounds = rounds,
+            Starts = Refinement != Refinement.Alternating ? null
+                : Starts ?? (Init == Init.Cascaded && rounds > 0 ? Recipes.Starts.Both : Recipes.Starts.Greedy),
+            Steps = IsGradient ? Steps ?? 20 : null,
+            LearningRate = IsGradient ? LearningRate ?? 0.03 : null,
+        };
+    }
+
+    /// <summary>The resolved recipe as JSON with sorted keys, no white space and invariant numbers.</summary>
+    public string ToCanonicalJson() => RecipeJson.Write(Resolve());
+
+    /// <summary>Reads what <see cref="ToCanonicalJson"/> wrote, in any layout; members may be missing.</summary>
+    /// <exception cref="InvalidInputException">The text is no JSON object, or has unknown members or values.</exception>
+    public static Recipe FromJson(string json) => RecipeJson.Read(json).Resolve();
+
+    private void Validate()
+    {
+        var problems = Problems().ToList();
+        if (problems.Count > 0)
+            throw new InvalidInputException("the recipe cannot be used: " + string.Join("; ", problems));
+    }
+
+    private IEnumerable<string> Problems()
+    {
+        if (Bases is < 1 or > BinaryBases.MostBases)
+            yield return $"bases is {Bases}, it must be 1 to {BinaryBases.MostBases}";
+        if (Group < 1)
+            yield return $"group is {Group}, it must be at least 1 (or \"row\" for one scale a row)";
+        if (!Enum.IsDefined(Init) || !Enum.IsDefined(Refinement) || Starts is { } starts && !Enum.IsDefined(starts))
+            yield return "init, refinement and starts must be named values";
+        if (Rounds is < 0 or > 10_000)
+            yield return $"rounds is {Rounds}, it must be 0 to 10000";
+        if (Rounds is not null && Refinement == Refinement.None)
+            yield return "rounds is set but refinement is none";
+        if (Rounds == 0 && IsGradient)
+            yield return "rounds is 0 but a gradient refinement needs at least 1 pass";
+        if (Starts is not null && Refinement != Refinement.Alternating)
+            yield return "starts is set but only alternating refinement has starting points";
+        if (Starts is Recipes.Starts.Uniform or Recipes.Starts.Both && Rounds == 0)
+            yield return "a uniform start is asked for with 0 rounds, which leaves the signs as they are";
+        if (Starts is Recipes.Starts.Uniform or Recipes.Starts.Both && Init != Init.Cascaded)
+            yield return "a uniform start is asked for together with an init other than cascaded; use starts greedy to study that init";
+        if (Steps is < 1 or > 100_000)
+            yield return $"steps is {Steps}, it must be 1 to 100000";
+        if (Steps is not null && !IsGradient)
+            yield return "steps is set but the refinement takes no gradient steps";
+        if (LearningRate is { } rate && (!double.IsFinite(rate) || rate <= 0))
+            yield return $"learningRate is {rate}, it must be positive";
+        if (LearningRate is not null && !IsGradient)
+            yield return "learningRate is set but the refinement takes no gradient steps";
+    }
+}

@@ -1,0 +1,85 @@
+using System.Text;
+using System.Text.Json;
+using Qbb.Models;
+
+namespace Qbb.Quantizer.Recipes;
+
+/// <summary>A recipe as JSON: camelCase members in ordinal order, names in kebab-case, members that do not apply left out.</summary>
+internal static class RecipeJson
+{
+    private const string Row = "row";
+
+    public static string Write(Recipe recipe)
+    {
+        using var stream = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(stream))
+        {
+            writer.WriteStartObject();
+            writer.WriteNumber("bases", recipe.Bases);
+            writer.WriteBoolean("bias", recipe.Bias);
+            if (recipe.Group is { } group)
+                writer.WriteNumber("group", group);
+            else
+                writer.WriteString("group", Row);
+            writer.WriteString("init", Name(recipe.Init));
+            if (recipe.LearningRate is { } rate)
+                writer.WriteNumber("learningRate", rate);
+            writer.WriteString("refinement", Name(recipe.Refinement));
+            if (recipe.Rounds is { } rounds)
+                writer.WriteNumber("rounds", rounds);
+            writer.WriteNumber("seed", recipe.Seed);
+            if (recipe.Starts is { } starts)
+                writer.WriteString("starts", Name(starts));
+            if (recipe.Steps is { } steps)
+                writer.WriteNumber("steps", steps);
+            writer.WriteEndObject();
+        }
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    public static Recipe Read(string json)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(json);
+            var recipe = new Recipe();
+            foreach (var member in document.RootElement.EnumerateObject())
+                recipe = Set(recipe, member.Name, member.Value);
+            return recipe;
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException)
+        {
+            throw new InvalidInputException($"the recipe is no valid JSON object: {error.Message}", error);
+        }
+    }
+
+    private static Recipe Set(Recipe recipe, string name, JsonElement value) => name switch
+    {
+        "bases" => recipe with { Bases = value.GetInt32() },
+        "bias" => recipe with { Bias = value.GetBoolean() },
+        "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
+        "init" => recipe with { Init = Parse<Init>(name, value) },
+        "learningRate" => recipe with { LearningRate = value.GetDouble() },
+        "refinement" => recipe with { Refinement = Parse<Refinement>(name, value) },
+        "rounds" => recipe with { Rounds = value.GetInt32() },
+        "seed" => recipe with { Seed = value.GetInt64() },
+        "starts" => recipe with { Starts = Parse<Starts>(name, value) },
+        "steps" => recipe with { Steps = value.GetInt32() },
+        _ => throw new InvalidInputException($"the recipe has an unknown member {name}"),
+    };
+
+    private static string Name<T>(T value)
+        where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
+
+    private static T Parse<T>(string member, JsonElement value)
+        where T : struct, Enum
+    {
+        var text = value.GetString();
+        foreach (var candidate in Enum.GetValues<T>())
+        {
+            if (Name(candidate) == text)
+                return candidate;
+        }
+        throw new InvalidInputException($"the recipe's {member} is \"{text}\"; known are {string.Join(", ", Enum.GetValues<T>().Select(Name))}");
+    }
+}
