@@ -13,16 +13,31 @@ internal static class BasesExpansion
     {
         CheckRange(bases, firstRow, rows, destination.Length);
         Span<float> alpha = stackalloc float[BinaryBases.MostBases];
-        for (var row = 0; row < rows; row++)
+        for (var row = firstRow; row < firstRow + rows; row++)
         {
-            var line = destination.Slice(row * bases.InFeatures, bases.InFeatures);
+            var line = destination.Slice((row - firstRow) * bases.InFeatures, bases.InFeatures);
             for (var group = 0; group < bases.Groups; group++)
             {
-                var first = group * bases.GroupSize;
-                var last = (int)Math.Min((long)first + bases.GroupSize, bases.InFeatures);
                 for (var basis = 0; basis < bases.Count; basis++)
-                    alpha[basis] = (float)bases.Scale(basis, firstRow + row, group);
-                ExpandGroup(bases, firstRow + row, first, last, alpha[..bases.Count], (float)bases.Bias(firstRow + row, group), line);
+                    alpha[basis] = (float)bases.Scale(basis, row, group);
+                ExpandGroup(bases, row, group, alpha[..bases.Count], (float)bases.Bias(row, group), line);
+            }
+        }
+    }
+
+    /// <summary>The same with other scales than the stored ones: <paramref name="scales"/> [N, out, groups], <paramref name="biases"/> [out, groups] or empty.</summary>
+    public static void Expand(BinaryBases bases, ReadOnlySpan<float> scales, ReadOnlySpan<float> biases, int firstRow, int rows, Span<float> destination)
+    {
+        CheckRange(bases, firstRow, rows, destination.Length);
+        Span<float> alpha = stackalloc float[BinaryBases.MostBases];
+        for (var row = firstRow; row < firstRow + rows; row++)
+        {
+            var line = destination.Slice((row - firstRow) * bases.InFeatures, bases.InFeatures);
+            for (var group = 0; group < bases.Groups; group++)
+            {
+                for (var basis = 0; basis < bases.Count; basis++)
+                    alpha[basis] = scales[(basis * bases.OutFeatures + row) * bases.Groups + group];
+                ExpandGroup(bases, row, group, alpha[..bases.Count], biases.IsEmpty ? 0 : biases[row * bases.Groups + group], line);
             }
         }
     }
@@ -47,8 +62,10 @@ internal static class BasesExpansion
         }
     }
 
-    private static void ExpandGroup(BinaryBases bases, int row, int first, int last, ReadOnlySpan<float> alpha, float beta, Span<float> line)
+    private static void ExpandGroup(BinaryBases bases, int row, int group, ReadOnlySpan<float> alpha, float beta, Span<float> line)
     {
+        var first = group * bases.GroupSize;
+        var last = (int)Math.Min((long)first + bases.GroupSize, bases.InFeatures);
         var column = first;
         var aligned = Math.Min(last, (first + 7) & ~7);
         for (; column < aligned; column++)

@@ -1,0 +1,146 @@
+using Qbb.Models.Decoder;
+using Qbb.Torch;
+
+namespace Qbb.Bases;
+
+/// <summary>
+/// y = x Ŵᵀ + b with Ŵ a sum of binary matrices. The signs are fixed, the scales α [N, out, groups] and β [out, groups] can be trained
+/// (fp32). The dense weight exists only while a product needs it, and is made again for the backward pass.
+/// </summary>
+public sealed class BinaryLinear : ILinear
+{
+    private const int RowsAtOnce = 64;
+    private readonly BinaryBases _bases;
+    private readonly Tensor _planes;
+    private readonly Tensor? _bias;
+    private readonly ScalarType _dtype;
+
+    /// <param name="bases">Signs, and the scales to start from.</param>
+    /// <param name="bias">The layer's own bias [out], or null; owned.</param>
+    /// <param name="device">Where the layer works.</param>
+    /// <param name="dtype">Type of the product; inputs must have it.</param>
+    public BinaryLinear(BinaryBases bases, Tensor? bias, Device device, ScalarType dtype)
+    {
+        (_bases, _bias, _dtype) = (bases, bias, dtype);
+        using var scope = torch.NewDisposeScope();
+        _planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device).DetachFromDisposeScope();
+        Alpha = Scales(bases.Alpha, [bases.Count, bases.OutFeatures, bases.Groups], device);
+        Beta = bases.Beta == null ? null : Scales(bases.Beta, [bases.OutFeatures, bases.Groups], device);
+    }
+
+    public int InFeatures => _bases.InFeatures;
+
+    public int OutFeatures => _bases.OutFeatures;
+
+    /// <summary>α, f32 [N, out, groups].</summary>
+    public Tensor Alpha { get; }
+
+    /// <summary>β, f32 [out, groups], or null.</summary>
+    public Tensor? Beta { get; }
+
+    /// <inheritdoc/>
+    public Tensor forward(Tensor x)
+    {
+        using var scope = torch.NewDisposeScope();
+        Tensor y;
+        using (torch.no_grad())
+            y = torch.nn.functional.linear(x, Weight());
+        Record(x, y);
+        return (_bias is null ? y : y + _bias).MoveToOuterDisposeScope();
+    }
+
+    public IEnumerable<(string Name, Tensor Value)> Parameters()
+    {
+        yield return ("alpha", Alpha);
+        if (Beta is not null)
+            yield return ("beta", Beta);
+        if (_bias is not null)
+            yield return ("bias", _bias);
+    }
+
+    /// <summary>Ŵ [out, in] from the scales as they are now; without gradients.</summary>
+    public Tensor Weight()
+    {
+        using var off = torch.no_grad();
+        return Alpha.device.Type == DeviceType.CPU ? ExpandOnCpu() : ExpandOnDevice();
+    }
+
+    public void Dispose()
+    {
+        _planes.Dispose();
+        Alpha.Dispose();
+        Beta?.Dispose();
+        _bias?.Dispose();
+    }
+
+    // dx = g Ŵ; with G = gᵀ x [out, in], the gradient of a dense weight: dα_i = Σ over the group of B_i ⊙ G, dβ = Σ over the group of G.
+    private void Record(Tensor x, Tensor y)
+    {
+        if (!torch.is_grad_enabled() || !(x.requires_grad || Alpha.requires_grad || Beta is { requires_grad: true }))
+            return;
+        var (wantsX, wantsAlpha, wantsBeta) = (x.requires_grad, Alpha.requires_grad, Beta is { requires_grad: true });
+        var saved = x.detach().Save();
+        Tensor[] inputs = Beta is null ? [x, Alpha] : [x, Alpha, Beta];
+        torch.autograd.record(inputs, [y], gradients =>
+        {
+            var g = gradients[0]!;
+            var result = new Tensor?[inputs.Length];
+            if (wantsX)
+                result[0] = torch.matmul(g, Weight());
+            if (!wantsAlpha && !wantsBeta)
+                return result;
+            var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures)).to(ScalarType.Float32);
+            if (wantsAlpha)
+                result[1] = torch.stack([.. Enumerable.Range(0, _bases.Count).Select(i => SumGroups(dense * Signs(i, ScalarType.Float32)))]);
+            if (wantsBeta)
+                result[2] = SumGroups(dense);
+            return result;
+        }, saved);
+    }
+
+    /// <summary>[out, in] → [out, groups].</summary>
+    private Tensor SumGroups(Tensor dense)
+    {
+        var padding = _bases.Groups * (long)_bases.GroupSize - InFeatures;
+        var padded = padding == 0 ? dense : torch.nn.functional.pad(dense, [0, padding], 0);
+        return padded.view(OutFeatures, _bases.Groups, _bases.GroupSize).sum(2);
+    }
+
+    /// <summary>B_i as −1 and +1, [out, in].</summary>
+    private Tensor Signs(int basis, ScalarType type)
+    {
+        var shifts = torch.arange(0, 32, 1, ScalarType.Int32, _planes.device);
+        var bits = _planes.select(0, basis).unsqueeze(2).bitwise_right_shift(shifts).bitwise_and(1);
+        return bits.view(OutFeatures, -1).narrow(1, 0, InFeatures).to(type).mul_(2).sub_(1);
+    }
+
+    internal Tensor ExpandOnDevice()
+    {
+        using var scope = torch.NewDisposeScope();
+        var sum = Beta is null ? torch.zeros([OutFeatures, InFeatures], ScalarType.Float32, Alpha.device) : Spread(Beta).contiguous();
+        for (var i = 0; i < _bases.Count; i++)
+            using (torch.NewDisposeScope())
+                sum.addcmul_(Signs(i, ScalarType.Float32), Spread(Alpha.select(0, i)), 1);
+        return sum.to(_dtype).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>[out, groups] → [out, in].</summary>
+    private Tensor Spread(Tensor scales) => scales.repeat_interleave(_bases.GroupSize, 1).narrow(1, 0, InFeatures);
+
+    private Tensor ExpandOnCpu()
+    {
+        using var scope = torch.NewDisposeScope();
+        var weight = torch.empty([OutFeatures, InFeatures]);
+        Parallel.For(0, (OutFeatures + RowsAtOnce - 1) / RowsAtOnce, block =>
+        {
+            var first = block * RowsAtOnce;
+            var rows = Math.Min(RowsAtOnce, OutFeatures - first);
+            BasesExpansion.Expand(_bases, Alpha.data<float>(), Beta is null ? [] : Beta.data<float>(), first, rows,
+                weight.data<float>().Slice(first * InFeatures, rows * InFeatures));
+        });
+        return weight.to(_dtype).MoveToOuterDisposeScope();
+    }
+
+    private static Tensor Scales(Half[] values, long[] shape, Device device) =>
+        torch.tensor(values, shape).to(ScalarType.Float32).to(device).DetachFromDisposeScope();
+}

@@ -1,0 +1,72 @@
+using Qbb.Torch;
+using static Qbb.Torch.torch;
+
+namespace Qbb.Bases.Tests;
+
+public class BinaryLinearTests
+{
+    [Theory]
+    [InlineData(1, 5, 7, 3, false), InlineData(3, 6, 40, 16, true), InlineData(4, 3, 64, 32, true), InlineData(2, 70, 33, 33, true), InlineData(8, 2, 5, 4, false)]
+    public void Products_and_gradients_agree_with_plain_ones(int count, int outFeatures, int inFeatures, int group, bool beta)
+    {
+        const int seed = 17;
+        using var scope = NewDisposeScope();
+        var bases = RandomBases.Create(seed, count, outFeatures, inFeatures, group, beta);
+        using var layer = new BinaryLinear(bases, tensor(Enumerable.Range(0, outFeatures).Select(k => k * 0.1f).ToArray()), Device.CPU, ScalarType.Float32);
+        foreach (var (_, parameter) in layer.Parameters())
+            parameter.requires_grad = true;
+        using var generator = new Generator(seed);
+        var x = randn([2, 3, inFeatures], generator).requires_grad_();
+        var probe = randn([2, 3, outFeatures], generator);
+        var y = layer.forward(x);
+
+        var expected = new double[6 * outFeatures];
+        ReferenceProduct.Multiply(bases, x.to(ScalarType.Float64).to_array<double>(), expected);
+        var actual = y.to_array<float>();
+        for (var k = 0; k < expected.Length; k++)
+            actual[k].ShouldBe((float)expected[k] + k % outFeatures * 0.1f, 2e-4f);
+
+        (y * probe).sum().backward();
+        double Loss() => (layer.forward(x.detach()).detach().to(ScalarType.Float64) * probe.to(ScalarType.Float64)).sum().item();
+        foreach (var (name, parameter) in layer.Parameters().Append(("x", x)))
+        {
+            var gradient = parameter.grad!.flatten().to_array<float>();
+            var values = parameter.detach().flatten();
+            for (var k = 0; k < Math.Min(gradient.Length, 40); k++)
+            {
+                // The product is linear in each of its arguments, so a large step is exact up to rounding.
+                using var inner = NewDisposeScope();
+                var element = values.narrow(0, k, 1);
+                element.add_(1);
+                var above = Loss();
+                element.sub_(2);
+                var below = Loss();
+                element.add_(1);
+                ((above - below) / 2).ShouldBe(gradient[k], 2e-3 * Math.Max(1, Math.Abs(gradient[k])), $"{name}[{k}]");
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(3, 70, 40, 16, true), InlineData(4, 5, 64, 64, false)]
+    public void Both_expansions_give_the_stored_weight(int count, int outFeatures, int inFeatures, int group, bool beta)
+    {
+        using var scope = NewDisposeScope();
+        var bases = RandomBases.Create(5, count, outFeatures, inFeatures, group, beta);
+        using var layer = new BinaryLinear(bases, null, Device.CPU, ScalarType.Float32);
+        var expected = new float[outFeatures * inFeatures];
+        bases.Dequantize(0, outFeatures, expected);
+        layer.Weight().flatten().to_array<float>().ShouldBe(expected);
+        var other = layer.ExpandOnDevice().flatten().to_array<float>();
+        for (var k = 0; k < expected.Length; k++)
+            other[k].ShouldBe(expected[k], 1e-5f);
+    }
+
+    [Fact]
+    public void Nothing_is_recorded_for_frozen_layers()
+    {
+        using var scope = NewDisposeScope();
+        using var layer = new BinaryLinear(RandomBases.Create(1, 2, 4, 8, 4, true), null, Device.CPU, ScalarType.Float32);
+        layer.forward(ones([1, 8])).requires_grad.ShouldBeFalse();
+    }
+}
