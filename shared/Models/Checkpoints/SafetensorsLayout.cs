@@ -28,6 +28,9 @@ internal static class SafetensorsLayout
         return tensors;
     }
 
+    /// <summary>Bytes that a declared tensor will take.</summary>
+    public static long Bytes(TensorDeclaration declaration) => Resolve([declaration])[0].Entry.Bytes;
+
     /// <summary>The length prefix and the JSON, padded with spaces to a multiple of 8 bytes; the same input gives the same bytes.</summary>
     /// <exception cref="ArgumentException">The header would be larger than the format allows.</exception>
     public static byte[] Header(IEnumerable<TensorEntry> tensors, IReadOnlyDictionary<string, string>? metadata)
