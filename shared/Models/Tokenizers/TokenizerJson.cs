@@ -24,6 +24,28 @@ internal static class TokenizerJson
         ["use_regex"] = useRegex,
     };
 
+    /// <summary>Cuts the matches of a regular expression out.</summary>
+    public static JsonObject Split(string regex) => new()
+    {
+        ["type"] = "Split",
+        ["pattern"] = new JsonObject { ["Regex"] = regex },
+        ["behavior"] = "Isolated",
+        ["invert"] = false,
+    };
+
+    public static JsonObject Replace(string literal, string content) => new()
+    {
+        ["type"] = "Replace",
+        ["pattern"] = new JsonObject { ["String"] = literal },
+        ["content"] = content,
+    };
+
+    public static JsonObject Sequence(string member, IEnumerable<JsonNode> items) => new()
+    {
+        ["type"] = "Sequence",
+        [member] = new JsonArray([.. items]),
+    };
+
     public static JsonObject Bpe(JsonObject vocabulary, IEnumerable<string> merges) => new()
     {
         ["type"] = "BPE",

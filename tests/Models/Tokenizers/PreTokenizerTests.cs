@@ -1,0 +1,61 @@
+using Qbb.Models.Tokenizers;
+
+namespace Qbb.Models.Tests.Tokenizers;
+
+public sealed class PreTokenizerTests
+{
+    [Theory]
+    [InlineData("Removed", false, "the|final|countdown")]
+    [InlineData("Isolated", false, "the|-|final|-|-|countdown")]
+    [InlineData("MergedWithPrevious", false, "the-|final-|-|countdown")]
+    [InlineData("MergedWithNext", false, "the|-final|-|-countdown")]
+    [InlineData("Contiguous", false, "the|-|final|--|countdown")]
+    [InlineData("Removed", true, "-|-|-")]
+    [InlineData("Contiguous", true, "the|-|final|--|countdown")]
+    public void Split_has_all_behaviours_for_literals_and_expressions(string behavior, bool invert, string expected)
+    {
+        foreach (var kind in new[] { "String", "Regex" })
+            Split(
+                $$"""{"type": "Split", "pattern": {"{{kind}}": "-"}, "behavior": "{{behavior}}", "invert": {{(invert ? "true" : "false")}}}""",
+                "the-final--countdown").ShouldBe(expected.Split('|').ToList(), customMessage: kind);
+    }
+
+    [Theory]
+    [InlineData("""{"type": "Digits", "individual_digits": true}""", "a12 ½", "a|1|2| |½")]
+    [InlineData("""{"type": "Digits", "individual_digits": false}""", "a12 ½", "a|12| |½")]
+    [InlineData("""{"type": "Whitespace"}""", "Hey friend!  How", "Hey|friend|!|How")]
+    [InlineData("""{"type": "WhitespaceSplit"}""", "Hey friend!\t How", "Hey|friend!|How")]
+    [InlineData("""{"type": "Punctuation"}""", "a,b$c。", "a|,|b|$|c|。")]
+    [InlineData("""{"type": "Punctuation", "behavior": "Contiguous"}""", "a,!b", "a|,!|b")]
+    [InlineData("""{"type": "CharDelimiterSplit", "delimiter": "x"}""", "axxb", "a|b")]
+    [InlineData("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"}""", "a  b", "_a|_|_b")]
+    [InlineData("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"}""", " a", "_a")]
+    [InlineData("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "never"}""", "a b", "a|_b")]
+    [InlineData("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "split": false}""", "a b", "_a_b")]
+    [InlineData("""{"type": "Metaspace", "replacement": "_", "add_prefix_space": false}""", "a b", "a|_b")]
+    [InlineData("""{"type": "ByteLevel", "add_prefix_space": true}""", "a b'll  c\n", " a| b|'ll| | c|\n")]
+    [InlineData("""{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}""", "a b", "a b")]
+    [InlineData("""{"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false}, {"type": "Digits"}]}""", "é 1", "Ã©|Ġ|1")]
+    [InlineData("""{"type": "Sequence", "pretokenizers": []}""", "a b", "a b")]
+    public void Pieces_are_those_of_the_library(string json, string text, string expected) =>
+        Split(json, text).ShouldBe(expected.Split('|'));
+
+    [Fact]
+    public void Metaspace_first_prepends_at_the_start_of_the_input_only()
+    {
+        var preTokenizer = PreTokenizerLoader.Load(TokenizerJsonText.Field("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "first"}""")).PreTokenizer!;
+        var output = new List<TextPiece>();
+        preTokenizer.Split(TextPiece.Whole("a", isFirst: false), output);
+        output.Single().ToString().ShouldBe("a");
+    }
+
+    private static List<string> Split(string json, string text)
+    {
+        var preTokenizer = PreTokenizerLoader.Load(TokenizerJsonText.Field(json)).PreTokenizer;
+        var output = new List<TextPiece>();
+        if (preTokenizer == null)
+            return [text];
+        preTokenizer.Split(TextPiece.Whole(text, isFirst: true), output);
+        return [.. output.Select(piece => piece.ToString())];
+    }
+}
