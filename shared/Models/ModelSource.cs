@@ -36,7 +36,7 @@ public sealed class ModelSource : IDisposable
     /// <summary>The files that hold the configuration and the weights, in a fixed order.</summary>
     public IReadOnlyList<string> Files { get; }
 
-    /// <param name="path">A Hugging Face folder, a GGUF file, or a folder with one GGUF file and no config.json.</param>
+    /// <param name="path">A Hugging Face folder, a GGUF file, or a folder with one GGUF file and no model in safetensors.</param>
     /// <exception cref="InvalidInputException">It is none of these, or something is missing or damaged; the message says what.</exception>
     public static ModelSource Open(string path)
     {
@@ -56,8 +56,12 @@ public sealed class ModelSource : IDisposable
     private static ModelSource OpenFolder(string folder)
     {
         var config = System.IO.Path.Combine(folder, ConfigFile.Name);
+        // Folders of GGUF files often carry the config.json of the model they were made of.
+        var isWhole = File.Exists(config) && SafetensorsFolder.HasWeights(folder);
+        if (!isWhole && Folders.SingleGguf(folder) is { } gguf)
+            return OpenGguf(folder, gguf);
         if (!File.Exists(config))
-            return OpenGguf(folder, Folders.SingleGguf(folder) ?? throw NoModel(folder));
+            throw NoModel(folder);
         var tokenizer = System.IO.Path.Combine(folder, "tokenizer.json");
         var json = ConfigFile.Read(config);
         var tensors = SafetensorsFolder.Open(folder);

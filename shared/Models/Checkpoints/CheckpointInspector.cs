@@ -28,7 +28,7 @@ public static class CheckpointInspector
     private static Inspection InspectFolder(string folder)
     {
         var configPath = Path.Combine(folder, ConfigFile.Name);
-        if (!File.Exists(configPath) && Folders.SingleGguf(folder) is { } gguf)
+        if (!SafetensorsFolder.HasWeights(folder) && Folders.SingleGguf(folder) is { } gguf)
             return InspectGguf(folder, gguf);
         var config = File.Exists(configPath) ? ConfigFile.Read(configPath) : null;
         using var tensors = SafetensorsFolder.Open(folder);
@@ -95,7 +95,8 @@ public static class CheckpointInspector
             ["first"] = new JsonArray([.. array.Cast<object>().Take(LongestArray).Select(OfValue)]),
         },
         Array array => new JsonArray([.. array.Cast<object>().Select(OfValue)]),
-        _ => JsonValue.Create(value)!,
+        bool flag => flag,
+        _ => Convert.ToDecimal(value),
     };
 
     private static string Cut(string text) => text.Length <= LongestString ? text : text[..LongestString] + "…";

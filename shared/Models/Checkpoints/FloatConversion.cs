@@ -137,11 +137,15 @@ public static class FloatConversion
 
     private static Vector256<float> HalfToSingle(Vector256<uint> half)
     {
-        // With the exponent moved to its place the number is 2^-112 of what it should be, also for subnormals.
         var magnitude = (half & Vector256.Create(0x7fffu)) << 13;
-        var scaled = magnitude.AsSingle() * Vector256.Create(BitConverter.UInt32BitsToSingle((127 + 112) << 23));
-        var special = Vector256.GreaterThanOrEqual(magnitude.AsInt32(), Vector256.Create(0x7c00 << 13));
-        var number = Vector256.ConditionalSelect(special.AsUInt32(), magnitude | Vector256.Create(Infinity), scaled.AsUInt32());
+        var normal = magnitude + Vector256.Create((127u - 15u) << 23);
+        // The bits of a subnormal half, put behind the exponent of its smallest normal 2^-14, are that number too large.
+        // (Multiplying by 2^112 would do for both, but stalls on subnormal inputs.)
+        var smallest = Vector256.Create((127u - 14u) << 23);
+        var subnormal = ((magnitude | smallest).AsSingle() - smallest.AsSingle()).AsUInt32();
+        var isSubnormal = Vector256.LessThan(magnitude.AsInt32(), Vector256.Create(0x400 << 13)).AsUInt32();
+        var isSpecial = Vector256.GreaterThanOrEqual(magnitude.AsInt32(), Vector256.Create(0x7c00 << 13)).AsUInt32();
+        var number = Vector256.ConditionalSelect(isSubnormal, subnormal, normal | (isSpecial & Vector256.Create(Infinity)));
         return (number | ((half & Vector256.Create(0x8000u)) << 16)).AsSingle();
     }
 

@@ -40,6 +40,10 @@ public sealed class ModelSourceTests : IDisposable
             model.Tensors.Contains("model.norm.weight").ShouldBeTrue();
             model.Files.ShouldBe([path]);
         }
+        folder.Write("config.json", "{}");
+        using (var model = ModelSource.Open(folder.Path))
+            model.Format.ShouldBe(ModelSource.Gguf);
+        CheckpointInspector.Inspect(folder.Path).Kind.ShouldBe("gguf");
         folder.Write("second.gguf", GgufLlama.Model().Build());
         Should.Throw<InvalidInputException>(() => ModelSource.Open(folder.Path)).Message.ShouldContain("has 2 GGUF files (anything.gguf, second.gguf");
     }
