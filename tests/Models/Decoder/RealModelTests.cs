@@ -14,7 +14,7 @@ public class RealModelTests(ITestOutputHelper output)
     [InlineData("babyllama-tok361")]
     public void Logits_and_greedy_text_of_small_models_agree(string name)
     {
-        var reference = Read(Reference.Shared("reference", "real-models.json")).GetProperty(name);
+        var reference = Read(Reference.Path("real-models.json")).GetProperty(name);
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var source = ModelSource.Open(Reference.Shared("models", name));
@@ -28,7 +28,7 @@ public class RealModelTests(ITestOutputHelper output)
     [Fact]
     public void Logits_and_greedy_text_of_SmolLM2_agree()
     {
-        var reference = Read(Reference.Shared("reference", "smollm2-135m.json"));
+        var reference = Read(Reference.Path("smollm2-135m.json"));
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var source = ModelSource.Open(Reference.Shared("models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"));
@@ -57,9 +57,9 @@ public class RealModelTests(ITestOutputHelper output)
     {
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
-        using var source = ModelSource.Open(Reference.Shared("reference", "gguf", name + ".gguf"));
+        using var source = ModelSource.Open(Reference.Path("gguf", name + ".gguf"));
         using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
-        var golden = Golden.Read(Reference.Shared("reference", "gguf", name + ".golden.json"));
+        var golden = Golden.Read(Reference.Path("gguf", name + ".golden.json"));
         var difference = golden.Difference(model.forward(golden.Ids()));
         output.WriteLine($"{name}: largest difference {difference:E2}, allowed {Golden.Tolerance:E0}");
         difference.ShouldBeLessThan(Golden.Tolerance);
