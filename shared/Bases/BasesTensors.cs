@@ -65,13 +65,15 @@ public static class BasesTensors
         where T : unmanaged
     {
         var entry = source.Describe(name);
-        if (!types.Contains(entry.Type) || !source.TryGetPointer(name, out var pointer))
+        if (!types.Contains(entry.Type))
             throw new InvalidInputException($"{name} is stored as {entry.Type}; binary bases need {types[0]}");
         if (!entry.Shape.SequenceEqual(shape))
             throw new InvalidInputException($"{name} has the shape [{string.Join(", ", entry.Shape)}] where the model and its group size ask for [{string.Join(", ", shape)}]");
-        if (entry.Count > Array.MaxLength || entry.Bytes != entry.Count * sizeof(T))
+        if (entry.Bytes > Array.MaxLength || entry.Bytes != entry.Count * sizeof(T))
             throw new InvalidInputException($"{name} has {entry.Bytes} bytes for {entry.Count} elements of {entry.Type}");
-        return new ReadOnlySpan<T>(pointer, (int)entry.Count).ToArray();
+        var elements = new T[entry.Count];
+        source.ReadBytes(name, 0, MemoryMarshal.AsBytes(elements.AsSpan()));
+        return elements;
     }
 
     private static byte[] Bytes<T>(T[] elements)

@@ -28,12 +28,13 @@ internal static class ReferenceAlternating
         }
         if (candidates.Count > AlternatingRefiner.Survivors)
         {
+            var probe = Math.Min(rounds, AlternatingRefiner.ProbeRounds);
             foreach (var candidate in candidates)
-                candidate.Run(w, bias, AlternatingRefiner.ProbeRounds);
+                candidate.Run(w, bias, probe);
             var kept = candidates.Take(starts == Starts.Both ? 1 : 0).ToList();
             var others = candidates.Skip(kept.Count).OrderBy(candidate => candidate.Objective);
             candidates = [.. kept, .. others.Take(AlternatingRefiner.Survivors - kept.Count)];
-            rounds -= AlternatingRefiner.ProbeRounds;
+            rounds -= probe;
         }
         foreach (var candidate in candidates)
             candidate.Run(w, bias, rounds);

@@ -1,5 +1,5 @@
-using System.Numerics;
 using Qbb.Models;
+using Qbb.Models.Checkpoints;
 
 namespace Qbb.Quantizer.Layers;
 
@@ -10,17 +10,12 @@ public sealed class LayerWeights
     /// <param name="outFeatures">Rows.</param>
     /// <param name="inFeatures">Columns.</param>
     /// <param name="values">Row-major [out, in].</param>
-    /// <exception cref="InvalidInputException">A value is not a finite number; the message names the tensor and the place.</exception>
+    /// <exception cref="InvalidInputException">A value is not a finite number; the message names the tensor.</exception>
     public LayerWeights(string name, int outFeatures, int inFeatures, ReadOnlyMemory<float> values)
     {
         if (outFeatures < 1 || inFeatures < 1 || values.Length != (long)outFeatures * inFeatures)
             throw new InvalidInputException($"{name}: {values.Length} values do not make a weight of {outFeatures} × {inFeatures}");
-        var wrong = FirstNotFinite(values.Span);
-        if (wrong >= 0)
-        {
-            throw new InvalidInputException(
-                $"{name} has the value {values.Span[wrong]} at row {wrong / inFeatures}, column {wrong % inFeatures}; weights must be finite, so the checkpoint is damaged or its training diverged");
-        }
+        WeightChecks.ThrowIfNotFinite(name, values.Span);
         Name = name;
         OutFeatures = outFeatures;
         InFeatures = inFeatures;
@@ -41,22 +36,4 @@ public sealed class LayerWeights
 
     /// <summary>One row, [in].</summary>
     public ReadOnlySpan<float> Row(int row) => Values.Span.Slice(row * InFeatures, InFeatures);
-
-    private static int FirstNotFinite(ReadOnlySpan<float> values)
-    {
-        var index = 0;
-        for (; index + Vector<float>.Count <= values.Length; index += Vector<float>.Count)
-        {
-            // Infinity and NaN are the only values that minus themselves are not 0.
-            var block = new Vector<float>(values[index..]);
-            if (block - block != Vector<float>.Zero)
-                break;
-        }
-        for (; index < values.Length; index++)
-        {
-            if (!float.IsFinite(values[index]))
-                return index;
-        }
-        return -1;
-    }
 }

@@ -1,0 +1,80 @@
+using Qbb.Models;
+using Qbb.Quantizer.Recipes;
+
+namespace Qbb.Quantizer.Tests.Recipes;
+
+public class RecipeTests
+{
+    [Fact]
+    public void Canonical_json_spells_every_choice_out_in_sorted_order()
+    {
+        new Recipe().ToCanonicalJson().ShouldBe(
+            """{"bases":4,"bias":true,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}""");
+        new Recipe { Bases = 2, Group = null, Bias = false, Init = Init.NonCascaded, Refinement = Refinement.Gradient, LearningRate = 0.5, Seed = -3 }.ToCanonicalJson().ShouldBe(
+            """{"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,"refinement":"gradient","rounds":15,"seed":-3,"steps":20}""");
+    }
+
+    [Fact]
+    public void Digest_depends_on_what_the_choices_resolve_to()
+    {
+        var recipe = new Recipe();
+        recipe.Digest.Length.ShouldBe(64);
+        recipe.Digest.ShouldBe(new Recipe { Rounds = 15, Starts = Starts.Both }.Digest);
+        recipe.Digest.ShouldNotBe(new Recipe { Seed = 1 }.Digest);
+        recipe.Digest.ShouldNotBe(new Recipe { Group = null }.Digest);
+    }
+
+    [Fact]
+    public void Json_comes_back_as_the_same_recipe()
+    {
+        foreach (var init in Enum.GetValues<Init>())
+        {
+            foreach (var refinement in Enum.GetValues<Refinement>())
+            {
+                var recipe = new Recipe { Bases = 3, Group = init == Init.Random ? null : 64, Init = init, Refinement = refinement, Seed = long.MaxValue };
+                Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
+            }
+        }
+        Recipe.FromJson("{ \"bases\" : 2 }").ShouldBe(new Recipe { Bases = 2 }.Resolve());
+    }
+
+    [Fact]
+    public void All_problems_are_listed_at_once()
+    {
+        var message = Should.Throw<InvalidInputException>(() => new Recipe { Bases = 9, Group = 0, Refinement = Refinement.None, Rounds = 3, Steps = 5 }.Resolve()).Message;
+        message.ShouldContain("bases is 9");
+        message.ShouldContain("group is 0");
+        message.ShouldContain("rounds is set");
+        message.ShouldContain("steps is set");
+    }
+
+    public static TheoryData<Recipe, string> Contradictions => new()
+    {
+        { new Recipe { Bases = 0 }, "bases" },
+        { new Recipe { Group = -128 }, "group" },
+        { new Recipe { Rounds = -1 }, "rounds" },
+        { new Recipe { Rounds = 0, Starts = Starts.Both }, "uniform start" },
+        { new Recipe { Rounds = 0, Refinement = Refinement.Gradient }, "rounds" },
+        { new Recipe { Init = Init.Random, Starts = Starts.Uniform }, "uniform start" },
+        { new Recipe { Refinement = Refinement.Gradient, Starts = Starts.Greedy }, "starts" },
+        { new Recipe { Refinement = Refinement.Gradient, Steps = 0 }, "steps" },
+        { new Recipe { Refinement = Refinement.Gradient, LearningRate = double.NaN }, "learningRate" },
+        { new Recipe { LearningRate = 0.1 }, "learningRate" },
+        { new Recipe { Init = (Init)9 }, "named values" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Contradictions), DisableDiscoveryEnumeration = true)]
+    public void A_recipe_that_makes_no_sense_is_refused(Recipe recipe, string named) =>
+        Should.Throw<InvalidInputException>(recipe.Resolve).Message.ShouldContain(named);
+
+    [Theory]
+    [InlineData("[]", "JSON")]
+    [InlineData("{", "JSON")]
+    [InlineData("{\"bases\":\"two\"}", "JSON")]
+    [InlineData("{\"base\":2}", "base")]
+    [InlineData("{\"init\":\"greedy\"}", "cascaded, random, non-cascaded")]
+    [InlineData("{\"group\":\"column\"}", "JSON")]
+    public void Json_that_is_no_recipe_is_refused(string json, string named) =>
+        Should.Throw<InvalidInputException>(() => Recipe.FromJson(json)).Message.ShouldContain(named);
+}
