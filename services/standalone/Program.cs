@@ -1,1 +1,3 @@
-Console.WriteLine("qbb");
+using Qbb.Standalone.Commands;
+
+return await CommandLine.RunAsync(args);

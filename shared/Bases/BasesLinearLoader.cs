@@ -11,6 +11,9 @@ namespace Qbb.Bases;
 /// <param name="own">Dense layers get memory of their own instead of views of the mapped file.</param>
 public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinearLoader
 {
+    /// <summary>Columns that share a scale; null for row scales.</summary>
+    public int? GroupSize => groupSize;
+
     /// <summary>The value of quant_method in config.json.</summary>
     public const string QuantMethod = "qbb";
 
@@ -22,7 +25,7 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinea
     {
         if (model.ConfigJson["quantization_config"] is not JsonObject quantization || quantization["quant_method"]?.ToString() != QuantMethod)
             return null;
-        return new BasesLinearLoader(GroupSize(quantization["group_size"], model.Path), own);
+        return new BasesLinearLoader(ReadGroupSize(quantization["group_size"], model.Path), own);
     }
 
     /// <inheritdoc/>
@@ -35,7 +38,7 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinea
         return new BinaryLinear(bases, bias, device, dtype);
     }
 
-    private static int? GroupSize(JsonNode? node, string path)
+    private static int? ReadGroupSize(JsonNode? node, string path)
     {
         if (node is null)
             return null;

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Qbb.Models.Checkpoints;
+using Qbb.Models.Tokenizers;
 
 namespace Qbb.Models;
 
@@ -11,6 +12,11 @@ public sealed class ModelSource : IDisposable
 {
     public const string HuggingFace = "huggingface";
     public const string Gguf = "gguf";
+
+    private const string TokenizerFile = "tokenizer.json";
+
+    private static readonly string[] s_sideFiles =
+        [TokenizerFile, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt"];
 
     private ModelSource(string path, string format, JsonObject config, ITensorSource tensors, IReadOnlyList<string> files) =>
         (Path, Format, ConfigJson, Tensors, Files) = (path, format, config, tensors, files);
@@ -50,6 +56,32 @@ public sealed class ModelSource : IDisposable
         return OpenGguf(path, path);
     }
 
+    /// <summary>Copies what belongs to the model beside configuration and weights: tokenizer, chat template, generation settings.</summary>
+    public void CopySideFiles(ModelFolderWriter writer)
+    {
+        if (Format == Gguf)
+        {
+            writer.WriteText(TokenizerFile, LoadTokenizer().ToJson().ToJsonString());
+            return;
+        }
+        foreach (var name in s_sideFiles)
+        {
+            var file = System.IO.Path.Combine(Path, name);
+            if (File.Exists(file))
+                writer.Copy(file);
+        }
+    }
+
+    /// <summary>The model's tokenizer.</summary>
+    /// <exception cref="InvalidInputException">There is none, or it is of a kind that cannot be read.</exception>
+    public Tokenizer LoadTokenizer()
+    {
+        if (GgufMetadata is { } metadata)
+            return GgufTokenizer.Load(metadata, Path);
+        return Tokenizer.FromFile(TokenizerJsonPath
+            ?? throw new InvalidInputException($"{Path}: has no {TokenizerFile}; copy it from the model's original folder"));
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Tensors.Dispose();
 
@@ -62,7 +94,7 @@ public sealed class ModelSource : IDisposable
             return OpenGguf(folder, gguf);
         if (!File.Exists(config))
             throw NoModel(folder);
-        var tokenizer = System.IO.Path.Combine(folder, "tokenizer.json");
+        var tokenizer = System.IO.Path.Combine(folder, TokenizerFile);
         var json = ConfigFile.Read(config);
         var tensors = SafetensorsFolder.Open(folder);
         var weights = tensors is SafetensorsShards shards ? shards.Files : [((SafetensorsFile)tensors).Path];
