@@ -1,0 +1,40 @@
+using Qbb.Evaluator.Accounting;
+using Qbb.Models;
+using Qbb.Tests;
+
+namespace Qbb.Evaluator.Tests;
+
+public class AccountingTests
+{
+    [Fact]
+    public void Dense_layers_multiply_and_add_once_per_weight() =>
+        OperationCounts.Dense(3, 5).ShouldBe(new OperationCounts(15, 15));
+
+    [Fact]
+    public void Bases_multiply_once_per_group_and_plane() =>
+        // 4 rows, 256 inputs, 2 groups, 3 planes and a bias: 4·2·(3+1) products; 4·256·3 signed sums, as many additions as products, Σx once.
+        OperationCounts.Bases(3, 4, 256, 2, bias: true).ShouldBe(new OperationCounts(32, 3072 + 32 + 256));
+
+    [Fact]
+    public void Counts_add_up() => (new OperationCounts(1, 2) + new OperationCounts(3, 4)).ShouldBe(new OperationCounts(4, 6));
+
+    [Fact]
+    public void A_dense_checkpoint_has_the_bits_of_its_type()
+    {
+        using var source = ModelSource.Open(Reference.Path("architectures", "llama-mha"));
+        var size = ArtifactSize.Of(source);
+        size.EffectiveBitsPerWeight.ShouldBe(32);
+        // Per block: four 64 × 64 and three 64 × 160 layers; two blocks.
+        size.Operations.Multiplications.ShouldBe(2 * (4 * 64 * 64 + 3 * 64 * 160));
+        size.Operations.ShouldBe(size.DenseOperations);
+        size.Bytes.ShouldBe(source.Files.Sum(f => new FileInfo(f).Length));
+    }
+
+    [Fact]
+    public void A_ggml_file_has_the_bits_of_its_blocks()
+    {
+        using var source = ModelSource.Open(Reference.Path("gguf", "narrow-Q4_0.gguf"));
+        // Q4_0: 32 weights in 18 bytes.
+        ArtifactSize.Of(source).EffectiveBitsPerWeight.ShouldBe(4.5);
+    }
+}
