@@ -33,7 +33,8 @@ public sealed class ModelSource : IDisposable
     /// <summary>The weights.</summary>
     public ITensorSource Tensors { get; }
 
-    /// <summary>The folder's <c>tokenizer.json</c>; null where it has none, and for GGUF, which has its tokenizer in the metadata.</summary>
+    /// <summary>The folder's <c>tokenizer.json</c>; null where it has none, and for GGUF, which has its tokenizer in the
+    /// metadata.</summary>
     public string? TokenizerJsonPath { get; private init; }
 
     /// <summary>The metadata of a GGUF file as <see cref="GgufFile.Metadata"/> describes them; null for a Hugging Face folder.</summary>
@@ -125,6 +126,7 @@ public sealed class ModelSource : IDisposable
         string[] missing = SafetensorsFolder.HasWeights(folder)
             ? [ConfigFile.Name]
             : [ConfigFile.Name, $"{SafetensorsFolder.SingleName} (or shards with {SafetensorsFolder.IndexName})"];
-        return new($"{folder}: is no model: it lacks {string.Join(" and ", missing)}; give a Hugging Face folder with these and tokenizer.json, or a GGUF file");
+        return new($"{folder}: is no model: it lacks {string.Join(" and ", missing)}; give a Hugging Face folder with these and "
+            + "tokenizer.json, or a GGUF file");
     }
 }

@@ -34,7 +34,8 @@ public static class CheckpointInspector
         using var tensors = SafetensorsFolder.Open(folder);
         var single = tensors as SafetensorsFile;
         IReadOnlyList<string> weights = single != null ? [single.Path] : ((SafetensorsShards)tensors).Files;
-        return OfTensors(folder, config != null ? ModelSource.HuggingFace : "safetensors", tensors, config != null ? [configPath, .. weights] : weights) with
+        var kind = config != null ? ModelSource.HuggingFace : "safetensors";
+        return OfTensors(folder, kind, tensors, config != null ? [configPath, .. weights] : weights) with
         {
             Architecture = Text((config?["architectures"] as JsonArray)?.FirstOrDefault()) ?? Text(config?["model_type"]),
             Quantization = Text((config?["quantization_config"] as JsonObject)?["quant_method"]),

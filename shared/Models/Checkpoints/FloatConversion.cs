@@ -86,7 +86,8 @@ public static class FloatConversion
     }
 
     /// <summary>fp32 to fp16, to nearest, ties to even.</summary>
-    /// <returns>The index of the first finite number that fp16 cannot hold (65520 and more in magnitude; it becomes infinite), or -1.</returns>
+    /// <returns>The index of the first finite number that fp16 cannot hold (65520 and more in magnitude; it becomes infinite), or
+    /// -1.</returns>
     public static int SingleToHalf(ReadOnlySpan<float> source, Span<ushort> destination)
     {
         CheckLengths(source.Length, destination.Length);
@@ -155,7 +156,8 @@ public static class FloatConversion
         var rounded = magnitude + Vector256.Create(0xfffu) + ((magnitude >>> 13) & Vector256<uint>.One);
         var normal = (rounded - Vector256.Create((127u - 15u) << 23)) >>> 13;
         // Adding 0.5 leaves a subnormal half's bits at the low end of the sum, rounded by the addition itself.
-        var subnormal = (magnitude.AsSingle() + Vector256.Create(0.5f)).AsUInt32() - Vector256.Create(BitConverter.SingleToUInt32Bits(0.5f));
+        var half = Vector256.Create(0.5f);
+        var subnormal = (magnitude.AsSingle() + half).AsUInt32() - half.AsUInt32();
         var isSubnormal = Vector256.LessThan(magnitude.AsInt32(), Vector256.Create((127 - 14) << 23));
         return Vector256.ConditionalSelect(isSubnormal.AsUInt32(), subnormal, normal) | ((bits >>> 16) & Vector256.Create(0x8000u));
     }

@@ -24,6 +24,8 @@ internal static class Folders
         var files = Directory.EnumerateFiles(folder, "*.gguf").Order(StringComparer.Ordinal).ToList();
         return files.Count <= 1
             ? files.SingleOrDefault()
-            : throw new InvalidInputException($"{folder}: has {files.Count} GGUF files ({string.Join(", ", files.Take(3).Select(Path.GetFileName))}, …); give one of them");
+            : throw new InvalidInputException(
+                $"{folder}: has {files.Count} GGUF files ({string.Join(", ", files.Take(3).Select(Path.GetFileName))}, …); give one of "
+                    + "them");
     }
 }

@@ -127,7 +127,8 @@ internal static unsafe class GgmlBlocks
         }
     }
 
-    /// <summary>256 elements in 8 sub-blocks: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit b of byte l belongs to element 32b + l.</summary>
+    /// <summary>256 elements in 8 sub-blocks: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit b of byte l belongs to element
+    /// 32b + l.</summary>
     public static void Q5_K(ReadOnlySpan<byte> source, Span<float> destination)
     {
         fixed (byte* blocks = source)
@@ -154,7 +155,8 @@ internal static unsafe class GgmlBlocks
         }
     }
 
-    /// <summary>256 elements in 16 sub-blocks: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, 16 int8 scales, d; less 32.</summary>
+    /// <summary>256 elements in 16 sub-blocks: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, 16 int8 scales, d; less
+    /// 32.</summary>
     public static void Q6_K(ReadOnlySpan<byte> source, Span<float> destination)
     {
         fixed (byte* blocks = source)
@@ -221,7 +223,9 @@ internal static unsafe class GgmlBlocks
         if (Avx2.IsSupported)
         {
             var words = Avx2.ConvertToVector256Int16(quants);
-            return (Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(words.GetLower())), Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(words.GetUpper())));
+            return (
+                Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(words.GetLower())),
+                Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(words.GetUpper())));
         }
         var (low, high) = Vector256.Widen(Vector256.Create(Vector128.WidenLower(quants), Vector128.WidenUpper(quants)));
         return (Vector256.ConvertToSingle(low), Vector256.ConvertToSingle(high));

@@ -7,7 +7,8 @@ namespace Qbb.Models.Checkpoints;
 /// <param name="ModelType">Hugging Face's <c>model_type</c>.</param>
 /// <param name="ClassName">Hugging Face's class, for <c>architectures</c>.</param>
 /// <param name="InterleavesRotary">
-/// Whether llama.cpp keeps the rows of q and k with the two halves of every rotated pair side by side; Hugging Face keeps them half a head apart.
+/// Whether llama.cpp keeps the rows of q and k with the two halves of every rotated pair side by side; Hugging Face keeps them half a head
+/// apart.
 /// </param>
 internal sealed record GgufArchitecture(string Name, string ModelType, string ClassName, bool InterleavesRotary)
 {
@@ -47,7 +48,10 @@ internal sealed record GgufArchitecture(string Name, string ModelType, string Cl
     /// <exception cref="InvalidInputException">The file's architecture is not known; the message lists those that are.</exception>
     public static GgufArchitecture Of(GgufFile file) => Known.TryGetValue(file.Architecture, out var architecture)
         ? architecture
-        : throw new InvalidInputException($"{file.Path}: GGUF architecture {(file.Architecture.Length == 0 ? "(none)" : Printable.Name(file.Architecture))} is not known; known are {string.Join(", ", Known.Keys.Order(StringComparer.Ordinal))}. Give the model as a Hugging Face folder instead");
+        : throw new InvalidInputException(
+            $"{file.Path}: GGUF architecture {(file.Architecture.Length == 0 ? "(none)" : Printable.Name(file.Architecture))} is not "
+                + $"known; known are {string.Join(", ", Known.Keys.Order(StringComparer.Ordinal))}. Give the model as a Hugging Face "
+                + "folder instead");
 
     /// <summary>Hugging Face's name of a tensor, or null where there is none.</summary>
     public static string? HuggingFaceName(string name)

@@ -6,9 +6,11 @@ namespace Qbb.Models.Checkpoints;
 public static class GgufConfig
 {
     // Models of other families are sometimes written under a known architecture with these set; they would compute something else.
-    private static readonly string[] UnknownFactors = ["attention.scale", "embedding_scale", "residual_scale", "logit_scale", "attention.clamp_kqv"];
+    private static readonly string[] UnknownFactors =
+        ["attention.scale", "embedding_scale", "residual_scale", "logit_scale", "attention.clamp_kqv"];
 
-    /// <exception cref="InvalidInputException">The architecture is not known, or metadata are missing, contradict the tensors or ask for what is not known.</exception>
+    /// <exception cref="InvalidInputException">The architecture is not known, or metadata are missing, contradict the tensors or ask for
+    /// what is not known.</exception>
     public static JsonObject FromGguf(GgufFile file)
     {
         var architecture = GgufArchitecture.Of(file);
@@ -34,7 +36,8 @@ public static class GgufConfig
             ["vocab_size"] = VocabularySize(file, hidden),
             ["max_position_embeddings"] = context,
             ["rms_norm_eps"] = parameters.Number("attention.layer_norm_rms_epsilon")
-                ?? throw new InvalidInputException($"{file.Path}: has no metadata {architecture.Name}.attention.layer_norm_rms_epsilon; the file is incomplete"),
+                ?? throw new InvalidInputException(
+                    $"{file.Path}: has no metadata {architecture.Name}.attention.layer_norm_rms_epsilon; the file is incomplete"),
             ["rope_theta"] = theta,
             ["rope_scaling"] = GgufRope.Scaling(file, parameters, headDim, theta, context),
             ["tie_word_embeddings"] = !file.Contains("output.weight"),
@@ -53,10 +56,13 @@ public static class GgufConfig
         foreach (var key in UnknownFactors)
         {
             if (parameters.Number(key) is not (null or 0 or 1))
-                throw new InvalidInputException($"{file.Path}: metadata {key} is {parameters.Number(key)}, which is not known for this architecture; give the model as a Hugging Face folder");
+                throw new InvalidInputException(
+                    $"{file.Path}: metadata {key} is {parameters.Number(key)}, which is not known for this architecture; give the model "
+                        + "as a Hugging Face folder");
         }
         if (file.Metadata.TryGetValue("split.count", out var pieces) && pieces is ulong and not (0ul or 1ul))
-            throw new InvalidInputException($"{file.Path}: is one of {pieces} pieces of a model; join them with llama.cpp's llama-gguf-split --merge");
+            throw new InvalidInputException(
+                $"{file.Path}: is one of {pieces} pieces of a model; join them with llama.cpp's llama-gguf-split --merge");
     }
 
     private static int HeadDim(GgufFile file, GgufParameters parameters, int hidden)
@@ -64,9 +70,11 @@ public static class GgufConfig
         var rotary = parameters.Size("rope.dimension_count");
         var headDim = parameters.Size("attention.key_length") ?? rotary ?? hidden / parameters.Heads;
         if (rotary is { } rotated && rotated != headDim)
-            throw new InvalidInputException($"{file.Path}: rotates {rotated} of {headDim} elements of a head; only whole heads are known for this architecture");
+            throw new InvalidInputException(
+                $"{file.Path}: rotates {rotated} of {headDim} elements of a head; only whole heads are known for this architecture");
         if (parameters.Size("attention.value_length") is { } value && value != headDim)
-            throw new InvalidInputException($"{file.Path}: has keys of {headDim} and values of {value}; only equal lengths are known for this architecture");
+            throw new InvalidInputException(
+                $"{file.Path}: has keys of {headDim} and values of {value}; only equal lengths are known for this architecture");
         if (headDim % 2 != 0 || headDim == 0)
             throw new InvalidInputException($"{file.Path}: heads of {headDim} elements cannot be rotated in pairs");
         return headDim;
@@ -79,7 +87,9 @@ public static class GgufConfig
             throw new InvalidInputException($"{file.Path}: has no tensor {name}; it is no whole model");
         var shape = file.Describe(name).Shape;
         if (shape.Count != 2 || shape[1] != hidden)
-            throw new InvalidInputException($"{file.Path}: tensor {name} has shape [{string.Join(", ", shape)}], which disagrees with the hidden size {hidden} of the metadata");
+            throw new InvalidInputException(
+                $"{file.Path}: tensor {name} has shape [{string.Join(", ", shape)}], which disagrees with the hidden size {hidden} of "
+                    + "the metadata");
         return shape[0];
     }
 

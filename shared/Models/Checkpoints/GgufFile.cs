@@ -20,7 +20,8 @@ public sealed class GgufFile : MappedTensors
 
     /// <summary>
     /// Values by key: string, bool, float, double; ulong for every unsigned and long for every signed integer type; arrays as
-    /// string[], bool[], float[], double[], byte[], sbyte[], ushort[], short[], uint[], int[], ulong[], long[], and object[] for arrays of arrays.
+    /// string[], bool[], float[], double[], byte[], sbyte[], ushort[], short[], uint[], int[], ulong[], long[], and object[] for arrays of
+    /// arrays.
     /// </summary>
     public IReadOnlyDictionary<string, object> Metadata => header.Metadata.Values;
 

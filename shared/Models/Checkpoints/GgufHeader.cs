@@ -54,7 +54,8 @@ internal sealed class GgufHeader
         if (magic.SequenceEqual("GGUF"u8))
             return;
         if (magic.SequenceEqual("lmgg"u8) || magic.SequenceEqual("tjgg"u8) || magic.SequenceEqual("fmgg"u8))
-            throw cursor.Error("is a GGML file of the time before GGUF; convert it with llama.cpp's convert_llama_ggml_to_gguf.py or download a GGUF file");
+            throw cursor.Error("is a GGML file of the time before GGUF; convert it with llama.cpp's convert_llama_ggml_to_gguf.py or "
+                + "download a GGUF file");
         throw cursor.Error("does not begin with 'GGUF'; it is no GGUF file or it is damaged");
     }
 
@@ -63,7 +64,8 @@ internal sealed class GgufHeader
         if (version is 2 or 3)
             return version;
         if (version != 0 && (version & 0xffff) == 0)
-            throw cursor.Error("is a big-endian GGUF file; only little-endian ones can be read, convert it with gguf-py's gguf_convert_endian");
+            throw cursor.Error("is a big-endian GGUF file; only little-endian ones can be read, convert it with gguf-py's "
+                + "gguf_convert_endian");
         throw cursor.Error($"is GGUF version {version}; versions 2 and 3 can be read, make the file anew with a current llama.cpp");
     }
 
@@ -95,7 +97,8 @@ internal sealed class GgufHeader
             throw cursor.Error($"tensor {printable} has the unknown type {number}");
         var offset = cursor.UInt64($"tensor {printable}");
         if (!TensorShape.TryGetBytes(shape, type, out var bytes) || (shape.Length > 0 && shape[^1] % type.BlockLength != 0))
-            throw cursor.Error($"tensor {printable} has a shape [{string.Join(", ", shape)}] of {type.Name} whose size overflows or whose rows are no multiple of {type.BlockLength}");
+            throw cursor.Error($"tensor {printable} has a shape [{string.Join(", ", shape)}] of {type.Name} whose size overflows or "
+                + $"whose rows are no multiple of {type.BlockLength}");
         if (offset % (ulong)alignment != 0)
             throw cursor.Error($"tensor {printable} begins at byte {offset}, which is no multiple of the alignment {alignment}");
         return new(new(name, type.Name, shape, bytes), type, offset <= long.MaxValue ? (long)offset : -1);
@@ -105,7 +108,8 @@ internal sealed class GgufHeader
     {
         var room = length - dataStart;
         if (info.Offset < 0 || info.Offset > room || info.Entry.Bytes > room - info.Offset)
-            throw cursor.Error($"tensor {Printable.Name(info.Entry.Name)} lies outside the file; the file is cut off or damaged, download it again");
+            throw cursor.Error($"tensor {Printable.Name(info.Entry.Name)} lies outside the file; the file is cut off or damaged, "
+                + "download it again");
         return dataStart + info.Offset;
     }
 

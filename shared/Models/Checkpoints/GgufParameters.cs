@@ -23,12 +23,15 @@ internal sealed class GgufParameters(GgufFile file, GgufArchitecture architectur
             int[] { Length: > 0 } blocks when blocks.All(block => block == blocks[0]) => blocks[0],
             _ => -1,
         };
-        return size is > 0 and <= MaxSize ? (int)size : throw Wrong(key, value, $"a whole number from 1 to {MaxSize}, the same in all blocks,");
+        return size is > 0 and <= MaxSize ? (int)size : throw Wrong(key, value, $"a whole number from 1 to {MaxSize}, the same in all "
+            + "blocks,");
     }
 
-    public int Required(string key) => Size(key) ?? throw new InvalidInputException($"{file.Path}: has no metadata {Full(key)}; the file is incomplete");
+    public int Required(string key) => Size(key) ?? throw new InvalidInputException(
+        $"{file.Path}: has no metadata {Full(key)}; the file is incomplete");
 
-    /// <summary>A finite number, or null where the key is absent. A float keeps its shortest decimal form, as config.json would have it.</summary>
+    /// <summary>A finite number, or null where the key is absent. A float keeps its shortest decimal form, as config.json would have
+    /// it.</summary>
     public double? Number(string key) => TryGet(key, out var value)
         ? value switch
         {
@@ -47,5 +50,6 @@ internal sealed class GgufParameters(GgufFile file, GgufArchitecture architectur
     private string Full(string key) => $"{architecture.Name}.{key}";
 
     private InvalidInputException Wrong(string key, object value, string expected) =>
-        new($"{file.Path}: metadata {Full(key)} is {(value is Array array ? $"an array of {array.Length}" : Printable.Name($"{value}"))}; {expected} is needed");
+        new($"{file.Path}: metadata {Full(key)} is "
+            + $"{(value is Array array ? $"an array of {array.Length}" : Printable.Name($"{value}"))}; {expected} is needed");
 }

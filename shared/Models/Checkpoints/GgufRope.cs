@@ -27,7 +27,9 @@ internal static class GgufRope
         if (file.Contains(GgufArchitecture.RopeFactors))
         {
             if (type is not ("none" or "linear") || parameters.Number("rope.scaling.factor") is not (null or 1 or 0))
-                throw new InvalidInputException($"{file.Path}: has both {GgufArchitecture.RopeFactors} and rope scaling of type {Printable.Name(type)}, which is not known; give the model as a Hugging Face folder");
+                throw new InvalidInputException(
+                    $"{file.Path}: has both {GgufArchitecture.RopeFactors} and rope scaling of type {Printable.Name(type)}, which is "
+                        + "not known; give the model as a Hugging Face folder");
             return FromFactors(file, parameters, headDim, theta, context);
         }
         var factor = parameters.Number("rope.scaling.factor") ?? parameters.Number("rope.scale_linear") ?? 1;
@@ -37,7 +39,9 @@ internal static class GgufRope
             "none" => null,
             "linear" => new JsonObject { ["rope_type"] = "linear", ["factor"] = factor },
             "yarn" => Yarn(parameters, factor, context),
-            _ => throw new InvalidInputException($"{file.Path}: rope scaling of type {Printable.Name(type)} is not known for GGUF; known are none, linear, yarn and factors in {GgufArchitecture.RopeFactors}"),
+            _ => throw new InvalidInputException(
+                $"{file.Path}: rope scaling of type {Printable.Name(type)} is not known for GGUF; known are none, linear, yarn and "
+                    + $"factors in {GgufArchitecture.RopeFactors}"),
         };
     }
 
@@ -64,7 +68,8 @@ internal static class GgufRope
     {
         var entry = file.Describe(GgufArchitecture.RopeFactors);
         if (entry.Count != headDim / 2)
-            throw new InvalidInputException($"{file.Path}: {entry.Name} has {entry.Count} factors for heads of {headDim}, which need {headDim / 2}");
+            throw new InvalidInputException(
+                $"{file.Path}: {entry.Name} has {entry.Count} factors for heads of {headDim}, which need {headDim / 2}");
         var factors = new float[entry.Count];
         file.ReadFloat(entry.Name, 0, factors);
         WeightChecks.ThrowIfNotFinite(entry.Name, factors);

@@ -29,13 +29,17 @@ public sealed class GgufTensors : ITensorSource
         foreach (var entry in file.Entries.Where(entry => entry.Name != GgufArchitecture.RopeFactors))
         {
             var name = GgufArchitecture.HuggingFaceName(entry.Name)
-                ?? throw new InvalidInputException($"{file.Path}: tensor {Printable.Name(entry.Name)} has no place in a {architecture.Name} model without experts, which is all that can be read of GGUF; give the model as a Hugging Face folder instead");
+                ?? throw new InvalidInputException(
+                    $"{file.Path}: tensor {Printable.Name(entry.Name)} has no place in a {architecture.Name} model without experts, "
+                        + "which is all that can be read of GGUF; give the model as a Hugging Face folder instead");
             var heads = !architecture.InterleavesRotary ? 0
                 : name.Contains(".q_proj.", StringComparison.Ordinal) ? parameters.Heads
                 : name.Contains(".k_proj.", StringComparison.Ordinal) ? parameters.KeyValueHeads
                 : 0;
             if (heads > 0 && (entry.Shape.Count == 0 || entry.Shape[0] == 0 || entry.Shape[0] % (2 * heads) != 0))
-                throw new InvalidInputException($"{file.Path}: tensor {entry.Name} of shape [{string.Join(", ", entry.Shape)}] cannot be shared by {heads} heads; the file is damaged");
+                throw new InvalidInputException(
+                    $"{file.Path}: tensor {entry.Name} of shape [{string.Join(", ", entry.Shape)}] cannot be shared by {heads} heads; "
+                        + "the file is damaged");
             views.Add(new(entry with { Name = name }, entry.Name, heads));
         }
         return new(file, views);

@@ -32,7 +32,8 @@ internal sealed unsafe class MappedFile : IDisposable
             if (new FileInfo(path).Length == 0)
                 throw new InvalidInputException($"{path}: the file is empty; download or copy it again");
             var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-            var mapping = MemoryMappedFile.CreateFromFile(file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+            var mapping = MemoryMappedFile.CreateFromFile(
+                file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
             var view = mapping.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
             return new(path, file.Length, mapping, view);
         }

@@ -39,7 +39,8 @@ public abstract class MappedTensors : ITensorSource
         CheckRange(first, destination.Length, tensor.Entry.Count);
         if (tensor.Type.Decode == null)
             throw new InvalidInputException(
-                $"{Path}: tensor {name} is stored as {tensor.Type.Name}, which cannot be read; convert the file to a type that can (F32, F16, BF16, Q8_0, Q4_K, …)");
+                $"{Path}: tensor {name} is stored as {tensor.Type.Name}, which cannot be read; convert the file to a type that can "
+                    + "(F32, F16, BF16, Q8_0, Q4_K, …)");
         ReadPartialBlock(tensor, ref first, ref destination);
         var length = tensor.Type.BlockLength;
         while (destination.Length >= length && destination.Length > 0)

@@ -33,7 +33,8 @@ public static class ModelDigest
         var buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
         try
         {
-            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
+            using var stream = new FileStream(
+                path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
             // The length goes first, so that bytes cannot move from one file to the next unseen.
             Span<byte> length = stackalloc byte[sizeof(long)];
             BinaryPrimitives.WriteInt64LittleEndian(length, stream.Length);

@@ -4,7 +4,8 @@ namespace Qbb.Models.Checkpoints;
 internal static class PickleFiles
 {
     private const string Remedy =
-        "is a Python pickle, which can run any code when it is loaded; convert the model to safetensors (save_pretrained(folder, safe_serialization=True) in transformers) and give that";
+        "is a Python pickle, which can run any code when it is loaded; convert the model to safetensors (save_pretrained(folder, "
+            + "safe_serialization=True) in transformers) and give that";
 
     private static readonly string[] Extensions = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 
@@ -31,7 +32,9 @@ internal static class PickleFiles
         if (file.Length < 4)
             return false;
         var start = file.Slice(0, 4);
-        // "PK\3\4": torch.save's zip archive. 0x80 and a protocol number: a bare pickle, unless it is a safetensors length of 640 bytes and more.
-        return start.SequenceEqual("PK\u0003\u0004"u8) || (start[0] == 0x80 && start[1] is >= 2 and <= 5 && start[2..].ContainsAnyExcept((byte)0));
+        // "PK\3\4": torch.save's zip archive. 0x80 and a protocol number: a bare pickle, unless it is a safetensors length of 640 bytes
+        // and more.
+        return start.SequenceEqual("PK\u0003\u0004"u8)
+            || (start[0] == 0x80 && start[1] is >= 2 and <= 5 && start[2..].ContainsAnyExcept((byte)0));
     }
 }

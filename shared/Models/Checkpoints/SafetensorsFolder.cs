@@ -1,6 +1,7 @@
 namespace Qbb.Models.Checkpoints;
 
-/// <summary>Finds the weights of a Hugging Face folder: <c>model.safetensors</c>, or shards under <c>model.safetensors.index.json</c>.</summary>
+/// <summary>Finds the weights of a Hugging Face folder: <c>model.safetensors</c>, or shards under
+/// <c>model.safetensors.index.json</c>.</summary>
 public static class SafetensorsFolder
 {
     public const string SingleName = "model.safetensors";
@@ -18,7 +19,8 @@ public static class SafetensorsFolder
             return SafetensorsShards.Open(Path.Combine(folder, IndexName));
         PickleFiles.RefuseFolder(folder);
         var others = Directory.EnumerateFiles(folder, "*.safetensors").Select(Path.GetFileName).Order(StringComparer.Ordinal).ToList();
-        var found = others.Count == 0 ? "" : $" (it has {string.Join(", ", others.Take(5))}{(others.Count > 5 ? ", …" : "")}, without an index)";
+        var found = others.Count == 0 ? "" : $" (it has {string.Join(", ", others.Take(5))}{(others.Count > 5 ? ", …" : "")}, without "
+            + "an index)";
         throw new InvalidInputException($"{folder}: has neither {SingleName} nor {IndexName}{found}");
     }
 

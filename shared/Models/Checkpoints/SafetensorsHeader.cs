@@ -35,9 +35,11 @@ internal sealed class SafetensorsHeader
             throw Error(file, $"has {file.Length} bytes, too few for a safetensors file; download it again");
         var length = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, PrefixLength));
         if (length > MaxLength)
-            throw Error(file, $"its header claims {length} bytes, more than the {MaxLength} allowed; this is no safetensors file or it is damaged");
+            throw Error(file, $"its header claims {length} bytes, more than the {MaxLength} allowed; this is no safetensors file or it "
+                + "is damaged");
         if ((long)length > file.Length - PrefixLength)
-            throw Error(file, $"its header claims {length} bytes but only {file.Length - PrefixLength} follow; the file is cut off, download it again");
+            throw Error(file, $"its header claims {length} bytes but only {file.Length - PrefixLength} follow; the file is cut off, "
+                + "download it again");
         var json = file.Slice(PrefixLength, (int)length);
         if (json.IsEmpty || json[0] != '{')
             throw Error(file, "its header does not begin with '{'; this is no safetensors file or it is damaged");
@@ -67,7 +69,8 @@ internal sealed class SafetensorsHeader
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (reader.ValueSpan.Length > TensorShape.MaxNameLength)
-                throw Error(file, $"its header holds a name of {reader.ValueSpan.Length} bytes, more than the {TensorShape.MaxNameLength} allowed");
+                throw Error(file, $"its header holds a name of {reader.ValueSpan.Length} bytes, more than the "
+                    + $"{TensorShape.MaxNameLength} allowed");
             var name = reader.GetString()!;
             reader.Read();
             if (reader.TokenType != JsonTokenType.StartObject)
@@ -134,7 +137,8 @@ internal sealed class SafetensorsHeader
         var text = reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length <= 64 ? reader.GetString()! : null;
         if (text != null && SafetensorsTypes.ByName.TryGetValue(text, out var type))
             return type;
-        throw Error(name, $"has the unknown dtype {Printable.Name(text ?? reader.TokenType.ToString())}; known are {string.Join(", ", SafetensorsTypes.ByName.Keys.Order(StringComparer.Ordinal))}");
+        throw Error(name, $"has the unknown dtype {Printable.Name(text ?? reader.TokenType.ToString())}; known are "
+            + $"{string.Join(", ", SafetensorsTypes.ByName.Keys.Order(StringComparer.Ordinal))}");
     }
 
     private List<long> ReadNumbers(string name, string field, ref Utf8JsonReader reader)
@@ -175,7 +179,8 @@ internal sealed class SafetensorsHeader
         foreach (var tensor in tensors.OrderBy(tensor => tensor.Offset).ThenBy(tensor => tensor.Entry.Bytes))
         {
             if (tensor.Offset != expected)
-                throw Error(tensor.Entry.Name, $"begins at byte {tensor.Offset - dataStart} of the data where {expected - dataStart} was due: it {(tensor.Offset < expected ? "overlaps another tensor" : "leaves a hole")}");
+                throw Error(tensor.Entry.Name, $"begins at byte {tensor.Offset - dataStart} of the data where {expected - dataStart} "
+                    + $"was due: it {(tensor.Offset < expected ? "overlaps another tensor" : "leaves a hole")}");
             expected += tensor.Entry.Bytes;
         }
         if (expected != file.Length)

@@ -10,7 +10,7 @@ public sealed class SafetensorsShards : ITensorSource
     private SafetensorsShards(string indexPath, IReadOnlyList<SafetensorsFile> files, Dictionary<string, SafetensorsFile> owners)
     {
         (this.indexPath, this.files, this.owners) = (indexPath, files, owners);
-        Entries = [.. files.SelectMany(file => file.Entries.Where(entry => owners.TryGetValue(entry.Name, out var owner) && owner == file))];
+        Entries = [.. files.SelectMany(file => file.Entries.Where(entry => owners.GetValueOrDefault(entry.Name) == file))];
     }
 
     /// <summary>The index and its shards.</summary>
@@ -28,7 +28,10 @@ public sealed class SafetensorsShards : ITensorSource
         var shards = map.Values.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).ToList();
         var missing = shards.Where(shard => !File.Exists(Path.Combine(folder, shard))).ToList();
         if (missing.Count > 0)
-            throw new InvalidInputException($"{indexPath}: {missing.Count} of {shards.Count} shards are missing: {string.Join(", ", missing.Take(5).Select(Printable.Name))}{(missing.Count > 5 ? ", …" : "")}; download them into {folder}");
+            throw new InvalidInputException(
+                $"{indexPath}: {missing.Count} of {shards.Count} shards are missing: "
+                    + $"{string.Join(", ", missing.Take(5).Select(Printable.Name))}{(missing.Count > 5 ? ", …" : "")}; download them "
+                    + $"into {folder}");
         var open = new Dictionary<string, SafetensorsFile>(StringComparer.Ordinal);
         try
         {
@@ -37,7 +40,9 @@ public sealed class SafetensorsShards : ITensorSource
             foreach (var (tensor, shard) in map)
             {
                 if (!open[shard].Contains(tensor))
-                    throw new InvalidInputException($"{indexPath}: tensor {Printable.Name(tensor)} is listed in {shard} but is not there; the index and the shards do not belong together");
+                    throw new InvalidInputException(
+                        $"{indexPath}: tensor {Printable.Name(tensor)} is listed in {shard} but is not there; the index and the shards "
+                            + "do not belong together");
             }
             return new(indexPath, [.. open.Values], map.ToDictionary(pair => pair.Key, pair => open[pair.Value], StringComparer.Ordinal));
         }

@@ -45,7 +45,8 @@ public sealed class SafetensorsWriter : IDisposable
         var writer = new SafetensorsWriter(path, tensors);
         try
         {
-            writer.Guard(() => writer.stream = new FileStream(writer.partialPath, FileMode.Create, FileAccess.Write, FileShare.None, BufferBytes));
+            writer.Guard(() => writer.stream =
+                new FileStream(writer.partialPath, FileMode.Create, FileAccess.Write, FileShare.None, BufferBytes));
             writer.WriteGuarded(header);
             return writer;
         }
@@ -90,7 +91,8 @@ public sealed class SafetensorsWriter : IDisposable
     {
         ObjectDisposedException.ThrowIf(stream == null, this);
         if (current < tensors.Count)
-            throw new InvalidOperationException($"{path}: tensor {tensors[current].Entry.Name} has {written} of its {tensors[current].Entry.Bytes} bytes");
+            throw new InvalidOperationException(
+                $"{path}: tensor {tensors[current].Entry.Name} has {written} of its {tensors[current].Entry.Bytes} bytes");
         Guard(() =>
         {
             stream.Flush(flushToDisk: true);
@@ -139,7 +141,9 @@ public sealed class SafetensorsWriter : IDisposable
             var target = rounded.AsSpan(0, source.Length);
             var overflow = type == "F16" ? FloatConversion.SingleToHalf(source, target) : FloatConversion.SingleToBfloat16(source, target);
             if (overflow >= 0)
-                throw new InvalidInputException($"tensor {name} holds {source[overflow]:G9} at index {written / 2 + start + overflow}, too large for {type}; write it as {(type == "F16" ? "BF16 or F32" : "F32")}");
+                throw new InvalidInputException(
+                    $"tensor {name} holds {source[overflow]:G9} at index {written / 2 + start + overflow}, too large for {type}; write "
+                        + $"it as {(type == "F16" ? "BF16 or F32" : "F32")}");
             WriteGuarded(MemoryMarshal.AsBytes(target));
         }
         ArrayPool<ushort>.Shared.Return(rounded);

@@ -57,7 +57,9 @@ internal static class ShardIndex
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (shards.Count == TensorShape.MaxTensors || reader.ValueSpan.Length > TensorShape.MaxNameLength)
-                throw new InvalidInputException($"{path}: weight_map holds more than {TensorShape.MaxTensors} tensors or a name of more than {TensorShape.MaxNameLength} bytes");
+                throw new InvalidInputException(
+                    $"{path}: weight_map holds more than {TensorShape.MaxTensors} tensors or a name of more than "
+                        + $"{TensorShape.MaxNameLength} bytes");
             var tensor = reader.GetString()!;
             reader.Read();
             if (reader.TokenType != JsonTokenType.String || reader.ValueSpan.Length > TensorShape.MaxNameLength)
@@ -76,8 +78,12 @@ internal static class ShardIndex
 
     private static void CheckFileName(string path, string shard)
     {
-        var isPlain = shard.EndsWith(".safetensors", StringComparison.Ordinal) && !shard.AsSpan().ContainsAny('/', '\\', ':') && !shard.Any(char.IsControl);
+        var isPlain = shard.EndsWith(".safetensors", StringComparison.Ordinal)
+            && !shard.AsSpan().ContainsAny('/', '\\', ':')
+            && !shard.Any(char.IsControl);
         if (!isPlain)
-            throw new InvalidInputException($"{path}: the shard {Printable.Name(shard)} is no plain name of a .safetensors file in the same folder; such an index is refused");
+            throw new InvalidInputException(
+                $"{path}: the shard {Printable.Name(shard)} is no plain name of a .safetensors file in the same folder; such an index "
+                    + "is refused");
     }
 }

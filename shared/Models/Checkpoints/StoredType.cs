@@ -3,7 +3,8 @@ namespace Qbb.Models.Checkpoints;
 /// <summary>Turns whole blocks into floats; <c>source</c> holds destination.Length / BlockLength blocks.</summary>
 internal delegate void BlockDecoder(ReadOnlySpan<byte> source, Span<float> destination);
 
-/// <summary>How a file keeps numbers: in blocks of <paramref name="BlockLength"/> elements over <paramref name="BlockBytes"/> bytes.</summary>
+/// <summary>How a file keeps numbers: in blocks of <paramref name="BlockLength"/> elements over <paramref name="BlockBytes"/>
+/// bytes.</summary>
 /// <param name="Name">As the format spells it.</param>
 /// <param name="BlockLength">1 for plain types.</param>
 /// <param name="BlockBytes">For plain types the size of an element.</param>

@@ -8,12 +8,15 @@ public static class WeightChecks
 {
     /// <param name="name">The tensor, for the message.</param>
     /// <param name="values">Its elements.</param>
-    /// <exception cref="InvalidInputException">One of them is NaN or infinite; the message names the tensor and the first such index.</exception>
+    /// <exception cref="InvalidInputException">One of them is NaN or infinite; the message names the tensor and the first such
+    /// index.</exception>
     public static void ThrowIfNotFinite(string name, ReadOnlySpan<float> values)
     {
         var index = FirstNotFinite(values);
         if (index >= 0)
-            throw new InvalidInputException($"tensor {name} holds {values[index]} at index {index}; the weights are damaged, download the model again or take another one");
+            throw new InvalidInputException(
+                $"tensor {name} holds {values[index]} at index {index}; the weights are damaged, download the model again or take "
+                    + "another one");
     }
 
     /// <summary>The index of the first NaN or infinity, or -1.</summary>

@@ -100,7 +100,8 @@ public class FloatConversionTests
 
     private static void SameNumber(float actual, float expected, int index)
     {
-        var same = float.IsNaN(expected) ? float.IsNaN(actual) : BitConverter.SingleToUInt32Bits(actual) == BitConverter.SingleToUInt32Bits(expected);
+        var same = float.IsNaN(expected) ? float.IsNaN(actual)
+            : BitConverter.SingleToUInt32Bits(actual) == BitConverter.SingleToUInt32Bits(expected);
         if (!same)
             Assert.Fail($"number {index}: {actual:G9} instead of {expected:G9}");
     }

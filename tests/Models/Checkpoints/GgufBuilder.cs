@@ -40,7 +40,8 @@ internal sealed class GgufBuilder
         return this;
     }
 
-    public GgufBuilder Tensor(string name, long[] shape, float[] values) => Tensor(name, shape, 0, MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
+    public GgufBuilder Tensor(string name, long[] shape, float[] values) =>
+        Tensor(name, shape, 0, MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
 
     public byte[] Build()
     {
@@ -76,7 +77,8 @@ internal sealed class GgufBuilder
         return stream.ToArray();
     }
 
-    public static byte[] Text(string text) => [.. BitConverter.GetBytes((ulong)Encoding.UTF8.GetByteCount(text)), .. Encoding.UTF8.GetBytes(text)];
+    public static byte[] Text(string text) =>
+        [.. BitConverter.GetBytes((ulong)Encoding.UTF8.GetByteCount(text)), .. Encoding.UTF8.GetBytes(text)];
 
     private void Pad(BinaryWriter writer)
     {
@@ -105,6 +107,7 @@ internal sealed class GgufBuilder
     private static byte[] EncodeArray(Array array)
     {
         var elements = array.Cast<object>().Select(Encode).ToList();
-        return [.. BitConverter.GetBytes(elements.Count == 0 ? 8 : elements[0].Type), .. BitConverter.GetBytes((ulong)elements.Count), .. elements.SelectMany(element => element.Bytes)];
+        return [.. BitConverter.GetBytes(elements.Count == 0 ? 8 : elements[0].Type), .. BitConverter.GetBytes((ulong)elements.Count),
+            .. elements.SelectMany(element => element.Bytes)];
     }
 }

@@ -13,7 +13,8 @@ public sealed class GgufConfigTests : IDisposable
     [Fact]
     public void Metadata_become_a_llama_configuration()
     {
-        var config = Config(Model(biases: true).Add("llama.rope.freq_base", 500000f).Add("tokenizer.ggml.bos_token_id", 1u).Add("tokenizer.ggml.eos_token_id", 2u));
+        var config = Config(Model(biases: true).Add("llama.rope.freq_base", 500000f).Add("tokenizer.ggml.bos_token_id", 1u)
+            .Add("tokenizer.ggml.eos_token_id", 2u));
         config.ToJsonString().ShouldBe(
             """{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_act":"silu","hidden_size":16,"intermediate_size":24,"num_hidden_layers":1,"num_attention_heads":4,"num_key_value_heads":2,"head_dim":4,"vocab_size":10,"max_position_embeddings":64,"rms_norm_eps":1E-06,"rope_theta":500000,"rope_scaling":null,"tie_word_embeddings":false,"attention_bias":true,"mlp_bias":false,"torch_dtype":"float32","bos_token_id":1,"eos_token_id":2}""");
     }
@@ -34,13 +35,15 @@ public sealed class GgufConfigTests : IDisposable
     [Fact]
     public void Yarn_scaling_is_carried()
     {
-        var model = Model().Add("llama.rope.scaling.type", "yarn").Add("llama.rope.scaling.factor", 4f).Add("llama.rope.scaling.original_context_length", 32u);
+        var model = Model().Add("llama.rope.scaling.type", "yarn").Add("llama.rope.scaling.factor", 4f)
+            .Add("llama.rope.scaling.original_context_length", 32u);
         Scaling(model).ShouldBe("""{"rope_type":"yarn","factor":4,"original_max_position_embeddings":32}""");
     }
 
     [Fact]
     public void Unknown_scaling_is_refused() =>
-        Should.Throw<InvalidInputException>(() => Config(Model().Add("llama.rope.scaling.type", "magic").Add("llama.rope.scaling.factor", 4f))).Message.ShouldContain("magic");
+        Should.Throw<InvalidInputException>(() =>
+            Config(Model().Add("llama.rope.scaling.type", "magic").Add("llama.rope.scaling.factor", 4f))).Message.ShouldContain("magic");
 
     [Theory]
     [InlineData(8, 1, 4, 8192, 128, 500000, false)]
@@ -48,7 +51,8 @@ public sealed class GgufConfigTests : IDisposable
     [InlineData(8, 1, 4, 64, 16, 10000, true)]
     [InlineData(16, 1, 8, 4096, 128, 10000, false)]
     [InlineData(8, 2, 6, 1024, 128, 10000, true)]
-    public void Llama3_scaling_is_recovered_from_the_factors(double factor, double low, double high, int original, int headDim, double theta, bool isOriginalKnown)
+    public void Llama3_scaling_is_recovered_from_the_factors(double factor, double low, double high, int original, int headDim,
+        double theta, bool isOriginalKnown)
     {
         // The formula of transformers' modeling_rope_utils, in fp32 as llama.cpp's converter has it.
         var factors = new float[headDim / 2];
@@ -56,9 +60,11 @@ public sealed class GgufConfigTests : IDisposable
         {
             var wavelength = 2 * MathF.PI * MathF.Pow((float)theta, 2f * i / headDim);
             var smooth = (original / wavelength - (float)low) / (float)(high - low);
-            factors[i] = wavelength < original / high ? 1 : wavelength > original / low ? (float)factor : 1 / ((1 - smooth) / (float)factor + smooth);
+            factors[i] = wavelength < original / high ? 1 : wavelength > original / low ? (float)factor
+                : 1 / ((1 - smooth) / (float)factor + smooth);
         }
-        var model = Model().Add("llama.rope.freq_base", (float)theta).Add("llama.rope.dimension_count", (uint)headDim).Tensor("rope_freqs.weight", [headDim / 2], factors);
+        var model = Model().Add("llama.rope.freq_base", (float)theta).Add("llama.rope.dimension_count", (uint)headDim)
+            .Tensor("rope_freqs.weight", [headDim / 2], factors);
         if (isOriginalKnown)
             model.Add("llama.rope.scaling.original_context_length", (uint)original);
         Scaling(model).ShouldBe($$"""{"rope_type":"llama3","factor":{{factor}},"low_freq_factor":{{low}},"high_freq_factor":{{high}},"original_max_position_embeddings":{{original}}}""");
@@ -78,7 +84,9 @@ public sealed class GgufConfigTests : IDisposable
         Refused("rope_freqs.weight has 3 factors", Model().Tensor("rope_freqs.weight", [3], [1, 2, 3]));
         Refused("not positive", Model().Tensor("rope_freqs.weight", [2], [1, -2]));
         Refused("rope_freqs.weight holds NaN", Model().Tensor("rope_freqs.weight", [2], [1, float.NaN]));
-        Refused("has no metadata llama.context_length", AddTensors(new GgufBuilder().Add("general.architecture", "llama").Add("llama.embedding_length", 16u).Add("llama.attention.head_count", 4u)));
+        Refused("has no metadata llama.context_length",
+            AddTensors(new GgufBuilder()
+                .Add("general.architecture", "llama").Add("llama.embedding_length", 16u).Add("llama.attention.head_count", 4u)));
         Refused("llama.rope.freq_base is -1", Model().Add("llama.rope.freq_base", -1f));
         Refused("llama.rope.freq_base is Infinity", Model().Add("llama.rope.freq_base", float.PositiveInfinity));
         Refused("rotates 2 of 4", Model().Add("llama.rope.dimension_count", 2u).Add("llama.attention.key_length", 4u));

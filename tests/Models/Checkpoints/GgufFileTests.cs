@@ -35,7 +35,8 @@ public sealed class GgufFileTests : IDisposable
             ["floats"] = (new[] { 1f, 2f }, new[] { 1f, 2f }, "ARRAY FLOAT32"),
             ["doubles"] = (new[] { 1d, 2d }, new[] { 1d, 2d }, "ARRAY FLOAT64"),
             ["flags"] = (new[] { true, false }, new[] { true, false }, "ARRAY BOOL"),
-            ["nested"] = (new object[] { new[] { 1L }, new[] { 2L, 3L } }, new object[] { new[] { 1L }, new[] { 2L, 3L } }, "ARRAY ARRAY INT64"),
+            ["nested"] = (new object[] { new[] { 1L }, new[] { 2L, 3L } }, new object[] { new[] { 1L }, new[] { 2L, 3L } },
+                "ARRAY ARRAY INT64"),
         };
         var builder = new GgufBuilder { Version = version };
         foreach (var (key, value) in values)
@@ -55,7 +56,8 @@ public sealed class GgufFileTests : IDisposable
     [InlineData(256)]
     public void Another_alignment_is_followed(int alignment)
     {
-        using var file = Open(new GgufBuilder { Alignment = alignment }.Add("general.alignment", (uint)alignment).Tensor("a", [3], [1, 2, 3]).Tensor("b", [2, 1], [4, 5]));
+        using var file = Open(new GgufBuilder { Alignment = alignment }.Add("general.alignment", (uint)alignment)
+            .Tensor("a", [3], [1, 2, 3]).Tensor("b", [2, 1], [4, 5]));
         file.Alignment.ShouldBe(alignment);
         file.ReadAll("b").ShouldBe([4, 5]);
         file.Describe("b").Shape.ShouldBe([2, 1]);
@@ -64,7 +66,8 @@ public sealed class GgufFileTests : IDisposable
     [Fact]
     public void Integer_tensors_and_scalars_are_read_and_other_quantisations_listed_but_refused()
     {
-        using var file = Open(new GgufBuilder().Tensor("i", [2], 26, [1, 0, 0, 0, 255, 255, 255, 255]).Tensor("s", [], [7]).Tensor("iq", [256], 19, new byte[50]));
+        using var file = Open(new GgufBuilder().Tensor("i", [2], 26, [1, 0, 0, 0, 255, 255, 255, 255]).Tensor("s", [], [7])
+            .Tensor("iq", [256], 19, new byte[50]));
         file.ReadAll("i").ShouldBe([1, -1]);
         file.ReadAll("s").ShouldBe([7]);
         file.Describe("iq").Type.ShouldBe("IQ1_S");
@@ -87,9 +90,12 @@ public sealed class GgufFileTests : IDisposable
         Refused("unknown type 13", New().AddRaw("x", 13, [0]).Build());
         Refused("not valid UTF-8", New().AddRaw("x", 8, [1, 0, 0, 0, 0, 0, 0, 0, 0xff]).Build());
         Refused("claims 9223372036854775807 bytes of metadata x", New().AddRaw("x", 8, BitConverter.GetBytes(long.MaxValue)).Build());
-        Refused("claims 1152921504606846976 elements of metadata x", New().AddRaw("x", 9, [0, 0, 0, 0, .. BitConverter.GetBytes(1L << 60)]).Build());
-        Refused("claims 3000000000 elements of metadata x", New().AddRaw("x", 9, [8, 0, 0, 0, .. BitConverter.GetBytes(3_000_000_000L)]).Build());
-        Refused("nests arrays more than 4 deep", New().Add("x", new object[] { new object[] { new object[] { new object[] { new[] { 1 } } } } }).Build());
+        Refused("claims 1152921504606846976 elements of metadata x", New().AddRaw("x", 9, [0, 0, 0, 0, .. BitConverter.GetBytes(1L << 60)])
+            .Build());
+        Refused("claims 3000000000 elements of metadata x", New().AddRaw("x", 9, [8, 0, 0, 0, .. BitConverter.GetBytes(3_000_000_000L)])
+            .Build());
+        Refused("nests arrays more than 4 deep", New()
+            .Add("x", new object[] { new object[] { new object[] { new object[] { new[] { 1 } } } } }).Build());
         Refused("general.alignment is 24", New().Add("general.alignment", 24u).Build());
         Refused("general.alignment is 0", New().Add("general.alignment", 0u).Build());
         Refused("general.alignment is 32", New().Add("general.alignment", "32").Build());

@@ -59,7 +59,8 @@ public class GgufGoldenTests
                     var first = random.Next(whole.Length + 1);
                     var part = new float[random.Next(Math.Min(whole.Length - first, 700) + 1)];
                     source.ReadFloat(entry.Name, first, part);
-                    part.AsSpan().SequenceEqual(whole.AsSpan(first, part.Length)).ShouldBeTrue($"seed {seed}: {entry.Name} from {first}, {part.Length} elements");
+                    part.AsSpan().SequenceEqual(whole.AsSpan(first, part.Length))
+                        .ShouldBeTrue($"seed {seed}: {entry.Name} from {first}, {part.Length} elements");
                 }
             }
         }
@@ -115,7 +116,8 @@ public class GgufGoldenTests
         actual.Sum(value => (double)value * value).ShouldBe(sumSquares, 1e-12 * sumSquares);
         Floats(expected, "first").ShouldBe(actual.Take(8));
         Floats(expected, "last").ShouldBe(actual.TakeLast(8));
-        Floats(expected, "values").ShouldBe(expected.GetProperty("positions").EnumerateArray().Select(position => actual[position.GetInt32()]));
+        Floats(expected, "values")
+            .ShouldBe(expected.GetProperty("positions").EnumerateArray().Select(position => actual[position.GetInt32()]));
     }
 
     private static IEnumerable<float> Floats(JsonElement element, string name) =>

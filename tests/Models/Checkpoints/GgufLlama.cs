@@ -31,10 +31,17 @@ internal static class GgufLlama
 
     public static GgufBuilder AddTensors(GgufBuilder builder)
     {
-        builder.Tensor("token_embd.weight", [Vocabulary, Hidden], Numbers(Vocabulary * Hidden)).Tensor("output_norm.weight", [Hidden], Numbers(Hidden));
-        foreach (var (name, rows, columns) in new[] { ("attn_q", Heads * HeadDim, Hidden), ("attn_k", KeyValueHeads * HeadDim, Hidden), ("attn_v", KeyValueHeads * HeadDim, Hidden), ("attn_output", Hidden, Heads * HeadDim), ("ffn_gate", Inner, Hidden), ("ffn_up", Inner, Hidden), ("ffn_down", Hidden, Inner) })
+        builder.Tensor("token_embd.weight", [Vocabulary, Hidden], Numbers(Vocabulary * Hidden))
+            .Tensor("output_norm.weight", [Hidden], Numbers(Hidden));
+        var matrices = new[]
+        {
+            ("attn_q", Heads * HeadDim, Hidden), ("attn_k", KeyValueHeads * HeadDim, Hidden), ("attn_v", KeyValueHeads * HeadDim, Hidden),
+            ("attn_output", Hidden, Heads * HeadDim), ("ffn_gate", Inner, Hidden), ("ffn_up", Inner, Hidden), ("ffn_down", Hidden, Inner),
+        };
+        foreach (var (name, rows, columns) in matrices)
             builder.Tensor($"blk.0.{name}.weight", [rows, columns], Numbers(rows * columns));
-        return builder.Tensor("blk.0.attn_norm.weight", [Hidden], Numbers(Hidden)).Tensor("blk.0.ffn_norm.weight", [Hidden], Numbers(Hidden));
+        return builder.Tensor("blk.0.attn_norm.weight", [Hidden], Numbers(Hidden))
+            .Tensor("blk.0.ffn_norm.weight", [Hidden], Numbers(Hidden));
     }
 
     /// <summary>0, 1, 2, …: each element tells where it was.</summary>

@@ -88,11 +88,13 @@ public sealed class GgufTensorsTests : IDisposable
     [InlineData("blk.0.attn_q.scale")]
     [InlineData("other")]
     public void Tensors_without_a_place_are_refused_by_name(string name) =>
-        Should.Throw<InvalidInputException>(() => Open(Model().Tensor(name, [4, 4], new float[16]))).Message.ShouldContain($"tensor {name} ");
+        Should.Throw<InvalidInputException>(() =>
+            Open(Model().Tensor(name, [4, 4], new float[16]))).Message.ShouldContain($"tensor {name} ");
 
     [Fact]
     public void Rows_that_the_heads_cannot_share_are_refused() =>
-        Should.Throw<InvalidInputException>(() => Open(Metadata().Tensor("blk.0.attn_q.weight", [12, 1], new float[12]))).Message.ShouldContain("shared by 4 heads");
+        Should.Throw<InvalidInputException>(() =>
+            Open(Metadata().Tensor("blk.0.attn_q.weight", [12, 1], new float[12]))).Message.ShouldContain("shared by 4 heads");
 
     private GgufTensors Open(GgufBuilder builder)
     {

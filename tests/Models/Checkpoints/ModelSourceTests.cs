@@ -45,7 +45,8 @@ public sealed class ModelSourceTests : IDisposable
             model.Format.ShouldBe(ModelSource.Gguf);
         CheckpointInspector.Inspect(folder.Path).Kind.ShouldBe("gguf");
         folder.Write("second.gguf", GgufLlama.Model().Build());
-        Should.Throw<InvalidInputException>(() => ModelSource.Open(folder.Path)).Message.ShouldContain("has 2 GGUF files (anything.gguf, second.gguf");
+        Should.Throw<InvalidInputException>(() =>
+            ModelSource.Open(folder.Path)).Message.ShouldContain("has 2 GGUF files (anything.gguf, second.gguf");
     }
 
     [Fact]
@@ -123,7 +124,8 @@ public sealed class ModelSourceTests : IDisposable
         part.Kind.ShouldBe("safetensors");
         part.Architecture.ShouldBeNull();
         part.Tensors.Count.ShouldBe(2);
-        var gguf = CheckpointInspector.Inspect(folder.Write("g", GgufLlama.Model("gemma").Add("long", GgufLlama.Numbers(20)).Add("odd", float.NaN).Build()));
+        var gguf = CheckpointInspector.Inspect(folder.Write("g", GgufLlama.Model("gemma").Add("long", GgufLlama.Numbers(20))
+            .Add("odd", float.NaN).Build()));
         gguf.Kind.ShouldBe("gguf");
         gguf.Architecture.ShouldBe("gemma");
         gguf.ToJson()["metadata"]!["long"]!.ToJsonString().ShouldBe("""{"count":20,"first":[0,1,2,3,4,5,6,7]}""");
@@ -136,7 +138,8 @@ public sealed class ModelSourceTests : IDisposable
     public void The_totals_of_a_golden_file_are_those_of_its_description()
     {
         var inspection = CheckpointInspector.Inspect(Reference.Path("gguf", "wide-Q4_K_M.gguf"));
-        inspection.Types.ToDictionary(total => total.Type, total => total.Tensors).ShouldBe(new Dictionary<string, int> { ["Q6_K"] = 3, ["F32"] = 5, ["Q4_K"] = 13 }, ignoreOrder: true);
+        inspection.Types.ToDictionary(total => total.Type, total => total.Tensors)
+            .ShouldBe(new Dictionary<string, int> { ["Q6_K"] = 3, ["F32"] = 5, ["Q4_K"] = 13 }, ignoreOrder: true);
         inspection.Architecture.ShouldBe("llama");
         inspection.Files.Single().Bytes.ShouldBe(825824);
     }

@@ -4,10 +4,12 @@ namespace Qbb.Models.Tests.Checkpoints;
 internal static class Mutation
 {
     private static readonly ulong[] Extremes =
-        [0, 1, 2, 31, 255, 256, 65536, int.MaxValue, uint.MaxValue, 1UL << 40, 1UL << 60, long.MaxValue, 1UL << 63, ulong.MaxValue - 1, ulong.MaxValue];
+        [0, 1, 2, 31, 255, 256, 65536, int.MaxValue, uint.MaxValue, 1UL << 40, 1UL << 60, long.MaxValue, 1UL << 63, ulong.MaxValue - 1,
+            ulong.MaxValue];
 
     private static readonly string[] Numbers =
-        ["0", "-1", "1e3", "1.5", "2147483648", "4294967296", "4611686018427387904", "9223372036854775807", "9223372036854775808", "18446744073709551616", "[]", "{}", "null", "\"x\"", ""];
+        ["0", "-1", "1e3", "1.5", "2147483648", "4294967296", "4611686018427387904", "9223372036854775807", "9223372036854775808",
+            "18446744073709551616", "[]", "{}", "null", "\"x\"", ""];
 
     /// <summary>One to three random changes.</summary>
     public static byte[] Of(byte[] original, Random random)
@@ -66,7 +68,8 @@ internal static class Mutation
         if (start < 0)
             return bytes;
         var end = Array.FindIndex(bytes, start, value => !char.IsAsciiDigit((char)value));
-        return [.. bytes[..start], .. System.Text.Encoding.ASCII.GetBytes(Numbers[random.Next(Numbers.Length)]), .. bytes[(end < 0 ? bytes.Length : end)..]];
+        return [.. bytes[..start], .. System.Text.Encoding.ASCII.GetBytes(Numbers[random.Next(Numbers.Length)]),
+            .. bytes[(end < 0 ? bytes.Length : end)..]];
     }
 
     private static (int Start, int End) Range(int length, Random random)

@@ -11,7 +11,8 @@ internal static class ReferenceBlocks
 
     public static float Q5_0(ReadOnlySpan<byte> block, int i) => (Nibble32(block[6..], i) + 16 * Bit(block[2..], i) - 16) * Half(block);
 
-    public static float Q5_1(ReadOnlySpan<byte> block, int i) => (Nibble32(block[8..], i) + 16 * Bit(block[4..], i)) * Half(block) + Half(block[2..]);
+    public static float Q5_1(ReadOnlySpan<byte> block, int i) =>
+        (Nibble32(block[8..], i) + 16 * Bit(block[4..], i)) * Half(block) + Half(block[2..]);
 
     public static float Q4_K(ReadOnlySpan<byte> block, int i) =>
         Half(block) * Scale(block[4..], i / 32) * Nibble64(block[16..], i) - Half(block[2..]) * Minimum(block[4..], i / 32);
@@ -19,7 +20,8 @@ internal static class ReferenceBlocks
     public static float Q5_K(ReadOnlySpan<byte> block, int i)
     {
         var fifth = (block[16 + i % 32] >> (i / 32)) & 1;
-        return Half(block) * Scale(block[4..], i / 32) * (Nibble64(block[48..], i) + 16 * fifth) - Half(block[2..]) * Minimum(block[4..], i / 32);
+        return Half(block) * Scale(block[4..], i / 32) * (Nibble64(block[48..], i) + 16 * fifth)
+            - Half(block[2..]) * Minimum(block[4..], i / 32);
     }
 
     public static float Q6_K(ReadOnlySpan<byte> block, int i)
@@ -43,7 +45,9 @@ internal static class ReferenceBlocks
         return i % 64 < 32 ? packed & 15 : packed >> 4;
     }
 
-    private static int Scale(ReadOnlySpan<byte> packed, int j) => j < 4 ? packed[j] & 63 : (packed[j + 4] & 15) | ((packed[j - 4] & 0xc0) >> 2);
+    private static int Scale(ReadOnlySpan<byte> packed, int j) =>
+        j < 4 ? packed[j] & 63 : (packed[j + 4] & 15) | ((packed[j - 4] & 0xc0) >> 2);
 
-    private static int Minimum(ReadOnlySpan<byte> packed, int j) => j < 4 ? packed[j + 4] & 63 : (packed[j + 4] >> 4) | ((packed[j] & 0xc0) >> 2);
+    private static int Minimum(ReadOnlySpan<byte> packed, int j) =>
+        j < 4 ? packed[j + 4] & 63 : (packed[j + 4] >> 4) | ((packed[j] & 0xc0) >> 2);
 }

@@ -29,7 +29,8 @@ public sealed class SafetensorsFileTests : IDisposable
             ("BOOL", Bytes((byte)1, (byte)0), [1, 0]),
         };
         var offset = 0;
-        var tensors = types.Select(type => SafetensorsBytes.Tensor(type.Name, type.Name, "[2]", $"[{offset},{offset += type.Data.Length}]")).ToList();
+        var tensors = types.Select(type => SafetensorsBytes.Tensor(type.Name, type.Name, "[2]", $"[{offset},{offset += type.Data.Length}]"))
+            .ToList();
         using var file = Open($"{{{string.Join(',', tensors)}}}", [.. types.SelectMany(type => type.Data)]);
         foreach (var (name, _, expected) in types)
             file.ReadAll(name).ShouldBe(expected, name);

@@ -108,7 +108,8 @@ public sealed class SafetensorsHeaderTests : IDisposable
     {
         var bytes = SafetensorsBytes.Of("{\"w\":" + Good + "}", dataLength: 8);
         bytes[10] = 0xff;
-        Should.Throw<InvalidInputException>(() => SafetensorsFile.Open(folder.Write("x.safetensors", bytes))).Message.ShouldContain("UTF-8");
+        Should.Throw<InvalidInputException>(() =>
+            SafetensorsFile.Open(folder.Write("x.safetensors", bytes))).Message.ShouldContain("UTF-8");
     }
 
     [Fact]

@@ -48,7 +48,8 @@ public sealed class SafetensorsShardsTests : IDisposable
     {
         WriteShard("1.safetensors", "a", 1);
         Index("""{"weight_map":{"a":"1.safetensors","b":"1.safetensors"}}""");
-        Should.Throw<InvalidInputException>(() => SafetensorsFolder.Open(folder.Path)).Message.ShouldContain("tensor b is listed in 1.safetensors but is not there");
+        Should.Throw<InvalidInputException>(() =>
+            SafetensorsFolder.Open(folder.Path)).Message.ShouldContain("tensor b is listed in 1.safetensors but is not there");
     }
 
     [Theory]

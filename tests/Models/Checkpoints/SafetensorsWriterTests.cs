@@ -16,7 +16,8 @@ public sealed class SafetensorsWriterTests : IDisposable
         const int seed = 7;
         var random = new Random(seed);
         var values = Enumerable.Range(0, 600_000).Select(_ => (float)(random.NextDouble() - 0.5)).ToArray();
-        TensorDeclaration[] declarations = [new("w", "F32", [600, 1000]), new("empty", "F32", [0]), new("h", "F16", [600_000]), new("b", "BF16", [2, 300_000]), new("planes", "I32", [3]), new("scalar", "F32", [])];
+        TensorDeclaration[] declarations = [new("w", "F32", [600, 1000]), new("empty", "F32", [0]), new("h", "F16", [600_000]),
+            new("b", "BF16", [2, 300_000]), new("planes", "I32", [3]), new("scalar", "F32", [])];
         using (var writer = SafetensorsWriter.Create(Target, declarations, new Dictionary<string, string> { ["z"] = "é\"", ["a"] = "1" }))
         {
             writer.Write("w", values.AsSpan(0, 1000));
@@ -34,7 +35,8 @@ public sealed class SafetensorsWriterTests : IDisposable
         file.Describe("b").Shape.ShouldBe([2, 300_000]);
         file.ReadAll("w").ShouldBe(values);
         file.ReadAll("h").ShouldBe(values.Select(value => (float)(Half)value), $"seed {seed}");
-        file.ReadAll("b").Zip(values).All(pair => Math.Abs(pair.First - pair.Second) <= Math.Abs(pair.Second) / 256).ShouldBeTrue($"seed {seed}");
+        file.ReadAll("b").Zip(values).All(pair => Math.Abs(pair.First - pair.Second) <= Math.Abs(pair.Second) / 256)
+            .ShouldBeTrue($"seed {seed}");
         file.ReadAll("planes").ShouldBe([1, 2, -1]);
         file.ReadAll("scalar").ShouldBe([42]);
         Directory.GetFiles(folder.Path).ShouldBe([Target]);
@@ -45,7 +47,8 @@ public sealed class SafetensorsWriterTests : IDisposable
     {
         for (var i = 0; i < 2; i++)
         {
-            using var writer = SafetensorsWriter.Create(folder.File($"{i}"), [new("a.b", "F16", [1, 2])], new Dictionary<string, string> { ["made"] = "qbb" });
+            using var writer = SafetensorsWriter.Create(
+                folder.File($"{i}"), [new("a.b", "F16", [1, 2])], new Dictionary<string, string> { ["made"] = "qbb" });
             writer.Write("a.b", [1, 2]);
             writer.Commit();
         }
