@@ -132,7 +132,7 @@ public sealed class MalformedTokenizerTests
                     bytes[position] = (byte)random.Next(256);
                     break;
                 case 1:
-                    bytes[position] = (byte)"0123456789{}[]\",:\\+*?()|-"[random.Next(26)];
+                    bytes[position] = (byte)Marks[random.Next(Marks.Length)];
                     break;
                 case 2:
                     bytes.RemoveAt(position);
@@ -144,6 +144,8 @@ public sealed class MalformedTokenizerTests
         }
         return [.. bytes];
     }
+
+    private const string Marks = "0123456789{}[]\",:\\+*?()|-";
 
     /// <summary>Every component once.</summary>
     private const string Everything = """

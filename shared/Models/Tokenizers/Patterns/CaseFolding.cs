@@ -28,5 +28,6 @@ internal static class CaseFolding
             .Select(group => group.Append(group.Key).ToArray()),
     ];
 
-    private static int Fold(int codePoint) => Rune.ToLowerInvariant(Rune.ToUpperInvariant(new Rune(codePoint))).Value;
+    /// <summary>The runtime keeps ſ apart, so that no upper case of another alphabet becomes ASCII.</summary>
+    private static int Fold(int codePoint) => codePoint == 'ſ' ? 's' : Rune.ToLowerInvariant(Rune.ToUpperInvariant(new Rune(codePoint))).Value;
 }
