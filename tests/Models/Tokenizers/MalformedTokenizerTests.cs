@@ -14,6 +14,7 @@ public sealed class MalformedTokenizerTests
     [InlineData("model.type", "\"WordLevel\"", "WordLevel")]
     [InlineData("model.vocab", "null", "model.vocab")]
     [InlineData("model.vocab", "[\"a\"]", "model.vocab")]
+    [InlineData("model.vocab", "{\"\\ud800\": 0}", "surrogate")]
     [InlineData("model.vocab.a", "\"0\"", "\"a\"")]
     [InlineData("model.vocab.a", "-1", "-1")]
     [InlineData("model.vocab.a", "1.5", "1.5")]
@@ -66,6 +67,17 @@ public sealed class MalformedTokenizerTests
         var error = Should.Throw<InvalidInputException>(() => TokenizerJsonText.Load(text));
         error.Message.ShouldContain("test.json");
         error.Message.ShouldContain(message);
+    }
+
+    [Theory]
+    [InlineData("normalizer", "{\"type\": \"Prepend\", \"prepend\": \"LONG\"}", "normalizer.prepend")]
+    [InlineData("decoder", "{\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}, \"content\": \"LONG\"}", "decoder.content")]
+    [InlineData("added_tokens", "[{\"id\": 12, \"content\": \"LONG\"}]", "added_tokens[0].content")]
+    public void Texts_that_would_make_much_work_of_little_are_refused(string name, string json, string message)
+    {
+        var root = JsonNode.Parse(TokenizerJsonText.Small)!;
+        root[name] = JsonNode.Parse(json.Replace("LONG", new string('x', 5000)));
+        Should.Throw<InvalidInputException>(() => Tokenizer.FromJson(root, "test.json")).Message.ShouldContain(message);
     }
 
     [Theory]

@@ -10,7 +10,7 @@ internal sealed class BpeModel
     private readonly Dictionary<string, int> vocabulary;
     private readonly MergeTable merges;
     private readonly WordCache cache = new();
-    private readonly int[] idOfCharacter = new int[0x10000];
+    private readonly int[] idOfCharacter;
     private readonly int[] idOfByte = new int[256];
     private readonly int unknownId;
 
@@ -24,6 +24,7 @@ internal sealed class BpeModel
         this.vocabulary = vocabulary;
         this.merges = merges;
         MapsBytes = mapBytes;
+        idOfCharacter = new int[vocabulary.Keys.Where(token => token.Length == 1).Select(token => token[0] + 1).DefaultIfEmpty(0).Max()];
         Array.Fill(idOfCharacter, -1);
         foreach (var (token, id) in vocabulary)
             if (token.Length == 1)
@@ -92,7 +93,9 @@ internal sealed class BpeModel
         var suffix = start + length == word.Length ? options.WordSuffix : "";
         if (prefix.Length + suffix.Length > 0)
             return vocabulary.GetValueOrDefault($"{prefix}{word.AsSpan(start, length)}{suffix}", -1);
-        return length == 1 ? idOfCharacter[word[start]] : vocabulary.GetValueOrDefault(word.Substring(start, length), -1);
+        if (length == 1)
+            return word[start] < idOfCharacter.Length ? idOfCharacter[word[start]] : -1;
+        return vocabulary.GetValueOrDefault(word.Substring(start, length), -1);
     }
 
     /// <summary>Adds the byte tokens of a character that has no token, if all of them are there.</summary>

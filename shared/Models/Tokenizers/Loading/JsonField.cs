@@ -43,6 +43,13 @@ internal readonly struct JsonField(JsonElement element, string path, string sour
         }
     }
 
+    /// <summary>A string no longer than real tokenizers have it, where a longer one would let a small file make much work.</summary>
+    public string ShortString(int most)
+    {
+        var text = String();
+        return text.Length <= most ? text : throw Error($"has {text.Length} characters, more than {most}");
+    }
+
     public string StringOr(string otherwise) => IsNull ? otherwise : String();
 
     public bool BoolOr(bool otherwise) => element.ValueKind switch
@@ -74,26 +81,7 @@ internal readonly struct JsonField(JsonElement element, string path, string sour
     {
         if (element.ValueKind != JsonValueKind.Object)
             throw Error("is missing or is not an object");
-        return Enumerate(this);
-
-        static IEnumerable<(string, JsonField)> Enumerate(JsonField field)
-        {
-            foreach (var member in field.Element.EnumerateObject())
-                yield return (field.NameOf(member), field.Member(member));
-        }
+        var (origin, place) = (source, path);
+        return element.EnumerateObject().Select(member => (member.Name, new JsonField(member.Value, place, origin)));
     }
-
-    private string NameOf(JsonProperty member)
-    {
-        try
-        {
-            return member.Name;
-        }
-        catch (InvalidOperationException)
-        {
-            throw Error("has a name with half of a surrogate pair, which is no text");
-        }
-    }
-
-    private JsonField Member(JsonProperty member) => new(member.Value, path, source);
 }

@@ -26,7 +26,7 @@ internal static class NormalizerLoader
             case "NFKD":
                 return new UnicodeNormalizer(UnicodeForm.Nfkd);
             case "Prepend":
-                var prefix = field["prepend"].String();
+                var prefix = field["prepend"].ShortString(PatternLoader.MaximumContent);
                 return new TextNormalizer(text => text.Length == 0 ? text : prefix + text);
             case "Replace":
                 return new TextNormalizer(PatternLoader.LoadReplacement(field).Apply);

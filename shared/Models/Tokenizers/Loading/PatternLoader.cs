@@ -3,6 +3,9 @@ namespace Qbb.Models.Tokenizers;
 /// <summary>Reads patterns, which tokenizer.json writes as {"String": …} or {"Regex": …}.</summary>
 internal static class PatternLoader
 {
+    /// <summary>The longest text that a normalizer or decoder may put in the place of another.</summary>
+    public const int MaximumContent = 256;
+
     /// <summary>The literal or the regular expression of a pattern; exactly one of the two is not null.</summary>
     public static (string? Literal, Pattern? Pattern) Load(JsonField field)
     {
@@ -25,7 +28,7 @@ internal static class PatternLoader
     public static TextReplacement LoadReplacement(JsonField field)
     {
         var (literal, pattern) = Load(field["pattern"]);
-        return new TextReplacement(literal, pattern, field["content"].String());
+        return new TextReplacement(literal, pattern, field["content"].ShortString(MaximumContent));
     }
 
     /// <summary>One character, however many UTF-16 units it has.</summary>

@@ -6,20 +6,33 @@ namespace Qbb.Models.Tokenizers;
 /// <summary>Reads tokenizer.json. "truncation" and "padding" are not applied: they are choices of a call, not of a tokenizer.</summary>
 internal static class TokenizerLoader
 {
+    /// <summary>Ten times the longest in use (runs of spaces); looking for added tokens takes time by their length.</summary>
+    private const int MaximumAddedToken = 1024;
+
     private static readonly JsonDocumentOptions Options = new() { AllowDuplicateProperties = false, MaxDepth = 64 };
 
     public static TokenizerParts Load(ReadOnlyMemory<byte> utf8, string source)
     {
         if (!Utf8.IsValid(utf8.Span))
             throw new InvalidInputException($"{source}: not a tokenizer.json, it is not valid UTF-8");
+        using var document = Parse(utf8, source);
+        return Load(new JsonField(document.RootElement, "", source));
+    }
+
+    private static JsonDocument Parse(ReadOnlyMemory<byte> utf8, string source)
+    {
         try
         {
-            using var document = JsonDocument.Parse(utf8, Options);
-            return Load(new JsonField(document.RootElement, "", source));
+            return JsonDocument.Parse(utf8, Options);
         }
         catch (JsonException error)
         {
             throw new InvalidInputException($"{source}: not a tokenizer.json: {error.Message}", error);
+        }
+        catch (InvalidOperationException error)
+        {
+            // Names are unescaped to find those that come twice.
+            throw new InvalidInputException($"{source}: a name holds half of a surrogate pair, which is no text", error);
         }
     }
 
@@ -61,7 +74,7 @@ internal static class TokenizerLoader
         var seen = new HashSet<string>();
         foreach (var item in field.Items())
         {
-            var content = item["content"].String();
+            var content = item["content"].ShortString(MaximumAddedToken);
             var id = item["id"].Int(0, BpeLoader.MaximumId);
             if (content.Length == 0)
                 continue;

@@ -8,6 +8,8 @@ internal ref struct PatternCursor
 
     private const long StepsAtLeast = 2_000_000;
 
+    private const int LargestSparedStack = 1 << 16;
+
     [ThreadStatic]
     private static int[]? sparedStack;
 
@@ -49,7 +51,7 @@ internal ref struct PatternCursor
             next = end > next ? end : next + CodePointLength(next);
             return true;
         }
-        sparedStack = stack;
+        sparedStack = stack.Length <= LargestSparedStack ? stack : null;
         return false;
     }
 

@@ -43,7 +43,21 @@ internal sealed class CodePointSet
         return 2 * low < bounds.Length && bounds[2 * low] <= codePoint;
     }
 
-    public CodePointSet Union(CodePointSet other) => FromUnordered([.. bounds, .. other.bounds]);
+    public CodePointSet Union(CodePointSet other)
+    {
+        var result = new List<int>(bounds.Length + other.bounds.Length);
+        for (int left = 0, right = 0; left < bounds.Length || right < other.bounds.Length;)
+        {
+            var takesLeft = right == other.bounds.Length || (left < bounds.Length && bounds[left] <= other.bounds[right]);
+            if (takesLeft)
+                Append(result, bounds[left], bounds[left + 1]);
+            else
+                Append(result, other.bounds[right], other.bounds[right + 1]);
+            left += takesLeft ? 2 : 0;
+            right += takesLeft ? 0 : 2;
+        }
+        return new CodePointSet([.. result]);
+    }
 
     public CodePointSet Intersect(CodePointSet other) => Invert().Union(other.Invert()).Invert();
 
@@ -70,12 +84,19 @@ internal sealed class CodePointSet
         Array.Sort(ranges);
         var result = new List<int>(pairs.Length);
         foreach (var (first, last) in ranges)
-        {
-            if (result.Count > 0 && first <= result[^1] + 1)
-                result[^1] = Math.Max(result[^1], last);
-            else
-                result.AddRange([first, last]);
-        }
+            Append(result, first, last);
         return new CodePointSet([.. result]);
+    }
+
+    /// <summary>Adds a range that starts no earlier than those before it.</summary>
+    private static void Append(List<int> result, int first, int last)
+    {
+        if (result.Count > 0 && first <= result[^1] + 1)
+        {
+            result[^1] = Math.Max(result[^1], last);
+            return;
+        }
+        result.Add(first);
+        result.Add(last);
     }
 }

@@ -12,8 +12,17 @@ internal sealed class CodePointTester
     {
         this.set = set;
         foreach (var (first, last) in set.Ranges())
-            for (var codePoint = first; codePoint <= Math.Min(last, 0xFFFF); codePoint++)
-                basicPlane[codePoint >> 6] |= 1UL << codePoint;
+            Fill(first, Math.Min(last, 0xFFFF));
+    }
+
+    private void Fill(int first, int last)
+    {
+        for (var word = first >> 6; word <= last >> 6; word++)
+        {
+            var from = word == first >> 6 ? ulong.MaxValue << first : ulong.MaxValue;
+            var to = word == last >> 6 ? ulong.MaxValue >> (63 - (last & 63)) : ulong.MaxValue;
+            basicPlane[word] |= from & to;
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

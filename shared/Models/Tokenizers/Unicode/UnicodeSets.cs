@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 
 namespace Qbb.Models.Tokenizers;
@@ -54,6 +55,8 @@ internal static class UnicodeSets
         ["unassigned"] = "cn",
     };
 
+    private static readonly ConcurrentDictionary<string, CodePointSet> ByName = new();
+
     private static readonly Lazy<CodePointSet[]> ByCategory = new(ReadCategories);
 
     /// <summary>Unicode's White_Space: what \s matches, in Rust and in Oniguruma alike.</summary>
@@ -83,10 +86,15 @@ internal static class UnicodeSets
     /// <summary>A general category or group of categories by its short or long name (L, Lu, Letter, …); null for an unknown name.</summary>
     public static CodePointSet? Category(string name)
     {
-        if (name.Length == 0)
-            return null;
         var key = Normalise(name);
         var shortName = LongNames.GetValueOrDefault(key, key);
+        if (!ByName.TryGetValue(shortName, out var set) && (set = Unite(shortName)) != null)
+            ByName[shortName] = set;
+        return set;
+    }
+
+    private static CodePointSet? Unite(string shortName)
+    {
         if (shortName == "lc")
             return Union(Category("Lu")!, Category("Ll")!, Category("Lt")!);
         var members = Enumerable.Range(0, CategoryNames.Length)
