@@ -25,6 +25,9 @@ public sealed record LayerReport(
     long SubnormalScales,
     double Seconds)
 {
+    /// <summary>Number of weights.</summary>
+    public long Weights => (long)OutFeatures * InFeatures;
+
     /// <summary>‖W − Ŵ‖²/‖W‖².</summary>
     public double RelativeError => Relative(SquaredError, SquaredNorm);
 

@@ -1,0 +1,44 @@
+using System.Text.Json;
+using Qbb.Bases;
+using Qbb.Models;
+using Qbb.Models.Checkpoints;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.Layers;
+
+namespace Qbb.Quantizer.Artifacts;
+
+/// <summary>One finished layer on disk: its tensors, and its report among the metadata. It appears whole or not at all.</summary>
+internal static class LayerFile
+{
+    private const string ReportKey = "report";
+
+    public static void Write(string path, LinearSpec spec, BinaryBases bases, LayerReport report)
+    {
+        var tensors = BasesTensors.Write(spec.Module, bases);
+        using var writer = SafetensorsWriter.Create(
+            path,
+            tensors.Select(tensor => new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape)),
+            new Dictionary<string, string> { [ReportKey] = JsonSerializer.Serialize(report, MetricsJson.Options) });
+        foreach (var tensor in tensors)
+            writer.WriteBytes(tensor.Name, tensor.Bytes.Span);
+        writer.Commit();
+    }
+
+    /// <summary>The report of a layer that an earlier run finished; null where there is none or the file is not that layer's.</summary>
+    public static LayerReport? TryReadReport(string path, LinearSpec spec)
+    {
+        if (!File.Exists(path))
+            return null;
+        try
+        {
+            using var file = SafetensorsFile.Open(path);
+            return file.Contains(BasesTensors.Planes(spec.Module)) && file.Metadata.TryGetValue(ReportKey, out var json)
+                ? JsonSerializer.Deserialize<LayerReport>(json, MetricsJson.Options)
+                : null;
+        }
+        catch (Exception error) when (error is InvalidInputException or JsonException)
+        {
+            return null;
+        }
+    }
+}
