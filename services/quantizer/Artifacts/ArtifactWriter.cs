@@ -1,5 +1,3 @@
-using System.Text.Json.Nodes;
-using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
@@ -10,102 +8,51 @@ namespace Qbb.Quantizer.Artifacts;
 /// Writes the weight files of a quantized model: the finished layers, and every other tensor of the source as it is (types that safetensors
 /// does not have become F16). Copies in pieces, so memory does not grow with the model.
 /// </summary>
-internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers, string folder, long largestFile)
+internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers)
 {
-    private const int PieceBytes = 1 << 22;
+    private const int PieceElements = 1 << 19;
 
-    /// <summary>Writes model.safetensors, or shards and their index; returns the bytes of the weight files.</summary>
-    public long Write(CancellationToken cancellation)
+    /// <summary>Writes all tensors; returns the bytes of the weight files.</summary>
+    public long Write(ModelFolderWriter writer, CancellationToken cancellation)
     {
-        var shards = Split(Parts());
-        if (shards.Count == 1)
-            return WriteFile(SafetensorsFolder.SingleName, shards[0], cancellation);
-        var map = new JsonObject();
-        long bytes = 0;
-        for (var k = 0; k < shards.Count; k++)
-        {
-            var name = $"model-{k + 1:d5}-of-{shards.Count:d5}.safetensors";
-            bytes += WriteFile(name, shards[k], cancellation);
-            foreach (var tensor in shards[k].SelectMany(part => part.Tensors))
-                map[tensor.Entry.Name] = name;
-        }
-        var index = new JsonObject
-        {
-            ["metadata"] = new JsonObject { ["total_size"] = shards.SelectMany(shard => shard).Sum(part => part.Bytes) },
-            ["weight_map"] = map,
-        };
-        File.WriteAllText(Path.Combine(folder, SafetensorsFolder.IndexName), index.ToJsonString(MetricsJson.Options) + "\n");
-        return bytes;
+        // Wide types first: then every tensor lies at a multiple of its element size and can be mapped without a copy.
+        var pieces = Pieces().OrderByDescending(piece => ElementBytes(piece.Type)).ToList();
+        var byName = pieces.ToDictionary(piece => piece.Entry.Name, StringComparer.Ordinal);
+        return writer.WriteTensors(
+            [.. pieces.Select(piece => new TensorDeclaration(piece.Entry.Name, piece.Type, piece.Entry.Shape))],
+            (declaration, file) =>
+            {
+                var piece = byName[declaration.Name];
+                using var layer = piece.LayerFile == null ? null : SafetensorsFile.Open(piece.LayerFile);
+                Copy(layer ?? source.Tensors, piece, file, cancellation);
+            });
     }
 
-    /// <summary>All tensors in the order of the source, a layer's tensors together in the place of its weight.</summary>
-    private List<Part> Parts()
+    /// <summary>All tensors in the order of the source, a layer's tensors in the place of its weight.</summary>
+    private IEnumerable<Piece> Pieces()
     {
         var layerOf = layers.ToDictionary(layer => layer.Spec.Weight, StringComparer.Ordinal);
-        var parts = new List<Part>();
         foreach (var entry in source.Tensors.Entries)
         {
             if (!layerOf.TryGetValue(entry.Name, out var layer))
             {
-                var type = TypeOf(entry.Type);
-                parts.Add(new Part(null, [new Piece(entry, type, Bytes(entry, type))]));
+                yield return new Piece(null, entry, ElementBytes(entry.Type) > 0 ? entry.Type : "F16");
                 continue;
             }
             using var file = SafetensorsFile.Open(layer.Path);
-            parts.Add(new Part(layer.Path, [.. file.Entries.Select(tensor => new Piece(tensor, tensor.Type, tensor.Bytes))]));
+            foreach (var tensor in file.Entries)
+                yield return new Piece(layer.Path, tensor, tensor.Type);
         }
-        return parts;
     }
 
-    private List<List<Part>> Split(List<Part> parts)
-    {
-        var shards = new List<List<Part>> { new() };
-        long size = 0;
-        foreach (var part in parts)
-        {
-            if (size > 0 && size + part.Bytes > largestFile)
-            {
-                shards.Add([]);
-                size = 0;
-            }
-            shards[^1].Add(part);
-            size += part.Bytes;
-        }
-        return shards;
-    }
-
-    private long WriteFile(string name, List<Part> parts, CancellationToken cancellation)
-    {
-        // Wide types first: then every tensor lies at a multiple of its element size and can be mapped without a copy.
-        var tensors = parts.SelectMany(part => part.Tensors.Select(tensor => (part.File, Tensor: tensor)))
-            .OrderByDescending(item => ElementBytes(item.Tensor.Type)).ToList();
-        var path = Path.Combine(folder, name);
-        using (var writer = SafetensorsWriter.Create(path, tensors.Select(item => new TensorDeclaration(item.Tensor.Entry.Name, item.Tensor.Type, item.Tensor.Entry.Shape))))
-        {
-            foreach (var (file, tensor) in tensors)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                if (file == null)
-                {
-                    Copy(source.Tensors, tensor, writer, cancellation);
-                    continue;
-                }
-                using var layer = SafetensorsFile.Open(file);
-                Copy(layer, tensor, writer, cancellation);
-            }
-            writer.Commit();
-        }
-        return new FileInfo(path).Length;
-    }
-
-    private static void Copy(ITensorSource from, Piece tensor, SafetensorsWriter writer, CancellationToken cancellation)
+    private static void Copy(ITensorSource from, Piece tensor, SafetensorsWriter file, CancellationToken cancellation)
     {
         var name = tensor.Entry.Name;
         var plain = tensor.Type == tensor.Entry.Type && IsPlain(from, name);
         // Buffers may hold infinities (masks), weights may not.
         var check = name.EndsWith(".weight", StringComparison.Ordinal) || name.EndsWith(".bias", StringComparison.Ordinal);
         var size = ElementBytes(tensor.Type);
-        var piece = (int)Math.Min(tensor.Entry.Count, PieceBytes / sizeof(double));
+        var piece = (int)Math.Min(tensor.Entry.Count, PieceElements);
         var bytes = new byte[plain ? piece * size : 0];
         var floats = new float[plain && !check ? 0 : piece];
         for (long first = 0; first < tensor.Entry.Count; first += piece)
@@ -118,20 +65,15 @@ internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSp
                 WeightChecks.ThrowIfNotFinite(name, floats.AsSpan(0, count));
             if (!plain)
             {
-                writer.Write(name, floats.AsSpan(0, count));
+                file.Write(name, floats.AsSpan(0, count));
                 continue;
             }
             from.ReadBytes(name, first * size, bytes.AsSpan(0, count * size));
-            writer.WriteBytes(name, bytes.AsSpan(0, count * size));
+            file.WriteBytes(name, bytes.AsSpan(0, count * size));
         }
     }
 
     private static unsafe bool IsPlain(ITensorSource from, string name) => from is MappedTensors or SafetensorsShards || from.TryGetPointer(name, out _);
-
-    /// <summary>The type that a tensor gets: its own where safetensors has it.</summary>
-    private static string TypeOf(string stored) => ElementBytes(stored) > 0 ? stored : "F16";
-
-    private static long Bytes(TensorEntry entry, string type) => ElementBytes(type) * entry.Count;
 
     private static int ElementBytes(string type) => type switch
     {
@@ -142,12 +84,8 @@ internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSp
         _ => 0,
     };
 
-    /// <param name="File">The finished layer's file; null for a tensor of the source.</param>
-    /// <param name="Tensors">What goes into the same shard.</param>
-    private sealed record Part(string? File, IReadOnlyList<Piece> Tensors)
-    {
-        public long Bytes => Tensors.Sum(tensor => tensor.Bytes);
-    }
-
-    private sealed record Piece(TensorEntry Entry, string Type, long Bytes);
+    /// <param name="LayerFile">The finished layer's file; null for a tensor of the source.</param>
+    /// <param name="Entry">The tensor there.</param>
+    /// <param name="Type">The type that it gets.</param>
+    private sealed record Piece(string? LayerFile, TensorEntry Entry, string Type);
 }

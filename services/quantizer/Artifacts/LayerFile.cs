@@ -18,7 +18,7 @@ internal static class LayerFile
         using var writer = SafetensorsWriter.Create(
             path,
             tensors.Select(tensor => new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape)),
-            new Dictionary<string, string> { [ReportKey] = JsonSerializer.Serialize(report, MetricsJson.Options) });
+            new Dictionary<string, string> { [ReportKey] = JsonSerializer.Serialize(report, LayerReport.Json) });
         foreach (var tensor in tensors)
             writer.WriteBytes(tensor.Name, tensor.Bytes.Span);
         writer.Commit();
@@ -33,7 +33,7 @@ internal static class LayerFile
         {
             using var file = SafetensorsFile.Open(path);
             return file.Contains(BasesTensors.Planes(spec.Module)) && file.Metadata.TryGetValue(ReportKey, out var json)
-                ? JsonSerializer.Deserialize<LayerReport>(json, MetricsJson.Options)
+                ? JsonSerializer.Deserialize<LayerReport>(json, LayerReport.Json)
                 : null;
         }
         catch (Exception error) when (error is InvalidInputException or JsonException)

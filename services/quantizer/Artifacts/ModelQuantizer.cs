@@ -33,14 +33,16 @@ public sealed class ModelQuantizer
 
     /// <summary>Quantizes a model.</summary>
     /// <param name="model">Folder or GGUF file.</param>
-    /// <param name="options">Where to.</param>
+    /// <param name="output">The folder to make.</param>
+    /// <param name="force">Whether a folder that is there may be replaced; it is, at the very end.</param>
     /// <param name="progress">Told of every finished layer, in the model's order.</param>
     /// <param name="cancellation">Stops after the layer at hand; finished layers stay in <see cref="WorkFolderOf"/> for the next run.</param>
     /// <exception cref="InvalidInputException">The model or the output cannot be used; nothing is left behind.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; nothing but the work folder is left.</exception>
-    public QuantizedModel Run(string model, QuantizeOptions options, IProgress<QuantizeProgress>? progress = null, CancellationToken cancellation = default)
+    public QuantizedModel Run(
+        string model, string output, bool force = false, IProgress<QuantizeProgress>? progress = null, CancellationToken cancellation = default)
     {
-        CheckOutput(model, options);
+        CheckOutput(model, output, force);
         using var source = ModelSource.Open(model);
         if (source.ConfigJson["quantization_config"] is JsonObject)
             throw new InvalidInputException($"{model}: is quantized already; give the model that it was made from");
@@ -48,20 +50,26 @@ public sealed class ModelQuantizer
         var specs = layout.Linears.ToList();
         foreach (var spec in specs)
             CheckShape(source.Tensors, spec);
+        if (source.Format == ModelSource.Gguf)
+            source.LoadTokenizer();
         var digest = ModelDigest.Compute(source, cancellation);
-        using var work = WorkFolder.Open(options.Output, $"{digest} {_recipe.Digest} {_method.Name}");
+        using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name}");
         try
         {
             var layers = specs.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
             var (reports, resumed) = QuantizeLayers(source.Tensors, layers, progress, cancellation);
-            var result = Assemble(source, layers, new QuantizedModel(Path.GetFullPath(options.Output), reports, 0, resumed), work, options, digest, cancellation);
+            using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
+            var bytes = new ArtifactWriter(source, layers).Write(writer, cancellation);
+            var result = new QuantizedModel(Path.GetFullPath(output), reports, bytes, resumed);
+            source.CopySideFiles(writer);
+            writer.WriteJson("config.json", Configuration(source));
+            writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
+            writer.WriteJson("metrics.json", result.ToMetrics(digest, _recipe.Digest));
+            writer.WriteText("README.md", ModelCard.Write(source, _recipe, result, digest));
+            cancellation.ThrowIfCancellationRequested();
+            writer.Commit();
             work.Discard();
             return result;
-        }
-        catch (OperationCanceledException)
-        {
-            work.ClearAssembly();
-            throw;
         }
         catch (InvalidInputException)
         {
@@ -71,7 +79,7 @@ public sealed class ModelQuantizer
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             work.Discard();
-            throw new InvalidInputException($"{options.Output}: cannot be written: {error.Message}", error);
+            throw new InvalidInputException($"{output}: cannot be written: {error.Message}", error);
         }
     }
 
@@ -116,24 +124,6 @@ public sealed class ModelQuantizer
         return result.Report;
     }
 
-    private QuantizedModel Assemble(
-        ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers, QuantizedModel model, WorkFolder work, QuantizeOptions options, string digest, CancellationToken cancellation)
-    {
-        work.ClearAssembly();
-        var folder = Directory.CreateDirectory(work.Assembly).FullName;
-        model = model with { Bytes = new ArtifactWriter(source, layers, folder, options.LargestFile).Write(cancellation) };
-        TokenizerFiles.Copy(source, folder);
-        Write("config.json", Configuration(source).ToJsonString(MetricsJson.Options) + "\n");
-        Write("recipe.json", _recipe.ToCanonicalJson());
-        Write("metrics.json", MetricsJson.Write(model, digest, _recipe.Digest));
-        Write("README.md", ModelCard.Write(source, _recipe, model, digest));
-        cancellation.ThrowIfCancellationRequested();
-        Publish(folder, options);
-        return model;
-
-        void Write(string name, string text) => File.WriteAllText(Path.Combine(folder, name), text);
-    }
-
     private JsonObject Configuration(ModelSource source)
     {
         var config = source.ConfigJson.DeepClone().AsObject();
@@ -148,47 +138,16 @@ public sealed class ModelQuantizer
         return config;
     }
 
-    /// <summary>Gives the finished folder its name. An old one goes away only after the new one stands.</summary>
-    private static void Publish(string folder, QuantizeOptions options)
+    private static void CheckOutput(string model, string output, bool force)
     {
-        var output = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Output));
-        if (!Path.Exists(output))
-        {
-            Directory.Move(folder, output);
-            return;
-        }
-        if (!options.Force)
-            throw Exists(options.Output);
-        var old = WorkFolder.PathOf(output) + "/replaced";
-        if (Directory.Exists(old))
-            Directory.Delete(old, recursive: true);
-        Directory.Move(output, old);
-        try
-        {
-            Directory.Move(folder, output);
-        }
-        catch
-        {
-            Directory.Move(old, output);
-            throw;
-        }
-    }
-
-    private static void CheckOutput(string model, QuantizeOptions options)
-    {
-        var output = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Output));
-        if (Path.GetFileName(output).Length == 0)
-            throw new InvalidInputException($"{options.Output}: is no folder that can be made; give the output a name");
+        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output));
+        if (Path.GetFileName(target).Length == 0)
+            throw new InvalidInputException($"{output}: is no folder that can be made; give the output a name");
         var input = Path.TrimEndingDirectorySeparator(Path.GetFullPath(model));
-        if ((input + "/").StartsWith(output + "/", StringComparison.Ordinal))
-            throw new InvalidInputException($"{options.Output}: the output would replace the model {model}; choose another folder");
-        if (File.Exists(output))
-            throw new InvalidInputException($"{options.Output}: is a file; choose the name of a folder");
-        if (Directory.Exists(output) && !options.Force)
-            throw Exists(options.Output);
+        if ((input + "/").StartsWith(target + "/", StringComparison.Ordinal))
+            throw new InvalidInputException($"{output}: the output would replace the model {model}; choose another folder");
+        ModelFolderWriter.CheckTarget(output, force);
     }
-
-    private static InvalidInputException Exists(string output) => new($"{output}: exists already; choose another output, or replace it with --force");
 
     private static void CheckShape(ITensorSource tensors, LinearSpec spec)
     {

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Qbb.Quantizer.Layers;
 
 namespace Qbb.Quantizer.Artifacts;
@@ -17,4 +19,19 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
 
     /// <summary>Time spent on the layers, earlier runs included.</summary>
     public double Seconds => Layers.Sum(layer => layer.Seconds);
+
+    /// <summary>The content of metrics.json.</summary>
+    /// <param name="modelDigest">Digest of the model that was quantized.</param>
+    /// <param name="recipeDigest">Digest of the recipe.</param>
+    public JsonObject ToMetrics(string modelDigest, string recipeDigest) => new()
+    {
+        ["modelDigest"] = modelDigest,
+        ["recipeDigest"] = recipeDigest,
+        ["relativeError"] = RelativeError,
+        ["effectiveBitsPerWeight"] = EffectiveBitsPerWeight,
+        ["quantizedWeights"] = Layers.Sum(layer => layer.Weights),
+        ["bytes"] = Bytes,
+        ["seconds"] = Seconds,
+        ["layers"] = JsonSerializer.SerializeToNode(Layers, LayerReport.Json),
+    };
 }

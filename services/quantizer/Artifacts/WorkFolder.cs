@@ -59,13 +59,6 @@ internal sealed class WorkFolder : IDisposable
     /// <summary>File of one finished layer.</summary>
     public string LayerPath(int index, LinearSpec spec) => Path.Combine(_layers, $"{index:d5}-{spec.Role.ToString().ToLowerInvariant()}.safetensors");
 
-    /// <summary>Removes the assembly folder, also what an interrupted run left there.</summary>
-    public void ClearAssembly()
-    {
-        if (Directory.Exists(Assembly))
-            Directory.Delete(Assembly, recursive: true);
-    }
-
     /// <summary>From now on nothing of it is wanted any more.</summary>
     public void Discard() => _discard = true;
 

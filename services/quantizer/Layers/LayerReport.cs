@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Qbb.Quantizer.Layers;
 
 /// <summary>What the quantization of one layer came to. Errors are ‖W − Ŵ‖²/‖W‖², of the form that is stored (scales in fp16); 0 for a weight of zeros.</summary>
@@ -25,6 +27,9 @@ public sealed record LayerReport(
     long SubnormalScales,
     double Seconds)
 {
+    /// <summary>How reports are written: camelCase.</summary>
+    internal static JsonSerializerOptions Json { get; } = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+
     /// <summary>Number of weights.</summary>
     public long Weights => (long)OutFeatures * InFeatures;
 

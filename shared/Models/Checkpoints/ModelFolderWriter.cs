@@ -21,14 +21,17 @@ public sealed class ModelFolderWriter : IDisposable
 
     /// <param name="path">The folder to write.</param>
     /// <param name="force">Replace a folder that is there; only at <see cref="Commit"/>, so that a failure keeps the old one.</param>
+    /// <param name="work">Where everything goes until <see cref="Commit"/>, on the same disk; what is there is removed. Null for a new hidden folder.</param>
     /// <exception cref="InvalidInputException">The target exists, or its parent cannot be written.</exception>
-    public static ModelFolderWriter Create(string path, bool force)
+    public static ModelFolderWriter Create(string path, bool force, string? work = null)
     {
         var target = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path));
         CheckTarget(path, force);
-        var work = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(target) ?? "/", $".{System.IO.Path.GetFileName(target)}.{Guid.NewGuid():N}.partial");
+        work ??= System.IO.Path.Combine(System.IO.Path.GetDirectoryName(target) ?? "/", $".{System.IO.Path.GetFileName(target)}.{Guid.NewGuid():N}.partial");
         return Guard(path, () =>
         {
+            if (Directory.Exists(work))
+                Directory.Delete(work, recursive: true);
             Directory.CreateDirectory(work);
             return new ModelFolderWriter(target, work);
         });
