@@ -7,6 +7,7 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
+using Qbb.Quantizer.Rounding;
 
 namespace Qbb.Quantizer.Artifacts;
 
@@ -22,10 +23,11 @@ public sealed class ModelQuantizer
 
     /// <param name="recipe">The choices.</param>
     /// <param name="method">What decomposes a layer as the recipe says; null for the CPU. Its results must be <see cref="BinaryBases"/>.</param>
-    public ModelQuantizer(Recipe recipe, ILayerMethod? method = null)
+    /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
+    public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0)
     {
         _recipe = recipe.Resolve();
-        _method = method ?? new BasesMethod(_recipe);
+        _method = method ?? (_recipe.IsRounding ? new RtnBasesMethod(_recipe, threads) : new BasesMethod(_recipe, threads));
     }
 
     /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>

@@ -14,4 +14,10 @@ public enum Init
     /// root mean square was added; the scales by least squares.
     /// </summary>
     NonCascaded,
+
+    /// <summary>The grid of round to nearest, as bases and a bias. A method of its own to compare with: without refinement.</summary>
+    Rtn,
+
+    /// <summary>The same with ranges that shrink where that lowers the squared error.</summary>
+    RtnClip,
 }

@@ -44,6 +44,9 @@ public sealed record Recipe
     /// <summary>SHA-256 of <see cref="ToCanonicalJson"/>, 64 lower-case hexadecimal digits.</summary>
     public string Digest => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(ToCanonicalJson())));
 
+    /// <summary>Whether this is round to nearest rather than QBB.</summary>
+    public bool IsRounding => Init is Init.Rtn or Init.RtnClip;
+
     private bool IsGradient => Refinement is Refinement.Gradient or Refinement.Simultaneous;
 
     /// <summary>The same recipe with every choice that applies spelled out and every other null.</summary>
@@ -78,6 +81,10 @@ public sealed record Recipe
 
     private IEnumerable<string> Problems()
     {
+        if (IsRounding && Refinement != Refinement.None)
+            yield return "init is round to nearest, which is not refined: set refinement to none";
+        if (IsRounding && !Bias)
+            yield return "init is round to nearest, whose zero point needs a bias: set bias to true";
         if (Bases is < 1 or > BinaryBases.MostBases)
             yield return $"bases is {Bases}, it must be 1 to {BinaryBases.MostBases}";
         if (Group < 1)

@@ -16,6 +16,7 @@ public static class CommandLine
     {
         var root = new RootCommand("Quantizes language models into sums of binary matrices (QBB), and scores them.")
         {
+            new QuantizeCommand(),
             new EvalCommand(),
             new InspectCommand(),
             new GenerateCommand(),

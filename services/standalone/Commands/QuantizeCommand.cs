@@ -1,0 +1,116 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Qbb.Models;
+using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Recipes;
+using Qbb.Standalone.Terminal;
+using Spectre.Console;
+
+namespace Qbb.Standalone.Commands;
+
+/// <summary><c>qbb quantize</c>: a model's linear layers as sums of binary matrices.</summary>
+internal sealed class QuantizeCommand : QbbCommand
+{
+    private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Option<string> _output = SharedOptions.OutputFolder();
+    private readonly Option<int> _bases = new("--bases", "-n") { Description = "N, binary matrices per layer: 1 to 8.", DefaultValueFactory = _ => 4 };
+    private readonly Option<int?> _group = new("--group", "-g")
+    {
+        Description = "Inputs that share a scale, or row for one scale per row.",
+        DefaultValueFactory = _ => 128,
+        CustomParser = SharedOptions.ParseGroup,
+    };
+    private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
+    private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; Rtn and RtnClip are round to nearest, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
+    private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for Rtn)." };
+    private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
+    private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };
+    private readonly Option<int?> _steps = new("--steps") { Description = "Steps per basis of a gradient refinement. Default: 20." };
+    private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.1." };
+    private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
+    private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe.json with all of these choices instead." };
+    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly Option<bool> _force = SharedOptions.Force();
+
+    public QuantizeCommand() : base("quantize", "Turns a model's linear layers into sums of binary matrices. Interrupted, the same command continues where it stopped.",
+        "qbb quantize MODEL -o OUT --bases 3 --group 128",
+        "qbb quantize model.gguf -o OUT --bases 4 --group 32 --json",
+        "qbb quantize MODEL -o OUT --bases 2 --group row --refine gradient")
+    {
+        Arguments.Add(_model);
+        foreach (var option in new Option[] { _output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, _threads, _force })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        var recipe = parsed.GetValue(_recipe) is { } file ? Recipe.FromJson(ReadRecipe(file)) : FromOptions(parsed);
+        var quantizer = new ModelQuantizer(recipe, threads: SharedOptions.ApplyThreads(parsed.GetValue(_threads)));
+        var folder = parsed.GetRequiredValue(_output);
+        QuantizedModel model;
+        try
+        {
+            model = ProgressBars.Run(output, "quantizing", report => quantizer.Run(parsed.GetRequiredValue(_model), folder, parsed.GetValue(_force),
+                new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
+        }
+        catch (OperationCanceledException)
+        {
+            output.Warning($"finished layers are kept in {ModelQuantizer.WorkFolderOf(folder)}: the same command continues from them; delete the folder to forget them");
+            throw;
+        }
+        output.Result(Json(model), screen => Print(screen, model));
+    }
+
+    private Recipe FromOptions(ParseResult parsed)
+    {
+        var init = parsed.GetRequiredValue(_init);
+        return new Recipe
+        {
+            Bases = parsed.GetRequiredValue(_bases),
+            Group = parsed.GetValue(_group),
+            Bias = !parsed.GetValue(_noBias),
+            Init = init,
+            Refinement = parsed.GetValue(_refine) ?? (init is Init.Rtn or Init.RtnClip ? Refinement.None : Refinement.Alternating),
+            Starts = parsed.GetValue(_starts),
+            Rounds = parsed.GetValue(_rounds),
+            Steps = parsed.GetValue(_steps),
+            LearningRate = parsed.GetValue(_rate),
+            Seed = parsed.GetValue(_seed),
+        }.Resolve();
+    }
+
+    private static string ReadRecipe(string file)
+    {
+        try
+        {
+            return File.ReadAllText(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new InvalidInputException($"the recipe {file} cannot be read: {e.Message}", e);
+        }
+    }
+
+    private static JsonObject Json(QuantizedModel model) => new()
+    {
+        ["output"] = model.Folder,
+        ["layers"] = model.Layers.Count,
+        ["resumedLayers"] = model.ResumedLayers,
+        ["relativeError"] = model.RelativeError,
+        ["effectiveBitsPerWeight"] = model.EffectiveBitsPerWeight,
+        ["bytes"] = model.Bytes,
+        ["seconds"] = model.Seconds,
+    };
+
+    private static void Print(IAnsiConsole screen, QuantizedModel model)
+    {
+        var grid = new Grid().AddColumn().AddColumn();
+        grid.AddRow("output", Markup.Escape(model.Folder));
+        grid.AddRow("layers", $"{model.Layers.Count}{(model.ResumedLayers > 0 ? $", {model.ResumedLayers} of an earlier run" : "")}");
+        grid.AddRow("weight error", $"{model.RelativeError:0.00000} of the weights' squared norm");
+        grid.AddRow("linear layers", $"{model.EffectiveBitsPerWeight:0.000} bits/weight");
+        grid.AddRow("size", Units.Bytes(model.Bytes));
+        grid.AddRow("time", $"{model.Seconds:0.0} s");
+        screen.Write(grid);
+    }
+}
