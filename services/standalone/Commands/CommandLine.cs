@@ -18,6 +18,7 @@ public static class CommandLine
         {
             new QuantizeCommand(),
             new EvalCommand(),
+            new CompareCommand(),
             new InspectCommand(),
             new GenerateCommand(),
             new ExportCommand(),
