@@ -75,7 +75,8 @@ internal sealed class BpeModel
             if (id < 0 && options.UnknownToken == null)
                 continue;
             if (id < 0 && unknownId < 0)
-                throw new InvalidInputException($"the tokenizer's unk_token \"{options.UnknownToken}\" is not in its vocabulary, and the text needs it");
+                throw new InvalidInputException(
+                    $"the tokenizer's unk_token \"{options.UnknownToken}\" is not in its vocabulary, and the text needs it");
             // Unknown characters wait, to be fused with the next ones where the model asks for it.
             if (pendingUnknown && (id >= 0 || !options.FuseUnknown))
                 symbols.Add(unknownId);

@@ -66,7 +66,12 @@ public static class GgufTokenizer
     }
 
     private static JsonObject Assemble(
-        GgufVocabulary vocabulary, JsonObject? normalizer, JsonObject? preTokenizer, JsonObject? postProcessor, JsonObject decoder, JsonObject model) => new()
+        GgufVocabulary vocabulary,
+        JsonObject? normalizer,
+        JsonObject? preTokenizer,
+        JsonObject? postProcessor,
+        JsonObject decoder,
+        JsonObject model) => new()
         {
             ["version"] = "1.0",
             ["truncation"] = null,

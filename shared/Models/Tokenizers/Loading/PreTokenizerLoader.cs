@@ -3,7 +3,8 @@ namespace Qbb.Models.Tokenizers;
 /// <summary>Reads the "pre_tokenizer" of tokenizer.json.</summary>
 internal static class PreTokenizerLoader
 {
-    private const string Known = "ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, CharDelimiterSplit and Sequence are supported";
+    private const string Known =
+        "ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, CharDelimiterSplit and Sequence are supported";
 
     /// <summary>The pre-tokenizer, and whether the model is left to map words to GPT-2's byte alphabet.</summary>
     public static (IPreTokenizer? PreTokenizer, bool MapBytes) Load(JsonField field)

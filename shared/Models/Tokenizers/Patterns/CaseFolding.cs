@@ -16,7 +16,8 @@ internal static class CaseFolding
         var members = ranges.Sum(range => range.Last - range.First + 1) < classes.Count
             ? ranges.SelectMany(range => Enumerable.Range(range.First, range.Last - range.First + 1)).Where(classes.ContainsKey)
             : classes.Keys.Where(set.Contains);
-        return set.Union(CodePointSet.Of([.. members.SelectMany(member => classes[member]).SelectMany(codePoint => new[] { codePoint, codePoint })]));
+        var others = members.SelectMany(member => classes[member]);
+        return set.Union(CodePointSet.Of([.. others.SelectMany(codePoint => new[] { codePoint, codePoint })]));
     }
 
     /// <summary>The class of every code point that has others in its class.</summary>

@@ -6,4 +6,9 @@ namespace Qbb.Models.Tokenizers;
 /// Jump: go on at A. Atomic, Look: run the part at A, go on at B. Anchor: the condition A. Accept: the part has matched.
 /// </summary>
 internal readonly record struct PatternInstruction(
-    PatternOperation Operation, int A = 0, int B = 0, CodePointTester? Tester = null, CodePointTester? OtherTester = null, PatternFlags Flags = 0);
+    PatternOperation Operation,
+    int A = 0,
+    int B = 0,
+    CodePointTester? Tester = null,
+    CodePointTester? OtherTester = null,
+    PatternFlags Flags = 0);

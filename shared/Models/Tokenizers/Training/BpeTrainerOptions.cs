@@ -1,7 +1,9 @@
 namespace Qbb.Models.Tokenizers;
 
 /// <summary>What to train.</summary>
-/// <param name="VocabularySize">Number of tokens in all: special ones, the 256 bytes, merges. Fewer come out where the text gives no more pairs.</param>
+/// <param name="VocabularySize">
+/// Number of tokens in all: special ones, the 256 bytes, merges. Fewer come out where the text gives no more pairs.
+/// </param>
 public sealed record BpeTrainerOptions(int VocabularySize)
 {
     /// <summary>Special tokens, which get the first ids in this order.</summary>
