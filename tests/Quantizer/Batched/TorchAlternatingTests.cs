@@ -1,0 +1,96 @@
+using Qbb.Bases;
+using Qbb.Models;
+using Qbb.Quantizer.Batched;
+using Qbb.Quantizer.Decomposition;
+using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Recipes;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Tests.Batched;
+
+/// <summary>On the CPU as a device; the operators are the same on a GPU.</summary>
+public class TorchAlternatingTests
+{
+    public static TheoryData<Recipe, int> Recipes => new()
+    {
+        { new Recipe { Bases = 1, Group = 64 }, 128 },
+        { new Recipe { Bases = 2, Group = 64, Bias = false }, 128 },
+        { new Recipe { Bases = 3, Group = 64 }, 200 },
+        { new Recipe { Bases = 4, Group = 128 }, 200 },
+        { new Recipe { Bases = 4, Group = null, Starts = Starts.Greedy }, 200 },
+        { new Recipe { Bases = 4, Group = 128, Starts = Starts.Uniform, Bias = false }, 256 },
+        { new Recipe { Bases = 3, Group = 32, Rounds = 1 }, 80 },
+        { new Recipe { Bases = 6, Group = 128, Rounds = 4 }, 128 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Recipes), DisableDiscoveryEnumeration = true)]
+    public void Finds_what_the_cpu_path_finds(Recipe recipe, int columns)
+    {
+        var layer = new LayerWeights("w", 24, columns, Synthetic.StudentT5(24 * columns, 31));
+        // A budget that makes several batches.
+        using var method = new TorchAlternating(recipe, Device.CPU, batchBytes: 100_000);
+        var batched = method.Quantize(layer);
+        var plain = new BasesMethod(recipe).Quantize(layer);
+
+        var (found, expected) = ((BinaryBases)batched.Weight, (BinaryBases)plain.Weight);
+        found.GroupSize.ShouldBe(expected.GroupSize);
+        found.Groups.ShouldBe(expected.Groups);
+        batched.Report.RelativeError.ShouldBe(plain.Report.RelativeError, 1e-4 * plain.Report.RelativeError);
+        batched.Report.RelativeError.ShouldBe(Synthetic.RelativeError(layer, batched), 1e-6);
+        var different = 0;
+        for (var basis = 0; basis < recipe.Bases; basis++)
+        {
+            for (var row = 0; row < 24; row++)
+                different += SignPacking.CountDifferences(found.Row(basis, row), expected.Row(basis, row), columns);
+            batched.Report.ErrorPerBase[basis].ShouldBe(plain.Report.ErrorPerBase[basis], 1e-3);
+            batched.Report.InitErrorPerBase[basis].ShouldBe(plain.Report.InitErrorPerBase[basis], 1e-9);
+            batched.Report.FlippedSigns[basis].ShouldBe(plain.Report.FlippedSigns[basis], 0.002);
+        }
+        TestContext.Current.TestOutputHelper!.WriteLine($"{different} of {recipe.Bases * 24 * columns} signs differ");
+        different.ShouldBeLessThan(recipe.Bases * 24 * columns / 500);
+        (found.Beta != null).ShouldBe(recipe.Bias);
+        batched.Report.SubnormalScales.ShouldBe(plain.Report.SubnormalScales);
+    }
+
+    [Fact]
+    public void Batches_of_any_size_give_the_same_bytes()
+    {
+        var layer = Synthetic.Layer(16, 200, 32);
+        var recipe = new Recipe { Bases = 4, Group = 64 };
+        using var large = new TorchAlternating(recipe, Device.CPU);
+        using var small = new TorchAlternating(recipe, Device.CPU, batchBytes: 1);
+        var (one, two) = ((BinaryBases)large.Quantize(layer).Weight, (BinaryBases)small.Quantize(layer).Weight);
+        two.Planes.ShouldBe(one.Planes);
+        two.Alpha.ShouldBe(one.Alpha);
+        two.Beta.ShouldBe(one.Beta);
+    }
+
+    [Fact]
+    public void Zeros_constants_and_grids_are_exact()
+    {
+        var w = new float[3 * 64];
+        w.AsSpan(64, 64).Fill(0.25f);
+        for (var j = 0; j < 64; j++)
+            w[128 + j] = j * 7 % 16 * 0.125f - 0.5f;
+        using var method = new TorchAlternating(new Recipe { Bases = 4, Group = 32 }, Device.CPU);
+        method.Quantize(new LayerWeights("w", 3, 64, w)).Report.RelativeError.ShouldBeLessThan(1e-7);
+        method.Quantize(new LayerWeights("w", 1, 64, new float[64])).Report.RelativeError.ShouldBe(0);
+    }
+
+    [Fact]
+    public void Scales_beyond_fp16_are_refused_by_name()
+    {
+        var layer = new LayerWeights("big.weight", 1, 64, Synthetic.Gaussian(64, 1).Select(value => value * 1e6f).ToArray());
+        using var method = new TorchAlternating(new Recipe(), Device.CPU);
+        Should.Throw<InvalidInputException>(() => method.Quantize(layer)).Message.ShouldContain("big.weight");
+    }
+
+    [Fact]
+    public void Recipes_that_need_the_cpu_get_it()
+    {
+        LayerMethods.For(new Recipe { Refinement = Refinement.Gradient }, Device.CUDA).ShouldBeOfType<BasesMethod>();
+        LayerMethods.For(new Recipe(), Device.CPU).ShouldBeOfType<BasesMethod>();
+        Should.Throw<InvalidInputException>(() => new TorchAlternating(new Recipe { Init = Init.Random }, Device.CPU));
+    }
+}
