@@ -20,9 +20,9 @@ public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : 
     public Tensor forward(Tensor x)
     {
         if (!transposed)
-            return torch.nn.functional.linear(x, weight, bias);
+            return DenseProduct.Apply(x, weight, bias);
         using var turned = weight.t();
-        return torch.nn.functional.linear(x, turned, bias);
+        return DenseProduct.Apply(x, turned, bias);
     }
 
     public IEnumerable<(string Name, Tensor Value)> Parameters()

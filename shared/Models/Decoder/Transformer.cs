@@ -126,7 +126,7 @@ public sealed class Transformer : IDisposable
     /// <summary>Logits.</summary>
     /// <param name="x">Of <see cref="norm"/>, at all positions or some: […, embedding].</param>
     /// <returns>[…, vocabulary]</returns>
-    public Tensor head(Tensor x) => _head?.forward(x) ?? torch.nn.functional.linear(x, _embedding);
+    public Tensor head(Tensor x) => _head?.forward(x) ?? DenseProduct.Apply(x, _embedding, null);
 
     /// <summary>Everything but the head: narrow the result to the positions wanted before <see cref="head"/>.</summary>
     /// <param name="ids">i64 [batch, count]</param>
