@@ -4,10 +4,9 @@ using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
-using Qbb.Quantizer.Rounding;
+using Qbb.Torch;
 
 namespace Qbb.Quantizer.Artifacts;
 
@@ -22,12 +21,12 @@ public sealed class ModelQuantizer
     private readonly ILayerMethod _method;
 
     /// <param name="recipe">The choices.</param>
-    /// <param name="method">What decomposes a layer as the recipe says; null for the CPU. Its results must be <see cref="BinaryBases"/>.</param>
+    /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must be <see cref="BinaryBases"/>.</param>
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
     public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0)
     {
         _recipe = recipe.Resolve();
-        _method = method ?? (_recipe.IsRounding ? new RtnBasesMethod(_recipe, threads) : new BasesMethod(_recipe, threads));
+        _method = method ?? LayerMethods.For(_recipe, Device.CPU, threads);
     }
 
     /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>

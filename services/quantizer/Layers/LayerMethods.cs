@@ -1,6 +1,7 @@
 using Qbb.Quantizer.Batched;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Recipes;
+using Qbb.Quantizer.Rounding;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Layers;
@@ -9,6 +10,13 @@ namespace Qbb.Quantizer.Layers;
 public static class LayerMethods
 {
     /// <summary>On a GPU in batches where the recipe allows it, else on the CPU. Dispose the result where it is <see cref="IDisposable"/>.</summary>
-    public static ILayerMethod For(Recipe recipe, Device device) =>
-        device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe) ? new TorchAlternating(recipe, device) : new BasesMethod(recipe);
+    /// <param name="recipe">The choices.</param>
+    /// <param name="device">A GPU is used where it helps.</param>
+    /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
+    public static ILayerMethod For(Recipe recipe, Device device, int threads = 0)
+    {
+        if (recipe.IsRounding)
+            return new RtnBasesMethod(recipe, threads);
+        return device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe) ? new TorchAlternating(recipe, device) : new BasesMethod(recipe, threads);
+    }
 }

@@ -68,6 +68,9 @@ public sealed record Recipe
     /// <summary>The resolved recipe as JSON with sorted keys, no white space and invariant numbers.</summary>
     public string ToCanonicalJson() => RecipeJson.Write(Resolve());
 
+    /// <summary>The choices as they were given, for messages.</summary>
+    public override string ToString() => RecipeJson.Write(this);
+
     /// <summary>Reads what <see cref="ToCanonicalJson"/> wrote, in any layout; members may be missing.</summary>
     /// <exception cref="InvalidInputException">The text is no JSON object, or has unknown members or values.</exception>
     public static Recipe FromJson(string json) => RecipeJson.Read(json).Resolve();

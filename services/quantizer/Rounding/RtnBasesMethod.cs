@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Qbb.Bases;
+using Qbb.Models;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 
@@ -22,6 +23,8 @@ public sealed class RtnBasesMethod(Recipe recipe, int threads = 0) : ILayerMetho
         var clock = Stopwatch.StartNew();
         var rounded = _rounding.Quantize(weights, cancellation);
         var bases = Convert((RtnWeight)rounded.Weight);
+        if (!bases.Alpha.All(Half.IsFinite) || !bases.Beta!.All(Half.IsFinite))
+            throw new InvalidInputException($"{weights.Name}: a group needs a scale or bias beyond 65504, where fp16 ends; divide the weight by a constant and multiply the layer that follows or precedes by it");
         double squares = 0;
         var row = new float[weights.InFeatures];
         for (var r = 0; r < weights.OutFeatures; r++)

@@ -26,7 +26,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
     private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };
     private readonly Option<int?> _steps = new("--steps") { Description = "Steps per basis of a gradient refinement. Default: 20." };
-    private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.1." };
+    private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe.json with all of these choices instead." };
     private readonly Option<int?> _threads = SharedOptions.Threads();

@@ -31,6 +31,8 @@ public class RecipeTests
         {
             foreach (var refinement in Enum.GetValues<Refinement>())
             {
+                if (init is Init.Rtn or Init.RtnClip && refinement != Refinement.None)
+                    continue;
                 var recipe = new Recipe { Bases = 3, Group = init == Init.Random ? null : 64, Init = init, Refinement = refinement, Seed = long.MaxValue };
                 Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
             }
@@ -61,6 +63,8 @@ public class RecipeTests
         { new Recipe { Refinement = Refinement.Gradient, LearningRate = double.NaN }, "learningRate" },
         { new Recipe { LearningRate = 0.1 }, "learningRate" },
         { new Recipe { Init = (Init)9 }, "named values" },
+        { new Recipe { Init = Init.Rtn }, "not refined" },
+        { new Recipe { Init = Init.RtnClip, Refinement = Refinement.None, Bias = false }, "needs a bias" },
     };
 
     [Theory]
