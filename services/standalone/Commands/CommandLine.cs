@@ -25,6 +25,7 @@ public static class CommandLine
             new TokenizeCommand(),
             new LogitsCommand(),
             new TrainCommand { Hidden = true },
+            new BenchCommand { Hidden = true },
         };
         ExamplesHelp.Apply(root);
         return root;

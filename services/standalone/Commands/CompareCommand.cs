@@ -7,6 +7,7 @@ using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 using Qbb.Standalone.Comparison;
 using Qbb.Standalone.Loading;
@@ -65,7 +66,9 @@ internal sealed class CompareCommand : QbbCommand
             {
                 var target = Path.Combine(folder, $"{name}-{bases}");
                 var watch = Stopwatch.StartNew();
-                ProgressBars.Run(output, $"{name}, N = {bases}", report => new ModelQuantizer(recipe, threads: threads).Run(path, target, force,
+                var method = LayerMethods.For(recipe, device, threads);
+                using var owned = method as IDisposable;
+                ProgressBars.Run(output, $"{name}, N = {bases}", report => new ModelQuantizer(recipe, method).Run(path, target, force,
                     new Relay<QuantizeProgress>(p => report(p.Done, p.Total, p.Layer)), cancel));
                 var seconds = watch.Elapsed.TotalSeconds;
                 using var student = LoadedModel.Open(target, device);

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 using Qbb.Standalone.Terminal;
 using Spectre.Console;
@@ -29,6 +30,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe.json with all of these choices instead." };
+    private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<bool> _force = SharedOptions.Force();
 
@@ -38,14 +40,17 @@ internal sealed class QuantizeCommand : QbbCommand
         "qbb quantize MODEL -o OUT --bases 2 --group row --refine gradient")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, _threads, _force })
+        foreach (var option in new Option[] { _output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, _device, _threads, _force })
             Options.Add(option);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var recipe = parsed.GetValue(_recipe) is { } file ? Recipe.FromJson(ReadRecipe(file)) : FromOptions(parsed);
-        var quantizer = new ModelQuantizer(recipe, threads: SharedOptions.ApplyThreads(parsed.GetValue(_threads)));
+        var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        var method = LayerMethods.For(recipe, SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)), threads);
+        using var owned = method as IDisposable;
+        var quantizer = new ModelQuantizer(recipe, method);
         var folder = parsed.GetRequiredValue(_output);
         QuantizedModel model;
         try

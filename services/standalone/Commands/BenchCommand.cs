@@ -1,0 +1,47 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Qbb.Standalone.Benchmarks;
+using Qbb.Standalone.Terminal;
+using Qbb.Torch;
+using Spectre.Console;
+
+namespace Qbb.Standalone.Commands;
+
+/// <summary><c>qbb bench</c>: what <c>make bench</c> prints.</summary>
+internal sealed class BenchCommand : QbbCommand
+{
+    private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly Option<int> _context = new("--context") { Description = "Tokens of the window that is scored.", DefaultValueFactory = _ => 512 };
+    private readonly Option<int> _repeats = new("--repeats") { Description = "Timed runs of each figure; the median is printed.", DefaultValueFactory = _ => 5 };
+
+    public BenchCommand() : base("bench", "Measures decomposition, scoring and generation on this machine.", "qbb bench MODEL --context 2048", "qbb bench MODEL --json")
+    {
+        Arguments.Add(_model);
+        Options.Add(_threads);
+        Options.Add(_context);
+        Options.Add(_repeats);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        if (torch.slow_blas() is { } slow)
+            output.Warning(slow);
+        var bench = new Bench(parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_context), parsed.GetRequiredValue(_repeats), threads);
+        var figures = ProgressBars.Run(output, "measuring", report => bench.Run((done, total, what) => report(done, total, what), cancel));
+        output.Result(new JsonObject
+        {
+            ["threads"] = threads,
+            ["libtorch"] = torch.version,
+            ["figures"] = new JsonArray([.. figures.Select(f => new JsonObject { ["what"] = f.What, ["value"] = f.Value, ["unit"] = f.Unit })]),
+        }, screen =>
+        {
+            var table = new Table().Border(TableBorder.Simple).AddColumn("what").AddColumn(new TableColumn("median").RightAligned()).AddColumn("unit");
+            foreach (var f in figures)
+                table.AddRow(Markup.Escape(f.What), f.Value.ToString(f.Value < 10 ? "0.000" : "0.0", System.Globalization.CultureInfo.InvariantCulture), Markup.Escape(f.Unit));
+            screen.Write(table);
+            Console.Out.WriteLine($"{threads} threads, libtorch {torch.version}");
+        });
+    }
+}
