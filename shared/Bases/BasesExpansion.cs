@@ -25,8 +25,12 @@ internal static class BasesExpansion
         }
     }
 
-    /// <summary>The same with other scales than the stored ones: <paramref name="scales"/> [N, out, groups], <paramref name="biases"/> [out, groups] or empty.</summary>
-    public static void Expand(BinaryBases bases, ReadOnlySpan<float> scales, ReadOnlySpan<float> biases, int firstRow, int rows, Span<float> destination)
+    /// <summary>
+    /// The same with other scales than the stored ones: <paramref name="scales"/> [N, out, groups], <paramref name="biases"/> [out, groups]
+    /// or empty.
+    /// </summary>
+    public static void Expand(
+        BinaryBases bases, ReadOnlySpan<float> scales, ReadOnlySpan<float> biases, int firstRow, int rows, Span<float> destination)
     {
         CheckRange(bases, firstRow, rows, destination.Length);
         Span<float> alpha = stackalloc float[BinaryBases.MostBases];
@@ -77,7 +81,8 @@ internal static class BasesExpansion
             {
                 var signs = MemoryMarshal.AsBytes(bases.Row(basis, row))[column >> 3];
                 // A zero bit is −1: it sets the sign bit of the scale.
-                var negative = Vector256.Equals(Vector256.Create((uint)signs) & BitOfLane, Vector256<uint>.Zero) & Vector256.Create(0x8000_0000u);
+                var negative =
+                    Vector256.Equals(Vector256.Create((uint)signs) & BitOfLane, Vector256<uint>.Zero) & Vector256.Create(0x8000_0000u);
                 sum += (Vector256.Create(alpha[basis]).AsUInt32() ^ negative).AsSingle();
             }
             sum.CopyTo(line[column..]);

@@ -23,7 +23,8 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinea
     /// <exception cref="InvalidInputException">quantization_config is damaged.</exception>
     public static BasesLinearLoader? For(ModelSource model, bool own = false)
     {
-        if (model.ConfigJson["quantization_config"] is not JsonObject quantization || quantization["quant_method"]?.ToString() != QuantMethod)
+        if (model.ConfigJson["quantization_config"] is not JsonObject quantization
+            || quantization["quant_method"]?.ToString() != QuantMethod)
             return null;
         return new BasesLinearLoader(ReadGroupSize(quantization["group_size"], model.Path), own);
     }
@@ -44,6 +45,8 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinea
             return null;
         if (node is JsonValue value && value.TryGetValue<int>(out var size) && size >= 1)
             return size;
-        throw new InvalidInputException($"{path}/config.json: quantization_config.group_size is {node.ToJsonString()}; it must be a positive number, or null for one scale a row");
+        throw new InvalidInputException(
+            $"{path}/config.json: quantization_config.group_size is {node.ToJsonString()}; " +
+            "it must be a positive number, or null for one scale a row");
     }
 }

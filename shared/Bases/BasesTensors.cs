@@ -39,7 +39,9 @@ public static class BasesTensors
         var planes = source.Describe(Planes(module));
         var count = planes.Shape.Count == 3 ? planes.Shape[0] : 0;
         if (count is < 1 or > BinaryBases.MostBases)
-            throw new InvalidInputException($"{planes.Name} has the shape [{string.Join(", ", planes.Shape)}]; planes are [bases, out, words] with 1 to {BinaryBases.MostBases} bases");
+            throw new InvalidInputException(
+                $"{planes.Name} has the shape [{string.Join(", ", planes.Shape)}]; " +
+                $"planes are [bases, out, words] with 1 to {BinaryBases.MostBases} bases");
         if (outFeatures < 1 || inFeatures < 1 || groupSize < 1)
             throw new InvalidInputException($"{module}: sizes {outFeatures} × {inFeatures} and group {groupSize} must be at least 1");
         var group = Math.Min(groupSize ?? inFeatures, inFeatures);
@@ -68,7 +70,9 @@ public static class BasesTensors
         if (!types.Contains(entry.Type))
             throw new InvalidInputException($"{name} is stored as {entry.Type}; binary bases need {types[0]}");
         if (!entry.Shape.SequenceEqual(shape))
-            throw new InvalidInputException($"{name} has the shape [{string.Join(", ", entry.Shape)}] where the model and its group size ask for [{string.Join(", ", shape)}]");
+            throw new InvalidInputException(
+                $"{name} has the shape [{string.Join(", ", entry.Shape)}] " +
+                $"where the model and its group size ask for [{string.Join(", ", shape)}]");
         if (entry.Bytes > Array.MaxLength || entry.Bytes != entry.Count * sizeof(T))
             throw new InvalidInputException($"{name} has {entry.Bytes} bytes for {entry.Count} elements of {entry.Type}");
         var elements = new T[entry.Count];

@@ -23,7 +23,8 @@ public sealed class BinaryLinear : ILinear
     {
         (_bases, _bias, _dtype) = (bases, bias, dtype);
         using var scope = torch.NewDisposeScope();
-        _planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device).DetachFromDisposeScope();
+        _planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow)
+            .to(device).DetachFromDisposeScope();
         Alpha = Scales(bases.Alpha, [bases.Count, bases.OutFeatures, bases.Groups], device);
         Beta = bases.Beta == null ? null : Scales(bases.Beta, [bases.OutFeatures, bases.Groups], device);
     }
@@ -91,7 +92,8 @@ public sealed class BinaryLinear : ILinear
                 return result;
             var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures)).to(ScalarType.Float32);
             if (wantsAlpha)
-                result[1] = torch.stack([.. Enumerable.Range(0, _bases.Count).Select(i => SumGroups(dense * Signs(i, ScalarType.Float32)))]);
+                result[1] = torch.stack(
+                    [.. Enumerable.Range(0, _bases.Count).Select(i => SumGroups(dense * Signs(i, ScalarType.Float32)))]);
             if (wantsBeta)
                 result[2] = SumGroups(dense);
             return result;

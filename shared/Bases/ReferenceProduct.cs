@@ -1,6 +1,8 @@
 namespace Qbb.Bases;
 
-/// <summary>The product with binary bases as their definition has it, in double and without any unpacked weight: the yardstick of every kernel.</summary>
+/// <summary>
+/// The product with binary bases as their definition has it, in double and without any unpacked weight: the yardstick of every kernel.
+/// </summary>
 public static class ReferenceProduct
 {
     /// <summary>y[t, o] = Σ_k ( Σ_i α[i, o, k]·Σ_{j in k} B[i, o, j]·x[t, j] + β[o, k]·Σ_{j in k} x[t, j] ).</summary>
@@ -11,7 +13,8 @@ public static class ReferenceProduct
     {
         var tokens = input.Length / bases.InFeatures;
         if (input.Length != tokens * bases.InFeatures || output.Length != tokens * bases.OutFeatures)
-            throw new ArgumentException($"x of {input.Length} and y of {output.Length} elements do not fit a weight of {bases.OutFeatures} × {bases.InFeatures}");
+            throw new ArgumentException(
+                $"x of {input.Length} and y of {output.Length} elements do not fit a weight of {bases.OutFeatures} × {bases.InFeatures}");
         for (var token = 0; token < tokens; token++)
         {
             var x = input.Slice(token * bases.InFeatures, bases.InFeatures);

@@ -47,11 +47,13 @@ public class BasesTensorsTests
         Should.Throw<InvalidInputException>(() => BasesTensors.Read(source, "m", 4, 300, 128)).Message.ShouldContain("m.planes");
         Should.Throw<InvalidInputException>(() => BasesTensors.Read(source, "m", 4, 200, 0)).Message.ShouldContain("group");
 
-        using var wrong = new MemoryTensorSource(tensors.Select(tensor => tensor.Name == "m.alpha" ? tensor with { Type = "BF16" } : tensor));
+        using var wrong = new MemoryTensorSource(
+            tensors.Select(tensor => tensor.Name == "m.alpha" ? tensor with { Type = "BF16" } : tensor));
         Should.Throw<InvalidInputException>(() => BasesTensors.Read(wrong, "m", 4, 200, 128)).Message.ShouldContain("BF16");
         using var missing = new MemoryTensorSource(tensors.Where(tensor => tensor.Name != "m.alpha"));
         Should.Throw<InvalidInputException>(() => BasesTensors.Read(missing, "m", 4, 200, 128)).Message.ShouldContain("m.alpha");
-        using var flat = new MemoryTensorSource(tensors.Select(tensor => tensor.Name == "m.planes" ? tensor with { Shape = [84] } : tensor));
+        using var flat = new MemoryTensorSource(
+            tensors.Select(tensor => tensor.Name == "m.planes" ? tensor with { Shape = [84] } : tensor));
         Should.Throw<InvalidInputException>(() => BasesTensors.Read(flat, "m", 4, 200, 128)).Message.ShouldContain("[84]");
     }
 }

@@ -84,7 +84,8 @@ public class BinaryBasesTests
     [InlineData(2, 2, 65, 65, "planes")]
     [InlineData(2, 2, 32, 16, "alpha")]
     public void Sizes_that_do_not_fit_are_refused(int count, int rows, int columns, int group, string named) =>
-        Should.Throw<InvalidInputException>(() => new BinaryBases(count, rows, columns, group, new uint[count * rows], new Half[count * rows], null))
+        Should.Throw<InvalidInputException>(
+                () => new BinaryBases(count, rows, columns, group, new uint[count * rows], new Half[count * rows], null))
             .Message.ShouldContain(named);
 
     [Fact]

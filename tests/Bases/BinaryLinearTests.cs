@@ -6,13 +6,15 @@ namespace Qbb.Bases.Tests;
 public class BinaryLinearTests
 {
     [Theory]
-    [InlineData(1, 5, 7, 3, false), InlineData(3, 6, 40, 16, true), InlineData(4, 3, 64, 32, true), InlineData(2, 70, 33, 33, true), InlineData(8, 2, 5, 4, false)]
+    [InlineData(1, 5, 7, 3, false), InlineData(3, 6, 40, 16, true), InlineData(4, 3, 64, 32, true)]
+    [InlineData(2, 70, 33, 33, true), InlineData(8, 2, 5, 4, false)]
     public void Products_and_gradients_agree_with_plain_ones(int count, int outFeatures, int inFeatures, int group, bool beta)
     {
         const int seed = 17;
         using var scope = NewDisposeScope();
         var bases = RandomBases.Create(seed, count, outFeatures, inFeatures, group, beta);
-        using var layer = new BinaryLinear(bases, tensor(Enumerable.Range(0, outFeatures).Select(k => k * 0.1f).ToArray()), Device.CPU, ScalarType.Float32);
+        var own = tensor(Enumerable.Range(0, outFeatures).Select(k => k * 0.1f).ToArray());
+        using var layer = new BinaryLinear(bases, own, Device.CPU, ScalarType.Float32);
         foreach (var (_, parameter) in layer.Parameters())
             parameter.requires_grad = true;
         using var generator = new Generator(seed);

@@ -11,7 +11,9 @@ internal static class RandomBases
         var planes = new uint[count * rows * SignPacking.WordsPerRow(columns)];
         for (var word = 0; word < planes.Length; word++)
             planes[word] = (uint)random.NextInt64(1L << 32);
-        return new BinaryBases(count, rows, columns, group, planes, Halves(random, count * rows * groups), bias ? Halves(random, rows * groups) : null);
+        return new BinaryBases(count, rows, columns, group, planes, Halves(random, count * rows * groups), bias
+            ? Halves(random, rows * groups)
+            : null);
     }
 
     public static double[] Vector(int seed, int length)
@@ -20,5 +22,6 @@ internal static class RandomBases
         return Enumerable.Range(0, length).Select(_ => random.NextDouble() * 2 - 1).ToArray();
     }
 
-    private static Half[] Halves(Random random, int length) => Enumerable.Range(0, length).Select(_ => (Half)(random.NextDouble() - 0.3)).ToArray();
+    private static Half[] Halves(Random random, int length) =>
+        Enumerable.Range(0, length).Select(_ => (Half)(random.NextDouble() - 0.3)).ToArray();
 }

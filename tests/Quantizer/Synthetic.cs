@@ -33,7 +33,8 @@ internal static class Synthetic
         return w;
     }
 
-    public static LayerWeights Layer(int rows, int columns, ulong seed) => new("model.layers.0.q_proj.weight", rows, columns, Gaussian(rows * columns, seed));
+    public static LayerWeights Layer(int rows, int columns, ulong seed) =>
+        new("model.layers.0.q_proj.weight", rows, columns, Gaussian(rows * columns, seed));
 
     /// <summary>‖W − Ŵ‖²/‖W‖² of an expanded result, in double.</summary>
     public static double RelativeError(LayerWeights layer, LayerResult result)

@@ -73,7 +73,8 @@ internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSp
         }
     }
 
-    private static unsafe bool IsPlain(ITensorSource from, string name) => from is MappedTensors or SafetensorsShards || from.TryGetPointer(name, out _);
+    private static unsafe bool IsPlain(ITensorSource from, string name) =>
+        from is MappedTensors or SafetensorsShards || from.TryGetPointer(name, out _);
 
     private static int ElementBytes(string type) => type switch
     {

@@ -49,17 +49,20 @@ public static class DenseExport
     /// <summary>The quantized layers by the name of the dense weight that stands for them.</summary>
     private static Dictionary<string, LinearSpec> QuantizedLayers(ModelSource source) =>
         DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors).Linears
-            .Where(layer => BasesTensors.Contains(source.Tensors, layer.Module)).ToDictionary(layer => layer.Weight, StringComparer.Ordinal);
+            .Where(layer => BasesTensors.Contains(source.Tensors, layer.Module))
+            .ToDictionary(layer => layer.Weight, StringComparer.Ordinal);
 
     private static List<TensorDeclaration> Declarations(ModelSource source, Dictionary<string, LinearSpec> layers, string type)
     {
         var byPlanes = layers.Values.ToDictionary(layer => BasesTensors.Planes(layer.Module), StringComparer.Ordinal);
-        var scales = layers.Values.SelectMany(layer => new[] { BasesTensors.Alpha(layer.Module), BasesTensors.Beta(layer.Module) }).ToHashSet(StringComparer.Ordinal);
+        var scales =
+            layers.Values.SelectMany(layer => new[] { BasesTensors.Alpha(layer.Module), BasesTensors.Beta(layer.Module) })
+                .ToHashSet(StringComparer.Ordinal);
         var declarations = new List<TensorDeclaration>();
         foreach (var entry in source.Tensors.Entries)
         {
             if (byPlanes.TryGetValue(entry.Name, out var layer))
-                declarations.Add(new TensorDeclaration(layer.Weight, type, layer.Transposed ? [layer.InFeatures, layer.OutFeatures] : [layer.OutFeatures, layer.InFeatures]));
+                declarations.Add(new TensorDeclaration(layer.Weight, type, WeightLoader.StoredShape(layer)));
             else if (!scales.Contains(entry.Name))
                 declarations.Add(new TensorDeclaration(entry.Name, type, entry.Shape));
         }

@@ -21,7 +21,8 @@ internal static class ModelCard
         text.Append(CultureInfo.InvariantCulture, $"# {name}, {recipe.Bases} binary bases\n\n");
         text.Append("Every linear layer of the transformer blocks is a sum of binary matrices, `W ≈ Σ αᵢ ⊙ Bᵢ");
         text.Append(recipe.Bias ? " + β`" : "`");
-        text.Append(", after QBB: Quantization with Binary Bases for LLMs (NeurIPS 2024). Embeddings, norms and the head are as in the base model.\n\n");
+        text.Append(", after QBB: Quantization with Binary Bases for LLMs (NeurIPS 2024). ");
+        text.Append("Embeddings, norms and the head are as in the base model.\n\n");
         text.Append("| | |\n|---|---|\n");
         Row("bases", $"{recipe.Bases}");
         Row("group", $"{(recipe.Group is { } group ? $"{group} inputs share a scale" : "one scale per row and basis")}");
@@ -33,7 +34,8 @@ internal static class ModelCard
         Row("refinement", $"{recipe.Refinement.ToString().ToLowerInvariant()}");
         Row("recipe digest", $"`{recipe.Digest}`");
         Row("base model digest", $"`{modelDigest}`");
-        text.Append("\n`recipe.json` holds every choice, `metrics.json` the error of every layer. Weight error is not perplexity: measure with `qbb eval`.\n");
+        text.Append("\n`recipe.json` holds every choice, `metrics.json` the error of every layer. ");
+        text.Append("Weight error is not perplexity: measure with `qbb eval`.\n");
         return text.ToString();
 
         void Row(string label, FormattableString value) =>
@@ -47,7 +49,8 @@ internal static class ModelCard
         ?? Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path)));
 
     /// <summary>Null for what is no name: empty, or a path of someone's machine.</summary>
-    private static string? Named(string? name) => string.IsNullOrWhiteSpace(name) || name.StartsWith('/') || name.StartsWith('.') || name.Contains('\n') ? null : name.Trim();
+    private static string? Named(string? name) =>
+        string.IsNullOrWhiteSpace(name) || name.StartsWith('/') || name.StartsWith('.') || name.Contains('\n') ? null : name.Trim();
 
     private static string Quoted(string text) => $"\"{text.Replace("\\", "\\\\").Replace("\"", "\\\"")}\"";
 }

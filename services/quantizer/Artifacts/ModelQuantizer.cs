@@ -11,7 +11,8 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Artifacts;
 
 /// <summary>
-/// Quantizes the linear layers of a model's transformer blocks, one by one, and writes a Hugging Face folder. Memory holds one layer and its
+/// Quantizes the linear layers of a model's transformer blocks, one by one, and writes a Hugging Face folder. Memory holds one layer and
+/// its
 /// result. Every finished layer is on disk at once: after an interruption, kill -9 included, the same call continues where it
 /// stopped. The output appears whole or not at all.
 /// </summary>
@@ -21,7 +22,8 @@ public sealed class ModelQuantizer
     private readonly ILayerMethod _method;
 
     /// <param name="recipe">The choices.</param>
-    /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must be <see cref="BinaryBases"/>.</param>
+    /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must
+    /// be <see cref="BinaryBases"/>.</param>
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
     public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0)
     {
@@ -37,11 +39,13 @@ public sealed class ModelQuantizer
     /// <param name="output">The folder to make.</param>
     /// <param name="force">Whether a folder that is there may be replaced; it is, at the very end.</param>
     /// <param name="progress">Told of every finished layer, in the model's order.</param>
-    /// <param name="cancellation">Stops after the layer at hand; finished layers stay in <see cref="WorkFolderOf"/> for the next run.</param>
+    /// <param name="cancellation">Stops after the layer at hand; finished layers stay in <see cref="WorkFolderOf"/> for the next
+    /// run.</param>
     /// <exception cref="InvalidInputException">The model or the output cannot be used; nothing is left behind.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; nothing but the work folder is left.</exception>
     public QuantizedModel Run(
-        string model, string output, bool force = false, IProgress<QuantizeProgress>? progress = null, CancellationToken cancellation = default)
+        string model, string output, bool force = false, IProgress<QuantizeProgress>? progress = null,
+        CancellationToken cancellation = default)
     {
         CheckOutput(model, output, force);
         using var source = ModelSource.Open(model);
@@ -85,7 +89,8 @@ public sealed class ModelQuantizer
     }
 
     private (List<LayerReport> Reports, int Resumed) QuantizeLayers(
-        ITensorSource tensors, IReadOnlyList<(LinearSpec Spec, string Path)> layers, IProgress<QuantizeProgress>? progress, CancellationToken cancellation)
+        ITensorSource tensors, IReadOnlyList<(LinearSpec Spec, string Path)> layers, IProgress<QuantizeProgress>? progress,
+        CancellationToken cancellation)
     {
         var reports = new List<LayerReport>();
         var resumed = 0;
@@ -153,9 +158,12 @@ public sealed class ModelQuantizer
     private static void CheckShape(ITensorSource tensors, LinearSpec spec)
     {
         var shape = tensors.Describe(spec.Weight).Shape;
-        if (!shape.SequenceEqual(WeightLoader.StoredShape(spec)))
-            throw new InvalidInputException($"tensor {spec.Weight} is [{string.Join(", ", shape)}] where config.json asks for [{string.Join(", ", WeightLoader.StoredShape(spec))}]");
+        var expected = WeightLoader.StoredShape(spec);
+        if (!shape.SequenceEqual(expected))
+            throw new InvalidInputException(
+                $"tensor {spec.Weight} is [{string.Join(", ", shape)}] where config.json asks for [{string.Join(", ", expected)}]");
         if (spec.WeightCount > Array.MaxLength)
-            throw new InvalidInputException($"tensor {spec.Weight} has {spec.WeightCount} weights; at most {Array.MaxLength} can be quantized at once");
+            throw new InvalidInputException(
+                $"tensor {spec.Weight} has {spec.WeightCount} weights; at most {Array.MaxLength} can be quantized at once");
     }
 }

@@ -15,7 +15,8 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
     public double RelativeError => LayerReport.Relative(Layers.Sum(layer => layer.SquaredError), Layers.Sum(layer => layer.SquaredNorm));
 
     /// <summary>Bits that the quantized layers take for each of their weights.</summary>
-    public double EffectiveBitsPerWeight => Layers.Sum(layer => layer.EffectiveBitsPerWeight * layer.Weights) / Layers.Sum(layer => (double)layer.Weights);
+    public double EffectiveBitsPerWeight =>
+        Layers.Sum(layer => layer.EffectiveBitsPerWeight * layer.Weights) / Layers.Sum(layer => (double)layer.Weights);
 
     /// <summary>Time spent on the layers, earlier runs included.</summary>
     public double Seconds => Layers.Sum(layer => layer.Seconds);

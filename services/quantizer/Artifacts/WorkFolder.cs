@@ -48,16 +48,19 @@ internal sealed class WorkFolder : IDisposable
         }
         try
         {
-            return new WorkFolder(root, layers, new FileStream(Path.Combine(root, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            var held = new FileStream(Path.Combine(root, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            return new WorkFolder(root, layers, held);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new InvalidInputException($"{output}: another process is writing it (it holds {root}/lock); wait for it, or choose another output", error);
+            throw new InvalidInputException(
+                $"{output}: another process is writing it (it holds {root}/lock); wait for it, or choose another output", error);
         }
     }
 
     /// <summary>File of one finished layer.</summary>
-    public string LayerPath(int index, LinearSpec spec) => Path.Combine(_layers, $"{index:d5}-{spec.Role.ToString().ToLowerInvariant()}.safetensors");
+    public string LayerPath(int index, LinearSpec spec) =>
+        Path.Combine(_layers, $"{index:d5}-{spec.Role.ToString().ToLowerInvariant()}.safetensors");
 
     /// <summary>From now on nothing of it is wanted any more.</summary>
     public void Discard() => _discard = true;

@@ -48,13 +48,16 @@ internal sealed class GroupBatch
         for (var basis = 0; basis < _recipe.Bases; basis++)
             flips.Add(Bit(codes, basis).ne(Bit(initCodes, basis)).sum());
         var placed = torch.zeros([_groups, _length], ScalarType.Int64, _device).scatter_(1, _columns, codes).to(ScalarType.Int32);
-        return new BatchResult(placed, alpha, beta, _squares.sum(), torch.stack([.. errors]), initErrors, torch.stack([.. flips])).MoveToOuterDisposeScope();
+        var result = new BatchResult(placed, alpha, beta, _squares.sum(), torch.stack([.. errors]), initErrors, torch.stack([.. flips]));
+        return result.MoveToOuterDisposeScope();
     }
 
-    private static Tensor Bit(Tensor codes, int basis) => codes.bitwise_right_shift(torch.full([1], basis, ScalarType.Int64, codes.device)).bitwise_and(1);
+    private static Tensor Bit(Tensor codes, int basis) =>
+        codes.bitwise_right_shift(torch.full([1], basis, ScalarType.Int64, codes.device)).bitwise_and(1);
 
     /// <summary>
-    /// The cascaded init on sorted weights. Its codes, read with the first basis as the highest bit, rise with the weights, so that counts and
+    /// The cascaded init on sorted weights. Its codes, read with the first basis as the highest bit, rise with the weights, so that counts
+    /// and
     /// sums are again those of intervals (adding them up by scattering would depend on the order of a GPU's threads).
     /// </summary>
     private (Tensor Codes, Tensor Errors, Tensor Counts, Tensor Sums) Cascade()
@@ -126,7 +129,8 @@ internal sealed class GroupBatch
             var place = objectives.argmin(0, keepdim: true);
             var index = place.unsqueeze(0).expand(1, solutions.size(1), _groups);
             kept.Add((solutions.gather(0, index).squeeze(0), objectives.gather(0, place).squeeze(0)));
-            objectives = objectives.clone().scatter_(0, place, torch.full([1, _groups], double.PositiveInfinity, ScalarType.Float64, _device));
+            var none = torch.full([1, _groups], double.PositiveInfinity, ScalarType.Float64, _device);
+            objectives = objectives.clone().scatter_(0, place, none);
         }
         return kept;
     }
@@ -152,7 +156,9 @@ internal sealed class GroupBatch
             using var scope = torch.NewDisposeScope();
             var (levels, codes) = Levels(solution).sort(1);
             var (counts, sums) = Intervals(torch.searchsorted(_values, Thresholds(levels)));
-            var equations = new BatchedEquations(_tables, _recipe.Bias, _length, torch.empty_like(counts).scatter_(1, codes, counts), torch.empty_like(sums).scatter_(1, codes, sums));
+            counts = torch.empty_like(counts).scatter_(1, codes, counts);
+            sums = torch.empty_like(sums).scatter_(1, codes, sums);
+            var equations = new BatchedEquations(_tables, _recipe.Bias, _length, counts, sums);
             var next = equations.Solve();
             var reached = equations.Objective(next, _squares);
             // As in the plain form: the ridge and rounding can make it worse by a hair, then the old scales stay.
@@ -189,10 +195,14 @@ internal sealed class GroupBatch
         var bounds = torch.cat([first, inner, first + _length], 1);
         var running = _sums.gather(1, bounds);
         var count = bounds.size(1) - 1;
-        return ((bounds.narrow(1, 1, count) - bounds.narrow(1, 0, count)).to(ScalarType.Float64), running.narrow(1, 1, count) - running.narrow(1, 0, count));
+        return (Steps(bounds).to(ScalarType.Float64), Steps(running));
+
+        Tensor Steps(Tensor values) => values.narrow(1, 1, count) - values.narrow(1, 0, count);
     }
 
-    /// <summary>Positive falling scales in fp16 and the nearest level of every sorted weight; levels with the first 1..N bases, [G, 2^N] each.</summary>
+    /// <summary>
+    /// Positive falling scales in fp16 and the nearest level of every sorted weight; levels with the first 1..N bases, [G, 2^N] each.
+    /// </summary>
     private (Tensor Codes, Tensor Alpha, Tensor? Beta, Tensor[] Levels) Round(Tensor solution)
     {
         var (scales, _) = solution.narrow(0, 0, _recipe.Bases).abs().sort(0, descending: true);

@@ -8,7 +8,8 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Batched;
 
 /// <summary>
-/// Alternating refinement on a device, many groups at a time. Finds what <see cref="Decomposition.BasesMethod"/> finds on the CPU, up to ties and
+/// Alternating refinement on a device, many groups at a time. Finds what <see cref="Decomposition.BasesMethod"/> finds on the CPU, up to
+/// ties and
 /// the last digits of scales; on one device the result is always the same.
 /// </summary>
 public sealed class TorchAlternating : ILayerMethod, IDisposable
@@ -26,7 +27,8 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     {
         _recipe = recipe.Resolve();
         if (!Supports(_recipe))
-            throw new InvalidInputException("only a recipe with cascaded init and at least one round of alternating refinement runs in batches on a device");
+            throw new InvalidInputException(
+                "only a recipe with cascaded init and at least one round of alternating refinement runs in batches on a device");
         ArgumentOutOfRangeException.ThrowIfLessThan(batchBytes, 1);
         (_device, _batchBytes) = (device, batchBytes);
         _tables = new SignTables(_recipe.Bases, device);
@@ -36,7 +38,8 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     public string Name => $"qbb alternating on {_device.Type.ToString().ToLowerInvariant()}";
 
     /// <summary>Whether a recipe can run in batches.</summary>
-    public static bool Supports(Recipe recipe) => recipe.Resolve() is { Init: Init.Cascaded, Refinement: Refinement.Alternating, Rounds: > 0 };
+    public static bool Supports(Recipe recipe) =>
+        recipe.Resolve() is { Init: Init.Cascaded, Refinement: Refinement.Alternating, Rounds: > 0 };
 
     /// <inheritdoc/>
     public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default)
@@ -87,7 +90,8 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         var subnormal = Subnormal(alpha) + (beta is null ? 0 : Subnormal(beta));
         return new TorchDecomposition(
             Pack(codes).DetachFromDisposeScope(), alpha.DetachFromDisposeScope(), beta?.DetachFromDisposeScope(), (int)columns, (int)size,
-            results.Sum(result => result.Norm.item()), Total(result => result.Errors), Total(result => result.InitErrors), Total(result => result.Flips), subnormal);
+            results.Sum(result => result.Norm.item()), Total(result => result.Errors), Total(result => result.InitErrors),
+            Total(result => result.Flips), subnormal);
 
         double[] Total(Func<BatchResult, Tensor> part)
         {
@@ -144,12 +148,12 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     private static void CheckFinite(Tensor scales, string name)
     {
         if (scales.isfinite().all().to(ScalarType.Int64).item_int64() == 0)
-            throw new InvalidInputException($"{name}: a group needs a scale beyond 65504, where fp16 ends; divide the weight by a constant and multiply the layer that follows or precedes by it");
+            throw HalfScales.TooLarge(name);
     }
 
     private static long Subnormal(Tensor scales)
     {
         var magnitude = scales.to(ScalarType.Float32).abs();
-        return magnitude.lt(6.103515625e-5).logical_and(magnitude.gt(0)).sum().item_int64();
+        return magnitude.lt(HalfScales.SmallestNormal).logical_and(magnitude.gt(0)).sum().item_int64();
     }
 }

@@ -8,7 +8,9 @@ namespace Qbb.Quantizer.Batched;
 /// <summary>A weight as binary bases on the device where it was decomposed.</summary>
 public sealed class TorchDecomposition : IDisposable
 {
-    internal TorchDecomposition(Tensor planes, Tensor alpha, Tensor? beta, int inFeatures, int groupSize, double norm, double[] errors, double[] initErrors, double[] flips, long subnormal)
+    internal TorchDecomposition(
+        Tensor planes, Tensor alpha, Tensor? beta, int inFeatures, int groupSize, double norm, double[] errors, double[] initErrors,
+        double[] flips, long subnormal)
     {
         (Planes, Alpha, Beta, InFeatures, GroupSize) = (planes, alpha, beta, inFeatures, groupSize);
         (SquaredNorm, Errors, InitErrors, Flips, SubnormalScales) = (norm, errors, initErrors, flips, subnormal);

@@ -12,7 +12,9 @@ internal sealed class AlternatingRefiner
     /// <summary>Rounds that every start gets.</summary>
     public const int ProbeRounds = 2;
 
-    /// <summary>Starts that get all rounds: the init, which is slow to improve but often ends best where tails are heavy, and the best others.</summary>
+    /// <summary>
+    /// Starts that get all rounds: the init, which is slow to improve but often ends best where tails are heavy, and the best others.
+    /// </summary>
     public const int Survivors = 3;
 
     private readonly int _rounds;
@@ -38,10 +40,14 @@ internal sealed class AlternatingRefiner
         _candidates = Enumerable.Range(0, 1 + UniformStart.Clips.Length).Select(start => new Candidate(start, bases)).ToArray();
     }
 
-    /// <summary>Lets a test follow the objective: called with the number of the start, the round and Σ(w − ŵ)² after its least squares.</summary>
+    /// <summary>
+    /// Lets a test follow the objective: called with the number of the start, the round and Σ(w − ŵ)² after its least squares.
+    /// </summary>
     public Action<int, int, double>? Trace { get; set; }
 
-    /// <summary>Replaces the fit of a group, whose signs are the init's, by a refined one; returns its Σ(w − ŵ)² in double, before rounding.</summary>
+    /// <summary>
+    /// Replaces the fit of a group, whose signs are the init's, by a refined one; returns its Σ(w − ŵ)² in double, before rounding.
+    /// </summary>
     public double Refine(ReadOnlySpan<float> w, GroupFit fit)
     {
         _group.Load(w);
@@ -72,7 +78,10 @@ internal sealed class AlternatingRefiner
         return Take(best, fit);
     }
 
-    /// <summary>Sets every sign to that of the level nearest to its weight, for the group of the last <see cref="Refine"/> and the fit's present scales.</summary>
+    /// <summary>
+    /// Sets every sign to that of the level nearest to its weight, for the group of the last <see cref="Refine"/> and the fit's present
+    /// scales.
+    /// </summary>
     public void Reassign(GroupFit fit)
     {
         Assign(fit.Alpha, fit.Beta);
@@ -142,7 +151,9 @@ internal sealed class AlternatingRefiner
         return reordered;
     }
 
-    /// <summary>Least squares for the prepared equations. The ridge and rounding can make it worse by a hair: then the old scales stay.</summary>
+    /// <summary>
+    /// Least squares for the prepared equations. The ridge and rounding can make it worse by a hair: then the old scales stay.
+    /// </summary>
     private void Improve(Candidate candidate)
     {
         var beta = 0.0;

@@ -60,10 +60,13 @@ public sealed class BasesMethod : ILayerMethod
         var groups = (weights.InFeatures - 1L) / group + 1;
         var signs = (long)Recipe.Bases * weights.OutFeatures * SignPacking.WordsPerRow(weights.InFeatures);
         var scales = Recipe.Bases * weights.OutFeatures * groups;
+        var shape = $"{weights.OutFeatures} × {weights.InFeatures}";
         if (signs > Array.MaxLength || scales > Array.MaxLength)
-            throw new InvalidInputException($"{weights.Name}: {Recipe.Bases} bases of {weights.OutFeatures} × {weights.InFeatures} in groups of {group} are too large for one tensor");
+            throw new InvalidInputException(
+                $"{weights.Name}: {Recipe.Bases} bases of {shape} in groups of {group} are too large for one tensor");
         return new BinaryBases(
-            Recipe.Bases, weights.OutFeatures, weights.InFeatures, group, new uint[signs], new Half[scales], Recipe.Bias ? new Half[weights.OutFeatures * groups] : null);
+            Recipe.Bases, weights.OutFeatures, weights.InFeatures, group, new uint[signs], new Half[scales],
+            Recipe.Bias ? new Half[weights.OutFeatures * groups] : null);
     }
 
     private LayerReport Report(LayerWeights weights, BinaryBases bases, RowTally[] tallies, double seconds)

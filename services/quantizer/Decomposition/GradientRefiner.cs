@@ -5,7 +5,8 @@ namespace Qbb.Quantizer.Decomposition;
 /// <summary>
 /// Gradient descent on Σ(w − ŵ)² of one group. The signs are those of latent weights that take the gradient straight through the sign
 /// function. A pass has N blocks of steps. Progressive: the blocks train the latent weights of one basis each, in turn, and all scales;
-/// simultaneous: every block trains all of them. A block whose error did not fall is undone. The paper gives neither optimiser nor rate: here the latent gradient
+/// simultaneous: every block trains all of them. A block whose error did not fall is undone. The paper gives neither optimiser nor rate:
+/// here the latent gradient
 /// is scaled to unit root mean square, its rate falls linearly to 0 within a block, and scales take plain gradient steps.
 /// </summary>
 internal sealed class GradientRefiner(int bases, bool bias, int passes, int steps, double rate, bool simultaneous, int capacity)

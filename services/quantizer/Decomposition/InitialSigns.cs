@@ -8,11 +8,13 @@ namespace Qbb.Quantizer.Decomposition;
 internal static class InitialSigns
 {
     /// <summary>For four bits the word whose four bytes are those bits.</summary>
-    private static readonly uint[] BitInEachByte = Enumerable.Range(0, 16).Select(bits => (uint)(bits & 1 | (bits & 2) << 7 | (bits & 4) << 14 | (bits & 8) << 21)).ToArray();
+    private static readonly uint[] BitInEachByte = Enumerable.Range(0, 16).Select(bits =>
+        (uint)(bits & 1 | (bits & 2) << 7 | (bits & 4) << 14 | (bits & 8) << 21)).ToArray();
 
     /// <summary>
     /// Equations 2 and 3 of the QBB paper: R_1 = w, B_i = sign(R_i), α_i = mean|R_i|, R_{i+1} = R_i − α_i·B_i. Returns in
-    /// <paramref name="squares"/> [N] what is left of ‖w‖² after each basis. Four weights at a time; <see cref="ReferenceCascaded"/> is the plain form.
+    /// <paramref name="squares"/> [N] what is left of ‖w‖² after each basis. Four weights at a time; <see cref="ReferenceCascaded"/> is the
+    /// plain form.
     /// </summary>
     public static void Cascaded(ReadOnlySpan<float> w, GroupFit fit, Span<double> residual, Span<double> squares)
     {
@@ -78,7 +80,10 @@ internal static class InitialSigns
         }
     }
 
-    /// <summary>Latent weights for the inits that draw numbers: <see cref="Init.Random"/> or <see cref="Init.NonCascaded"/>. The scales are left to least squares.</summary>
+    /// <summary>
+    /// Latent weights for the inits that draw numbers: <see cref="Init.Random"/> or <see cref="Init.NonCascaded"/>. The scales are left to
+    /// least squares.
+    /// </summary>
     public static void Drawn(Init init, ReadOnlySpan<float> w, GroupFit fit, SplitMix64 random)
     {
         fit.Resize(w.Length);

@@ -10,7 +10,9 @@ namespace Qbb.Quantizer.Decomposition;
 /// </summary>
 internal sealed class NormalEquations(int bases, bool bias)
 {
-    /// <summary>Added to the diagonal, relative to the group's length: groups with fewer distinct codes than unknowns stay solvable.</summary>
+    /// <summary>
+    /// Added to the diagonal, relative to the group's length: groups with fewer distinct codes than unknowns stay solvable.
+    /// </summary>
     public const double Ridge = 1e-10;
 
     private const int Most = 9;

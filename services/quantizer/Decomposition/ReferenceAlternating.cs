@@ -2,7 +2,9 @@ using Qbb.Quantizer.Recipes;
 
 namespace Qbb.Quantizer.Decomposition;
 
-/// <summary>Alternating refinement as its definition has it, weight by weight and level by level: the yardstick of <see cref="AlternatingRefiner"/>.</summary>
+/// <summary>
+/// Alternating refinement as its definition has it, weight by weight and level by level: the yardstick of <see cref="AlternatingRefiner"/>.
+/// </summary>
 internal static class ReferenceAlternating
 {
     /// <summary>Refines a group whose signs are the init's; returns its Σ(w − ŵ)² in double, before rounding.</summary>
@@ -61,7 +63,10 @@ internal static class ReferenceAlternating
         }
     }
 
-    /// <summary>The scales of least Σ(w − ŵ)² for given signs, by Gauss-Jordan elimination of the normal equations with a small ridge; returns the bias.</summary>
+    /// <summary>
+    /// The scales of least Σ(w − ŵ)² for given signs, by Gauss-Jordan elimination of the normal equations with a small ridge; returns the
+    /// bias.
+    /// </summary>
     public static double LeastSquares(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes, bool bias, Span<double> alpha)
     {
         var unknowns = alpha.Length + (bias ? 1 : 0);

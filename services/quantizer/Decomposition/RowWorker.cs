@@ -32,7 +32,9 @@ internal sealed class RowWorker
             ? new AlternatingRefiner(recipe.Bases, recipe.Bias, recipe.Rounds!.Value, recipe.Starts!.Value, groupSize)
             : null;
         _gradient = recipe.Refinement is Refinement.Gradient or Refinement.Simultaneous
-            ? new GradientRefiner(recipe.Bases, recipe.Bias, recipe.Rounds!.Value, recipe.Steps!.Value, recipe.LearningRate!.Value, recipe.Refinement == Refinement.Simultaneous, groupSize)
+            ? new GradientRefiner(
+                recipe.Bases, recipe.Bias, recipe.Rounds!.Value, recipe.Steps!.Value, recipe.LearningRate!.Value,
+                recipe.Refinement == Refinement.Simultaneous, groupSize)
             : null;
         _residual = new double[groupSize];
         _levels = new double[1 << recipe.Bases];
@@ -97,26 +99,25 @@ internal sealed class RowWorker
     {
         for (var basis = 0; basis < _recipe.Bases; basis++)
         {
-            var rounded = Rounded(_fit.Alpha[basis], row, tally);
+            var rounded = Rounded(_fit.Alpha[basis], tally);
             bases.Alpha[(basis * bases.OutFeatures + row) * bases.Groups + group] = rounded;
             _fit.Alpha[basis] = (double)rounded;
         }
         if (bases.Beta == null)
             return;
-        var beta = Rounded(_fit.Beta, row, tally);
+        var beta = Rounded(_fit.Beta, tally);
         bases.Beta[row * bases.Groups + group] = beta;
         _fit.Beta = (double)beta;
     }
 
-    private Half Rounded(double value, int row, RowTally tally)
+    private Half Rounded(double value, RowTally tally)
     {
         var rounded = (Half)value;
         if (!Half.IsFinite(rounded))
         {
-            throw new InvalidInputException(
-                $"{_layer.Name}: row {row} needs a scale of {value:g4}, and fp16 ends at 65504; divide the weight by a constant and multiply the layer that follows or precedes by it");
+            throw HalfScales.TooLarge(_layer.Name);
         }
-        if (value != 0 && Math.Abs(value) < 6.103515625e-5)
+        if (value != 0 && Math.Abs(value) < HalfScales.SmallestNormal)
             tally.Subnormal++;
         return rounded;
     }

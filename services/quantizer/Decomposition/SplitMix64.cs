@@ -1,6 +1,8 @@
 namespace Qbb.Quantizer.Decomposition;
 
-/// <summary>A small seeded generator (Steele, Lea and Flood 2014), so that every group draws its own numbers whichever thread has it.</summary>
+/// <summary>
+/// A small seeded generator (Steele, Lea and Flood 2014), so that every group draws its own numbers whichever thread has it.
+/// </summary>
 internal struct SplitMix64(ulong seed)
 {
     private ulong _state = seed;

@@ -9,7 +9,9 @@ internal static class UniformStart
     /// <summary>The shares of the group's range that the grids span.</summary>
     public static ReadOnlySpan<double> Clips => [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4];
 
-    /// <summary>Scales [N] of the grid from clip·smallest to clip·largest, and its bias. Without a bias the grid is symmetric about 0.</summary>
+    /// <summary>
+    /// Scales [N] of the grid from clip·smallest to clip·largest, and its bias. Without a bias the grid is symmetric about 0.
+    /// </summary>
     public static double Levels(double smallest, double largest, double clip, bool bias, Span<double> alpha)
     {
         var half = clip * (bias ? (largest - smallest) / 2 : Math.Max(Math.Abs(smallest), Math.Abs(largest)));

@@ -9,7 +9,9 @@ namespace Qbb.Quantizer.Layers;
 /// <summary>Chooses what carries a recipe out.</summary>
 public static class LayerMethods
 {
-    /// <summary>On a GPU in batches where the recipe allows it, else on the CPU. Dispose the result where it is <see cref="IDisposable"/>.</summary>
+    /// <summary>
+    /// On a GPU in batches where the recipe allows it, else on the CPU. Dispose the result where it is <see cref="IDisposable"/>.
+    /// </summary>
     /// <param name="recipe">The choices.</param>
     /// <param name="device">A GPU is used where it helps.</param>
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
@@ -17,6 +19,8 @@ public static class LayerMethods
     {
         if (recipe.IsRounding)
             return new RtnBasesMethod(recipe, threads);
-        return device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe) ? new TorchAlternating(recipe, device) : new BasesMethod(recipe, threads);
+        return device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe)
+            ? new TorchAlternating(recipe, device)
+            : new BasesMethod(recipe, threads);
     }
 }

@@ -2,15 +2,20 @@ using System.Text.Json;
 
 namespace Qbb.Quantizer.Layers;
 
-/// <summary>What the quantization of one layer came to. Errors are ‖W − Ŵ‖²/‖W‖², of the form that is stored (scales in fp16); 0 for a weight of zeros.</summary>
+/// <summary>
+/// What the quantization of one layer came to. Errors are ‖W − Ŵ‖²/‖W‖², of the form that is stored (scales in fp16); 0 for a weight of
+/// zeros.
+/// </summary>
 /// <param name="Layer">Name of the weight.</param>
 /// <param name="OutFeatures">Rows.</param>
 /// <param name="InFeatures">Columns.</param>
 /// <param name="EffectiveBitsPerWeight">Bits that the stored form takes for each weight.</param>
 /// <param name="SquaredNorm">‖W‖².</param>
 /// <param name="SquaredError">‖W − Ŵ‖².</param>
-/// <param name="ErrorPerBase">Error with the first 1..N bases of the result (and its bias), the last being the layer's error. Empty for methods without bases.</param>
-/// <param name="InitErrorPerBase">Error after 1..N bases of the init, before refinement and rounding. Empty for methods without bases.</param>
+/// <param name="ErrorPerBase">Error with the first 1..N bases of the result (and its bias), the last being the layer's error. Empty for
+/// methods without bases.</param>
+/// <param name="InitErrorPerBase">Error after 1..N bases of the init, before refinement and rounding. Empty for methods without
+/// bases.</param>
 /// <param name="FlippedSigns">Per basis, the share of signs that differ from the init's. Empty for methods without bases.</param>
 /// <param name="SubnormalScales">Scales and biases below 6.1e-5 that fp16 keeps with fewer digits, or loses.</param>
 /// <param name="Seconds">Time that the layer took.</param>

@@ -26,10 +26,14 @@ public sealed record Recipe
     /// <summary>How signs and scales are improved.</summary>
     public Refinement Refinement { get; init; } = Refinement.Alternating;
 
-    /// <summary>Rounds of alternating refinement (0: least squares once, the signs stay), or passes over the bases of a gradient one; 15 if null.</summary>
+    /// <summary>
+    /// Rounds of alternating refinement (0: least squares once, the signs stay), or passes over the bases of a gradient one; 15 if null.
+    /// </summary>
     public int? Rounds { get; init; }
 
-    /// <summary>Starting points of alternating refinement; null for both where the init is cascaded and there are rounds, else greedy.</summary>
+    /// <summary>
+    /// Starting points of alternating refinement; null for both where the init is cascaded and there are rounds, else greedy.
+    /// </summary>
     public Starts? Starts { get; init; }
 
     /// <summary>Gradient steps of one block (a pass has N blocks); 20 if null. Gradient refinements only.</summary>
@@ -50,7 +54,8 @@ public sealed record Recipe
     private bool IsGradient => Refinement is Refinement.Gradient or Refinement.Simultaneous;
 
     /// <summary>The same recipe with every choice that applies spelled out and every other null.</summary>
-    /// <exception cref="InvalidInputException">Choices are out of range or contradict one another; the message lists all of them.</exception>
+    /// <exception cref="InvalidInputException">Choices are out of range or contradict one another; the message lists all of
+    /// them.</exception>
     public Recipe Resolve()
     {
         Validate();

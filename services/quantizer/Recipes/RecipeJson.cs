@@ -80,6 +80,7 @@ internal static class RecipeJson
             if (Name(candidate) == text)
                 return candidate;
         }
-        throw new InvalidInputException($"the recipe's {member} is \"{text}\"; known are {string.Join(", ", Enum.GetValues<T>().Select(Name))}");
+        throw new InvalidInputException(
+            $"the recipe's {member} is \"{text}\"; known are {string.Join(", ", Enum.GetValues<T>().Select(Name))}");
     }
 }

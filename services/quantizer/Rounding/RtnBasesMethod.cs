@@ -24,7 +24,7 @@ public sealed class RtnBasesMethod(Recipe recipe, int threads = 0) : ILayerMetho
         var rounded = _rounding.Quantize(weights, cancellation);
         var bases = Convert((RtnWeight)rounded.Weight);
         if (!bases.Alpha.All(Half.IsFinite) || !bases.Beta!.All(Half.IsFinite))
-            throw new InvalidInputException($"{weights.Name}: a group needs a scale or bias beyond 65504, where fp16 ends; divide the weight by a constant and multiply the layer that follows or precedes by it");
+            throw HalfScales.TooLarge(weights.Name);
         double squares = 0;
         var row = new float[weights.InFeatures];
         for (var r = 0; r < weights.OutFeatures; r++)
@@ -51,7 +51,10 @@ public sealed class RtnBasesMethod(Recipe recipe, int threads = 0) : ILayerMetho
         for (var j = 0; j < count; j++)
         {
             for (var row = 0; row < weight.OutFeatures; row++)
-                SignPacking.PackBit(weight.Codes.AsSpan(row * weight.InFeatures, weight.InFeatures), j, planes.AsSpan((j * weight.OutFeatures + row) * words, words));
+            {
+                var codes = weight.Codes.AsSpan(row * weight.InFeatures, weight.InFeatures);
+                SignPacking.PackBit(codes, j, planes.AsSpan((j * weight.OutFeatures + row) * words, words));
+            }
             for (var group = 0; group < weight.Scales.Length; group++)
                 alpha[j * weight.Scales.Length + group] = (Half)(MathF.ScaleB(weight.Scales[group], j - 1));
         }

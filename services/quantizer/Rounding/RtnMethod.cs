@@ -39,7 +39,8 @@ public sealed class RtnMethod : ILayerMethod
     public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default)
     {
         var clock = Stopwatch.StartNew();
-        var result = new RtnWeight(_bits, weights.OutFeatures, weights.InFeatures, Math.Min(_group ?? weights.InFeatures, weights.InFeatures));
+        var result =
+            new RtnWeight(_bits, weights.OutFeatures, weights.InFeatures, Math.Min(_group ?? weights.InFeatures, weights.InFeatures));
         var norms = new double[weights.OutFeatures];
         var errors = new double[weights.OutFeatures];
         Parallel.For(
@@ -48,7 +49,8 @@ public sealed class RtnMethod : ILayerMethod
             new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = cancellation },
             row => (norms[row], errors[row]) = Row(weights.Row(row), row, result));
         var report = new LayerReport(
-            weights.Name, weights.OutFeatures, weights.InFeatures, result.EffectiveBitsPerWeight, norms.Sum(), errors.Sum(), [], [], [], 0, clock.Elapsed.TotalSeconds);
+            weights.Name, weights.OutFeatures, weights.InFeatures, result.EffectiveBitsPerWeight, norms.Sum(), errors.Sum(),
+            [], [], [], 0, clock.Elapsed.TotalSeconds);
         return new LayerResult(result, report);
     }
 

@@ -102,7 +102,8 @@ public class AlternatingRefinerTests
             one.ShouldBeLessThanOrEqualTo(start + 1e-9);
             (best, found, greedy) = (best + least, found + one, greedy + start);
         }
-        TestContext.Current.TestOutputHelper!.WriteLine($"best {best:f4}, alternating × {found / best:f3} (at most {factor}), greedy + LS × {greedy / best:f3}");
+        TestContext.Current.TestOutputHelper!.WriteLine(
+            $"best {best:f4}, alternating × {found / best:f3} (at most {factor}), greedy + LS × {greedy / best:f3}");
         (found / best).ShouldBeLessThan(factor);
         (greedy / best).ShouldBeLessThan(greedyFactor);
     }

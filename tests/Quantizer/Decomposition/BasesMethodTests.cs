@@ -82,7 +82,10 @@ public class BasesMethodTests
             for (var group = 0; group < bases.Groups; group++)
             {
                 for (var basis = 0; basis < 4; basis++)
-                    bases.Scale(basis, row, group).ShouldBeInRange((Half)0, basis == 0 ? Half.MaxValue : bases.Scale(basis - 1, row, group));
+                {
+                    var before = basis == 0 ? Half.MaxValue : bases.Scale(basis - 1, row, group);
+                    bases.Scale(basis, row, group).ShouldBeInRange((Half)0, before);
+                }
             }
         }
     }
@@ -129,7 +132,8 @@ public class BasesMethodTests
         {
             var w = new float[2 * 33];
             w[place] = value;
-            Should.Throw<InvalidInputException>(() => new LayerWeights("model.layers.3.mlp.up_proj.weight", 2, 33, w)).Message.ShouldContain("model.layers.3.mlp.up_proj.weight");
+            Should.Throw<InvalidInputException>(() => new LayerWeights("model.layers.3.mlp.up_proj.weight", 2, 33, w))
+                .Message.ShouldContain("model.layers.3.mlp.up_proj.weight");
         }
     }
 
@@ -137,7 +141,9 @@ public class BasesMethodTests
     public void Weights_too_large_for_fp16_scales_are_refused_by_name()
     {
         var w = Synthetic.Gaussian(4 * 64, 10).Select(value => value * 1e6f).ToArray();
-        var message = Should.Throw<InvalidInputException>(() => new BasesMethod(new Recipe()).Quantize(new LayerWeights("big.weight", 4, 64, w))).Message;
+        var message =
+            Should.Throw<InvalidInputException>(
+                () => new BasesMethod(new Recipe()).Quantize(new LayerWeights("big.weight", 4, 64, w))).Message;
         message.ShouldContain("big.weight");
         message.ShouldContain("65504");
     }
@@ -157,6 +163,7 @@ public class BasesMethodTests
     {
         using var cancellation = new CancellationTokenSource();
         cancellation.Cancel();
-        Should.Throw<OperationCanceledException>(() => new BasesMethod(new Recipe()).Quantize(Synthetic.Layer(4, 64, 1), cancellation.Token));
+        Should.Throw<OperationCanceledException>(
+            () => new BasesMethod(new Recipe()).Quantize(Synthetic.Layer(4, 64, 1), cancellation.Token));
     }
 }

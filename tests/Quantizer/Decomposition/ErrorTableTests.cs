@@ -17,7 +17,10 @@ public class ErrorTableTests
     private static readonly Lazy<float[]> Gauss = new(() => Synthetic.Gaussian(Rows * Columns, 1));
     private static readonly Lazy<float[]> Student = new(() => Synthetic.StudentT5(Rows * Columns, 35));
 
-    /// <summary>Weights; columns of a group or 0 for the row; N; RTN, RTN with clip search, greedy, greedy + LS, alternating, uniform start with bias.</summary>
+    /// <summary>
+    /// Weights; columns of a group or 0 for the row; N; RTN, RTN with clip search, greedy, greedy + LS, alternating, uniform start with
+    /// bias.
+    /// </summary>
     public static TheoryData<string, int, int, double[]> Table => new()
     {
         { "Gauss", 0, 2, [.4643, .1484, .1300, .1245, .1168, .1173] },
@@ -66,7 +69,8 @@ public class ErrorTableTests
         var layer = new LayerWeights("w", Rows, Columns, Gauss.Value);
         foreach (var refinement in new[] { Refinement.None, Refinement.Alternating })
         {
-            var error = new BasesMethod(new Recipe { Bases = 1, Group = null, Bias = false, Refinement = refinement }).Quantize(layer).Report.RelativeError;
+            var recipe = new Recipe { Bases = 1, Group = null, Bias = false, Refinement = refinement };
+            var error = new BasesMethod(recipe).Quantize(layer).Report.RelativeError;
             error.ShouldBe(1 - 2 / Math.PI, 0.001);
         }
     }

@@ -34,7 +34,8 @@ public class GradientRefinerTests
             var progressive = Error(recipe with { Refinement = Refinement.Gradient }, layer);
             var simultaneous = Error(recipe with { Refinement = Refinement.Simultaneous }, layer);
             var alternating = Error(recipe with { Starts = Starts.Greedy }, layer);
-            TestContext.Current.TestOutputHelper!.WriteLine($"N {bases}: greedy {greedy:f4}, simultaneous {simultaneous:f4}, progressive {progressive:f4}, alternating {alternating:f4}");
+            TestContext.Current.TestOutputHelper!.WriteLine(
+                $"N {bases}: greedy {greedy:f4}, at once {simultaneous:f4}, in turn {progressive:f4}, alternating {alternating:f4}");
             progressive.ShouldBeLessThan(simultaneous);
             simultaneous.ShouldBeLessThan(greedy);
             alternating.ShouldBeLessThan(progressive);

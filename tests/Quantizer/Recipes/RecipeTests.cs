@@ -10,8 +10,18 @@ public class RecipeTests
     {
         new Recipe().ToCanonicalJson().ShouldBe(
             """{"bases":4,"bias":true,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}""");
-        new Recipe { Bases = 2, Group = null, Bias = false, Init = Init.NonCascaded, Refinement = Refinement.Gradient, LearningRate = 0.5, Seed = -3 }.ToCanonicalJson().ShouldBe(
-            """{"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,"refinement":"gradient","rounds":15,"seed":-3,"steps":20}""");
+        new Recipe
+        {
+            Bases = 2,
+            Group = null,
+            Bias = false,
+            Init = Init.NonCascaded,
+            Refinement = Refinement.Gradient,
+            LearningRate = 0.5,
+            Seed = -3,
+        }.ToCanonicalJson().ShouldBe(
+            """{"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,""" +
+            "\"refinement\":\"gradient\",\"rounds\":15,\"seed\":-3,\"steps\":20}");
     }
 
     [Fact]
@@ -33,7 +43,8 @@ public class RecipeTests
             {
                 if (init is Init.Rtn or Init.RtnClip && refinement != Refinement.None)
                     continue;
-                var recipe = new Recipe { Bases = 3, Group = init == Init.Random ? null : 64, Init = init, Refinement = refinement, Seed = long.MaxValue };
+                int? group = init == Init.Random ? null : 64;
+                var recipe = new Recipe { Bases = 3, Group = group, Init = init, Refinement = refinement, Seed = long.MaxValue };
                 Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
             }
         }
@@ -43,7 +54,8 @@ public class RecipeTests
     [Fact]
     public void All_problems_are_listed_at_once()
     {
-        var message = Should.Throw<InvalidInputException>(() => new Recipe { Bases = 9, Group = 0, Refinement = Refinement.None, Rounds = 3, Steps = 5 }.Resolve()).Message;
+        var recipe = new Recipe { Bases = 9, Group = 0, Refinement = Refinement.None, Rounds = 3, Steps = 5 };
+        var message = Should.Throw<InvalidInputException>(recipe.Resolve).Message;
         message.ShouldContain("bases is 9");
         message.ShouldContain("group is 0");
         message.ShouldContain("rounds is set");

@@ -17,7 +17,8 @@ public class RtnBasesMethodTests
         for (var bits = 1; bits <= 8; bits++)
         {
             var grid = new RtnMethod(bits, 64, init == Init.RtnClip).Quantize(layer);
-            var bases = new RtnBasesMethod(new Recipe { Bases = bits, Group = 64, Init = init, Refinement = Refinement.None }).Quantize(layer);
+            var bases =
+                new RtnBasesMethod(new Recipe { Bases = bits, Group = 64, Init = init, Refinement = Refinement.None }).Quantize(layer);
             bases.Weight.ShouldBeOfType<BinaryBases>().Count.ShouldBe(bits);
             var (expected, found) = (new float[layer.Values.Length], new float[layer.Values.Length]);
             grid.Weight.Dequantize(0, 7, expected);

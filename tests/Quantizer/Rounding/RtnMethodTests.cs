@@ -46,7 +46,8 @@ public class RtnMethodTests
     [Fact]
     public void Zeros_and_the_smallest_floats_stay_finite()
     {
-        var result = new RtnMethod(4, 32, clipSearch: true).Quantize(new LayerWeights("w", 2, 32, Enumerable.Repeat(0f, 32).Concat(Enumerable.Repeat(float.Epsilon, 32)).ToArray()));
+        var w = Enumerable.Repeat(0f, 32).Concat(Enumerable.Repeat(float.Epsilon, 32)).ToArray();
+        var result = new RtnMethod(4, 32, clipSearch: true).Quantize(new LayerWeights("w", 2, 32, w));
         var values = new float[64];
         result.Weight.Dequantize(0, 2, values);
         values.ShouldAllBe(value => value == 0);
