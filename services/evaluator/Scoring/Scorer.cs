@@ -12,9 +12,6 @@ namespace Qbb.Evaluator.Scoring;
 /// </summary>
 public static class Scorer
 {
-    // Logits of [positions, vocabulary] are the largest tensor of all: this many elements at a time stay near the cache.
-    private const long LogitsAtOnce = 1 << 23;
-
     /// <param name="model">The model to score.</param>
     /// <param name="ids">The tokens of the whole text, with the BOS where the tokenizer puts one.</param>
     /// <param name="options">Windows and batch.</param>
@@ -60,11 +57,9 @@ public static class Scorer
         var hidden = model.hidden(tokens).narrow(1, 0, scored).flatten(0, 1);
         var taught = teacher?.hidden(tokens.to(teacher.Device)).narrow(1, 0, scored).flatten(0, 1);
         var labels = tokens.narrow(1, 1, scored).reshape(-1);
-        var chunk = Math.Max(1, LogitsAtOnce / model.Config.VocabularySize);
-        for (long start = 0; start < labels.numel(); start += chunk)
+        foreach (var (start, length) in PositionChunks.Of(labels.numel(), model.Config.VocabularySize))
         {
             using var scope = torch.NewDisposeScope();
-            var length = Math.Min(chunk, labels.numel() - start);
             var logProbabilities = F.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32);
             sums.Add(-logProbabilities.gather(1, labels.narrow(0, start, length).unsqueeze(1)).to(ScalarType.Float64).sum().item(), length);
             if (taught == null)

@@ -8,7 +8,7 @@ namespace Qbb.Models.Generation;
 public sealed class Sampler(GenerationOptions options, ulong seed)
 {
     private readonly List<(double Weight, int Id)> _candidates = [];
-    private ulong _state = seed;
+    private SplitMix64 _random = new(seed);
 
     /// <param name="logits">One per token of the vocabulary.</param>
     /// <exception cref="InvalidInputException">The logits are not numbers.</exception>
@@ -103,12 +103,6 @@ public sealed class Sampler(GenerationOptions options, ulong seed)
         return sum;
     }
 
-    /// <summary>SplitMix64, so that a seed means the same tokens on every version of .NET.</summary>
-    private double Uniform()
-    {
-        var x = _state += 0x9E3779B97F4A7C15;
-        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-        x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-        return ((x ^ (x >> 31)) >> 11) * (1.0 / (1UL << 53));
-    }
+    /// <summary>The sequence's next random number, in [0, 1).</summary>
+    internal double Uniform() => _random.NextUniform();
 }

@@ -61,18 +61,27 @@ public sealed class TokenGenerator(Transformer model)
     {
         using var scope = torch.NewDisposeScope();
         var x = model.hidden(torch.tensor(inputs, rows.Count, inputs.Length / rows.Count), cache, padding);
-        var logits = model.head(x.narrow(1, x.size(1) - 1, 1)).to(ScalarType.Float32).to_array<float>();
-        var vocabulary = logits.Length / rows.Count;
+        var tokens = Draw(model.head(x.narrow(1, x.size(1) - 1, 1)).to(ScalarType.Float32).flatten(0, 1), rows, options);
         for (var i = 0; i < rows.Count; i++)
         {
             if (rows[i].Ended)
                 continue;
-            var token = rows[i].Sampler.Next(logits.AsSpan(i * vocabulary, vocabulary));
+            var token = (int)tokens[i];
             rows[i].Tokens.Add(token);
             rows[i].Stopped = options.StopIds.Contains(token);
             rows[i].Ended = rows[i].Stopped || rows[i].Tokens.Count == options.MaxTokens;
             onToken?.Invoke(rows[i].Index, token);
         }
+    }
+
+    /// <summary>From logits [rows, vocabulary] the next token of every row; what stands for an ended row is of no use.</summary>
+    private static long[] Draw(Tensor logits, List<Row> rows, GenerationOptions options)
+    {
+        if (logits.device.Type == DeviceType.CUDA)
+            return new BatchSampler(options).Next(logits, [.. rows.Select(row => row.Sampler.Uniform())]);
+        var values = logits.to_array<float>();
+        var vocabulary = values.Length / rows.Count;
+        return [.. rows.Select((row, i) => row.Ended ? 0L : row.Sampler.Next(values.AsSpan(i * vocabulary, vocabulary)))];
     }
 
     private int CheckPrompts(IReadOnlyList<IReadOnlyList<int>> prompts, GenerationOptions options)

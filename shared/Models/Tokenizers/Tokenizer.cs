@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -30,6 +31,9 @@ public sealed class Tokenizer
 
     /// <summary>Ids of the special tokens, in rising order.</summary>
     public IReadOnlyList<int> SpecialIds { get; }
+
+    /// <summary>SHA-256 of the tokenizer.json as it was read: 64 lower-case hexadecimal digits.</summary>
+    public string Digest => Convert.ToHexStringLower(SHA256.HashData(json));
 
     /// <summary>Reads a tokenizer.json.</summary>
     /// <exception cref="InvalidInputException">The file cannot be read, is malformed, or uses a component that is not supported.</exception>

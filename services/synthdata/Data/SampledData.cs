@@ -1,0 +1,190 @@
+using System.Security.Cryptography;
+using Qbb.Models;
+
+namespace Qbb.Synthdata.Data;
+
+/// <summary>
+/// A finished folder of sampled sequences, opened for reading: every shard is checked against its digest, then mapped, so that memory does
+/// not grow with the data. Reading is thread-safe.
+/// </summary>
+public sealed class SampledData : IDisposable
+{
+    private readonly List<ShardFile> _shards = [];
+
+    // The first row of each shard, and behind the last one the number of rows.
+    private readonly List<int> _starts = [0];
+
+    private SampledData(string folder, DataManifest manifest, string digest) => (Folder, Manifest, Digest) = (folder, manifest, digest);
+
+    /// <summary>The folder as it was given.</summary>
+    public string Folder { get; }
+
+    public DataManifest Manifest { get; }
+
+    /// <summary>SHA-256 of the manifest, which holds the digests of the shards: the identity of the data.</summary>
+    public string Digest { get; }
+
+    /// <summary>Number of sequences.</summary>
+    public int Count => _starts[^1];
+
+    /// <summary>Most tokens of a sequence.</summary>
+    public int Length => Manifest.Origin.Options.Length;
+
+    /// <summary>Tokens of the teacher's vocabulary: all ids lie below.</summary>
+    public int VocabularySize => Manifest.Origin.VocabularySize;
+
+    /// <summary>A sequence without what fills it up.</summary>
+    /// <param name="index">0 to <see cref="Count"/> − 1.</param>
+    public int[] this[int index]
+    {
+        get
+        {
+            var (shard, row) = Find(index);
+            return shard.Read(row);
+        }
+    }
+
+    /// <summary>Opens a folder that <c>qbb sample</c> or <c>qbb filter</c> finished.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="cancellation">Stops between shards.</param>
+    /// <exception cref="InvalidInputException">
+    /// There is no manifest, or a shard is missing, damaged (digest), or does not agree with the manifest; the message names it.
+    /// </exception>
+    public static SampledData Open(string folder, CancellationToken cancellation = default)
+    {
+        var path = Path.Combine(folder, DataManifest.FileName);
+        if (!File.Exists(path))
+            throw NoManifest(folder);
+        var (manifest, bytes) = DataManifest.Read(path);
+        if (manifest.Origin.Options.Length < 1 || manifest.Origin.VocabularySize < 1)
+            throw new InvalidInputException($"{path}: is damaged: length and vocabulary must be positive; sample the data anew");
+        var data = new SampledData(folder, manifest, Convert.ToHexStringLower(SHA256.HashData(bytes)));
+        try
+        {
+            foreach (var entry in manifest.Shards)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                data.Add(entry);
+            }
+            return data.Count == manifest.Sequences
+                ? data
+                : throw new InvalidInputException($"{path}: says {manifest.Sequences} sequences, the shards hold {data.Count}; sample the data anew");
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Tokens of one sequence.</summary>
+    public int LengthOf(int index)
+    {
+        var (shard, row) = Find(index);
+        return shard.LengthOf(row);
+    }
+
+    /// <summary>Reads the first tokens of a sequence.</summary>
+    /// <param name="index">0 to <see cref="Count"/> − 1.</param>
+    /// <param name="tokens">At most <see cref="Length"/>; what lies behind the sequence's end is filled with its last token.</param>
+    public void Read(int index, Span<int> tokens)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens.Length, Length);
+        var (shard, row) = Find(index);
+        shard.Read(row, tokens);
+    }
+
+    /// <summary>All sequences in order, without what fills them up.</summary>
+    public IEnumerable<int[]> Sequences() => Enumerable.Range(0, Count).Select(index => this[index]);
+
+    /// <summary>The sequences of any rows, in the order given.</summary>
+    public TokenBatch Batch(IReadOnlyList<int> indices)
+    {
+        int[] lengths = [.. indices.Select(LengthOf)];
+        var width = lengths.DefaultIfEmpty(0).Max();
+        var tokens = new long[indices.Count * width];
+        var row = new int[width];
+        for (var i = 0; i < indices.Count; i++)
+        {
+            Read(indices[i], row);
+            for (var k = 0; k < width; k++)
+                tokens[i * width + k] = row[k];
+        }
+        return new TokenBatch(indices, tokens, lengths, width);
+    }
+
+    /// <summary>All sequences in order, some at a time.</summary>
+    public IEnumerable<TokenBatch> Batches(int size) => Enumerable.Range(0, Count).Chunk(size).Select(Batch);
+
+    /// <summary>Refuses a model that is not the one that the data were sampled from.</summary>
+    /// <param name="teacherDigest">Of <see cref="Models.Checkpoints.ModelDigest"/>.</param>
+    /// <exception cref="InvalidInputException">The digests differ.</exception>
+    public void CheckTeacher(string teacherDigest)
+    {
+        if (teacherDigest != Manifest.Origin.Teacher)
+        {
+            throw new InvalidInputException(
+                $"{Folder}: the data were sampled from another teacher (digest {Manifest.Origin.Teacher[..Math.Min(12, Manifest.Origin.Teacher.Length)]}…, the model given has {teacherDigest[..12]}…): " +
+                "give that teacher, or sample from this one");
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (var shard in _shards)
+            shard.Dispose();
+    }
+
+    private void Add(ShardEntry entry)
+    {
+        if (entry.File != Path.GetFileName(entry.File) || entry.File.Length == 0)
+            throw new InvalidInputException($"{Folder}: the manifest names the shard \"{entry.File}\", which is no plain file name; such data are refused");
+        var path = Path.Combine(Folder, entry.File);
+        if (!File.Exists(path))
+            throw new InvalidInputException($"{path}: the shard is missing; run the same qbb sample again, which makes only what is missing");
+        if (ShardFile.Sha256(path) != entry.Sha256)
+            throw new InvalidInputException($"{path}: the shard is damaged, its digest is not that of the manifest; delete the file and run the same qbb sample again");
+        var shard = ShardFile.Open(path, Length);
+        _shards.Add(shard);
+        if (shard.Count != entry.Sequences)
+            throw new InvalidInputException($"{path}: holds {shard.Count} sequences, the manifest says {entry.Sequences}; sample the data anew");
+        CheckTokens(shard, path);
+        _starts.Add(checked(_starts[^1] + shard.Count));
+    }
+
+    /// <summary>An id outside the table is memory out of bounds on CUDA.</summary>
+    private void CheckTokens(ShardFile shard, string path)
+    {
+        var tokens = new int[Length];
+        for (var row = 0; row < shard.Count; row++)
+        {
+            shard.Read(row, tokens);
+            foreach (var token in tokens)
+            {
+                if ((uint)token >= (uint)VocabularySize)
+                    throw new InvalidInputException($"{path}: holds the token {token}, the vocabulary has {VocabularySize}; sample the data anew");
+            }
+        }
+    }
+
+    private (ShardFile Shard, int Row) Find(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Count);
+        var place = _starts.BinarySearch(index);
+        // An empty shard begins where the next one does: the last that begins there has the row.
+        var shard = place < 0 ? ~place - 1 : place;
+        while (_starts[shard + 1] <= index)
+            shard++;
+        return (_shards[shard], index - _starts[shard]);
+    }
+
+    private static InvalidInputException NoManifest(string folder)
+    {
+        if (!Directory.Exists(folder))
+            return new($"{folder}: no such folder of sampled data");
+        return ShardFile.In(folder).Any()
+            ? new($"{folder}: has no {DataManifest.FileName}: sampling was not finished; run the same qbb sample again, which continues it")
+            : new($"{folder}: has no {DataManifest.FileName}: it is no folder of sampled data; make one with qbb sample TEACHER -o FOLDER");
+    }
+}

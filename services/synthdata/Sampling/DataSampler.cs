@@ -1,0 +1,164 @@
+using System.Diagnostics;
+using Qbb.Models;
+using Qbb.Synthdata.Data;
+using Qbb.Synthdata.Quality;
+using Qbb.Torch;
+
+namespace Qbb.Synthdata.Sampling;
+
+/// <summary>
+/// Samples sequences from a teacher into a folder of shards. Every finished shard is on disk at once: after an interruption, kill -9
+/// included, the same call continues where it stopped. The manifest comes last; a folder without one is not finished.
+/// </summary>
+/// <param name="teacher">The model.</param>
+/// <param name="options">What to sample.</param>
+/// <param name="batch">Sequences that are sampled together; the tokens do not depend on it but for rounding.</param>
+/// <param name="earlier">The data whose unigram law first tokens follow; null with the uniform law.</param>
+public sealed class DataSampler(Teacher teacher, SamplingOptions options, int batch, SampledData? earlier = null)
+{
+    private const int MostBatch = 1 << 16;
+
+    /// <summary>Samples what is missing in the folder.</summary>
+    /// <param name="folder">Made if need be.</param>
+    /// <param name="force">Replace data of another origin.</param>
+    /// <param name="progress">Told about once for every step of a batch.</param>
+    /// <param name="cancellation">Stops between two tokens; finished shards stay for the next run.</param>
+    /// <exception cref="InvalidInputException">Options, teacher, earlier data or folder cannot be used, or every sequence was degenerate.</exception>
+    public SamplingResult Run(string folder, bool force = false, IProgress<SampleProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        Validate();
+        var ordinary = OrdinaryTokens.Of(teacher.Tokenizer, teacher.Model.Config.VocabularySize, teacher.StopIds);
+        var law = earlier is null ? FirstTokenLaw.Uniform(ordinary) : FirstTokenLaw.Unigram(ordinary, earlier);
+        var origin = new SamplingOrigin(teacher.Digest, teacher.Model.Config.VocabularySize, teacher.Tokenizer?.Digest,
+            teacher.Model.DType.ShortName(), options.StopAtEos ? [.. teacher.StopIds.Order()] : [], earlier?.Digest, options);
+        using var data = DataFolder.Open(folder, origin, force);
+        var finished = data.TryReadManifest();
+        var shards = Enumerable.Range(0, options.Shards).Select(shard => TryResume(data, origin, shard, finished)).ToArray();
+        var missing = Enumerable.Range(0, shards.Length).Where(shard => shards[shard] is null).ToList();
+        if (finished is not null && missing.Count == 0)
+            return new SamplingResult(folder, finished, shards.Length, 0, 0);
+        data.RemoveManifest();
+        var meter = new Meter(missing.Sum(shard => SampledShard.Indices(options, shard).LongCount()) * options.Length, progress);
+        var sampler = new SequenceSampler(teacher, options, law);
+        // Small shards share a batch.
+        foreach (var together in missing.Chunk(Math.Max(1, batch / options.ShardSize)))
+        {
+            foreach (var (shard, sequences) in Sample(sampler, together, meter, cancellation))
+                shards[shard] = Write(data.ShardPath(shard), origin, shard, sequences);
+        }
+        var manifest = Manifest(origin, shards!, cancellation);
+        if (manifest.Sequences == 0)
+        {
+            data.RemoveData();
+            throw new InvalidInputException($"all {options.Sequences} sequences were degenerate, nothing is left as data: {string.Join("; ", manifest.Report.Warnings)}");
+        }
+        manifest.Write(folder);
+        return new SamplingResult(folder, manifest, shards.Length - missing.Count, meter.Drawn, meter.Seconds);
+    }
+
+    private void Validate()
+    {
+        options.Validate();
+        if (batch is < 1 or > MostBatch)
+            throw new InvalidInputException($"batch is {batch}; it must be 1 to {MostBatch}");
+        if (options.StopAtEos && teacher.StopIds.Count == 0)
+            throw new InvalidInputException("the teacher names no eos_token_id in generation_config.json or config.json; leave out --stop-at-eos");
+        var config = teacher.Model.Config;
+        if (config.LearnedPositions && options.Length > config.MaxPositions)
+            throw new InvalidInputException($"length is {options.Length}, but the teacher has {config.MaxPositions} positions; sample shorter sequences");
+        if ((options.First == FirstToken.Unigram) != (earlier is not null))
+            throw new InvalidInputException("first unigram needs earlier data, whose law it follows, and first uniform takes none");
+        if (earlier is not null && (earlier.VocabularySize != config.VocabularySize || earlier.Manifest.Origin.Tokenizer != teacher.Tokenizer?.Digest))
+            throw new InvalidInputException($"{earlier.Folder}: the earlier data are of another tokenizer or vocabulary ({earlier.VocabularySize} tokens, the teacher has {config.VocabularySize}); give data of this teacher");
+    }
+
+    private static SampledShard? TryResume(DataFolder data, SamplingOrigin origin, int shard, DataManifest? finished)
+    {
+        var path = data.ShardPath(shard);
+        var found = SampledShard.TryRead(path, origin, shard);
+        var isDamaged = found is not null && finished is not null
+            && finished.Shards.FirstOrDefault(entry => entry.File == Path.GetFileName(path))?.Sha256 != ShardFile.Sha256(path);
+        return isDamaged ? null : found;
+    }
+
+    private IEnumerable<(int Shard, List<(long Index, int[] Tokens)> Sequences)> Sample(
+        SequenceSampler sampler, int[] shards, Meter meter, CancellationToken cancellation)
+    {
+        var sampled = new Dictionary<long, int[]>();
+        foreach (var indices in shards.SelectMany(shard => SampledShard.Indices(options, shard)).Chunk(batch))
+        {
+            var sequences = sampler.Sample(indices, () => meter.Draw(indices.Length), cancellation);
+            meter.Finish(indices.Length * (long)options.Length);
+            for (var i = 0; i < indices.Length; i++)
+                sampled[indices[i]] = sequences[i];
+        }
+        foreach (var shard in shards)
+            yield return (shard, [.. SampledShard.Indices(options, shard).Select(index => (index, sampled[index]))]);
+    }
+
+    private SampledShard Write(string path, SamplingOrigin origin, int shard, List<(long Index, int[] Tokens)> sequences)
+    {
+        var kept = new List<int[]>();
+        var dropped = new List<DroppedSequence>();
+        foreach (var (index, tokens) in sequences)
+        {
+            var quality = QualityOf(tokens);
+            if (Degeneracy.Judge(quality, options) is { } reason)
+                dropped.Add(new DroppedSequence(index, reason, quality));
+            else
+                kept.Add(tokens);
+        }
+        SampledShard.Write(path, origin, kept, dropped);
+        return new SampledShard(path, dropped);
+    }
+
+    private DataManifest Manifest(SamplingOrigin origin, SampledShard[] shards, CancellationToken cancellation)
+    {
+        var quality = new QualityMeter(origin.VocabularySize);
+        var entries = new List<ShardEntry>();
+        foreach (var shard in shards)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            using var file = ShardFile.Open(shard.Path, options.Length);
+            for (var row = 0; row < file.Count; row++)
+            {
+                var tokens = file.Read(row);
+                quality.Keep(tokens, QualityOf(tokens));
+            }
+            foreach (var dropped in shard.Dropped)
+                quality.Drop(dropped);
+            entries.Add(new ShardEntry(Path.GetFileName(shard.Path), file.Count, ShardFile.Sha256(shard.Path)));
+        }
+        return new DataManifest(DataManifest.CurrentFormat, origin, quality.Kept, quality.Tokens, entries, quality.Dropped, quality.Report(), Filter: null);
+    }
+
+    private SequenceQuality QualityOf(int[] tokens) => SequenceQuality.Of(tokens, teacher.Tokenizer?.Decode(tokens.AsSpan(), skipSpecialTokens: true));
+
+    /// <summary>Counts tokens and tells of them.</summary>
+    private sealed class Meter(long total, IProgress<SampleProgress>? progress)
+    {
+        private readonly Stopwatch _watch = Stopwatch.StartNew();
+        private long _finished;
+        private long _inBatch;
+
+        public long Drawn { get; private set; }
+
+        public double Seconds => _watch.Elapsed.TotalSeconds;
+
+        public void Draw(int batch)
+        {
+            Drawn++;
+            if (++_inBatch % batch == 0)
+                Report(_finished + _inBatch);
+        }
+
+        public void Finish(long tokens)
+        {
+            _finished += tokens;
+            _inBatch = 0;
+            Report(_finished);
+        }
+
+        private void Report(long done) => progress?.Report(new SampleProgress(done, total, Drawn / Math.Max(Seconds, 1e-9)));
+    }
+}

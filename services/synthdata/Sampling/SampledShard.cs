@@ -1,0 +1,65 @@
+using System.Text.Json;
+using Qbb.Models;
+using Qbb.Synthdata.Data;
+
+namespace Qbb.Synthdata.Sampling;
+
+/// <summary>One finished shard of a run on disk: its sequences, and in the header where they come from and what was left out.</summary>
+/// <param name="Path">The file.</param>
+/// <param name="Dropped">Sequences that were left out.</param>
+internal sealed record SampledShard(string Path, IReadOnlyList<DroppedSequence> Dropped)
+{
+    private const string OriginKey = "origin";
+    private const string DroppedKey = "dropped";
+
+    /// <summary>Numbers of the sequences that a shard is made of.</summary>
+    public static IEnumerable<long> Indices(SamplingOptions options, int shard)
+    {
+        for (var index = (long)shard * options.ShardSize; index < Math.Min((shard + 1L) * options.ShardSize, options.Sequences); index++)
+            yield return index;
+    }
+
+    /// <summary>Writes a shard; it appears whole or not at all.</summary>
+    public static void Write(string path, SamplingOrigin origin, IReadOnlyList<int[]> kept, IReadOnlyList<DroppedSequence> dropped) =>
+        ShardFile.Write(path, kept, origin.Options.Length, origin.Options.StopAtEos, new Dictionary<string, string>
+        {
+            [OriginKey] = origin.ToJson(),
+            [DroppedKey] = JsonSerializer.Serialize(dropped, DataJson.Compact),
+        });
+
+    /// <summary>The origin that a shard file names; null where it is no shard that can be read.</summary>
+    public static string? OriginOf(string path)
+    {
+        try
+        {
+            using var file = Models.Checkpoints.SafetensorsFile.Open(path);
+            return file.Metadata.GetValueOrDefault(OriginKey);
+        }
+        catch (InvalidInputException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A shard that an earlier run finished; null where there is none that is whole.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="origin">That it must have.</param>
+    /// <param name="shard">Its number.</param>
+    public static SampledShard? TryRead(string path, SamplingOrigin origin, int shard)
+    {
+        if (!File.Exists(path))
+            return null;
+        try
+        {
+            using var file = ShardFile.Open(path, origin.Options.Length);
+            var dropped = JsonSerializer.Deserialize<List<DroppedSequence>>(file.Metadata.GetValueOrDefault(DroppedKey, "null"), DataJson.Compact);
+            var isWhole = dropped is not null && file.Metadata.GetValueOrDefault(OriginKey) == origin.ToJson()
+                && file.Count + dropped.Count == Indices(origin.Options, shard).Count();
+            return isWhole ? new SampledShard(path, dropped!) : null;
+        }
+        catch (Exception e) when (e is InvalidInputException or JsonException)
+        {
+            return null;
+        }
+    }
+}

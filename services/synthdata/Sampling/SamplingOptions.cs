@@ -1,0 +1,74 @@
+using System.Text.Json.Serialization;
+using Qbb.Models;
+using Qbb.Models.Generation;
+
+namespace Qbb.Synthdata.Sampling;
+
+/// <summary>What is sampled from the teacher, and how. Other options give other data.</summary>
+public sealed record SamplingOptions
+{
+    private const int MostSequences = 1 << 24;
+    private const int MostLength = 1 << 20;
+
+    /// <summary>Sequences to sample; those that turn out degenerate are left out of the data and are not replaced.</summary>
+    public int Sequences { get; init; } = 2048;
+
+    /// <summary>Tokens of a sequence, the first one and a begin-of-text token counted.</summary>
+    public int Length { get; init; } = 512;
+
+    /// <summary>Logits are divided by it; 0 takes the likeliest token always.</summary>
+    public double Temperature { get; init; } = 1;
+
+    /// <summary>Only so many of the likeliest tokens can be drawn; 0 for all.</summary>
+    public int TopK { get; init; }
+
+    /// <summary>Only the likeliest tokens that together have this probability can be drawn, after top-k; 1 for all.</summary>
+    public double TopP { get; init; } = 1;
+
+    /// <summary>Sequence i draws from a generator seeded by (this, i).</summary>
+    public ulong Seed { get; init; }
+
+    public FirstToken First { get; init; } = FirstToken.Uniform;
+
+    /// <summary>End a sequence at the teacher's end-of-text token, which is kept, instead of sampling on behind it.</summary>
+    public bool StopAtEos { get; init; }
+
+    /// <summary>Sequences of one file: what an interruption can cost at most.</summary>
+    public int ShardSize { get; init; } = 64;
+
+    /// <summary>A sequence with a larger share of repeated 4-grams is degenerate.</summary>
+    public double MostRepetition { get; init; } = 0.8;
+
+    /// <summary>Files that the sequences make.</summary>
+    [JsonIgnore]
+    public int Shards => (Sequences + ShardSize - 1) / ShardSize;
+
+    /// <exception cref="InvalidInputException">An option is out of range; the message names it.</exception>
+    public void Validate()
+    {
+        Check("sequences", Sequences, 1, MostSequences);
+        // Begin of text, the random token, and one that the teacher drew.
+        Check("length", Length, 3, MostLength);
+        Check("shard-size", ShardSize, 1, MostSequences);
+        if (!(MostRepetition > 0 && MostRepetition <= 1))
+            throw new InvalidInputException($"max-repetition is {MostRepetition}; it must be above 0 and at most 1");
+        if (!Enum.IsDefined(First))
+            throw new InvalidInputException("first must be uniform or unigram");
+        Generation([]).Validate();
+    }
+
+    internal GenerationOptions Generation(IReadOnlyList<int> stopIds) => new()
+    {
+        MaxTokens = Length,
+        Temperature = Temperature,
+        TopK = TopK,
+        TopP = TopP,
+        StopIds = stopIds,
+    };
+
+    private static void Check(string name, int value, int least, int most)
+    {
+        if (value < least || value > most)
+            throw new InvalidInputException($"{name} is {value}; it must be {least} to {most}");
+    }
+}

@@ -1,0 +1,29 @@
+namespace Qbb.Models.Generation;
+
+/// <summary>
+/// A small seeded generator (Steele, Lea and Flood 2014). Unlike <see cref="Random"/> a seed means the same numbers on every version of .NET.
+/// </summary>
+public struct SplitMix64(ulong seed)
+{
+    private const ulong Increment = 0x9E3779B97F4A7C15;
+
+    private ulong _state = seed;
+
+    /// <summary>A generator for one of many places under one seed, decorrelated from those of other places.</summary>
+    public static SplitMix64 For(ulong seed, ulong place)
+    {
+        var mixed = new SplitMix64(new SplitMix64(seed).Next() ^ place * Increment);
+        return new SplitMix64(mixed.Next());
+    }
+
+    public ulong Next()
+    {
+        var x = _state += Increment;
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+        return x ^ (x >> 31);
+    }
+
+    /// <summary>Uniform in [0, 1).</summary>
+    public double NextUniform() => (Next() >> 11) * (1.0 / (1UL << 53));
+}
