@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
+using Qbb.Models.Decoder;
 using Qbb.Models.Tokenizers;
 using Qbb.Standalone.Terminal;
 using Qbb.Standalone.Training;
@@ -19,6 +20,7 @@ internal sealed class TrainCommand : QbbCommand
     private readonly Option<string> _text = new("--text") { Description = "Training text: a paragraph a line, documents split by two blank lines.", Required = true };
     private readonly Option<string> _validation = new("--validation") { Description = "Held-out text of the same form.", Required = true };
     private readonly Option<string> _output = SharedOptions.OutputFolder();
+    private readonly Option<string?> _from = new("--from") { Description = "A model folder that this command wrote, to go on from with its weights and tokenizer." };
     private readonly Option<string?> _tokenizer = new("--tokenizer") { Description = "A tokenizer.json to use. Default: one is trained on the text." };
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
@@ -32,14 +34,15 @@ internal sealed class TrainCommand : QbbCommand
     private readonly Option<int> _batch = Number("--batch", "Sequences of a step.", o => o.Batch);
     private readonly Option<int> _steps = Number("--steps", "Optimizer steps.", o => o.Steps);
     private readonly Option<int> _evaluateEvery = Number("--evaluate-every", "Steps between two points of the curve.", o => o.EvaluateEvery);
+    private readonly Option<double> _cooldown = new("--cooldown") { Description = "Share of the steps over which the rate falls to 0.", DefaultValueFactory = _ => new TrainingOptions().Cooldown };
     private readonly Option<double> _rate = new("--lr") { Description = "Peak learning rate.", DefaultValueFactory = _ => new TrainingOptions().LearningRate };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of weights and batches.", DefaultValueFactory = _ => new TrainingOptions().Seed };
 
     public TrainCommand() : base("train", "Trains a small LLaMA and its tokenizer from scratch.",
         "qbb train --text books-train.txt --validation books-valid.txt -o teacher --steps 3000")
     {
-        foreach (var option in new Option[] { _text, _validation, _output, _tokenizer, _device, _threads, _vocabulary, _hidden, _intermediate, _blocks,
-            _heads, _keyValueHeads, _context, _batch, _steps, _evaluateEvery, _rate, _seed })
+        foreach (var option in new Option[] { _text, _validation, _output, _from, _tokenizer, _device, _threads, _vocabulary, _hidden, _intermediate, _blocks,
+            _heads, _keyValueHeads, _context, _batch, _steps, _evaluateEvery, _cooldown, _rate, _seed })
             Options.Add(option);
     }
 
@@ -59,6 +62,7 @@ internal sealed class TrainCommand : QbbCommand
             Batch = parsed.GetRequiredValue(_batch),
             Steps = parsed.GetRequiredValue(_steps),
             EvaluateEvery = parsed.GetRequiredValue(_evaluateEvery),
+            Cooldown = parsed.GetRequiredValue(_cooldown),
             LearningRate = parsed.GetRequiredValue(_rate),
             Seed = parsed.GetRequiredValue(_seed),
         };
@@ -66,7 +70,8 @@ internal sealed class TrainCommand : QbbCommand
         var (text, _) = EvaluationText.Read(parsed.GetRequiredValue(_text), TextLayout.Raw);
         var (held, _) = EvaluationText.Read(parsed.GetRequiredValue(_validation), TextLayout.Raw);
         output.Warning($"tokenising {Units.Bytes(text.Length)} of text");
-        var tokenizer = parsed.GetValue(_tokenizer) is { } path
+        var from = parsed.GetValue(_from);
+        var tokenizer = (from is null ? parsed.GetValue(_tokenizer) : Path.Combine(from, "tokenizer.json")) is { } path
             ? Tokenizer.FromFile(path)
             : BpeTrainer.Train(new StringReader(text), new BpeTrainerOptions(options.Vocabulary) { SpecialTokens = [Begin, End], BeginOfSequence = Begin });
         int Special(string token) => tokenizer.TokenToId(token) ?? throw new InvalidInputException($"the tokenizer has no token {token}");
@@ -74,7 +79,7 @@ internal sealed class TrainCommand : QbbCommand
 
         var folder = parsed.GetRequiredValue(_output);
         var curve = new JsonArray();
-        using var model = ProgressBars.Run(output, "training", report => Trainer.Run(options, Ids(text), Ids(held), device,
+        using var model = ProgressBars.Run(output, "training", report => Trainer.Run(options, Ids(text), Ids(held), device, from is null ? null : Start(from, options, device),
             (point, current) =>
             {
                 curve.Add(JsonSerializer.SerializeToNode(point, s_camelCase));
@@ -86,9 +91,21 @@ internal sealed class TrainCommand : QbbCommand
         output.Result(new JsonObject { ["output"] = folder, ["curve"] = curve.DeepClone() }, _ => Console.Out.WriteLine($"wrote {folder}"));
     }
 
+    private static Transformer Start(string folder, TrainingOptions options, Device device)
+    {
+        using var source = ModelSource.Open(folder);
+        var model = Transformer.Load(source, device, ScalarType.Float32, own: true);
+        var expected = DecoderConfig.FromJson(Trainer.Configuration(options));
+        var found = model.Config;
+        if ((found.VocabularySize, found.HiddenSize, found.IntermediateSize, found.BlockCount, found.HeadCount, found.KeyValueHeadCount)
+            != (expected.VocabularySize, expected.HiddenSize, expected.IntermediateSize, expected.BlockCount, expected.HeadCount, expected.KeyValueHeadCount))
+            throw new InvalidInputException($"{folder}: has another shape than the options ask for; give the sizes that it was trained with");
+        return model;
+    }
+
     private static readonly JsonSerializerOptions s_camelCase = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
-    private static void Save(string folder, Models.Decoder.Transformer model, Tokenizer tokenizer, JsonArray curve)
+    private static void Save(string folder, Transformer model, Tokenizer tokenizer, JsonArray curve)
     {
         model.Save(folder, "BF16");
         tokenizer.Save(Path.Combine(folder, "tokenizer.json"));

@@ -17,16 +17,17 @@ public static class Trainer
     /// <param name="tokens">The training text.</param>
     /// <param name="validation">The validation text, scored in windows of the context.</param>
     /// <param name="device">Where to train.</param>
+    /// <param name="start">A model to go on from, of the same shape and in memory of its own; null for random weights. Taken over.</param>
     /// <param name="observe">Told every point of the curve together with the model as it is then.</param>
     /// <param name="progress">Told the loss after every step.</param>
     /// <param name="cancel">Stops between steps.</param>
-    public static Transformer Run(TrainingOptions options, int[] tokens, int[] validation, Device device,
+    public static Transformer Run(TrainingOptions options, int[] tokens, int[] validation, Device device, Transformer? start = null,
         Action<TrainingPoint, Transformer>? observe = null, IProgress<(int Step, double Loss)>? progress = null, CancellationToken cancel = default)
     {
         options.Validate();
         if (tokens.Length <= options.Context)
             throw new InvalidInputException($"the training text has {tokens.Length} tokens, no more than one context of {options.Context}: give more text");
-        var model = Transformer.Create(DecoderConfig.FromJson(Configuration(options)), options.Seed, device).requires_grad_();
+        var model = (start ?? Transformer.Create(DecoderConfig.FromJson(Configuration(options)), options.Seed, device)).requires_grad_();
         // Vectors (norms) are not decayed.
         using var adam = new torch.optim.AdamW(model.Parameters().Select(p => (p.Value, p.Value.dim() > 1 ? options.WeightDecay : 0)), 0.9, 0.99);
         var batches = new TokenBatches(tokens, options.Context, options.Batch, options.Seed);

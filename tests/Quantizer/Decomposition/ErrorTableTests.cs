@@ -7,15 +7,15 @@ namespace Qbb.Quantizer.Tests.Decomposition;
 
 /// <summary>
 /// Relative errors on 128 rows of 4096 against known values: at most 2 % worse. Greedy signs have no freedom to be better, so
-/// they are compared both ways. With five degrees of freedom their error hangs on a few largest weights and scatters by ±2 % from
-/// seed to seed; the seed is one whose sample is like the one that the values were calculated on.
+/// they are compared both ways. With five degrees of freedom the greedy columns hang on a few largest weights: over nine
+/// samples they came out 1 % below to 5 % above the known values, which are those of one sample, so 6 % is allowed there.
 /// </summary>
 public class ErrorTableTests
 {
     private const int Rows = 128;
     private const int Columns = 4096;
     private static readonly Lazy<float[]> Gauss = new(() => Synthetic.Gaussian(Rows * Columns, 1));
-    private static readonly Lazy<float[]> Student = new(() => Synthetic.StudentT5(Rows * Columns, 35));
+    private static readonly Lazy<float[]> Student = new(() => Synthetic.StudentT5(Rows * Columns, 1));
 
     /// <summary>
     /// Weights; columns of a group or 0 for the row; N; RTN, RTN with clip search, greedy, greedy + LS, alternating, uniform start with
@@ -54,10 +54,11 @@ public class ErrorTableTests
         TestContext.Current.TestOutputHelper!.WriteLine($"found    {string.Join("  ", errors.Select(error => error.ToString("f4")))}");
         TestContext.Current.TestOutputHelper!.WriteLine($"expected {string.Join("  ", expected.Select(error => error.ToString("f4")))}");
 
+        var greedy = weights == "Gauss" ? 0.02 : 0.06;
         for (var k = 0; k < expected.Length; k++)
-            errors[k].ShouldBeLessThan(expected[k] * 1.02, $"column {k}");
-        errors[2].ShouldBe(expected[2], expected[2] * 0.02);
-        errors[3].ShouldBe(expected[3], expected[3] * 0.02);
+            errors[k].ShouldBeLessThan(expected[k] * (1 + (k is 2 or 3 ? greedy : 0.02)), $"column {k}");
+        errors[2].ShouldBe(expected[2], expected[2] * greedy);
+        errors[3].ShouldBe(expected[3], expected[3] * greedy);
         errors[6].ShouldBeLessThanOrEqualTo(errors[5] * 1.001);
         // What the whole project rests on.
         errors[6].ShouldBeLessThan(Math.Min(errors[0], errors[1]));
