@@ -22,6 +22,8 @@ public static class CommandLine
             new InspectCommand(),
             new GenerateCommand(),
             new ExportCommand(),
+            new SampleCommand(),
+            new FilterCommand(),
             new TokenizeCommand(),
             new LogitsCommand(),
             new TrainCommand { Hidden = true },

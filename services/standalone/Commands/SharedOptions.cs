@@ -16,6 +16,13 @@ internal static class SharedOptions
         DefaultValueFactory = _ => torch.cuda.is_available() ? "cuda" : "cpu",
     };
 
+    public static Option<string?> DType()
+    {
+        var option = new Option<string?>("--dtype") { Description = "Type to calculate in: fp32, bf16 or fp16. Default: bf16 on a GPU, fp32 on the CPU." };
+        option.AcceptOnlyFromAmong("fp32", "bf16", "fp16");
+        return option;
+    }
+
     public static Option<int?> Threads() => new("--threads") { Description = "CPU threads. Default: all cores." };
 
     public static Option<string> OutputFolder() => new("--output", "-o") { Description = "The folder to write.", Required = true };
@@ -38,6 +45,15 @@ internal static class SharedOptions
             throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices): use --device cpu");
         return device;
     }
+
+    /// <summary>The type that was asked for, or the one that suits the device.</summary>
+    public static ScalarType ParseDType(string? text, Device device) => text switch
+    {
+        "fp32" => ScalarType.Float32,
+        "bf16" => ScalarType.BFloat16,
+        "fp16" => ScalarType.Float16,
+        _ => device.Type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
+    };
 
     /// <summary>Sets the threads of libtorch; gives how many the product's own loops should use.</summary>
     public static int ApplyThreads(int? threads)

@@ -25,6 +25,9 @@ internal sealed class LoadedModel : IDisposable
     /// <exception cref="InvalidInputException">There is no tokenizer, or it has more tokens than the model.</exception>
     public Tokenizer Tokenizer => _tokenizer.Value;
 
+    /// <summary>As <see cref="Tokenizer"/>, but null where the model has none.</summary>
+    public Tokenizer? TryTokenizer => Source.TokenizerJsonPath is null && Source.GgufMetadata is null ? null : Tokenizer;
+
     public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32)
     {
         var source = ModelSource.Open(path);

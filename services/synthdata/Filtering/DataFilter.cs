@@ -46,11 +46,14 @@ public sealed class DataFilter(FilterOptions options)
     {
         var discrepancy = new Discrepancy(models.Teacher, models.Student, options.Measure);
         var scores = new List<double>(data.Count);
+        var sum = 0.0;
         foreach (var batch in data.Batches(options.Batch))
         {
             cancellation.ThrowIfCancellationRequested();
-            scores.AddRange(discrepancy.Score(batch));
-            progress?.Report(new FilterProgress(scores.Count, data.Count, scores.Average()));
+            var added = discrepancy.Score(batch);
+            scores.AddRange(added);
+            sum += added.Sum();
+            progress?.Report(new FilterProgress(scores.Count, data.Count, sum / scores.Count));
         }
         return [.. scores];
     }

@@ -37,7 +37,7 @@ public sealed record SamplingOptions
     public int ShardSize { get; init; } = 64;
 
     /// <summary>A sequence with a larger share of repeated 4-grams is degenerate.</summary>
-    public double MostRepetition { get; init; } = 0.8;
+    public double MostRepetition { get; init; } = 0.5;
 
     /// <summary>Files that the sequences make.</summary>
     [JsonIgnore]

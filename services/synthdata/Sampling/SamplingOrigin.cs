@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using Qbb.Synthdata.Data;
 
 namespace Qbb.Synthdata.Sampling;
@@ -19,7 +20,7 @@ public sealed record SamplingOrigin(
     string Teacher,
     int VocabularySize,
     string? Tokenizer,
-    string DType,
+    [property: JsonPropertyName("dtype")] string DType,
     IReadOnlyList<int> StopIds,
     string? Earlier,
     SamplingOptions Options)
