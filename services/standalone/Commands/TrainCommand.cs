@@ -69,7 +69,7 @@ internal sealed class TrainCommand : QbbCommand
         options.Validate();
         var (text, _) = EvaluationText.Read(parsed.GetRequiredValue(_text), TextLayout.Raw);
         var (held, _) = EvaluationText.Read(parsed.GetRequiredValue(_validation), TextLayout.Raw);
-        output.Warning($"tokenising {Units.Bytes(text.Length)} of text");
+        output.Note($"tokenising {Units.Bytes(text.Length)} of text");
         var from = parsed.GetValue(_from);
         var tokenizer = (from is null ? parsed.GetValue(_tokenizer) : Path.Combine(from, "tokenizer.json")) is { } path
             ? Tokenizer.FromFile(path)

@@ -34,5 +34,8 @@ internal sealed class Output(bool json)
 
     public void Error(string message) => Console.Error.WriteLine("error: " + message);
 
+    /// <summary>Tells what goes on, where no bar can.</summary>
+    public void Note(string message) => Console.Error.WriteLine(message);
+
     public void Warning(string message) => Console.Error.WriteLine("warning: " + message);
 }
