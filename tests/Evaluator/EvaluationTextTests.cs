@@ -16,22 +16,23 @@ public class EvaluationTextTests
     [Fact]
     public void The_layout_is_seen_from_the_file()
     {
-        using var file = new TemporaryText(" \n = Robert Boulter = \n \n He is an actor . \n");
-        EvaluationText.Read(file.Path).Layout.ShouldBe(TextLayout.WikiText);
-        EvaluationText.Read(file.Path, TextLayout.Raw).Text.ShouldStartWith(" \n = Robert");
-        using var book = new TemporaryText("It was a dark night.\n");
-        EvaluationText.Read(book.Path).ShouldBe(("It was a dark night.\n", TextLayout.Raw));
+        using var folder = new TemporaryFolder();
+        var file = folder.Write("wiki", " \n = Robert Boulter = \n \n He is an actor . \n");
+        EvaluationText.Read(file).Layout.ShouldBe(TextLayout.WikiText);
+        EvaluationText.Read(file, TextLayout.Raw).Text.ShouldStartWith(" \n = Robert");
+        var book = folder.Write("book", "It was a dark night.\n");
+        EvaluationText.Read(book).ShouldBe(("It was a dark night.\n", TextLayout.Raw));
     }
 
     [Fact]
     public void Texts_that_cannot_be_read_are_named()
     {
         Should.Throw<InvalidInputException>(() => EvaluationText.Read("/no/such/text")).Message.ShouldContain("/no/such/text");
-        using var empty = new TemporaryText("");
-        Should.Throw<InvalidInputException>(() => EvaluationText.Read(empty.Path)).Message.ShouldContain("empty");
-        using var latin = new TemporaryText("");
-        File.WriteAllBytes(latin.Path, [65, 0xE9, 66]);
-        Should.Throw<InvalidInputException>(() => EvaluationText.Read(latin.Path)).Message.ShouldContain("not UTF-8");
+        using var folder = new TemporaryFolder();
+        var empty = folder.Write("empty", "");
+        Should.Throw<InvalidInputException>(() => EvaluationText.Read(empty)).Message.ShouldContain("empty");
+        var latin = folder.Write("latin", [65, 0xE9, 66]);
+        Should.Throw<InvalidInputException>(() => EvaluationText.Read(latin)).Message.ShouldContain("not UTF-8");
     }
 
     [Fact]

@@ -12,22 +12,22 @@ public class BadInputTests
     public void Each_mistake_is_named()
     {
         using var folder = new TemporaryFolder();
-        var shortText = folder.Text("short", "the cat");
-        Directory.CreateDirectory(folder["taken"]);
-        File.WriteAllText(Path.Combine(folder["taken"], "precious"), "");
-        File.WriteAllBytes(folder["pickle.bin"], [0x80, 2]);
-        File.WriteAllBytes(folder["torn.gguf"], File.ReadAllBytes(s_model)[..1000]);
+        var shortText = folder.Write("short", "the cat");
+        Directory.CreateDirectory(folder.File("taken"));
+        File.WriteAllText(Path.Combine(folder.File("taken"), "precious"), "");
+        File.WriteAllBytes(folder.File("pickle.bin"), [0x80, 2]);
+        File.WriteAllBytes(folder.File("torn.gguf"), File.ReadAllBytes(s_model)[..1000]);
         (string[] Arguments, string Says)[] cases =
         [
-            (["quantize", "/no/such", "-o", folder["o"]], "/no/such"),
-            (["quantize", s_model, "-o", folder["o"], "--bases", "9"], "bases is 9"),
-            (["quantize", s_model, "-o", folder["o"], "--group", "0"], "group is 0"),
-            (["quantize", s_model, "-o", folder["o"], "--group", "-4"], "group is -4"),
-            (["quantize", s_model, "-o", folder["o"], "--group", "many"], "--group is 'many'"),
-            (["quantize", s_model, "-o", folder["taken"]], "--force"),
+            (["quantize", "/no/such", "-o", folder.File("o")], "/no/such"),
+            (["quantize", s_model, "-o", folder.File("o"), "--bases", "9"], "bases is 9"),
+            (["quantize", s_model, "-o", folder.File("o"), "--group", "0"], "group is 0"),
+            (["quantize", s_model, "-o", folder.File("o"), "--group", "-4"], "group is -4"),
+            (["quantize", s_model, "-o", folder.File("o"), "--group", "many"], "--group is 'many'"),
+            (["quantize", s_model, "-o", folder.File("taken")], "--force"),
             (["quantize", s_model, "-o", "/proc/nowhere/o"], "/proc/nowhere"),
-            (["quantize", folder["pickle.bin"], "-o", folder["o"]], "safetensors"),
-            (["quantize", folder["torn.gguf"], "-o", folder["o"]], "torn.gguf"),
+            (["quantize", folder.File("pickle.bin"), "-o", folder.File("o")], "safetensors"),
+            (["quantize", folder.File("torn.gguf"), "-o", folder.File("o")], "torn.gguf"),
             (["eval", s_model, "--text", shortText], "one window"),
             (["eval", s_model, "--text", "/no/text"], "/no/text"),
             (["eval", s_model, "--text", shortText, "--context", "1"], "context"),
@@ -36,7 +36,7 @@ public class BadInputTests
             (["logits", s_model, "--ids", "1,99999"], "99999"),
             (["logits", s_model, "--ids", "x"], "'x'"),
             (["tokenize", s_model], "--text"),
-            (["export", s_model, "-o", folder["o"], "--format", "fp8"], "fp8"),
+            (["export", s_model, "-o", folder.File("o"), "--format", "fp8"], "fp8"),
             (["quantize"], "MODEL"),
             (["conquer"], "conquer"),
         ];
@@ -48,7 +48,7 @@ public class BadInputTests
             result.Error.ShouldNotContain("   at ");
         }
         Directory.EnumerateFileSystemEntries(folder.Path).Select(Path.GetFileName).Order().ShouldBe(["pickle.bin", "short", "taken", "torn.gguf"]);
-        Directory.EnumerateFileSystemEntries(folder["taken"]).Select(Path.GetFileName).ShouldBe(["precious"]);
+        Directory.EnumerateFileSystemEntries(folder.File("taken")).Select(Path.GetFileName).ShouldBe(["precious"]);
     }
 
     [Fact]
@@ -56,8 +56,8 @@ public class BadInputTests
     {
         using var folder = new TemporaryFolder();
         foreach (var file in new[] { "config.json", "model.safetensors" })
-            File.Copy(Reference.Path("architectures", "llama-mha", file), folder[file]);
-        File.Copy(Reference.Path("tokenizers", "gpt2", "tokenizer.json"), folder["tokenizer.json"]);
+            File.Copy(Reference.Path("architectures", "llama-mha", file), folder.File(file));
+        File.Copy(Reference.Path("tokenizers", "gpt2", "tokenizer.json"), folder.File("tokenizer.json"));
         var result = QbbProcess.Run("generate", folder.Path, "--prompt", "x");
         result.Code.ShouldBe(2);
         result.Error.ShouldContain("1101");
@@ -69,14 +69,14 @@ public class BadInputTests
     {
         using var folder = new TemporaryFolder();
         // Gradient refinement with many steps takes minutes even on this small model.
-        using var process = QbbProcess.Start("quantize", s_model, "-o", folder["o"], "--bases", "8", "--group", "32", "--refine", "gradient", "--steps", "5000", "--rounds", "50");
+        using var process = QbbProcess.Start("quantize", s_model, "-o", folder.File("o"), "--bases", "8", "--group", "32", "--refine", "gradient", "--steps", "5000", "--rounds", "50");
         Thread.Sleep(2000);
         process.HasExited.ShouldBeFalse();
         using (var kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
             kill.WaitForExit();
         process.WaitForExit(60_000).ShouldBeTrue();
         process.ExitCode.ShouldBe(130);
-        Directory.Exists(folder["o"]).ShouldBeFalse();
+        Directory.Exists(folder.File("o")).ShouldBeFalse();
         process.StandardError.ReadToEnd().ShouldContain("cancelled");
     }
 }

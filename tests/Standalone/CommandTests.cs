@@ -32,13 +32,13 @@ public class CommandTests
     public void A_model_is_quantized_scored_generated_from_and_exported()
     {
         using var folder = new TemporaryFolder();
-        var text = folder.Text("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
-        var quantized = QbbProcess.Run("quantize", s_model, "-o", folder["q"], "--bases", "3", "--group", "32", "--json");
+        var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
+        var quantized = QbbProcess.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32", "--json");
         quantized.Code.ShouldBe(0, quantized.Error);
         ((double)quantized.Json["effectiveBitsPerWeight"]!).ShouldBe(3 + 16 * 4 / 32.0);
         ((int)quantized.Json["layers"]!).ShouldBe(14);
 
-        var score = QbbProcess.Run("eval", folder["q"], "--teacher", s_model, "--text", text, "--context", "32", "--json").Json;
+        var score = QbbProcess.Run("eval", folder.File("q"), "--teacher", s_model, "--text", text, "--context", "32", "--json").Json;
         var own = QbbProcess.Run("eval", s_model, "--text", text, "--context", "32", "--json").Json;
         string[] fields = ["perplexity", "windows", "tokens", "context", "kl", "top1", "bytes", "effectiveBitsPerWeight"];
         foreach (var field in fields)
@@ -48,16 +48,16 @@ public class CommandTests
         ((int)score["windows"]!).ShouldBe((int)own["windows"]!);
         Math.Log((double)score["perplexity"]! / (double)own["perplexity"]!).ShouldBeInRange(-2, 2);
 
-        QbbProcess.Run("export", folder["q"], "-o", folder["plain"], "--format", "fp32", "--json").Code.ShouldBe(0);
-        var plain = Logits(folder["plain"]);
-        var packed = Logits(folder["q"]);
+        QbbProcess.Run("export", folder.File("q"), "-o", folder.File("plain"), "--format", "fp32", "--json").Code.ShouldBe(0);
+        var plain = Logits(folder.File("plain"));
+        var packed = Logits(folder.File("q"));
         for (var k = 0; k < plain.Length; k++)
             plain[k].ShouldBe(packed[k], 1e-3);
-        QbbProcess.Run("inspect", folder["plain"], "--json").Json["quantization"].ShouldBeNull();
-        QbbProcess.Run("inspect", folder["q"], "--json").Json["quantization"]!.ToString().ShouldBe("qbb");
+        QbbProcess.Run("inspect", folder.File("plain"), "--json").Json["quantization"].ShouldBeNull();
+        QbbProcess.Run("inspect", folder.File("q"), "--json").Json["quantization"]!.ToString().ShouldBe("qbb");
 
-        var first = QbbProcess.Run("generate", folder["q"], "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
-        var again = QbbProcess.Run("generate", folder["q"], "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
+        var first = QbbProcess.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
+        var again = QbbProcess.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
         first["samples"]!.ToJsonString().ShouldBe(again["samples"]!.ToJsonString());
     }
 
@@ -67,8 +67,8 @@ public class CommandTests
         var result = QbbProcess.Run("tokenize", s_model, "--text", "the cat sat", "--json");
         result.Json["text"]!.ToString().ShouldContain("the cat sat");
         using var folder = new TemporaryFolder();
-        File.Copy(Reference.Path("tokenizers", "gpt2", "tokenizer.json"), folder["tokenizer.json"]);
-        QbbProcess.Run("tokenize", folder.Path, "--file", folder.Text("t", "hello"), "--json").Json["text"]!.ToString().ShouldBe("hello");
+        File.Copy(Reference.Path("tokenizers", "gpt2", "tokenizer.json"), folder.File("tokenizer.json"));
+        QbbProcess.Run("tokenize", folder.Path, "--file", folder.Write("t", "hello"), "--json").Json["text"]!.ToString().ShouldBe("hello");
     }
 
     [Fact]
@@ -93,7 +93,7 @@ public class CommandTests
     public void Comparing_gives_a_row_per_method()
     {
         using var folder = new TemporaryFolder();
-        var rows = QbbProcess.Run("compare", s_model, "-o", folder["c"], "--bases", "2", "--group", "32", "--context", "16", "--windows", "2", "--json").Json["rows"]!.AsArray();
+        var rows = QbbProcess.Run("compare", s_model, "-o", folder.File("c"), "--bases", "2", "--group", "32", "--context", "16", "--windows", "2", "--json").Json["rows"]!.AsArray();
         rows.Select(row => row!["method"]!.ToString()).ShouldBe(["teacher", "rtn, N = 2", "qbb, N = 2"]);
         rows.ShouldAllBe(row => (double)row!["scores"]![0]!["perplexity"]! > 1);
     }

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using Qbb.Models.Checkpoints;
+using Qbb.Tests;
 
 namespace Qbb.Models.Tests.Checkpoints;
 

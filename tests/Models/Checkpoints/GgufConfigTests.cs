@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Qbb.Models.Checkpoints;
 using static Qbb.Models.Tests.Checkpoints.GgufLlama;
+using Qbb.Tests;
 
 namespace Qbb.Models.Tests.Checkpoints;
 

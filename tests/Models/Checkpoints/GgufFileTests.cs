@@ -1,4 +1,5 @@
 using Qbb.Models.Checkpoints;
+using Qbb.Tests;
 
 namespace Qbb.Models.Tests.Checkpoints;
 

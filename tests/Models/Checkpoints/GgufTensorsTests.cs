@@ -1,5 +1,6 @@
 using Qbb.Models.Checkpoints;
 using static Qbb.Models.Tests.Checkpoints.GgufLlama;
+using Qbb.Tests;
 
 namespace Qbb.Models.Tests.Checkpoints;
 

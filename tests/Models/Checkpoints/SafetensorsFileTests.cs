@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Qbb.Models.Checkpoints;
+using Qbb.Tests;
 
 namespace Qbb.Models.Tests.Checkpoints;
 

@@ -3,6 +3,7 @@ using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Models.Tests.Checkpoints;
 using Qbb.Torch;
+using Qbb.Tests;
 
 namespace Qbb.Models.Tests.Decoder;
 

@@ -1,4 +1,4 @@
-namespace Qbb.Models.Tests.Checkpoints;
+namespace Qbb.Tests;
 
 /// <summary>A folder that lives as long as the test.</summary>
 internal sealed class TemporaryFolder : IDisposable
