@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Models;
@@ -40,11 +39,11 @@ internal sealed class FilterCommand : QbbCommand
         Arguments.Add(_data);
         foreach (var option in new Option[] { _output, _teacher, _student, _keep, _measure, _random, _seed, _batch, _device, _dtype, _threads, _force })
             Options.Add(option);
-        Validators.Add(CheckTogether);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
+        CheckTogether(parsed);
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var options = new FilterOptions
         {
@@ -55,6 +54,8 @@ internal sealed class FilterCommand : QbbCommand
             Batch = parsed.GetRequiredValue(_batch),
         };
         options.Validate();
+        var folder = parsed.GetRequiredValue(_output);
+        ModelFolderWriter.CheckTarget(folder, parsed.GetValue(_force));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var dtype = SharedOptions.ParseDType(parsed.GetValue(_dtype), device);
         using var data = SampledData.Open(parsed.GetRequiredValue(_data), cancel);
@@ -62,23 +63,21 @@ internal sealed class FilterCommand : QbbCommand
         using var student = Open(parsed.GetValue(_student), device, dtype);
         var models = teacher is null || student is null ? null
             : new ScoredPair(teacher.Model, ModelDigest.Compute(teacher.Source, cancel), student.Model, ModelDigest.Compute(student.Source, cancel));
-        var folder = parsed.GetRequiredValue(_output);
         var watch = Stopwatch.StartNew();
         var manifest = ProgressBars.Run(output, "filtering", report => new DataFilter(options).Run(data, models, folder, parsed.GetValue(_force),
             new Relay<FilterProgress>(p => report(p.Done, p.Total, $"mean {Spelling(options.Measure)} {p.MeanScore:0.0000}")), cancel));
         output.Result(Json(folder, manifest, watch.Elapsed.TotalSeconds), screen => Print(screen, folder, manifest, watch.Elapsed.TotalSeconds));
     }
 
-    private void CheckTogether(CommandResult result)
+    private void CheckTogether(ParseResult parsed)
     {
-        var hasTeacher = result.GetValue(_teacher) is not null;
-        var hasStudent = result.GetValue(_student) is not null;
-        if (hasTeacher != hasStudent)
-            result.AddError("--teacher and --student go together");
-        else if (!hasTeacher && !result.GetValue(_random))
-            result.AddError("give --teacher and --student, or --random for a choice without them");
-        if (result.GetValue(_seed) is not null && !result.GetValue(_random))
-            result.AddError("--seed goes with --random: a filter by discrepancy draws no numbers");
+        var hasTeacher = parsed.GetValue(_teacher) is not null;
+        if (hasTeacher != (parsed.GetValue(_student) is not null))
+            throw new InvalidInputException("--teacher and --student go together: give both");
+        if (!hasTeacher && !parsed.GetValue(_random))
+            throw new InvalidInputException("give --teacher and --student, or --random for a choice without them");
+        if (parsed.GetValue(_seed) is not null && !parsed.GetValue(_random))
+            throw new InvalidInputException("--seed goes with --random: a filter by discrepancy draws no numbers");
     }
 
     private static LoadedModel? Open(string? path, Device device, ScalarType dtype) => path is null ? null : LoadedModel.Open(path, device, dtype);

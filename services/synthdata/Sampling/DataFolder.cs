@@ -9,8 +9,9 @@ internal sealed class DataFolder : IDisposable
     private const string LockName = ".lock";
 
     private readonly FileStream _lock;
+    private readonly bool _isNew;
 
-    private DataFolder(string path, FileStream held) => (Path, _lock) = (path, held);
+    private DataFolder(string path, bool isNew, FileStream held) => (Path, _isNew, _lock) = (path, isNew, held);
 
     public string Path { get; }
 
@@ -25,9 +26,10 @@ internal sealed class DataFolder : IDisposable
     {
         if (File.Exists(path))
             throw new InvalidInputException($"{path} is a file; choose the name of a folder");
+        var isNew = !Directory.Exists(path);
         try
         {
-            var isStrange = Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any(entry => System.IO.Path.GetFileName(entry) != LockName) && !IsData(path);
+            var isStrange = !isNew && Directory.EnumerateFileSystemEntries(path).Any(entry => System.IO.Path.GetFileName(entry) != LockName) && !IsData(path);
             if (isStrange)
                 throw new InvalidInputException($"{path} holds other files; choose another folder for the data");
             Directory.CreateDirectory(path);
@@ -36,7 +38,7 @@ internal sealed class DataFolder : IDisposable
         {
             throw new InvalidInputException($"{path}: cannot be written: {e.Message}", e);
         }
-        var folder = new DataFolder(path, Hold(path));
+        var folder = new DataFolder(path, isNew, Hold(path));
         try
         {
             folder.Clear(origin, force);
@@ -65,7 +67,13 @@ internal sealed class DataFolder : IDisposable
             File.Delete(file);
     }
 
-    public void Dispose() => _lock.Dispose();
+    /// <summary>Gives the folder free; one that was made for nothing goes.</summary>
+    public void Dispose()
+    {
+        _lock.Dispose();
+        if (_isNew && !Directory.EnumerateFileSystemEntries(Path).Any())
+            Directory.Delete(Path);
+    }
 
     private static bool IsData(string path) => File.Exists(System.IO.Path.Combine(path, DataManifest.FileName)) || ShardFile.In(path).Any()
         || Directory.EnumerateFileSystemEntries(path).All(entry => entry.EndsWith(".partial", StringComparison.Ordinal) || System.IO.Path.GetFileName(entry) == LockName);
