@@ -43,4 +43,60 @@ public class AdamWTests
         adam.step(0.1);
         idle.item().ShouldBe(1);
     }
+
+    [Fact]
+    public void A_state_that_comes_back_gives_the_same_steps()
+    {
+        using var scope = NewDisposeScope();
+        var (a, b) = (tensor([1.0, -2]).requires_grad_(), tensor([0.5]).requires_grad_());
+        using var adam = new optim.AdamW([(a, 0.1), (b, 0)]);
+        Step(adam, 3);
+        var state = adam.state_dict();
+        state = state with { exp_avg = [.. state.exp_avg.Select(t => t.clone())], exp_avg_sq = [.. state.exp_avg_sq.Select(t => t.clone())] };
+        var (a3, b3) = (a.detach().clone(), b.detach().clone());
+        Step(adam, 4);
+        var expected = (a.to_array<double>(), b.to_array<double>());
+
+        using (no_grad())
+        {
+            a.copy_(a3);
+            b.copy_(b3);
+        }
+        using var other = new optim.AdamW([(a, 0.1), (b, 0)]);
+        other.load_state_dict(state);
+        Step(other, 4);
+        a.to_array<double>().ShouldBe(expected.Item1);
+        b.to_array<double>().ShouldBe(expected.Item2);
+        Should.Throw<ArgumentException>(() => new optim.AdamW([(a, 0)]).load_state_dict(state)).Message.ShouldContain("2 parameters");
+
+        // b has no gradient in every other step.
+        void Step(optim.AdamW optimizer, int count)
+        {
+            for (var k = 0; k < count; k++)
+            {
+                optimizer.zero_grad();
+                (k % 2 == 0 ? a.square().sum() + (b - 2).square().sum() : a.square().sum()).backward();
+                optimizer.step(0.05);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_parameter_counts_its_own_steps()
+    {
+        using var scope = NewDisposeScope();
+        var (a, late) = (tensor([1.0]).requires_grad_(), tensor([1.0]).requires_grad_());
+        using var adam = new optim.AdamW([(a, 0), (late, 0)]);
+        for (var k = 0; k < 5; k++)
+        {
+            adam.zero_grad();
+            a.square().backward();
+            adam.step(0.01);
+        }
+        adam.zero_grad();
+        late.square().backward();
+        adam.step(0.01);
+        // The first step of Adam is the sign of the gradient times the rate.
+        late.item().ShouldBe(0.99, 1e-9);
+    }
 }

@@ -13,7 +13,6 @@ public static partial class torch
         {
             private readonly Slot[] _slots;
             private readonly double _beta1, _beta2, _eps;
-            private long _step;
 
             /// <param name="parameters">Leaf tensors with their weight decay λ each; norms and biases usually have none.</param>
             public AdamW(IEnumerable<(Tensor Parameter, double WeightDecay)> parameters, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8)
@@ -26,14 +25,15 @@ public static partial class torch
             /// <summary>One update with learning rate <paramref name="lr"/>; parameters without a gradient stay as they are.</summary>
             public void step(double lr)
             {
-                _step++;
-                double correction1 = 1 - Math.Pow(_beta1, _step), correction2 = 1 - Math.Pow(_beta2, _step);
                 using var off = no_grad();
-                foreach (var (parameter, decay, mean, square) in _slots)
+                foreach (var slot in _slots)
                 {
                     using var scope = NewDisposeScope();
+                    var (parameter, decay, mean, square) = slot;
                     if (parameter.grad is not { } gradient)
                         continue;
+                    slot.Step++;
+                    double correction1 = 1 - Math.Pow(_beta1, slot.Step), correction2 = 1 - Math.Pow(_beta2, slot.Step);
                     if (decay != 0)
                         parameter.mul_(1 - lr * decay);
                     mean.lerp_(gradient, 1 - _beta1);
@@ -63,6 +63,28 @@ public static partial class torch
                 return norm;
             }
 
+            /// <summary>All that the next step depends on beside the parameters. The tensors are those at work, not copies.</summary>
+            public AdamWState state_dict() =>
+                new([.. _slots.Select(s => s.Step)], [.. _slots.Select(s => s.Mean)], [.. _slots.Select(s => s.Square)]);
+
+            /// <summary>Copies a state in: the next step is then the one that would have followed it.</summary>
+            /// <exception cref="ArgumentException">The state is of other parameters.</exception>
+            public void load_state_dict(AdamWState state)
+            {
+                if (state.step.Length != _slots.Length || state.exp_avg.Length != _slots.Length || state.exp_avg_sq.Length != _slots.Length)
+                    throw new ArgumentException($"a state of {state.step.Length} parameters for an optimizer of {_slots.Length}");
+                using var off = no_grad();
+                for (var k = 0; k < _slots.Length; k++)
+                {
+                    var slot = _slots[k];
+                    if (!state.exp_avg[k].shape.SequenceEqual(slot.Mean.shape) || !state.exp_avg_sq[k].shape.SequenceEqual(slot.Square.shape))
+                        throw new ArgumentException($"the state of parameter {k} is {state.exp_avg[k].Describe()} where it is {slot.Mean.Describe()}");
+                    slot.Step = state.step[k];
+                    slot.Mean.copy_(state.exp_avg[k]);
+                    slot.Square.copy_(state.exp_avg_sq[k]);
+                }
+            }
+
             public void Dispose()
             {
                 foreach (var slot in _slots)
@@ -72,7 +94,11 @@ public static partial class torch
                 }
             }
 
-            private sealed record Slot(Tensor Parameter, double WeightDecay, Tensor Mean, Tensor Square);
+            /// <summary>A parameter counts its own steps: one that had no gradient for a while must not have its means taken for old ones.</summary>
+            private sealed record Slot(Tensor Parameter, double WeightDecay, Tensor Mean, Tensor Square)
+            {
+                public long Step { get; set; }
+            }
         }
     }
 }
