@@ -144,7 +144,8 @@ public sealed class ModelQuantizer
         return config;
     }
 
-    private static void CheckOutput(string model, string output, bool force)
+    /// <summary>Refuses an output that cannot be made, that would replace what it is made from, or that exists.</summary>
+    internal static void CheckOutput(string model, string output, bool force)
     {
         var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output));
         if (Path.GetFileName(target).Length == 0)

@@ -62,6 +62,9 @@ internal sealed class WorkFolder : IDisposable
     public string LayerPath(int index, LinearSpec spec) =>
         Path.Combine(_layers, $"{index:d5}-{spec.Role.ToString().ToLowerInvariant()}.safetensors");
 
+    /// <summary>File of a training that is under way.</summary>
+    public string CheckpointPath => Path.Combine(_layers, "checkpoint.safetensors");
+
     /// <summary>From now on nothing of it is wanted any more.</summary>
     public void Discard() => _discard = true;
 

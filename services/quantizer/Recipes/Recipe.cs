@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Qbb.Bases;
 using Qbb.Models;
+using Qbb.Quantizer.Distillation;
 
 namespace Qbb.Quantizer.Recipes;
 
@@ -45,6 +46,9 @@ public sealed record Recipe
     /// <summary>Seed of the inits that draw numbers.</summary>
     public long Seed { get; init; }
 
+    /// <summary>How the scales were trained afterwards; null if they were not.</summary>
+    public DistillationRecipe? Distillation { get; init; }
+
     /// <summary>SHA-256 of <see cref="ToCanonicalJson"/>, 64 lower-case hexadecimal digits.</summary>
     public string Digest => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(ToCanonicalJson())));
 
@@ -67,6 +71,7 @@ public sealed record Recipe
                 : Starts ?? (Init == Init.Cascaded && rounds > 0 ? Recipes.Starts.Both : Recipes.Starts.Greedy),
             Steps = IsGradient ? Steps ?? 20 : null,
             LearningRate = IsGradient ? LearningRate ?? 0.03 : null,
+            Distillation = Distillation?.Resolve(),
         };
     }
 

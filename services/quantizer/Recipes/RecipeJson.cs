@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Qbb.Models;
+using Qbb.Quantizer.Distillation;
 
 namespace Qbb.Quantizer.Recipes;
 
@@ -17,6 +18,8 @@ internal static class RecipeJson
             writer.WriteStartObject();
             writer.WriteNumber("bases", recipe.Bases);
             writer.WriteBoolean("bias", recipe.Bias);
+            if (recipe.Distillation is { } distillation)
+                DistillationRecipeJson.Write(writer, distillation);
             if (recipe.Group is { } group)
                 writer.WriteNumber("group", group);
             else
@@ -57,6 +60,7 @@ internal static class RecipeJson
     {
         "bases" => recipe with { Bases = value.GetInt32() },
         "bias" => recipe with { Bias = value.GetBoolean() },
+        "distillation" => recipe with { Distillation = DistillationRecipeJson.Read(value) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
         "init" => recipe with { Init = Parse<Init>(name, value) },
         "learningRate" => recipe with { LearningRate = value.GetDouble() },

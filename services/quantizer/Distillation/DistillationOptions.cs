@@ -1,0 +1,31 @@
+using Qbb.Models;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>How a distillation is carried out; the result is not meant to depend on it.</summary>
+public sealed record DistillationOptions
+{
+    public Device Device { get; init; } = Device.CPU;
+
+    /// <summary>Steps between two checkpoints.</summary>
+    public int CheckpointEvery { get; init; } = 50;
+
+    /// <summary>Keep only the input of every block and run it again backwards: less memory, a third more time.</summary>
+    public bool ActivationCheckpointing { get; init; }
+
+    /// <summary>Memory for the teacher's last hidden states, which then need not be calculated again; 0 for none.</summary>
+    public long CacheBytes { get; init; } = 2L << 30;
+
+    /// <summary>Replace an output that exists.</summary>
+    public bool Force { get; init; }
+
+    /// <exception cref="InvalidInputException">A value is out of range; the message names it.</exception>
+    public void Validate()
+    {
+        if (CheckpointEvery < 1)
+            throw new InvalidInputException($"--checkpoint-every is {CheckpointEvery}; it must be at least 1");
+        if (CacheBytes < 0)
+            throw new InvalidInputException($"--teacher-cache is negative; it must be 0 or more");
+    }
+}

@@ -1,0 +1,61 @@
+using System.Text.Json;
+using Qbb.Models;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>A distillation's choices as the member "distillation" of a recipe: sorted members, those that do not apply left out.</summary>
+internal static class DistillationRecipeJson
+{
+    public static void Write(Utf8JsonWriter writer, DistillationRecipe recipe)
+    {
+        writer.WriteStartObject("distillation");
+        writer.WriteNumber("accumulate", recipe.Accumulate);
+        writer.WriteNumber("batch", recipe.Batch);
+        writer.WriteNumber("clip", recipe.Clip);
+        writer.WriteNumber("evaluateEvery", recipe.EvaluateEvery);
+        writer.WriteNumber("featureWeight", recipe.FeatureWeight);
+        writer.WriteNumber("heldOut", recipe.HeldOut);
+        writer.WriteNumber("learningRate", recipe.LearningRate);
+        writer.WriteString("loss", DistillationLossNames.Of(recipe.Loss));
+        writer.WriteNumber("seed", recipe.Seed);
+        writer.WriteNumber("steps", recipe.Steps);
+        if (recipe.SwapEnd is { } end)
+            writer.WriteNumber("swapEnd", end);
+        if (recipe.Temperature is { } temperature)
+            writer.WriteNumber("temperature", temperature);
+        writer.WriteString("type", recipe.Type.ShortName());
+        if (recipe.Warmup is { } warmup)
+            writer.WriteNumber("warmup", warmup);
+        writer.WriteEndObject();
+    }
+
+    public static DistillationRecipe Read(JsonElement json) =>
+        json.EnumerateObject().Aggregate(new DistillationRecipe(), (recipe, member) => Set(recipe, member.Name, member.Value));
+
+    private static DistillationRecipe Set(DistillationRecipe recipe, string name, JsonElement value) => name switch
+    {
+        "accumulate" => recipe with { Accumulate = value.GetInt32() },
+        "batch" => recipe with { Batch = value.GetInt32() },
+        "clip" => recipe with { Clip = value.GetDouble() },
+        "evaluateEvery" => recipe with { EvaluateEvery = value.GetInt32() },
+        "featureWeight" => recipe with { FeatureWeight = value.GetDouble() },
+        "heldOut" => recipe with { HeldOut = value.GetDouble() },
+        "learningRate" => recipe with { LearningRate = value.GetDouble() },
+        "loss" => recipe with { Loss = Find(name, value, DistillationLossNames.All) },
+        "seed" => recipe with { Seed = value.GetInt64() },
+        "steps" => recipe with { Steps = value.GetInt32() },
+        "swapEnd" => recipe with { SwapEnd = value.GetDouble() },
+        "temperature" => recipe with { Temperature = value.GetDouble() },
+        "type" => recipe with { Type = Find(name, value, s_types) },
+        "warmup" => recipe with { Warmup = value.GetInt32() },
+        _ => throw new InvalidInputException($"the recipe has an unknown member distillation.{name}"),
+    };
+
+    private static readonly Dictionary<string, ScalarType> s_types = new[] { ScalarType.Float32, ScalarType.BFloat16 }.ToDictionary(type => type.ShortName());
+
+    private static T Find<T>(string member, JsonElement value, IReadOnlyDictionary<string, T> known) =>
+        known.TryGetValue(value.GetString() ?? "", out var found)
+            ? found
+            : throw new InvalidInputException($"the recipe's distillation.{member} is {value}; known are {string.Join(", ", known.Keys)}");
+}

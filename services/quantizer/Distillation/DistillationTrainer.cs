@@ -1,0 +1,185 @@
+using System.Diagnostics;
+using Qbb.Models;
+using Qbb.Models.Decoder;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>
+/// Trains a student's scales against its teacher. Signs, embeddings, norms and head stay. What a step does is a function of the recipe, the data and the state
+/// before it, so a training that was killed goes on from its checkpoint and ends with the same bytes on the CPU.
+/// </summary>
+internal sealed class DistillationTrainer : IDisposable
+{
+    private const double LoweredRate = 0.1;
+    private readonly Transformer _student;
+    private readonly Transformer _teacher;
+    private readonly ITokenSequences _data;
+    private readonly DistillationRecipe _recipe;
+    private readonly DistillationOptions _options;
+    private readonly TrainedScales _scales;
+    private readonly TeacherStates _states;
+    private readonly MixedStack _stack;
+    private readonly DataOrder _order;
+    private readonly SwapSchedule _swap;
+    private readonly HeldOutScorer _scorer;
+    private readonly Stopwatch _stepping = new();
+    private Half[][] _best = [];
+    private long _tokens;
+
+    /// <param name="student">With binary layers; becomes trainable.</param>
+    /// <param name="teacher">Of the same shape, device and type.</param>
+    /// <param name="data">What to train on and to hold out.</param>
+    /// <param name="recipe">Choices that the result depends on.</param>
+    /// <param name="options">The others.</param>
+    /// <exception cref="InvalidInputException">The data are too few, or the student has no scales.</exception>
+    public DistillationTrainer(Transformer student, Transformer teacher, ITokenSequences data, DistillationRecipe recipe, DistillationOptions options)
+    {
+        (_student, _teacher, _data, _recipe, _options) = (student, teacher, data, recipe.Resolve(), options);
+        _order = new DataOrder(data.Count, recipe.HeldOut, recipe.Seed);
+        _scales = new TrainedScales(student);
+        if (_scales.All.Count == 0)
+            throw new InvalidInputException("the student has no binary layers in its blocks, so there are no scales to train");
+        _states = new TeacherStates(teacher, options.CacheBytes);
+        _stack = new MixedStack(student, teacher, options.ActivationCheckpointing);
+        _swap = new SwapSchedule(_recipe);
+        _scorer = new HeldOutScorer(student, teacher, _states, data, _order.HeldOut, _recipe.Batch);
+    }
+
+    /// <summary>Sequences that decide.</summary>
+    public int HeldOutCount => _order.HeldOut.Count;
+
+    /// <summary>Sequences that are trained on.</summary>
+    public int TrainingCount => _order.TrainingCount;
+
+    /// <summary>Trains, from the checkpoint if there is one.</summary>
+    /// <param name="checkpoint">Where the training is kept on disk.</param>
+    /// <param name="progress">Told after every step.</param>
+    /// <param name="cancellation">Stops after the step at hand, which is saved.</param>
+    /// <exception cref="DistillationRefusedException">The loss was not finite twice.</exception>
+    public TrainingResult Run(string checkpoint, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        var watch = Stopwatch.StartNew();
+        var state = Restore(checkpoint) ?? Start(checkpoint, cancellation);
+        var resumed = state.Step;
+        while (state.Step < _recipe.Steps)
+        {
+            if (cancellation.IsCancellationRequested)
+            {
+                DistillationCheckpoint.Save(checkpoint, _scales, state, _best);
+                cancellation.ThrowIfCancellationRequested();
+            }
+            var rate = _recipe.RateAt(state.Step) * (state.LoweredAt is null ? 1 : LoweredRate);
+            var loss = Step(state.Step, rate);
+            if (!double.IsFinite(loss))
+            {
+                state = GoBack(checkpoint, state);
+                continue;
+            }
+            state = state with { Step = state.Step + 1, LossSum = state.LossSum + loss, LossCount = state.LossCount + 1 };
+            if (state.Step % _recipe.EvaluateEvery == 0 || state.Step == _recipe.Steps)
+                state = Evaluate(state, rate);
+            if (state.Step % _options.CheckpointEvery == 0 || state.Step == _recipe.Steps)
+                DistillationCheckpoint.Save(checkpoint, _scales, state, _best);
+            var left = watch.Elapsed / Math.Max(1, state.Step - resumed) * (_recipe.Steps - state.Step);
+            progress?.Report(new DistillProgress(state.Step, _recipe.Steps, loss, state.Curve[^1].HeldOut, state.Curve[0].HeldOut, _tokens / _stepping.Elapsed.TotalSeconds, left));
+        }
+        var scales = _scales.All.Zip(_best).ToDictionary(pair => pair.First.Name, pair => pair.Second, StringComparer.Ordinal);
+        return new TrainingResult(scales, state.Curve[0].HeldOut, state.Best, state.Curve, state.LoweredAt, resumed);
+    }
+
+    public void Dispose()
+    {
+        _scales.Dispose();
+        _states.Dispose();
+    }
+
+    private DistillationState Start(string checkpoint, CancellationToken cancellation)
+    {
+        var start = new CurvePoint(0, null, 0, Score(cancellation));
+        _best = _scales.Halves();
+        var state = new DistillationState(0, start, [start]);
+        DistillationCheckpoint.Save(checkpoint, _scales, state, _best);
+        return state;
+    }
+
+    private DistillationState? Restore(string checkpoint)
+    {
+        if (DistillationCheckpoint.TryRestore(checkpoint, _scales) is not { } found)
+            return null;
+        _best = found.Best;
+        return found.State;
+    }
+
+    /// <summary>One step of the optimizer; its loss, or NaN where loss or gradient were not finite and nothing was moved.</summary>
+    private double Step(int step, double rate)
+    {
+        _stepping.Start();
+        using var scope = torch.NewDisposeScope();
+        var passes = Enumerable.Range(0, _recipe.Accumulate).Select(pass => _order.Take(((long)step * _recipe.Accumulate + pass) * _recipe.Batch, _recipe.Batch)).ToArray();
+        var positions = passes.Sum(pass => pass.Sum(index => _data.LengthOf(index) - 1L));
+        var loss = 0.0;
+        for (var pass = 0; pass < passes.Length; pass++)
+            loss += Pass(passes[pass], _swap.Draw(step, pass, _student.Blocks.Count), positions);
+        if (double.IsFinite(loss) && !double.IsFinite(_scales.Step(rate, _recipe.Clip)))
+            loss = double.NaN;
+        _scales.DropGradients();
+        _tokens += positions;
+        _stepping.Stop();
+        return loss;
+    }
+
+    /// <summary>Adds the gradients of some sequences; their part of the step's mean loss.</summary>
+    private double Pass(int[] indices, bool[] fromStudent, long positions)
+    {
+        using var scope = torch.NewDisposeScope();
+        var batch = new TokenBatch(_data, indices);
+        using var context = _student.Context(batch.Ids.size(0), batch.Ids.size(1));
+        var features = _recipe.FeatureWeight > 0 ? _stack.Features(batch, context) : null;
+        var taught = _recipe.Loss == DistillationLoss.Ce ? null : _states.Of(batch);
+        var (hidden, feature) = _stack.Run(batch, context, fromStudent, features);
+        var labels = batch.Labels.to(_student.Device);
+        var loss = ChunkedLoss.Sum(hidden, ChunkedLoss.PositionsAtOnce(_student.Config.VocabularySize, _student.Device), (part, first, count) =>
+            LogitLoss.Sum(_recipe.Loss, _student.head(part), Taught(first, count), labels.narrow(0, first, count), _recipe.Temperature ?? 1)) / positions;
+        if (feature is not null)
+            loss += feature * (_recipe.FeatureWeight * batch.Positions / positions);
+        loss.backward();
+        return loss.item();
+
+        Tensor? Taught(long first, long count)
+        {
+            if (taught is null)
+                return null;
+            using var off = torch.no_grad();
+            return _teacher.head(taught.narrow(0, first, count));
+        }
+    }
+
+    private DistillationState Evaluate(DistillationState state, double rate)
+    {
+        _scales.Round();
+        var score = Score(CancellationToken.None);
+        var point = new CurvePoint(state.Step, state.LossSum / state.LossCount, rate, score);
+        // A score that is not a number is no better than any.
+        var better = score.For(_recipe.Loss) < state.Best.HeldOut.For(_recipe.Loss);
+        if (better)
+            _best = _scales.Halves();
+        _scales.Apply();
+        return state with { Best = better ? point : state.Best, Curve = [.. state.Curve, point], LossSum = 0, LossCount = 0 };
+    }
+
+    private HeldOutScore Score(CancellationToken cancellation) => _scorer.Run(cancellation);
+
+    /// <summary>The last checkpoint, with a lower rate from there on; the second time there is no help.</summary>
+    private DistillationState GoBack(string checkpoint, DistillationState state)
+    {
+        if (state.LoweredAt is { } before)
+            throw new DistillationRefusedException(
+                $"the loss is not finite at step {state.Step + 1}, and was not at step {before + 1} before the rate was lowered to {_recipe.LearningRate * LoweredRate:g3}: "
+                + $"start again with an --lr well below {_recipe.LearningRate * LoweredRate:g3}, or with --dtype f32");
+        var good = Restore(checkpoint) ?? throw new InvalidInputException($"{checkpoint}: the checkpoint to go back to is gone or damaged; start again");
+        good = good with { LoweredAt = state.Step };
+        DistillationCheckpoint.Save(checkpoint, _scales, good, _best);
+        return good;
+    }
+}

@@ -1,0 +1,101 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Qbb.Models;
+using Qbb.Models.Checkpoints;
+using Qbb.Quantizer.Recipes;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>Writes the student again with other scales: all other tensors as they are; recipe, metrics and card with the distillation added.</summary>
+internal static class DistilledFolder
+{
+    private const int PieceBytes = 1 << 22;
+    private static readonly JsonSerializerOptions s_camelCase = new(JsonSerializerDefaults.Web);
+
+    /// <summary>Writes everything but the name; returns the bytes of the weight files.</summary>
+    /// <param name="writer">The folder.</param>
+    /// <param name="student">What was trained.</param>
+    /// <param name="before">Its recipe.</param>
+    /// <param name="after">The same with the distillation.</param>
+    /// <param name="training">The new scales and how they came about.</param>
+    /// <param name="facts">More members for the distillation's part of metrics.json.</param>
+    /// <param name="cancellation">Stops between tensors.</param>
+    public static long Write(ModelFolderWriter writer, ModelSource student, Recipe before, Recipe after, TrainingResult training, JsonObject facts, CancellationToken cancellation)
+    {
+        var tensors = student.Tensors;
+        var bytes = writer.WriteTensors([.. tensors.Entries.Select(entry => new TensorDeclaration(entry.Name, entry.Type, entry.Shape))], (declaration, file) =>
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (training.Scales.TryGetValue(declaration.Name, out var scales))
+                file.WriteBytes(declaration.Name, MemoryMarshal.AsBytes<Half>(scales));
+            else
+                Copy(tensors, declaration.Name, file);
+        });
+        student.CopySideFiles(writer);
+        var config = student.ConfigJson.DeepClone().AsObject();
+        config["quantization_config"]!["recipe_digest"] = after.Digest;
+        writer.WriteJson("config.json", config);
+        writer.WriteText("recipe.json", after.ToCanonicalJson());
+        writer.WriteJson("metrics.json", Metrics(student.Path, after, training, facts, bytes));
+        writer.WriteText("README.md", Card(student.Path, before, after, training));
+        return bytes;
+    }
+
+    private static void Copy(ITensorSource tensors, string name, SafetensorsWriter file)
+    {
+        var size = tensors.Describe(name).Bytes;
+        var piece = new byte[Math.Min(size, PieceBytes)];
+        for (long first = 0; first < size; first += piece.Length)
+        {
+            var part = piece.AsSpan(0, (int)Math.Min(piece.Length, size - first));
+            tensors.ReadBytes(name, first, part);
+            file.WriteBytes(name, part);
+        }
+    }
+
+    private static JsonObject Metrics(string student, Recipe after, TrainingResult training, JsonObject facts, long bytes)
+    {
+        var metrics = ReadMetrics(student);
+        metrics["recipeDigest"] = after.Digest;
+        metrics["bytes"] = bytes;
+        var distillation = facts.DeepClone().AsObject();
+        distillation["start"] = JsonSerializer.SerializeToNode(training.Start, s_camelCase);
+        distillation["end"] = JsonSerializer.SerializeToNode(training.Best.HeldOut, s_camelCase);
+        distillation["bestStep"] = training.Best.Step;
+        distillation["rateLoweredAt"] = training.LoweredAt;
+        distillation["curve"] = JsonSerializer.SerializeToNode(training.Curve, s_camelCase);
+        metrics["distillation"] = distillation;
+        return metrics;
+    }
+
+    /// <summary>The student's metrics.json; empty where it has none.</summary>
+    public static JsonObject ReadMetrics(string student)
+    {
+        var path = Path.Combine(student, "metrics.json");
+        try
+        {
+            return File.Exists(path) ? JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? [] : [];
+        }
+        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
+        {
+            throw new InvalidInputException($"{path}: cannot be read: {error.Message}", error);
+        }
+    }
+
+    private static string Card(string student, Recipe before, Recipe after, TrainingResult training)
+    {
+        var path = Path.Combine(student, "README.md");
+        var text = new StringBuilder(File.Exists(path) ? File.ReadAllText(path).Replace(before.Digest, after.Digest, StringComparison.Ordinal) : "");
+        var recipe = after.Distillation!;
+        text.Append(CultureInfo.InvariantCulture, $"\n## Distillation\n\nThe signs stayed; the scales were trained against the base model ({DistillationLossNames.Of(recipe.Loss)}, ");
+        text.Append(CultureInfo.InvariantCulture, $"{training.Best.Step} of {recipe.Steps} steps of {recipe.Batch * (long)recipe.Accumulate} sequences, rate {recipe.LearningRate:g3}). ");
+        text.Append("On sequences that were held out, in nats per token:\n\n| | before | after |\n|---|---|---|\n");
+        text.Append(CultureInfo.InvariantCulture, $"| KL to the base model | {training.Start.Kl:0.0000} | {training.Best.HeldOut.Kl:0.0000} |\n");
+        text.Append(CultureInfo.InvariantCulture, $"| cross-entropy | {training.Start.CrossEntropy:0.0000} | {training.Best.HeldOut.CrossEntropy:0.0000} |\n");
+        text.Append("\nWeight errors above and in `metrics.json` are those before the distillation, which trades them for nearer outputs.\n");
+        return text.ToString();
+    }
+}

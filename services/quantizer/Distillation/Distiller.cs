@@ -1,0 +1,127 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using Qbb.Bases;
+using Qbb.Models;
+using Qbb.Models.Checkpoints;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Recipes;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>
+/// Trains the scales of a model that qbb quantized against the model it was made from, and writes the result as a new folder, whole or not at all. After an
+/// interruption, kill -9 included, the same call continues from its last checkpoint.
+/// </summary>
+/// <param name="recipe">Choices that the result depends on.</param>
+/// <param name="options">The others.</param>
+public sealed class Distiller(DistillationRecipe recipe, DistillationOptions options)
+{
+    private readonly DistillationRecipe _recipe = recipe.Resolve();
+
+    /// <summary>Distils.</summary>
+    /// <param name="student">A folder that qbb quantized.</param>
+    /// <param name="teacher">The model that it was made from: folder or GGUF file.</param>
+    /// <param name="data">What to train on and to hold out.</param>
+    /// <param name="output">The folder to make.</param>
+    /// <param name="progress">Told after every step.</param>
+    /// <param name="cancellation">Stops after the step at hand; the work folder (<see cref="ModelQuantizer.WorkFolderOf"/>) is kept for the next run.</param>
+    /// <exception cref="InvalidInputException">Student, teacher, data and output do not go together.</exception>
+    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice; nothing is written.</exception>
+    public DistilledModel Run(string student, string teacher, ITokenSequences data, string output, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        options.Validate();
+        ModelQuantizer.CheckOutput(student, output, options.Force);
+        ModelQuantizer.CheckOutput(teacher, output, options.Force);
+        using var studentSource = ModelSource.Open(student);
+        using var teacherSource = ModelSource.Open(teacher);
+        var before = CheckStudent(studentSource);
+        var config = DecoderConfig.FromJson(studentSource.ConfigJson);
+        ModelShapes.ThrowIfDifferent(student, config, teacher, DecoderConfig.FromJson(teacherSource.ConfigJson));
+        var teacherDigest = ModelDigest.Compute(teacherSource, cancellation);
+        CheckData(data, config, teacher, teacherDigest);
+        var after = before with { Distillation = _recipe };
+        var identity = $"distill {ModelDigest.Compute(studentSource, cancellation)} {teacherDigest} {data.Digest} {after.Digest} {options.Device.Type}";
+        using var work = WorkFolder.Open(output, identity);
+        var watch = Stopwatch.StartNew();
+        try
+        {
+            var (training, facts) = Train(studentSource, teacherSource, data, work.CheckpointPath, progress, cancellation);
+            ThrowIfNoBetter(training);
+            var origin = DistilledFolder.ReadMetrics(student)["modelDigest"]?.ToString();
+            facts["teacherDigest"] = teacherDigest;
+            facts["seconds"] = watch.Elapsed.TotalSeconds;
+            using var writer = ModelFolderWriter.Create(output, options.Force, work.Assembly);
+            var bytes = DistilledFolder.Write(writer, studentSource, before, after, training, facts, cancellation);
+            cancellation.ThrowIfCancellationRequested();
+            writer.Commit();
+            work.Discard();
+            return new DistilledModel(Path.GetFullPath(output), training.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom, training.LoweredAt,
+                origin is null ? null : origin == teacherDigest, bytes);
+        }
+        catch (DistillationRefusedException)
+        {
+            work.Discard();
+            throw;
+        }
+    }
+
+    private (TrainingResult Training, JsonObject Facts) Train(
+        ModelSource studentSource, ModelSource teacherSource, ITokenSequences data, string checkpoint, IProgress<DistillProgress>? progress, CancellationToken cancellation)
+    {
+        using var student = Transformer.Load(studentSource, options.Device, _recipe.Type, BasesLinearLoader.For(studentSource));
+        using var teacher = Transformer.Load(teacherSource, options.Device, _recipe.Type, BasesLinearLoader.For(teacherSource));
+        using var trainer = new DistillationTrainer(student, teacher, data, _recipe, options);
+        var result = trainer.Run(checkpoint, progress, cancellation);
+        return (result, new JsonObject
+        {
+            ["dataDigest"] = data.Digest,
+            ["trainingSequences"] = trainer.TrainingCount,
+            ["heldOutSequences"] = trainer.HeldOutCount,
+        });
+    }
+
+    private static Recipe CheckStudent(ModelSource student)
+    {
+        if (student.Format == ModelSource.Gguf || BasesLinearLoader.For(student) is null)
+            throw new InvalidInputException($"{student.Path}: is not quantized by qbb, so it has no scales to distil; give a folder that qbb quantize wrote");
+        var path = Path.Combine(student.Path, "recipe.json");
+        if (!File.Exists(path))
+            throw new InvalidInputException($"{path}: is missing; give a folder as qbb quantize wrote it");
+        var recipe = Recipe.FromJson(File.ReadAllText(path));
+        return recipe.Distillation is null
+            ? recipe
+            : throw new InvalidInputException($"{student.Path}: is distilled already; give the folder that qbb quantize wrote, and --steps for a longer training");
+    }
+
+    private void CheckData(ITokenSequences data, DecoderConfig config, string teacher, string teacherDigest)
+    {
+        if (data.Count < 2)
+            throw new InvalidInputException($"the data have {data.Count} sequences; distillation needs at least 2, one to train on and one to hold out: sample more, or keep more of them");
+        if (data.TeacherDigest is { } sampled && sampled != teacherDigest)
+            throw new InvalidInputException($"the data were sampled from another model (digest {sampled}) than the teacher {teacher} (digest {teacherDigest}): sample from this teacher, or give that model as --teacher");
+        for (var k = 0; k < data.Count; k++)
+        {
+            var length = data.LengthOf(k);
+            if (length < 2)
+                throw new InvalidInputException($"sequence {k} of the data has {length} tokens; at least 2 are needed");
+            if (length - 1 > config.MaxPositions && config.LearnedPositions)
+                throw new InvalidInputException($"sequence {k} of the data has {length} tokens, more than the {config.MaxPositions} positions of the model: cut them shorter");
+            var ids = new int[length];
+            data.Read(k, ids);
+            var outside = Array.FindIndex(ids, id => id < 0 || id >= config.VocabularySize);
+            if (outside >= 0)
+                throw new InvalidInputException($"sequence {k} of the data has the token {ids[outside]}, outside the model's vocabulary of {config.VocabularySize}: the data belong to another model");
+        }
+    }
+
+    private void ThrowIfNoBetter(TrainingResult training)
+    {
+        if (training.Best.Step > 0)
+            return;
+        var name = _recipe.Loss == DistillationLoss.Ce ? "cross-entropy" : "KL to the teacher";
+        var tried = training.Curve.Skip(1).OrderBy(point => double.IsNaN(point.HeldOut.For(_recipe.Loss))).ThenBy(point => point.HeldOut.For(_recipe.Loss)).First();
+        throw new DistillationRefusedException(FormattableString.Invariant(
+            $"the distilled student is no better than before: held-out {name} {training.Start.For(_recipe.Loss):g6} at the start, {tried.HeldOut.For(_recipe.Loss):g6} at best (step {tried.Step} of {_recipe.Steps}). Nothing was written; try a smaller --lr than {_recipe.LearningRate:g3}, more --steps or more data"));
+    }
+}

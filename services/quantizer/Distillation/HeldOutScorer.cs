@@ -1,0 +1,33 @@
+using Qbb.Models.Decoder;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>Scores the student as it is now on sequences that it is not trained on.</summary>
+internal sealed class HeldOutScorer(Transformer student, Transformer teacher, TeacherStates states, ITokenSequences data, IReadOnlyList<int> heldOut, int batch)
+{
+    public HeldOutScore Run(CancellationToken cancellation)
+    {
+        using var off = torch.no_grad();
+        var chunk = ChunkedLoss.PositionsAtOnce(student.Config.VocabularySize, student.Device);
+        double divergence = 0, entropy = 0;
+        var positions = 0L;
+        foreach (var indices in heldOut.Chunk(batch))
+        {
+            cancellation.ThrowIfCancellationRequested();
+            using var scope = torch.NewDisposeScope();
+            var tokens = new TokenBatch(data, indices);
+            var hidden = tokens.Select(student.hidden(tokens.Ids));
+            var taught = states.Of(tokens);
+            var labels = tokens.Labels.to(student.Device);
+            positions += tokens.Positions;
+            divergence += ChunkedLoss.Sum(hidden, chunk, (part, first, count) =>
+            {
+                var logits = student.head(part);
+                entropy += LogitLoss.Sum(DistillationLoss.Ce, logits, null, labels.narrow(0, first, count)).item();
+                return LogitLoss.Sum(DistillationLoss.Kd, logits, teacher.head(taught.narrow(0, first, count)), labels);
+            }).item();
+        }
+        return new HeldOutScore(divergence / positions, entropy / positions);
+    }
+}

@@ -1,0 +1,26 @@
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>α or β of one layer and what it is calculated from: Value = Start + Delta ⊙ Unit.</summary>
+/// <param name="Name">The stored name: MODULE.alpha or MODULE.beta.</param>
+/// <param name="Value">The layer's own tensor, α [N, out, groups] or β [out, groups].</param>
+/// <param name="Start">Its value before training.</param>
+/// <param name="Unit">Mean of |α| over the bases of a group before training, [1, out, groups] or [out, groups].</param>
+/// <param name="Delta">What the optimizer works on; 0 at first.</param>
+internal sealed record TrainedScale(string Name, Tensor Value, Tensor Start, Tensor Unit, Tensor Delta) : IDisposable
+{
+    public static TrainedScale Create(string name, Tensor value, Tensor unit)
+    {
+        using var scope = torch.NewDisposeScope();
+        value.requires_grad = true;
+        return new TrainedScale(name, value, value.detach().clone().DetachFromDisposeScope(), unit.clone().DetachFromDisposeScope(), torch.zeros_like(value).DetachFromDisposeScope());
+    }
+
+    public void Dispose()
+    {
+        Start.Dispose();
+        Unit.Dispose();
+        Delta.Dispose();
+    }
+}

@@ -1,0 +1,157 @@
+using System.Text.Json.Nodes;
+using Qbb.Bases;
+using Qbb.Models;
+using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Recipes;
+using Qbb.Tests;
+
+namespace Qbb.Quantizer.Tests.Distillation;
+
+public sealed class DistillerTests(TinyModels models) : IClassFixture<TinyModels>
+{
+    private static readonly DistillationRecipe Small = new() { Steps = 20, Batch = 4, LearningRate = 0.01, EvaluateEvery = 5, HeldOut = 0.2 };
+    private static readonly DistillationOptions Often = new() { CheckpointEvery = 10 };
+
+    [Fact]
+    public void The_folder_holds_the_signs_of_before_and_better_scales()
+    {
+        var output = models.NewPath();
+        var result = new Distiller(Small, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), output);
+        result.End.Kl.ShouldBeLessThan(result.Start.Kl);
+        result.TeacherIsOrigin.ShouldBe(true);
+        Directory.GetFileSystemEntries(Path.GetDirectoryName(output)!).ShouldBe([output]);
+        Directory.GetFiles(output).Select(Path.GetFileName).Order().ShouldBe(Directory.GetFiles(models.Student).Select(Path.GetFileName).Order());
+
+        using (var before = ModelSource.Open(models.Student))
+        using (var after = ModelSource.Open(output))
+        {
+            after.Tensors.Entries.Select(entry => (entry.Name, entry.Type)).ShouldBe(before.Tensors.Entries.Select(entry => (entry.Name, entry.Type)));
+            foreach (var entry in before.Tensors.Entries)
+            {
+                var scales = entry.Name.EndsWith(".alpha") || entry.Name.EndsWith(".beta");
+                Bytes(after, entry.Name).SequenceEqual(Bytes(before, entry.Name)).ShouldBe(!scales, entry.Name);
+            }
+        }
+        var recipe = Recipe.FromJson(File.ReadAllText(Path.Combine(output, "recipe.json")));
+        recipe.Distillation.ShouldBe(Small.Resolve());
+        recipe.Bases.ShouldBe(2);
+        Json(output, "config.json")["quantization_config"]!["recipe_digest"]!.GetValue<string>().ShouldBe(recipe.Digest);
+        var metrics = Json(output, "metrics.json");
+        metrics["recipeDigest"]!.GetValue<string>().ShouldBe(recipe.Digest);
+        metrics["distillation"]!["end"]!["kl"]!.GetValue<double>().ShouldBe(result.End.Kl);
+        metrics["distillation"]!["curve"]!.AsArray().Count.ShouldBe(5);
+        metrics["distillation"]!["heldOutSequences"]!.GetValue<int>().ShouldBe(2);
+        metrics["layers"]!.AsArray().Count.ShouldBe(14);
+        var card = File.ReadAllText(Path.Combine(output, "README.md"));
+        card.ShouldContain("## Distillation");
+        card.ShouldContain(recipe.Digest);
+        Should.Throw<InvalidInputException>(() => new Distiller(Small, Often).Run(output, TinyModels.Teacher, TinyModels.Data(10), models.NewPath())).Message.ShouldContain("distilled already");
+    }
+
+    [Theory]
+    [InlineData(DistillationLoss.Kd), InlineData(DistillationLoss.KdMseSwap)]
+    public void A_killed_run_goes_on_and_ends_with_the_same_bytes(DistillationLoss loss)
+    {
+        var recipe = Small with { Loss = loss };
+        var (whole, broken) = (models.NewPath(), models.NewPath());
+        var expected = new Distiller(recipe, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), whole);
+
+        // As kill -9 leaves it: nothing is saved on the way out, and a checkpoint is half written.
+        Should.Throw<Killed>(() => new Distiller(recipe, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), broken, new Told(progress =>
+        {
+            if (progress.Step == 13)
+                throw new Killed();
+        })));
+        Directory.Exists(broken).ShouldBeFalse();
+        var file = Directory.GetFiles(ModelQuantizer.WorkFolderOf(broken), "checkpoint.safetensors", SearchOption.AllDirectories).Single();
+        File.WriteAllBytes(file + ".partial", [1, 2, 3]);
+        var steps = new List<int>();
+        var result = new Distiller(recipe, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), broken, new Told(progress => steps.Add(progress.Step)));
+        steps.ShouldBe(Enumerable.Range(11, 10));
+        result.ResumedFrom.ShouldBe(10);
+        result.Curve.ShouldBe(expected.Curve);
+        foreach (var name in new[] { "model.safetensors", "config.json", "recipe.json", "README.md" })
+            File.ReadAllBytes(Path.Combine(broken, name)).ShouldBe(File.ReadAllBytes(Path.Combine(whole, name)), name);
+        Directory.Exists(ModelQuantizer.WorkFolderOf(broken)).ShouldBeFalse();
+    }
+
+    [Fact]
+    public void A_cancelled_run_loses_no_step_and_other_choices_start_anew()
+    {
+        var output = models.NewPath();
+        using var cancellation = new CancellationTokenSource();
+        Should.Throw<OperationCanceledException>(() => new Distiller(Small, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), output, new Told(progress =>
+        {
+            if (progress.Step == 7)
+                cancellation.Cancel();
+        }), cancellation.Token));
+        new Distiller(Small with { Seed = 1 }, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), models.NewPath()).ResumedFrom.ShouldBe(0);
+        new Distiller(Small, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), output).ResumedFrom.ShouldBe(7);
+    }
+
+    [Fact]
+    public void A_result_that_is_worse_than_its_start_is_refused_with_the_figures()
+    {
+        var output = models.NewPath();
+        var message = Should.Throw<DistillationRefusedException>(() =>
+            new Distiller(Small with { LearningRate = 3, Warmup = 0 }, Often).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), output)).Message;
+        message.ShouldContain("no better than before");
+        message.ShouldContain("KL to the teacher");
+        Directory.GetFileSystemEntries(Path.GetDirectoryName(output)!).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void What_does_not_go_together_is_refused()
+    {
+        Refused(TinyModels.Teacher, TinyModels.Teacher, TinyModels.Data(10)).ShouldContain("not quantized by qbb");
+        Refused(models.Student, Reference.Path("architectures", "qwen2"), TinyModels.Data(10)).ShouldContain("model type llama and qwen2");
+        Refused(models.Student, TinyModels.Teacher, TinyModels.Data(1)).ShouldContain("1 sequences");
+        Refused(models.Student, TinyModels.Teacher, new TokenSequences([])).ShouldContain("0 sequences");
+        Refused(models.Student, TinyModels.Teacher, new TokenSequences([[1, 2], [3, 256]])).ShouldContain("token 256");
+        Refused(models.Student, TinyModels.Teacher, new Foreign()).ShouldContain("sampled from another model");
+        Should.Throw<InvalidInputException>(() => new Distiller(Small, Often with { Force = true }).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), models.Student)).Message
+            .ShouldContain("would replace the model");
+        Should.Throw<InvalidInputException>(() => new Distiller(Small, Often with { CheckpointEvery = 0 })
+            .Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), models.NewPath())).Message.ShouldContain("--checkpoint-every");
+        Should.Throw<InvalidInputException>(() => new TokenSequences([[1]])).Message.ShouldContain("2 tokens");
+        Should.Throw<InvalidInputException>(() => TokenSequences.Cut([1, 2, 3], 2)).Message.ShouldContain("--length");
+
+        string Refused(string student, string teacher, ITokenSequences data)
+        {
+            var output = models.NewPath();
+            var message = Should.Throw<InvalidInputException>(() => new Distiller(Small, Often).Run(student, teacher, data, output)).Message;
+            Directory.GetFileSystemEntries(Path.GetDirectoryName(output)!).ShouldBeEmpty();
+            return message;
+        }
+    }
+
+    private static byte[] Bytes(ModelSource source, string name)
+    {
+        var bytes = new byte[source.Tensors.Describe(name).Bytes];
+        source.Tensors.ReadBytes(name, 0, bytes);
+        return bytes;
+    }
+
+    private static JsonNode Json(string folder, string name) => JsonNode.Parse(File.ReadAllText(Path.Combine(folder, name)))!;
+
+    private sealed class Killed : Exception;
+
+    private sealed class Foreign : ITokenSequences
+    {
+        public int Count => 4;
+
+        public string Digest => "data";
+
+        public string? TeacherDigest => "another";
+
+        public int LengthOf(int index) => 2;
+
+        public void Read(int index, Span<int> ids) => ids.Clear();
+    }
+
+    private sealed class Told(Action<DistillProgress> action) : IProgress<DistillProgress>
+    {
+        public void Report(DistillProgress value) => action(value);
+    }
+}

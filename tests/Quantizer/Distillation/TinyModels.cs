@@ -1,0 +1,65 @@
+using Qbb.Bases;
+using Qbb.Models;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Decomposition;
+using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Recipes;
+using Qbb.Tests;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Tests.Distillation;
+
+/// <summary>A teacher of two blocks and 256 tokens, and its student of two bases, made once for a class of tests.</summary>
+public sealed class TinyModels : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("qbb-distillation-").FullName;
+
+    public TinyModels()
+    {
+        Student = Path.Combine(_folder, "student");
+        new ModelQuantizer(new Recipe { Bases = 2, Group = 16 }).Run(Teacher, Student);
+    }
+
+    public static string Teacher { get; } = Reference.Path("architectures", "llama-gqa-tied");
+
+    public string Student { get; }
+
+    /// <summary>A new path in a folder that goes with this object.</summary>
+    public string NewPath() => Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, Guid.NewGuid().ToString("N"))).FullName, "out");
+
+    /// <summary>Random sequences of 12 to 20 tokens.</summary>
+    internal static TokenSequences Data(int count, ulong seed = 5)
+    {
+        var random = new SplitMix64(seed);
+        return new TokenSequences(Enumerable.Range(0, count).Select(_ =>
+        {
+            var ids = new int[12 + random.Next() % 9];
+            foreach (ref var id in ids.AsSpan())
+                id = (int)(random.Next() % 256);
+            return ids;
+        }));
+    }
+
+    /// <summary>Both models, loaded; they go with the result.</summary>
+    internal Pair Load(ScalarType type = ScalarType.Float32)
+    {
+        var (student, teacher) = (ModelSource.Open(Student), ModelSource.Open(Teacher));
+        return new Pair(student, teacher, Transformer.Load(student, Device.CPU, type, BasesLinearLoader.For(student)), Transformer.Load(teacher, Device.CPU, type));
+    }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    internal sealed record Pair(ModelSource StudentSource, ModelSource TeacherSource, Transformer Student, Transformer Teacher) : IDisposable
+    {
+        public BinaryLinear Linear(int block, LinearRole role) => (BinaryLinear)Student.Blocks[block].Linear(role);
+
+        public void Dispose()
+        {
+            Student.Dispose();
+            Teacher.Dispose();
+            StudentSource.Dispose();
+            TeacherSource.Dispose();
+        }
+    }
+}
