@@ -47,6 +47,8 @@ public sealed class ModelQuantizer
         string model, string output, bool force = false, IProgress<QuantizeProgress>? progress = null,
         CancellationToken cancellation = default)
     {
+        if (_recipe.Distillation is not null)
+            throw new InvalidInputException("the recipe goes on with a distillation, which needs data beside the model: quantize without it and distil the result");
         CheckOutput(model, output, force);
         using var source = ModelSource.Open(model);
         if (source.ConfigJson["quantization_config"] is JsonObject)

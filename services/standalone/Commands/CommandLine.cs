@@ -24,6 +24,7 @@ public static class CommandLine
             new ExportCommand(),
             new SampleCommand(),
             new FilterCommand(),
+            new DistillCommand(),
             new TokenizeCommand(),
             new LogitsCommand(),
             new TrainCommand { Hidden = true },
