@@ -40,22 +40,21 @@ internal sealed class AlternatingRefiner
         _candidates = Enumerable.Range(0, 1 + UniformStart.Clips.Length).Select(start => new Candidate(start, bases)).ToArray();
     }
 
-    /// <summary>
-    /// Lets a test follow the objective: called with the number of the start, the round and Σ(w − ŵ)² after its least squares.
-    /// </summary>
+    /// <summary>Lets a test follow the objective: called with the number of the start, the round and Σ h·(w − ŵ)² after its least squares.</summary>
     public Action<int, int, double>? Trace { get; set; }
 
-    /// <summary>
-    /// Replaces the fit of a group, whose signs are the init's, by a refined one; returns its Σ(w − ŵ)² in double, before rounding.
-    /// </summary>
-    public double Refine(ReadOnlySpan<float> w, GroupFit fit)
+    /// <summary>Replaces the fit of a group, whose signs are the init's, by a refined one; returns its Σ h·(w − ŵ)² in double, before rounding.</summary>
+    /// <param name="w">[g]</param>
+    /// <param name="fit">Changed.</param>
+    /// <param name="importance">h [g], positive; empty for 1 each, always or never with one refiner.</param>
+    public double Refine(ReadOnlySpan<float> w, GroupFit fit, ReadOnlySpan<double> importance = default)
     {
-        _group.Load(w);
+        _group.Load(w, importance);
         var count = 0;
         if (_starts != Starts.Uniform)
         {
             var greedy = _candidates[count++];
-            _equations.Count(w, fit.Codes);
+            _equations.Count(w, fit.Codes, importance);
             _equations.Prepare();
             greedy.Objective = double.PositiveInfinity;
             Improve(greedy);
@@ -99,7 +98,7 @@ internal sealed class AlternatingRefiner
             for (var k = 0; k < _levels.Codes.Length; k++)
             {
                 var code = _levels.Codes[k];
-                _equations.Counts[code] = _bounds[k + 1] - _bounds[k];
+                _equations.Counts[code] = _group.Mass(_bounds[k], _bounds[k + 1]);
                 _equations.Sums[code] = _group.Sum(_bounds[k], _bounds[k + 1]);
             }
             _equations.Prepare();

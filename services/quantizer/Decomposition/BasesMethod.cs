@@ -27,7 +27,13 @@ public sealed class BasesMethod : ILayerMethod
     public string Name => $"qbb {Recipe.Refinement.ToString().ToLowerInvariant()}";
 
     /// <inheritdoc/>
-    public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default)
+    public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default) =>
+        Quantize(weights, Recipe.Importance == Importance.None ? null : weights.RequireInputs().Importance(), cancellation);
+
+    /// <param name="weights">The layer.</param>
+    /// <param name="importance">What an error in each column counts in alternating refinement [in], positive; null for 1 each.</param>
+    /// <param name="cancellation">Stops between rows.</param>
+    internal LayerResult Quantize(LayerWeights weights, double[]? importance, CancellationToken cancellation)
     {
         var clock = Stopwatch.StartNew();
         var bases = Allocate(weights);
@@ -38,7 +44,7 @@ public sealed class BasesMethod : ILayerMethod
                 0,
                 weights.OutFeatures,
                 new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = cancellation },
-                () => new RowWorker(Recipe, weights, bases.GroupSize),
+                () => new RowWorker(Recipe, weights, bases.GroupSize, importance),
                 (row, _, worker) =>
                 {
                     tallies[row] = new RowTally(Recipe.Bases);

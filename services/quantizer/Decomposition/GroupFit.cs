@@ -91,4 +91,27 @@ internal sealed class GroupFit(int bases, int capacity)
                 levels[code | 1 << basis] = levels[code] + twice;
         }
     }
+
+    /// <summary>Σ(w − ŵ)² with the first 1..N bases and the bias.</summary>
+    /// <param name="w">[g]</param>
+    /// <param name="codes">Signs [g].</param>
+    /// <param name="alpha">Scales [N].</param>
+    /// <param name="beta">Bias.</param>
+    /// <param name="levels">Room for [2^N].</param>
+    /// <param name="squares">Result [N].</param>
+    public static void SquaredErrors(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes, ReadOnlySpan<double> alpha, double beta, Span<double> levels, Span<double> squares)
+    {
+        for (var count = 1; count <= alpha.Length; count++)
+        {
+            Levels(alpha[..count], beta, levels);
+            var mask = (1 << count) - 1;
+            var sum = 0.0;
+            for (var j = 0; j < w.Length; j++)
+            {
+                var error = w[j] - levels[codes[j] & mask];
+                sum += error * error;
+            }
+            squares[count - 1] = sum;
+        }
+    }
 }

@@ -6,13 +6,11 @@ namespace Qbb.Quantizer.Decomposition;
 /// <summary>
 /// Least squares for the scales and bias of a group whose signs are given, from two numbers per code: how many weights have it and
 /// what they add up to. With those as x[code], every entry of the N+1 normal equations is a Walsh-Hadamard coefficient of x at a mask of
-/// one or two bits.
+/// one or two bits. Weights of different importance h count h times.
 /// </summary>
 internal sealed class NormalEquations(int bases, bool bias)
 {
-    /// <summary>
-    /// Added to the diagonal, relative to the group's length: groups with fewer distinct codes than unknowns stay solvable.
-    /// </summary>
+    /// <summary>Added to the diagonal, relative to the group's length (Σ h): groups with fewer distinct codes than unknowns stay solvable.</summary>
     public const double Ridge = 1e-10;
 
     private const int Most = 9;
@@ -22,21 +20,22 @@ internal sealed class NormalEquations(int bases, bool bias)
     private readonly double[] _solution = new double[Most];
     private double _length;
 
-    /// <summary>Number of weights of every code [2^N]. <see cref="Prepare"/> overwrites it.</summary>
+    /// <summary>Number of weights (Σ h) of every code [2^N]. <see cref="Prepare"/> overwrites it.</summary>
     public double[] Counts { get; } = new double[1 << bases];
 
-    /// <summary>Sum of the weights of every code [2^N]. <see cref="Prepare"/> overwrites it.</summary>
+    /// <summary>Sum of the weights (Σ h·w) of every code [2^N]. <see cref="Prepare"/> overwrites it.</summary>
     public double[] Sums { get; } = new double[1 << bases];
 
-    /// <summary>Fills <see cref="Counts"/> and <see cref="Sums"/> from the signs of a group.</summary>
-    public void Count(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes)
+    /// <summary>Fills <see cref="Counts"/> and <see cref="Sums"/> from the signs of a group; <paramref name="importance"/> [g] may be empty for 1 each.</summary>
+    public void Count(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes, ReadOnlySpan<double> importance = default)
     {
         Array.Clear(Counts);
         Array.Clear(Sums);
         for (var j = 0; j < w.Length; j++)
         {
-            Counts[codes[j]]++;
-            Sums[codes[j]] += w[j];
+            var h = importance.IsEmpty ? 1 : importance[j];
+            Counts[codes[j]] += h;
+            Sums[codes[j]] += h * w[j];
         }
     }
 
@@ -62,10 +61,10 @@ internal sealed class NormalEquations(int bases, bool bias)
         _matrix[bases * Most + bases] = _length;
     }
 
-    /// <summary>Σ (w − ŵ)² of the prepared group under given scales and bias.</summary>
+    /// <summary>Σ h·(w − ŵ)² of the prepared group under given scales and bias.</summary>
     /// <param name="alpha">Scales [N].</param>
     /// <param name="beta">Bias.</param>
-    /// <param name="squares">Σ w².</param>
+    /// <param name="squares">Σ h·w².</param>
     public double Objective(ReadOnlySpan<double> alpha, double beta, double squares)
     {
         var sum = squares;
@@ -80,7 +79,7 @@ internal sealed class NormalEquations(int bases, bool bias)
         return sum;
     }
 
-    /// <summary>The scales and bias of least Σ (w − ŵ)², by Cholesky's factors.</summary>
+    /// <summary>The scales and bias of least Σ h·(w − ŵ)², by Cholesky's factors.</summary>
     [SkipLocalsInit]
     public void Solve(Span<double> alpha, ref double beta)
     {

@@ -7,14 +7,14 @@ namespace Qbb.Quantizer.Decomposition;
 /// </summary>
 internal static class ReferenceAlternating
 {
-    /// <summary>Refines a group whose signs are the init's; returns its Σ(w − ŵ)² in double, before rounding.</summary>
-    public static double Refine(ReadOnlySpan<float> w, GroupFit fit, bool bias, int rounds, Starts starts)
+    /// <summary>Refines a group whose signs are the init's; returns its Σ h·(w − ŵ)² in double, before rounding. Empty importance h: 1 each.</summary>
+    public static double Refine(ReadOnlySpan<float> w, GroupFit fit, bool bias, int rounds, Starts starts, ReadOnlySpan<double> importance = default)
     {
         var candidates = new List<Candidate>();
         if (starts != Starts.Uniform)
         {
             var greedy = new Candidate(fit.Codes.ToArray(), fit.Bases);
-            greedy.LeastSquares(w, bias);
+            greedy.LeastSquares(w, bias, importance);
             candidates.Add(greedy);
         }
         if (starts != Starts.Greedy)
@@ -32,14 +32,14 @@ internal static class ReferenceAlternating
         {
             var probe = Math.Min(rounds, AlternatingRefiner.ProbeRounds);
             foreach (var candidate in candidates)
-                candidate.Run(w, bias, probe);
+                candidate.Run(w, bias, probe, importance);
             var kept = candidates.Take(starts == Starts.Both ? 1 : 0).ToList();
             var others = candidates.Skip(kept.Count).OrderBy(candidate => candidate.Objective);
             candidates = [.. kept, .. others.Take(AlternatingRefiner.Survivors - kept.Count)];
             rounds -= probe;
         }
         foreach (var candidate in candidates)
-            candidate.Run(w, bias, rounds);
+            candidate.Run(w, bias, rounds, importance);
         var best = candidates.MinBy(candidate => candidate.Objective)!;
         best.Alpha.CopyTo(fit.Alpha, 0);
         best.Codes.CopyTo(fit.Codes);
@@ -63,25 +63,25 @@ internal static class ReferenceAlternating
         }
     }
 
-    /// <summary>
-    /// The scales of least Σ(w − ŵ)² for given signs, by Gauss-Jordan elimination of the normal equations with a small ridge; returns the
-    /// bias.
-    /// </summary>
-    public static double LeastSquares(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes, bool bias, Span<double> alpha)
+    /// <summary>The scales of least Σ h·(w − ŵ)² for given signs, by Gauss-Jordan elimination of the normal equations with a small ridge; returns the bias.</summary>
+    public static double LeastSquares(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes, bool bias, Span<double> alpha, ReadOnlySpan<double> importance = default)
     {
         var unknowns = alpha.Length + (bias ? 1 : 0);
         var matrix = new double[unknowns, unknowns + 1];
+        var mass = 0.0;
         for (var j = 0; j < w.Length; j++)
         {
+            var h = importance.IsEmpty ? 1 : importance[j];
+            mass += h;
             for (var i = 0; i < unknowns; i++)
             {
                 for (var k = 0; k < unknowns; k++)
-                    matrix[i, k] += Sign(codes[j], i, alpha.Length) * Sign(codes[j], k, alpha.Length);
-                matrix[i, unknowns] += Sign(codes[j], i, alpha.Length) * w[j];
+                    matrix[i, k] += h * Sign(codes[j], i, alpha.Length) * Sign(codes[j], k, alpha.Length);
+                matrix[i, unknowns] += h * Sign(codes[j], i, alpha.Length) * w[j];
             }
         }
         for (var i = 0; i < unknowns; i++)
-            matrix[i, i] += NormalEquations.Ridge * w.Length;
+            matrix[i, i] += NormalEquations.Ridge * mass;
         for (var i = 0; i < unknowns; i++)
         {
             for (var row = 0; row < unknowns; row++)
@@ -98,14 +98,14 @@ internal static class ReferenceAlternating
         return bias ? matrix[alpha.Length, unknowns] / matrix[alpha.Length, alpha.Length] : 0;
     }
 
-    /// <summary>Σ(w − ŵ)².</summary>
-    public static double SquaredError(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes, ReadOnlySpan<double> alpha, double beta)
+    /// <summary>Σ h·(w − ŵ)².</summary>
+    public static double SquaredError(ReadOnlySpan<float> w, ReadOnlySpan<byte> codes, ReadOnlySpan<double> alpha, double beta, ReadOnlySpan<double> importance = default)
     {
         var sum = 0.0;
         for (var j = 0; j < w.Length; j++)
         {
             var error = w[j] - Value(codes[j], alpha, beta);
-            sum += error * error;
+            sum += (importance.IsEmpty ? 1 : importance[j]) * error * error;
         }
         return sum;
     }
@@ -131,19 +131,19 @@ internal static class ReferenceAlternating
 
         public double Objective { get; private set; }
 
-        public void Run(ReadOnlySpan<float> w, bool bias, int rounds)
+        public void Run(ReadOnlySpan<float> w, bool bias, int rounds, ReadOnlySpan<double> importance)
         {
             for (var round = 0; round < rounds; round++)
             {
                 Nearest(w, Alpha, Beta, codes);
-                LeastSquares(w, bias);
+                LeastSquares(w, bias, importance);
             }
         }
 
-        public void LeastSquares(ReadOnlySpan<float> w, bool bias)
+        public void LeastSquares(ReadOnlySpan<float> w, bool bias, ReadOnlySpan<double> importance)
         {
-            Beta = ReferenceAlternating.LeastSquares(w, codes, bias, Alpha);
-            Objective = SquaredError(w, codes, Alpha, Beta);
+            Beta = ReferenceAlternating.LeastSquares(w, codes, bias, Alpha, importance);
+            Objective = SquaredError(w, codes, Alpha, Beta, importance);
         }
     }
 }

@@ -10,6 +10,7 @@ internal sealed class RowWorker
     private readonly Recipe _recipe;
     private readonly LayerWeights _layer;
     private readonly int _groupSize;
+    private readonly double[]? _importance;
     private readonly GroupFit _fit;
     private readonly NormalEquations _equations;
     private readonly AlternatingRefiner? _alternating;
@@ -23,9 +24,10 @@ internal sealed class RowWorker
     /// <param name="recipe">Resolved.</param>
     /// <param name="layer">The layer whose rows are asked for.</param>
     /// <param name="groupSize">At most the layer's in-features.</param>
-    public RowWorker(Recipe recipe, LayerWeights layer, int groupSize)
+    /// <param name="importance">What an error counts in alternating refinement [in], positive; null for 1 each.</param>
+    public RowWorker(Recipe recipe, LayerWeights layer, int groupSize, double[]? importance)
     {
-        (_recipe, _layer, _groupSize) = (recipe, layer, groupSize);
+        (_recipe, _layer, _groupSize, _importance) = (recipe, layer, groupSize, importance);
         _fit = new GroupFit(recipe.Bases, groupSize);
         _equations = new NormalEquations(recipe.Bases, recipe.Bias);
         _alternating = recipe.Refinement == Refinement.Alternating
@@ -54,7 +56,7 @@ internal sealed class RowWorker
             Start(w, row, group, tally);
             _fit.Codes.CopyTo(_initCodes.AsSpan(first));
             if (_alternating != null)
-                _alternating.Refine(w, _fit);
+                _alternating.Refine(w, _fit, _importance.AsSpan(_importance == null ? 0 : first, _importance == null ? 0 : w.Length));
             else
                 _gradient?.Refine(w, _fit);
             Round(row, group, bases, tally);
@@ -132,20 +134,6 @@ internal sealed class RowWorker
     }
 
     /// <summary>Σ(w − ŵ)² with the first 1..N bases of the fit and its bias.</summary>
-    private void ErrorsPerBase(ReadOnlySpan<float> w, Span<double> squares)
-    {
-        var codes = _fit.Codes;
-        for (var count = 1; count <= _recipe.Bases; count++)
-        {
-            GroupFit.Levels(_fit.Alpha.AsSpan(0, count), _fit.Beta, _levels);
-            var mask = (1 << count) - 1;
-            var sum = 0.0;
-            for (var j = 0; j < w.Length; j++)
-            {
-                var error = w[j] - _levels[codes[j] & mask];
-                sum += error * error;
-            }
-            squares[count - 1] = sum;
-        }
-    }
+    private void ErrorsPerBase(ReadOnlySpan<float> w, Span<double> squares) =>
+        GroupFit.SquaredErrors(w, _fit.Codes, _fit.Alpha, _fit.Beta, _levels, squares);
 }

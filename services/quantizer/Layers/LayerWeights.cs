@@ -1,9 +1,10 @@
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
+using Qbb.Quantizer.OutputAware;
 
 namespace Qbb.Quantizer.Layers;
 
-/// <summary>The weight of one linear layer as a quantization method takes it.</summary>
+/// <summary>The weight of one linear layer, and what is known of its inputs, as a quantization method takes them.</summary>
 public sealed class LayerWeights
 {
     /// <param name="name">Name of the tensor, for messages.</param>
@@ -33,6 +34,14 @@ public sealed class LayerWeights
 
     /// <summary>Row-major [out, in], all finite.</summary>
     public ReadOnlyMemory<float> Values { get; }
+
+    /// <summary>Second moments of the layer's inputs in calibration; null without calibration.</summary>
+    public InputStatistics? Inputs { get; init; }
+
+    /// <summary><see cref="Inputs"/>, for methods that cannot do without.</summary>
+    /// <exception cref="InvalidInputException">There are none.</exception>
+    public InputStatistics RequireInputs() =>
+        Inputs ?? throw new InvalidInputException($"{Name}: importance other than none needs calibration data; give --calibration or --text");
 
     /// <summary>One row, [in].</summary>
     public ReadOnlySpan<float> Row(int row) => Values.Span.Slice(row * InFeatures, InFeatures);

@@ -43,6 +43,9 @@ public sealed record Recipe
     /// <summary>Step of the latent weights, in units of the group's root mean square; 0.03 if null. Gradient refinements only.</summary>
     public double? LearningRate { get; init; }
 
+    /// <summary>What decides how much an error counts; all but none need calibration data and alternating refinement.</summary>
+    public Importance Importance { get; init; }
+
     /// <summary>Seed of the inits that draw numbers.</summary>
     public long Seed { get; init; }
 
@@ -102,8 +105,8 @@ public sealed record Recipe
             yield return $"bases is {Bases}, it must be 1 to {BinaryBases.MostBases}";
         if (Group < 1)
             yield return $"group is {Group}, it must be at least 1 (or \"row\" for one scale a row)";
-        if (!Enum.IsDefined(Init) || !Enum.IsDefined(Refinement) || Starts is { } starts && !Enum.IsDefined(starts))
-            yield return "init, refinement and starts must be named values";
+        if (!Enum.IsDefined(Init) || !Enum.IsDefined(Refinement) || !Enum.IsDefined(Importance) || Starts is { } starts && !Enum.IsDefined(starts))
+            yield return "init, refinement, importance and starts must be named values";
         if (Rounds is < 0 or > 10_000)
             yield return $"rounds is {Rounds}, it must be 0 to 10000";
         if (Rounds is not null && Refinement == Refinement.None)
@@ -120,6 +123,8 @@ public sealed record Recipe
             yield return $"steps is {Steps}, it must be 1 to 100000";
         if (Steps is not null && !IsGradient)
             yield return "steps is set but the refinement takes no gradient steps";
+        if (Importance != Importance.None && Refinement != Refinement.Alternating)
+            yield return "importance is set but only alternating refinement takes it into account";
         if (LearningRate is { } rate && (!double.IsFinite(rate) || rate <= 0))
             yield return $"learningRate is {rate}, it must be positive";
         if (LearningRate is not null && !IsGradient)

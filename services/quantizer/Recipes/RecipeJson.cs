@@ -24,6 +24,8 @@ internal static class RecipeJson
                 writer.WriteNumber("group", group);
             else
                 writer.WriteString("group", Row);
+            if (recipe.Importance != Importance.None)
+                writer.WriteString("importance", Name(recipe.Importance));
             writer.WriteString("init", Name(recipe.Init));
             if (recipe.LearningRate is { } rate)
                 writer.WriteNumber("learningRate", rate);
@@ -62,6 +64,7 @@ internal static class RecipeJson
         "bias" => recipe with { Bias = value.GetBoolean() },
         "distillation" => recipe with { Distillation = DistillationRecipeJson.Read(value) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
+        "importance" => recipe with { Importance = Parse<Importance>(name, value) },
         "init" => recipe with { Init = Parse<Init>(name, value) },
         "learningRate" => recipe with { LearningRate = value.GetDouble() },
         "refinement" => recipe with { Refinement = Parse<Refinement>(name, value) },

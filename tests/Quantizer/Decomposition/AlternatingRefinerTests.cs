@@ -41,6 +41,33 @@ public class AlternatingRefinerTests
         }
     }
 
+    [Theory]
+    [InlineData(1, 5)]
+    [InlineData(3, 64)]
+    [InlineData(4, 131)]
+    public void Equals_the_plain_form_where_errors_differ_in_importance(int bases, int length)
+    {
+        foreach (var bias in new[] { false, true })
+        {
+            foreach (var starts in Enum.GetValues<Starts>())
+            {
+                var refiner = new AlternatingRefiner(bases, bias, 15, starts, length);
+                for (ulong seed = 0; seed < 4; seed++)
+                {
+                    var w = Synthetic.StudentT5(length, seed);
+                    var importance = Array.ConvertAll(Synthetic.Gaussian(length, seed + 100), value => Math.Exp(2 * value));
+                    var fast = Greedy(w, bases);
+                    var plain = Greedy(w, bases);
+                    var squares = w.Zip(importance, (value, h) => h * value * value).Sum();
+                    var objective = refiner.Refine(w, fast, importance);
+                    var expected = ReferenceAlternating.Refine(w, plain, bias, 15, starts, importance);
+                    (objective / squares).ShouldBe(expected / squares, 1e-9, $"bias {bias}, starts {starts}, seed {seed}");
+                    Difference(fast, plain).ShouldBeLessThan(1e-5, $"bias {bias}, starts {starts}, seed {seed}");
+                }
+            }
+        }
+    }
+
     [Fact]
     public void No_round_raises_the_error()
     {

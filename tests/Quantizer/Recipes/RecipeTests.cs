@@ -25,6 +25,17 @@ public class RecipeTests
     }
 
     [Fact]
+    public void Importance_is_spelled_out_where_there_is_any()
+    {
+        foreach (var importance in new[] { Importance.Diag, Importance.Full })
+        {
+            var recipe = new Recipe { Importance = importance };
+            recipe.ToCanonicalJson().ShouldContain($"\"importance\":\"{importance.ToString().ToLowerInvariant()}\"");
+            Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
+        }
+    }
+
+    [Fact]
     public void Digest_depends_on_what_the_choices_resolve_to()
     {
         var recipe = new Recipe();
@@ -77,6 +88,7 @@ public class RecipeTests
         { new Recipe { Init = (Init)9 }, "named values" },
         { new Recipe { Init = Init.Rtn }, "not refined" },
         { new Recipe { Init = Init.RtnClip, Refinement = Refinement.None, Bias = false }, "needs a bias" },
+        { new Recipe { Refinement = Refinement.Gradient, Importance = Importance.Full }, "importance" },
     };
 
     [Theory]

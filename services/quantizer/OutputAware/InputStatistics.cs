@@ -1,0 +1,69 @@
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.OutputAware;
+
+/// <summary>
+/// Second moments of the inputs of one linear layer, H = E[xxᵀ]: products in the inputs' precision (fp32 at least), summed in double
+/// over the batches. Lives on the device of the first batch.
+/// </summary>
+/// <param name="features">in, the layer's inputs.</param>
+public sealed class InputStatistics(int features) : IDisposable
+{
+    /// <summary>The damping that a first attempt gets, relative to the mean of H's diagonal (as GPTQ's).</summary>
+    public const double Damping = 0.01;
+
+    private Tensor? _sum;
+
+    /// <summary>in.</summary>
+    public int Features => features;
+
+    /// <summary>Inputs seen.</summary>
+    public long Count { get; private set; }
+
+    /// <summary>Adds inputs.</summary>
+    /// <param name="x">[…, in], any floating-point type.</param>
+    public void Add(Tensor x)
+    {
+        using var scope = torch.NewDisposeScope();
+        using var off = torch.no_grad();
+        var rows = x.detach().reshape(-1, features);
+        if (rows.dtype != ScalarType.Float64)
+            rows = rows.to(ScalarType.Float32);
+        var product = torch.matmul(rows.t(), rows);
+        if (_sum is null)
+            _sum = product.to(ScalarType.Float64).clone().DetachFromDisposeScope();
+        else
+            _sum.add_(product.to(ScalarType.Float64));
+        Count += rows.size(0);
+    }
+
+    /// <summary>H, row-major [in, in], exactly symmetric; 0 before the first input.</summary>
+    public double[] Mean()
+    {
+        if (_sum is null)
+            return new double[(long)features * features];
+        using var scope = torch.NewDisposeScope();
+        // A product of fp32 is symmetric only up to rounding.
+        return ((_sum + _sum.t()) / (2 * Count)).to_array<double>();
+    }
+
+    /// <summary>
+    /// H_jj + damping of every input [in]: what an error in a column counts where columns do not help one another. 1 for all where no
+    /// input was ever other than 0.
+    /// </summary>
+    public double[] Importance()
+    {
+        var diagonal = new double[features];
+        if (_sum is not null)
+        {
+            using var scope = torch.NewDisposeScope();
+            diagonal = (_sum.diagonal() / Count).to_array<double>();
+        }
+        var damping = Damping * diagonal.Average();
+        for (var j = 0; j < features; j++)
+            diagonal[j] = damping > 0 ? diagonal[j] + damping : 1;
+        return diagonal;
+    }
+
+    public void Dispose() => _sum?.Dispose();
+}
