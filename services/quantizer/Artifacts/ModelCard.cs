@@ -32,6 +32,10 @@ internal static class ModelCard
         Row("quantized layers", $"{model.Layers.Count} ({model.Layers.Sum(layer => layer.Weights):n0} weights)");
         Row("weight files", $"{model.Bytes:n0} bytes");
         Row("refinement", $"{recipe.Refinement.ToString().ToLowerInvariant()}");
+        if (model.Calibration is { } calibration)
+            Row("calibration", $"{calibration.Sequences:n0} sequences, {calibration.Tokens:n0} tokens; importance {recipe.Importance.ToString().ToLowerInvariant()}");
+        if (model.RelativeOutputError is { } output)
+            Row("relative error of the layers' outputs, mean", $"{output:0.#####}");
         Row("recipe digest", $"`{recipe.Digest}`");
         Row("base model digest", $"`{modelDigest}`");
         text.Append("\n`recipe.json` holds every choice, `metrics.json` the error of every layer. ");

@@ -1,9 +1,9 @@
-using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 using Qbb.Torch;
@@ -20,14 +20,22 @@ public sealed class ModelQuantizer
 {
     private readonly Recipe _recipe;
     private readonly ILayerMethod _method;
+    private readonly CalibrationStream? _calibration;
 
     /// <param name="recipe">The choices.</param>
     /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must
     /// be <see cref="BinaryBases"/>.</param>
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
-    public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0)
+    /// <param name="calibration">What runs through the model meanwhile, where the recipe's importance is other than none.</param>
+    /// <exception cref="InvalidInputException">The recipe asks for calibration and there is none, or the other way round.</exception>
+    public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0, CalibrationStream? calibration = null)
     {
         _recipe = recipe.Resolve();
+        if (_recipe.Importance != Importance.None && calibration == null)
+            throw new InvalidInputException("importance other than none needs calibration data: give --calibration FOLDER or --text FILE");
+        if (_recipe.Importance == Importance.None && calibration != null)
+            throw new InvalidInputException("calibration data are given but importance is none: leave them out, or ask for importance diag or full");
+        _calibration = calibration;
         _method = method ?? LayerMethods.For(_recipe, Device.CPU, threads);
     }
 
@@ -53,21 +61,30 @@ public sealed class ModelQuantizer
         using var source = ModelSource.Open(model);
         if (source.ConfigJson["quantization_config"] is JsonObject)
             throw new InvalidInputException($"{model}: is quantized already; give the model that it was made from");
-        var layout = DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors);
+        var config = DecoderConfig.FromJson(source.ConfigJson);
+        var layout = DecoderLayout.Resolve(config, source.Tensors);
         var specs = layout.Linears.ToList();
         foreach (var spec in specs)
             CheckShape(source.Tensors, spec);
         if (source.Format == ModelSource.Gguf)
             source.LoadTokenizer();
         var digest = ModelDigest.Compute(source, cancellation);
-        using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name}");
+        CheckTeacher(digest);
+        using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
         try
         {
             var layers = specs.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
-            var (reports, resumed) = QuantizeLayers(source.Tensors, layers, progress, cancellation);
+            var queue = new LayerQueue(source.Tensors, _method, _recipe.Group, layers, progress);
+            if (_calibration == null)
+                specs.ForEach(spec => queue.Finish(spec, null, cancellation));
+            else
+                _calibration.Run(config, layout, source.Tensors, queue, cancellation);
             using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
             var bytes = new ArtifactWriter(source, layers).Write(writer, cancellation);
-            var result = new QuantizedModel(Path.GetFullPath(output), reports, bytes, resumed);
+            var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, bytes, queue.Resumed)
+            {
+                Calibration = _calibration == null ? null : new CalibrationRecord(_calibration.Digest, _calibration.Sequences, _calibration.Tokens),
+            };
             source.CopySideFiles(writer);
             writer.WriteJson("config.json", Configuration(source));
             writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
@@ -90,46 +107,14 @@ public sealed class ModelQuantizer
         }
     }
 
-    private (List<LayerReport> Reports, int Resumed) QuantizeLayers(
-        ITensorSource tensors, IReadOnlyList<(LinearSpec Spec, string Path)> layers, IProgress<QuantizeProgress>? progress,
-        CancellationToken cancellation)
+    private void CheckTeacher(string digest)
     {
-        var reports = new List<LayerReport>();
-        var resumed = 0;
-        var clock = new Stopwatch();
-        var left = layers.Sum(layer => layer.Spec.WeightCount);
-        var quantized = 0L;
-        foreach (var (spec, path) in layers)
+        if (_calibration?.TeacherDigest is { } teacher && teacher != digest)
         {
-            cancellation.ThrowIfCancellationRequested();
-            var report = LayerFile.TryReadReport(path, spec);
-            var found = report != null;
-            if (report == null)
-            {
-                clock.Start();
-                report = QuantizeLayer(tensors, spec, path, cancellation);
-                clock.Stop();
-                quantized += spec.WeightCount;
-            }
-            else
-            {
-                resumed++;
-            }
-            left -= spec.WeightCount;
-            reports.Add(report);
-            TimeSpan? remaining = quantized == 0 ? null : clock.Elapsed * ((double)left / quantized);
-            progress?.Report(new QuantizeProgress(spec.Module, report.RelativeError, reports.Count, layers.Count, remaining, found));
+            throw new InvalidInputException(
+                $"the calibration data were sampled from another model (digest {teacher[..Math.Min(12, teacher.Length)]}…, " +
+                $"this one has {digest[..12]}…): sample from this one with qbb sample, or give --text");
         }
-        return (reports, resumed);
-    }
-
-    private LayerReport QuantizeLayer(ITensorSource tensors, LinearSpec spec, string path, CancellationToken cancellation)
-    {
-        var values = new float[spec.WeightCount];
-        WeightLoader.ReadWeight(tensors, spec, values);
-        var result = _method.Quantize(new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values), cancellation);
-        LayerFile.Write(path, spec, (BinaryBases)result.Weight, result.Report);
-        return result.Report;
     }
 
     private JsonObject Configuration(ModelSource source)

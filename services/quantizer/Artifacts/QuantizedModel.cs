@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Layers;
 
 namespace Qbb.Quantizer.Artifacts;
@@ -11,6 +12,14 @@ namespace Qbb.Quantizer.Artifacts;
 /// <param name="ResumedLayers">Layers that an earlier run had finished.</param>
 public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> Layers, long Bytes, int ResumedLayers)
 {
+    /// <summary>What the layers were calibrated on; null for nothing.</summary>
+    public CalibrationRecord? Calibration { get; init; }
+
+    /// <summary>
+    /// tr((W − Ŵ) H (W − Ŵ)ᵀ)/tr(W H Wᵀ), the error of the layers' outputs, averaged over the layers; null where no method looked at it.
+    /// </summary>
+    public double? RelativeOutputError => Layers.All(layer => layer.Output != null) ? Layers.Average(layer => layer.Output!.Relative) : null;
+
     /// <summary>‖W − Ŵ‖²/‖W‖² over all quantized weights.</summary>
     public double RelativeError => LayerReport.Relative(Layers.Sum(layer => layer.SquaredError), Layers.Sum(layer => layer.SquaredNorm));
 
@@ -24,15 +33,23 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
     /// <summary>The content of metrics.json.</summary>
     /// <param name="modelDigest">Digest of the model that was quantized.</param>
     /// <param name="recipeDigest">Digest of the recipe.</param>
-    public JsonObject ToMetrics(string modelDigest, string recipeDigest) => new()
+    public JsonObject ToMetrics(string modelDigest, string recipeDigest)
     {
-        ["modelDigest"] = modelDigest,
-        ["recipeDigest"] = recipeDigest,
-        ["relativeError"] = RelativeError,
-        ["effectiveBitsPerWeight"] = EffectiveBitsPerWeight,
-        ["quantizedWeights"] = Layers.Sum(layer => layer.Weights),
-        ["bytes"] = Bytes,
-        ["seconds"] = Seconds,
-        ["layers"] = JsonSerializer.SerializeToNode(Layers, LayerReport.Json),
-    };
+        var metrics = new JsonObject
+        {
+            ["modelDigest"] = modelDigest,
+            ["recipeDigest"] = recipeDigest,
+            ["relativeError"] = RelativeError,
+            ["effectiveBitsPerWeight"] = EffectiveBitsPerWeight,
+            ["quantizedWeights"] = Layers.Sum(layer => layer.Weights),
+            ["bytes"] = Bytes,
+            ["seconds"] = Seconds,
+        };
+        if (Calibration != null)
+            metrics["calibration"] = JsonSerializer.SerializeToNode(Calibration, LayerReport.Json);
+        if (RelativeOutputError is { } error)
+            metrics["relativeOutputError"] = error;
+        metrics["layers"] = JsonSerializer.SerializeToNode(Layers, LayerReport.Json);
+        return metrics;
+    }
 }

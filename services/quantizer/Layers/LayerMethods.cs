@@ -1,5 +1,6 @@
 using Qbb.Quantizer.Batched;
 using Qbb.Quantizer.Decomposition;
+using Qbb.Quantizer.OutputAware;
 using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Rounding;
 using Qbb.Torch;
@@ -19,6 +20,8 @@ public static class LayerMethods
     {
         if (recipe.IsRounding)
             return new RtnBasesMethod(recipe, threads);
+        if (recipe.Importance == Importance.Full)
+            return new OutputAwareMethod(recipe, threads);
         return device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe)
             ? new TorchAlternating(recipe, device)
             : new BasesMethod(recipe, threads);

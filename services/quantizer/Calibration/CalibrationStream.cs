@@ -1,0 +1,154 @@
+using Qbb.Bases;
+using Qbb.Models;
+using Qbb.Models.Checkpoints;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.OutputAware;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Calibration;
+
+/// <summary>
+/// Runs calibration sequences through a model while it is quantized, block by block: what a layer sees has gone through the quantized
+/// form of everything before it. One block is in memory at a time, and of its linear layers only those that are quantized.
+/// </summary>
+public sealed class CalibrationStream
+{
+    private readonly SequenceBatches _batches;
+    private readonly CalibrationOptions _options;
+
+    /// <param name="sequences">The tokens; must outlive the stream.</param>
+    /// <param name="options">How they run.</param>
+    /// <exception cref="InvalidInputException">There are fewer sequences than asked for, or none.</exception>
+    public CalibrationStream(ITokenSequences sequences, CalibrationOptions? options = null)
+    {
+        _options = options ?? new CalibrationOptions();
+        if (_options.TokensPerBatch < 1)
+            throw new InvalidInputException($"{_options.TokensPerBatch} tokens per batch: must be at least 1");
+        _batches = new SequenceBatches(sequences, _options.Sequences, _options.TokensPerBatch);
+        TeacherDigest = sequences.TeacherDigest;
+    }
+
+    /// <summary>Identity of the tokens in use.</summary>
+    public string Digest => _batches.Digest;
+
+    /// <summary>Digest of the model that sampled the data; null for text.</summary>
+    public string? TeacherDigest { get; }
+
+    /// <summary>Sequences in use.</summary>
+    public int Sequences => _batches.Sequences;
+
+    /// <summary>Tokens in use.</summary>
+    public long Tokens => _batches.Tokens;
+
+    /// <summary>Brings every linear layer to <paramref name="sink"/>, with what it sees as inputs unless it is finished.</summary>
+    internal void Run(DecoderConfig config, DecoderLayout layout, ITensorSource source, ILayerSink sink, CancellationToken cancellation)
+    {
+        using var off = torch.no_grad();
+        // Embedding, positions and rotary tables without the blocks.
+        using var frame = Transformer.Load(config with { BlockCount = 0 }, source, _options.Device, _options.DType);
+        using var store = new ActivationStore(_options.ActivationFolder, _batches.Count);
+        using var contexts = new Contexts(frame);
+        var last = layout.Blocks.LastOrDefault(block => block.Linears.Any(spec => !sink.IsFinished(spec)));
+        var started = false;
+        foreach (var block in layout.Blocks)
+        {
+            if (last is null || block.Index > last.Index)
+            {
+                foreach (var spec in block.Linears)
+                    sink.Finish(spec, null, cancellation);
+                continue;
+            }
+            if (!started)
+                Embed(frame, contexts, store, cancellation);
+            started = true;
+            RunBlock(config, block, source, sink, contexts, store, block.Index == last.Index, cancellation);
+        }
+    }
+
+    private void Embed(Transformer frame, Contexts contexts, ActivationStore store, CancellationToken cancellation)
+    {
+        for (var batch = 0; batch < _batches.Count; batch++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            using var scope = torch.NewDisposeScope();
+            store.Put(batch, frame.embed(_batches.Read(batch), contexts.Of(_batches.RowsOf(batch), _batches.LengthOf(batch))));
+        }
+    }
+
+    private void RunBlock(
+        DecoderConfig config, BlockLayout layout, ITensorSource source, ILayerSink sink, Contexts contexts, ActivationStore store,
+        bool isLast, CancellationToken cancellation)
+    {
+        using var block = TransformerBlock.Load(config, layout, source, _options.Device, _options.DType, new CaptureLinear.Loader());
+        foreach (var stage in CaptureStages.Of(config.Order, layout))
+        {
+            var open = stage.Where(group => group.Any(spec => !sink.IsFinished(spec))).ToList();
+            var statistics = open.ConvertAll(group => new InputStatistics(group[0].InFeatures));
+            try
+            {
+                if (open.Count > 0)
+                {
+                    for (var k = 0; k < open.Count; k++)
+                        Replace(block, open[k][0], new CaptureLinear(open[k][0].InFeatures, open[k][0].OutFeatures, statistics[k]));
+                    Forward(block, contexts, store, keep: false, cancellation);
+                }
+                foreach (var group in stage)
+                {
+                    var inputs = open.IndexOf(group) is >= 0 and var k ? statistics[k] : null;
+                    foreach (var spec in group)
+                    {
+                        sink.Finish(spec, sink.IsFinished(spec) ? null : inputs, cancellation);
+                        Replace(block, spec, Quantized(source, spec, sink.Read(spec)));
+                    }
+                }
+            }
+            finally
+            {
+                statistics.ForEach(one => one.Dispose());
+            }
+        }
+        if (!isLast)
+            Forward(block, contexts, store, keep: true, cancellation);
+    }
+
+    private void Forward(TransformerBlock block, Contexts contexts, ActivationStore store, bool keep, CancellationToken cancellation)
+    {
+        for (var batch = 0; batch < _batches.Count; batch++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            using var scope = torch.NewDisposeScope();
+            var x = store.Get(batch, _options.Device, _options.DType);
+            var y = block.forward(x, contexts.Of(_batches.RowsOf(batch), _batches.LengthOf(batch)));
+            if (keep)
+                store.Put(batch, y);
+        }
+    }
+
+    private BinaryLinear Quantized(ITensorSource source, LinearSpec spec, BinaryBases bases)
+    {
+        var bias = spec.Bias is null ? null : WeightLoader.Load(source, spec.Bias, [spec.OutFeatures], _options.Device, _options.DType);
+        return new BinaryLinear(bases, bias, _options.Device, _options.DType);
+    }
+
+    private static void Replace(TransformerBlock block, LinearSpec spec, ILinear linear) => block.Replace(spec.Role, linear).Dispose();
+
+    /// <summary>One context for all batches of a shape.</summary>
+    private sealed class Contexts(Transformer frame) : IDisposable
+    {
+        private readonly Dictionary<(int Rows, int Length), ForwardContext> _made = [];
+
+        public ForwardContext Of(int rows, int length)
+        {
+            if (!_made.TryGetValue((rows, length), out var context))
+                _made[(rows, length)] = context = frame.Context(rows, length);
+            return context;
+        }
+
+        public void Dispose()
+        {
+            foreach (var context in _made.Values)
+                context.Dispose();
+        }
+    }
+}

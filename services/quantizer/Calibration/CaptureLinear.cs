@@ -1,0 +1,36 @@
+using Qbb.Models.Checkpoints;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.OutputAware;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Calibration;
+
+/// <summary>
+/// Stands in for a linear layer that is not quantized yet: adds its inputs to statistics, if any are asked for, and gives zeros. What
+/// would follow from its outputs is not of interest yet, so its weight need not be there.
+/// </summary>
+internal sealed class CaptureLinear(int inFeatures, int outFeatures, InputStatistics? statistics = null) : ILinear
+{
+    public int InFeatures => inFeatures;
+
+    public int OutFeatures => outFeatures;
+
+    public Tensor forward(Tensor x)
+    {
+        statistics?.Add(x);
+        return torch.zeros([.. x.shape[..^1], outFeatures], x.dtype, x.device);
+    }
+
+    public IEnumerable<(string Name, Tensor Value)> Parameters() => [];
+
+    public void Dispose()
+    {
+    }
+
+    /// <summary>Loads blocks without their linear layers.</summary>
+    internal sealed class Loader : ILinearLoader
+    {
+        public ILinear Load(ITensorSource source, LinearSpec spec, Device device, ScalarType dtype) =>
+            new CaptureLinear(spec.InFeatures, spec.OutFeatures);
+    }
+}

@@ -1,0 +1,21 @@
+using Qbb.Bases;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.OutputAware;
+
+namespace Qbb.Quantizer.Calibration;
+
+/// <summary>What quantizes and keeps the layers that a calibration comes by.</summary>
+internal interface ILayerSink
+{
+    /// <summary>Whether an earlier run finished the layer.</summary>
+    bool IsFinished(LinearSpec spec);
+
+    /// <summary>Quantizes and keeps a layer, or counts one that is finished.</summary>
+    /// <param name="spec">Which.</param>
+    /// <param name="inputs">Of its inputs; null where it is finished or the recipe asks for none.</param>
+    /// <param name="cancellation">Stops in the middle.</param>
+    void Finish(LinearSpec spec, InputStatistics? inputs, CancellationToken cancellation);
+
+    /// <summary>A finished layer.</summary>
+    BinaryBases Read(LinearSpec spec);
+}
