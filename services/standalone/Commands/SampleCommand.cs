@@ -58,7 +58,9 @@ internal sealed class SampleCommand : QbbCommand
         if (tokenizer is null)
             output.Warning("the teacher has no tokenizer: every token counts as ordinary, and whether the text is whole cannot be told");
         if (options.Length > loaded.Model.Config.MaxPositions)
-            output.Warning($"--length {options.Length} is more than the {loaded.Model.Config.MaxPositions} positions that the teacher was made for: its text may be bad beyond them");
+            output.Warning(
+                $"--length {options.Length} is more than the {loaded.Model.Config.MaxPositions} positions that the teacher was made "
+                + "for: its text may be bad beyond them");
         var teacher = new Teacher(loaded.Model, ModelDigest.Compute(loaded.Source, cancel), tokenizer, StopIds.Of(loaded.Source));
         var batch = parsed.GetValue(_batch) ?? BatchSize.Default(loaded.Model.Config, options.Length, device, dtype);
         var folder = parsed.GetRequiredValue(_output);

@@ -60,7 +60,8 @@ public sealed record DataManifest(
             var manifest = JsonSerializer.Deserialize<DataManifest>(bytes, DataJson.Options);
             return manifest?.Format == CurrentFormat
                 ? (manifest, bytes)
-                : throw new InvalidInputException($"{path}: is of the format \"{manifest?.Format}\", this version reads \"{CurrentFormat}\"; sample the data anew");
+                : throw new InvalidInputException(
+                    $"{path}: is of the format \"{manifest?.Format}\", this version reads \"{CurrentFormat}\"; sample the data anew");
         }
         catch (Exception e) when (e is JsonException or NotSupportedException)
         {

@@ -68,7 +68,8 @@ public sealed class SampledData : IDisposable
             }
             return data.Count == manifest.Sequences
                 ? data
-                : throw new InvalidInputException($"{path}: says {manifest.Sequences} sequences, the shards hold {data.Count}; sample the data anew");
+                : throw new InvalidInputException(
+                    $"{path}: says {manifest.Sequences} sequences, the shards hold {data.Count}; sample the data anew");
         }
         catch
         {
@@ -122,11 +123,11 @@ public sealed class SampledData : IDisposable
     public void CheckTeacher(string teacherDigest)
     {
         if (teacherDigest != Manifest.Origin.Teacher)
-        {
             throw new InvalidInputException(
-                $"{Folder}: the data were sampled from another teacher (digest {Manifest.Origin.Teacher[..Math.Min(12, Manifest.Origin.Teacher.Length)]}…, the model given has {teacherDigest[..12]}…): " +
-                "give that teacher, or sample from this one");
-        }
+                $"{Folder}: the data were sampled from another teacher (digest {Short(Manifest.Origin.Teacher)}, "
+                + $"the model given has {Short(teacherDigest)}): give that teacher, or sample from this one");
+
+        static string Short(string digest) => digest.Length > 12 ? digest[..12] + "…" : digest;
     }
 
     public void Dispose()
@@ -138,16 +139,21 @@ public sealed class SampledData : IDisposable
     private void Add(ShardEntry entry)
     {
         if (entry.File != Path.GetFileName(entry.File) || entry.File.Length == 0)
-            throw new InvalidInputException($"{Folder}: the manifest names the shard \"{entry.File}\", which is no plain file name; such data are refused");
+            throw new InvalidInputException(
+                $"{Folder}: the manifest names the shard \"{entry.File}\", which is no plain file name; such data are refused");
         var path = Path.Combine(Folder, entry.File);
         if (!File.Exists(path))
-            throw new InvalidInputException($"{path}: the shard is missing; run the same qbb sample again, which makes only what is missing");
+            throw new InvalidInputException(
+                $"{path}: the shard is missing; run the same qbb sample again, which makes only what is missing");
         if (ShardFile.Sha256(path) != entry.Sha256)
-            throw new InvalidInputException($"{path}: the shard is damaged, its digest is not that of the manifest; delete the file and run the same qbb sample again");
+            throw new InvalidInputException(
+                $"{path}: the shard is damaged, its digest is not that of the manifest; "
+                + "delete the file and run the same qbb sample again");
         var shard = ShardFile.Open(path, Length);
         _shards.Add(shard);
         if (shard.Count != entry.Sequences)
-            throw new InvalidInputException($"{path}: holds {shard.Count} sequences, the manifest says {entry.Sequences}; sample the data anew");
+            throw new InvalidInputException(
+                $"{path}: holds {shard.Count} sequences, the manifest says {entry.Sequences}; sample the data anew");
         CheckTokens(shard, path);
         _starts.Add(checked(_starts[^1] + shard.Count));
     }
@@ -162,7 +168,8 @@ public sealed class SampledData : IDisposable
             foreach (var token in tokens)
             {
                 if ((uint)token >= (uint)VocabularySize)
-                    throw new InvalidInputException($"{path}: holds the token {token}, the vocabulary has {VocabularySize}; sample the data anew");
+                    throw new InvalidInputException(
+                        $"{path}: holds the token {token}, the vocabulary has {VocabularySize}; sample the data anew");
             }
         }
     }

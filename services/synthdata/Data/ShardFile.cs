@@ -48,7 +48,8 @@ internal sealed class ShardFile : IDisposable
     /// <param name="length">Tokens of a stored row.</param>
     /// <param name="mayEndEarly">Store the lengths.</param>
     /// <param name="metadata">Goes into the header.</param>
-    public static void Write(string path, IReadOnlyList<int[]> rows, int length, bool mayEndEarly, IReadOnlyDictionary<string, string> metadata)
+    public static void Write(
+        string path, IReadOnlyList<int[]> rows, int length, bool mayEndEarly, IReadOnlyDictionary<string, string> metadata)
     {
         List<TensorDeclaration> declarations = [new(Tokens, "I32", [rows.Count, length])];
         if (mayEndEarly)
@@ -87,7 +88,7 @@ internal sealed class ShardFile : IDisposable
 
     public static string Sha256(string path)
     {
-        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1 << 20, FileOptions.SequentialScan);
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20, FileOptions.SequentialScan);
         return Convert.ToHexStringLower(SHA256.HashData(stream));
     }
 
@@ -111,6 +112,8 @@ internal sealed class ShardFile : IDisposable
     {
         var entry = file.Describe(name);
         if (entry.Type != "I32" || !entry.Shape.SequenceEqual(shape))
-            throw new InvalidInputException($"{file.Path}: the tensor {name} is {entry.Type} [{string.Join(", ", entry.Shape)}], not I32 [{string.Join(", ", shape)}]; the file is damaged, make it again");
+            throw new InvalidInputException(
+                $"{file.Path}: the tensor {name} is {entry.Type} [{string.Join(", ", entry.Shape)}], "
+                + $"not I32 [{string.Join(", ", shape)}]; the file is damaged, make it again");
     }
 }

@@ -5,8 +5,8 @@ using Qbb.Synthdata.Data;
 namespace Qbb.Synthdata.Filtering;
 
 /// <summary>
-/// Keeps the sequences on which the student is farthest from its teacher (method.md, section 2), or as many at random. The data are streamed
-/// in small batches; the new folder appears whole or not at all, and its manifest says what was kept.
+/// Keeps the sequences on which the student is farthest from its teacher (method.md, section 2), or as many at random. The data are
+/// streamed in small batches; the new folder appears whole or not at all, and its manifest says what was kept.
 /// </summary>
 /// <param name="options">What to keep.</param>
 public sealed class DataFilter(FilterOptions options)
@@ -31,7 +31,8 @@ public sealed class DataFilter(FilterOptions options)
             throw new InvalidInputException("a filter by discrepancy needs a teacher and a student");
         var count = (int)Math.Round(options.Keep * data.Count, MidpointRounding.AwayFromZero);
         if (count == 0)
-            throw new InvalidInputException($"keep {options.Keep} of {data.Count} sequences leaves nothing; keep a larger share, or sample more");
+            throw new InvalidInputException(
+                $"keep {options.Keep} of {data.Count} sequences leaves nothing; keep a larger share, or sample more");
         if (models is not null)
         {
             data.CheckTeacher(models.TeacherDigest);
@@ -62,8 +63,18 @@ public sealed class DataFilter(FilterOptions options)
     {
         double[]? keptScores = scores is null ? null : [.. kept.Select(row => scores[row])];
         return new FilterRecord(
-            data.Digest, data.Count, options.Keep, options.Random, options.Random ? options.Seed : null, models is null ? null : options.Measure,
-            models?.TeacherDigest, models?.StudentDigest, scores?.Average(), keptScores?.Average(), kept, keptScores);
+            data.Digest,
+            data.Count,
+            options.Keep,
+            options.Random,
+            options.Random ? options.Seed : null,
+            models is null ? null : options.Measure,
+            models?.TeacherDigest,
+            models?.StudentDigest,
+            scores?.Average(),
+            keptScores?.Average(),
+            kept,
+            keptScores);
     }
 
     private static DataManifest Write(SampledData data, FilterRecord record, string output, bool force, CancellationToken cancellation)

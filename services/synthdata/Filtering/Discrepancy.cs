@@ -7,8 +7,8 @@ using F = Qbb.Torch.torch.nn.functional;
 namespace Qbb.Synthdata.Filtering;
 
 /// <summary>
-/// Discrepancy of a student from its teacher on whole sequences. Both run over all positions at once; logits are made for a chunk of positions
-/// at a time, so that [positions, vocabulary] is never in memory.
+/// Discrepancy of a student from its teacher on whole sequences. Both run over all positions at once; logits are made for a chunk of
+/// positions at a time, so that [positions, vocabulary] is never in memory.
 /// </summary>
 /// <param name="teacher">The model that the student is to follow.</param>
 /// <param name="student">A model of the same shape.</param>
@@ -41,7 +41,9 @@ public sealed class Discrepancy(Transformer teacher, Transformer student, Measur
         for (var row = 0; row < sums.Length; row++)
         {
             if (!double.IsFinite(sums[row]))
-                throw new InvalidInputException($"the discrepancy of sequence {batch.Indices[row]} is not a number; the weights of teacher or student are damaged or too large for the type of calculation");
+                throw new InvalidInputException(
+                    $"the discrepancy of sequence {batch.Indices[row]} is not a number; "
+                    + "the weights of teacher or student are damaged or too large for the type of calculation");
             sums[row] /= batch.Lengths[row];
         }
         return sums;

@@ -11,7 +11,11 @@ public static class ReferenceDiscrepancy
     {
         var sum = 0.0;
         for (var position = 0; position < teacher.Count; position++)
-            sum += measure == Measure.Mse ? SquaredDifference(teacher[position], student[position]) : Divergence(teacher[position], student[position]);
+        {
+            sum += measure == Measure.Mse
+                ? SquaredDifference(teacher[position], student[position])
+                : Divergence(teacher[position], student[position]);
+        }
         return sum / teacher.Count;
     }
 
@@ -25,7 +29,8 @@ public static class ReferenceDiscrepancy
 
     private static double Divergence(float[] teacher, float[] student)
     {
-        double teacherTotal = Math.Log(teacher.Sum(logit => Math.Exp(logit))), studentTotal = Math.Log(student.Sum(logit => Math.Exp(logit)));
+        var teacherTotal = Math.Log(teacher.Sum(logit => Math.Exp(logit)));
+        var studentTotal = Math.Log(student.Sum(logit => Math.Exp(logit)));
         var sum = 0.0;
         for (var token = 0; token < teacher.Length; token++)
             sum += Math.Exp(teacher[token] - teacherTotal) * (teacher[token] - teacherTotal - (student[token] - studentTotal));

@@ -26,6 +26,10 @@ public sealed record ScoredPair(Transformer Teacher, string TeacherDigest, Trans
     private static void Same(string what, int teacher, int student, string unit)
     {
         if (teacher != student)
-            throw new InvalidInputException($"teacher and student differ in {what}: {teacher} and {student} {unit}".TrimEnd() + "; the student must be made from this teacher");
+        {
+            throw new InvalidInputException(
+                $"teacher and student differ in {what}: {teacher} and {student} {unit}".TrimEnd()
+                + "; the student must be made from this teacher");
+        }
     }
 }

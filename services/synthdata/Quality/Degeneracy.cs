@@ -3,9 +3,10 @@ using Qbb.Synthdata.Sampling;
 namespace Qbb.Synthdata.Quality;
 
 /// <summary>
-/// Tells sequences that a student would learn nothing from, in this order: shorter than 16 tokens (where a sequence may end early); one token
-/// in a row for more than an eighth of the asked length, and more than 16 times; a share of repeated 4-grams above
-/// <see cref="SamplingOptions.MostRepetition"/>, which a loop reaches and text does not, not even where tokens are single characters; more than a tenth of the characters no UTF-8.
+/// Tells sequences that a student would learn nothing from, in this order: shorter than 16 tokens (where a sequence may end early); one
+/// token in a row for more than an eighth of the asked length, and more than 16 times; a share of repeated 4-grams above
+/// <see cref="SamplingOptions.MostRepetition"/>, which a loop reaches and text does not, not even where tokens are single characters; more
+/// than a tenth of the characters no UTF-8.
 /// </summary>
 internal static class Degeneracy
 {

@@ -2,7 +2,9 @@ using Qbb.Synthdata.Data;
 
 namespace Qbb.Synthdata.Quality;
 
-/// <summary>Gathers the figures of a <see cref="QualityReport"/> sequence by sequence; memory is bounded whatever the amount of data.</summary>
+/// <summary>
+/// Gathers the figures of a <see cref="QualityReport"/> sequence by sequence; memory is bounded whatever the amount of data.
+/// </summary>
 /// <param name="vocabularySize">All tokens lie below.</param>
 internal sealed class QualityMeter(int vocabularySize)
 {

@@ -9,7 +9,9 @@ namespace Qbb.Synthdata.Quality;
 /// <param name="Distinct3">Distinct triples by all triples, over the first 16.8 million.</param>
 /// <param name="Entropy">Of the unigram law, in bits a token.</param>
 /// <param name="Duplicates">Sequences that equal an earlier one.</param>
-/// <param name="Broken">Share of the sampled sequences, dropped ones counted, with characters that are no UTF-8; null without a tokenizer.</param>
+/// <param name="Broken">
+/// Share of the sampled sequences, dropped ones counted, with characters that are no UTF-8; null without a tokenizer.
+/// </param>
 /// <param name="Warnings">What is bad, in words, with a remedy.</param>
 public sealed record QualityReport(
     int Sampled,

@@ -2,10 +2,13 @@ namespace Qbb.Synthdata.Quality;
 
 /// <summary>Figures of one sequence.</summary>
 /// <param name="Tokens">Its length.</param>
-/// <param name="Repetition">Share of its 4-grams that stood in it before: 1 − distinct/all (seq-rep-4 of Welleck et al. 2020); 0 below 4 tokens.</param>
+/// <param name="Repetition">
+/// Share of its 4-grams that stood in it before: 1 − distinct/all (seq-rep-4 of Welleck et al. 2020); 0 below 4 tokens.
+/// </param>
 /// <param name="LongestRun">Most times that one token stands in a row.</param>
 /// <param name="Broken">
-/// Share of its characters that are no UTF-8 (U+FFFD once decoded), not counting a character that the sequence's end cuts; null without a tokenizer.
+/// Share of its characters that are no UTF-8 (U+FFFD once decoded), not counting a character that the sequence's end cuts; null without a
+/// tokenizer.
 /// </param>
 public sealed record SequenceQuality(int Tokens, double Repetition, int LongestRun, double? Broken)
 {

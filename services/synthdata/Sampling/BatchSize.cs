@@ -3,7 +3,9 @@ using Qbb.Torch;
 
 namespace Qbb.Synthdata.Sampling;
 
-/// <summary>How many sequences to sample together where nobody says: as many as keep the cache of keys and values small, 256 at most.</summary>
+/// <summary>
+/// How many sequences to sample together where nobody says: as many as keep the cache of keys and values small, 256 at most.
+/// </summary>
 public static class BatchSize
 {
     private const int Most = 256;

@@ -29,8 +29,7 @@ internal sealed class DataFolder : IDisposable
         var isNew = !Directory.Exists(path);
         try
         {
-            var isStrange = !isNew && Directory.EnumerateFileSystemEntries(path).Any(entry => System.IO.Path.GetFileName(entry) != LockName) && !IsData(path);
-            if (isStrange)
+            if (!isNew && !IsData(path))
                 throw new InvalidInputException($"{path} holds other files; choose another folder for the data");
             Directory.CreateDirectory(path);
         }
@@ -75,18 +74,26 @@ internal sealed class DataFolder : IDisposable
             Directory.Delete(Path);
     }
 
-    private static bool IsData(string path) => File.Exists(System.IO.Path.Combine(path, DataManifest.FileName)) || ShardFile.In(path).Any()
-        || Directory.EnumerateFileSystemEntries(path).All(entry => entry.EndsWith(".partial", StringComparison.Ordinal) || System.IO.Path.GetFileName(entry) == LockName);
+    private static bool IsData(string path) => File.Exists(System.IO.Path.Combine(path, DataManifest.FileName))
+        || ShardFile.In(path).Any()
+        || Directory.EnumerateFileSystemEntries(path).All(IsTemporary);
+
+    /// <summary>What a killed run leaves besides shards.</summary>
+    private static bool IsTemporary(string entry) =>
+        entry.EndsWith(".partial", StringComparison.Ordinal) || System.IO.Path.GetFileName(entry) == LockName;
 
     private static FileStream Hold(string path)
     {
         try
         {
-            return new FileStream(System.IO.Path.Combine(path, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+            var file = System.IO.Path.Combine(path, LockName);
+            return new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new InvalidInputException($"{path}: another process is writing it, or it may not be written ({e.Message}); wait for that process, or choose another folder", e);
+            throw new InvalidInputException(
+                $"{path}: another process is writing it, or it may not be written ({e.Message}); wait for that process, "
+                + "or choose another folder", e);
         }
     }
 
@@ -96,7 +103,9 @@ internal sealed class DataFolder : IDisposable
         if (difference is null)
             return;
         if (!force)
-            throw new InvalidInputException($"{Path} holds data that were made otherwise ({difference}): give the same options to continue, choose another folder, or replace the data with --force");
+            throw new InvalidInputException(
+                $"{Path} holds data that were made otherwise ({difference}): give the same options to continue, choose another folder, "
+                + "or replace the data with --force");
         RemoveData();
     }
 

@@ -23,8 +23,11 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
     /// <param name="force">Replace data of another origin.</param>
     /// <param name="progress">Told about once for every step of a batch.</param>
     /// <param name="cancellation">Stops between two tokens; finished shards stay for the next run.</param>
-    /// <exception cref="InvalidInputException">Options, teacher, earlier data or folder cannot be used, or every sequence was degenerate.</exception>
-    public SamplingResult Run(string folder, bool force = false, IProgress<SampleProgress>? progress = null, CancellationToken cancellation = default)
+    /// <exception cref="InvalidInputException">
+    /// Options, teacher, earlier data or folder cannot be used, or every sequence was degenerate.
+    /// </exception>
+    public SamplingResult Run(
+        string folder, bool force = false, IProgress<SampleProgress>? progress = null, CancellationToken cancellation = default)
     {
         Validate();
         var ordinary = OrdinaryTokens.Of(teacher.Tokenizer, teacher.Model.Config.VocabularySize, teacher.StopIds);
@@ -50,7 +53,9 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
         if (manifest.Sequences == 0)
         {
             data.RemoveData();
-            throw new InvalidInputException($"all {options.Sequences} sequences were degenerate, nothing is left as data: {string.Join("; ", manifest.Report.Warnings)}");
+            throw new InvalidInputException(
+                $"all {options.Sequences} sequences were degenerate, nothing is left as data: "
+                + $"{string.Join("; ", manifest.Report.Warnings)}");
         }
         manifest.Write(folder);
         return new SamplingResult(folder, manifest, shards.Length - missing.Count, meter.Drawn, meter.Seconds);
@@ -62,14 +67,20 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
         if (batch is < 1 or > MostBatch)
             throw new InvalidInputException($"batch is {batch}; it must be 1 to {MostBatch}");
         if (options.StopAtEos && teacher.StopIds.Count == 0)
-            throw new InvalidInputException("the teacher names no eos_token_id in generation_config.json or config.json; leave out --stop-at-eos");
+            throw new InvalidInputException(
+                "the teacher names no eos_token_id in generation_config.json or config.json; leave out --stop-at-eos");
         var config = teacher.Model.Config;
         if (config.LearnedPositions && options.Length > config.MaxPositions)
-            throw new InvalidInputException($"length is {options.Length}, but the teacher has {config.MaxPositions} positions; sample shorter sequences");
+            throw new InvalidInputException(
+                $"length is {options.Length}, but the teacher has {config.MaxPositions} positions; sample shorter sequences");
         if ((options.First == FirstToken.Unigram) != (earlier is not null))
             throw new InvalidInputException("first unigram needs earlier data, whose law it follows, and first uniform takes none");
-        if (earlier is not null && (earlier.VocabularySize != config.VocabularySize || earlier.Manifest.Origin.Tokenizer != teacher.Tokenizer?.Digest))
-            throw new InvalidInputException($"{earlier.Folder}: the earlier data are of another tokenizer or vocabulary ({earlier.VocabularySize} tokens, the teacher has {config.VocabularySize}); give data of this teacher");
+        if (earlier is null)
+            return;
+        if (earlier.VocabularySize != config.VocabularySize || earlier.Manifest.Origin.Tokenizer != teacher.Tokenizer?.Digest)
+            throw new InvalidInputException(
+                $"{earlier.Folder}: the earlier data are of another tokenizer or vocabulary ({earlier.VocabularySize} tokens, "
+                + $"the teacher has {config.VocabularySize}); give data of this teacher");
     }
 
     private static SampledShard? TryResume(DataFolder data, SamplingOrigin origin, int shard, DataManifest? finished)
@@ -129,10 +140,12 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
                 quality.Drop(dropped);
             entries.Add(new ShardEntry(Path.GetFileName(shard.Path), file.Count, ShardFile.Sha256(shard.Path)));
         }
-        return new DataManifest(DataManifest.CurrentFormat, origin, quality.Kept, quality.Tokens, entries, quality.Dropped, quality.Report(), Filter: null);
+        return new DataManifest(
+            DataManifest.CurrentFormat, origin, quality.Kept, quality.Tokens, entries, quality.Dropped, quality.Report(), Filter: null);
     }
 
-    private SequenceQuality QualityOf(int[] tokens) => SequenceQuality.Of(tokens, teacher.Tokenizer?.Decode(tokens.AsSpan(), skipSpecialTokens: true));
+    private SequenceQuality QualityOf(int[] tokens) =>
+        SequenceQuality.Of(tokens, teacher.Tokenizer?.Decode(tokens.AsSpan(), skipSpecialTokens: true));
 
     /// <summary>Counts tokens and tells of them.</summary>
     private sealed class Meter(long total, IProgress<SampleProgress>? progress)

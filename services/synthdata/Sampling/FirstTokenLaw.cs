@@ -31,7 +31,8 @@ internal sealed class FirstTokenLaw
             sums[i] = sum += counts[ordinary[i]];
         return sum > 0
             ? new(ordinary, sums)
-            : throw new InvalidInputException($"{earlier.Folder}: holds no token that stands for text, so it has no unigram law; use --first uniform");
+            : throw new InvalidInputException(
+                $"{earlier.Folder}: holds no token that stands for text, so it has no unigram law; use --first uniform");
     }
 
     /// <param name="uniform">In [0, 1).</param>

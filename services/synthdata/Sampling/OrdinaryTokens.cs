@@ -19,10 +19,12 @@ public static partial class OrdinaryTokens
     public static IReadOnlyList<int> Of(Tokenizer? tokenizer, int vocabularySize, IReadOnlyList<int> stopIds)
     {
         var excluded = stopIds.Concat(tokenizer?.SpecialIds ?? []).ToHashSet();
-        int[] ids = [.. Enumerable.Range(0, vocabularySize).Where(id => !excluded.Contains(id) && (tokenizer is null || IsText(tokenizer, id)))];
+        int[] ids = [.. Enumerable.Range(0, vocabularySize)
+            .Where(id => !excluded.Contains(id) && (tokenizer is null || IsText(tokenizer, id)))];
         return ids.Length > 0
             ? ids
-            : throw new InvalidInputException($"none of the {vocabularySize} tokens of the teacher stands for text; take the tokenizer.json that came with the model");
+            : throw new InvalidInputException(
+                $"none of the {vocabularySize} tokens of the teacher stands for text; take the tokenizer.json that came with the model");
     }
 
     private static bool IsText(Tokenizer tokenizer, int id)
@@ -33,6 +35,8 @@ public static partial class OrdinaryTokens
         return !text.Contains('\uFFFD') && !text.Any(character => char.IsControl(character) && !char.IsWhiteSpace(character));
     }
 
-    [GeneratedRegex(@"^(<0x[0-9A-Fa-f]{2}>|[<\[]\|?_?(unused|reserved|extra_id|placeholder|dummy|empty)\w*[^\s]*[>\]])$", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    [GeneratedRegex(
+        @"^(<0x[0-9a-f]{2}>|[<\[]\|?_?(unused|reserved|extra_id|placeholder|dummy|empty)\S*[>\]])$",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
     private static partial Regex Reserved();
 }

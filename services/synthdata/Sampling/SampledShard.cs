@@ -52,7 +52,8 @@ internal sealed record SampledShard(string Path, IReadOnlyList<DroppedSequence> 
         try
         {
             using var file = ShardFile.Open(path, origin.Options.Length);
-            var dropped = JsonSerializer.Deserialize<List<DroppedSequence>>(file.Metadata.GetValueOrDefault(DroppedKey, "null"), DataJson.Compact);
+            var json = file.Metadata.GetValueOrDefault(DroppedKey, "null");
+            var dropped = JsonSerializer.Deserialize<List<DroppedSequence>>(json, DataJson.Compact);
             var isWhole = dropped is not null && file.Metadata.GetValueOrDefault(OriginKey) == origin.ToJson()
                 && file.Count + dropped.Count == Indices(origin.Options, shard).Count();
             return isWhole ? new SampledShard(path, dropped!) : null;

@@ -6,8 +6,8 @@ using Qbb.Synthdata.Data;
 namespace Qbb.Synthdata.Sampling;
 
 /// <summary>
-/// All that sampled tokens depend on; two shards of one origin and number hold the same tokens. (Matrix products of another batch, device or
-/// library round otherwise in the last digit, so that very rarely a draw falls to the other side of a border.)
+/// All that sampled tokens depend on; two shards of one origin and number hold the same tokens. (Matrix products of another batch, device
+/// or library round otherwise in the last digit, so that very rarely a draw falls to the other side of a border.)
 /// </summary>
 /// <param name="Teacher">Its <see cref="Models.Checkpoints.ModelDigest"/>.</param>
 /// <param name="VocabularySize">Of the teacher.</param>

@@ -24,7 +24,8 @@ public sealed class BatchSampler(GenerationOptions options)
         var tokens = drawn.masked_fill(usable.logical_not(), -1).to_array<long>();
         return Array.IndexOf(tokens, -1) < 0
             ? tokens
-            : throw new InvalidInputException("the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
+            : throw new InvalidInputException(
+                "the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
     }
 
     // The row's share of "everything" is cut at the uniform number; relative is [rows, vocabulary], the likeliest token's 0.
@@ -33,7 +34,8 @@ public sealed class BatchSampler(GenerationOptions options)
         var vocabulary = relative.size(1);
         // A row of the largest weights must not overflow: 2^62 in all.
         var bits = 62 - (BitOperations.Log2((ulong)vocabulary) + 1);
-        var weights = relative.div(options.Temperature).exp().masked_fill(usable.logical_not(), 1).mul(Math.ScaleB(1, bits)).to(ScalarType.Int64);
+        var shares = relative.div(options.Temperature).exp().masked_fill(usable.logical_not(), 1);
+        var weights = shares.mul(Math.ScaleB(1, bits)).to(ScalarType.Int64);
         Tensor? order = null;
         var few = options.TopK > 0 && options.TopK < vocabulary;
         if (few || options.TopP < 1)

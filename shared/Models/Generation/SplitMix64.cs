@@ -1,7 +1,8 @@
 namespace Qbb.Models.Generation;
 
 /// <summary>
-/// A small seeded generator (Steele, Lea and Flood 2014). Unlike <see cref="Random"/> a seed means the same numbers on every version of .NET.
+/// A small seeded generator (Steele, Lea and Flood 2014). Unlike <see cref="Random"/> a seed means the same numbers on every version of
+/// .NET.
 /// </summary>
 public struct SplitMix64(ulong seed)
 {

@@ -20,7 +20,9 @@ public class FirstTokenTests(ITestOutputHelper output)
         var tokenizer = Tiny.Tokenizer(name);
         // A model may have more rows than its tokenizer has tokens.
         var ordinary = OrdinaryTokens.Of(tokenizer, tokenizer.VocabularySize + 24, [0]);
-        output.WriteLine($"{name}: {ordinary.Count} of {tokenizer.VocabularySize}; {string.Join(' ', Enumerable.Range(0, tokenizer.VocabularySize).Except(ordinary).Select(tokenizer.IdToToken).Take(400))}");
+        output.WriteLine(
+            $"{name}: {ordinary.Count} of {tokenizer.VocabularySize}; "
+            + $"{string.Join(' ', Enumerable.Range(0, tokenizer.VocabularySize).Except(ordinary).Select(tokenizer.IdToToken).Take(400))}");
         ordinary.ShouldAllBe(id => id < tokenizer.VocabularySize && !tokenizer.SpecialIds.Contains(id));
         ordinary.ShouldNotContain(0);
         var tokens = ordinary.Select(id => tokenizer.IdToToken(id)!).ToHashSet();
