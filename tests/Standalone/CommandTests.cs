@@ -9,7 +9,7 @@ public class CommandTests
     private static readonly string s_model = Reference.Path("gguf", "narrow-F16.gguf");
 
     [Theory]
-    [InlineData("quantize"), InlineData("eval"), InlineData("inspect"), InlineData("generate"), InlineData("export"), InlineData("tokenize"), InlineData("logits"), InlineData("compare")]
+    [InlineData("quantize"), InlineData("eval"), InlineData("inspect"), InlineData("generate"), InlineData("export"), InlineData("tokenize"), InlineData("logits"), InlineData("compare"), InlineData("distill")]
     public void Help_has_examples(string command)
     {
         var result = QbbProcess.Run(command, "--help");

@@ -1,9 +1,12 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
+using Qbb.Standalone.Distilling;
 using Qbb.Standalone.Terminal;
 using Spectre.Console;
 
@@ -30,6 +33,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe.json with all of these choices instead." };
+    private readonly DistillationPlanOptions _distillation = new();
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<bool> _force = SharedOptions.Force();
@@ -37,33 +41,64 @@ internal sealed class QuantizeCommand : QbbCommand
     public QuantizeCommand() : base("quantize", "Turns a model's linear layers into sums of binary matrices. Interrupted, the same command continues where it stopped.",
         "qbb quantize MODEL -o OUT --bases 3 --group 128",
         "qbb quantize model.gguf -o OUT --bases 4 --group 32 --json",
+        "qbb quantize MODEL -o OUT --bases 2 --distill",
         "qbb quantize MODEL -o OUT --bases 2 --group row --refine gradient")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, _device, _threads, _force })
+        foreach (var option in (Option[])[_output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _distillation.All, _device, _threads, _force])
             Options.Add(option);
+        Validators.Add(_distillation.CheckTogether);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var recipe = parsed.GetValue(_recipe) is { } file ? Recipe.FromJson(ReadRecipe(file)) : FromOptions(parsed);
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        var method = LayerMethods.For(recipe, SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)), threads);
+        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        var plan = _distillation.Read(parsed, device, recipe.Distillation);
+        if (plan is null && recipe.Distillation is not null)
+            throw new InvalidInputException("the recipe goes on with a distillation: add --distill, or take that part out of the file");
+        recipe = recipe with { Distillation = null };
+        var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
         var quantizer = new ModelQuantizer(recipe, method);
-        var folder = parsed.GetRequiredValue(_output);
-        QuantizedModel model;
+        var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
+        if (plan is null)
+            Quantize(quantizer, model, folder, force, output, cancel);
+        else
+            Distil(new DistilledQuantization(quantizer, recipe.Digest, plan), model, folder, force, output, cancel);
+    }
+
+    private static void Quantize(ModelQuantizer quantizer, string model, string folder, bool force, Output output, CancellationToken cancel)
+    {
         try
         {
-            model = ProgressBars.Run(output, "quantizing", report => quantizer.Run(parsed.GetRequiredValue(_model), folder, parsed.GetValue(_force),
+            var result = ProgressBars.Run(output, "quantizing", report => quantizer.Run(model, folder, force,
                 new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
+            output.Result(Json(result), screen => Print(screen, result));
         }
         catch (OperationCanceledException)
         {
             output.Warning($"finished layers are kept in {ModelQuantizer.WorkFolderOf(folder)}: the same command continues from them; delete the folder to forget them");
             throw;
         }
-        output.Result(Json(model), screen => Print(screen, model));
+    }
+
+    private static void Distil(DistilledQuantization quantization, string model, string folder, bool force, Output output, CancellationToken cancel)
+    {
+        var watch = Stopwatch.StartNew();
+        try
+        {
+            var result = quantization.Run(model, folder, force, output, cancel);
+            DistillationReport.Warn(output, result);
+            output.Result(DistillationReport.Json(result, watch.Elapsed.TotalSeconds), screen => DistillationReport.Print(screen, result, watch.Elapsed.TotalSeconds));
+        }
+        catch (Exception error) when (error is OperationCanceledException or DistillationRefusedException)
+        {
+            var work = DistilledQuantization.WorkFolderOf(folder);
+            output.Warning($"the quantized model before distillation and the data are kept in {work}: the same command continues from them; delete the folder to forget them");
+            throw;
+        }
     }
 
     private Recipe FromOptions(ParseResult parsed)
