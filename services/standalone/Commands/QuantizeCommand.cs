@@ -58,16 +58,23 @@ internal sealed class QuantizeCommand : QbbCommand
         var plan = _distillation.Read(parsed, device, recipe.Distillation);
         if (plan is null && recipe.Distillation is not null)
             throw new InvalidInputException("the recipe goes on with a distillation: add --distill, or take that part out of the file");
-        recipe = recipe with { Distillation = null };
+        var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
+        if (plan is not null)
+        {
+            Distil(new DistilledQuantization(WithSamples(recipe, parsed), plan, threads), model, folder, force, output, cancel);
+            return;
+        }
         var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
-        var quantizer = new ModelQuantizer(recipe, method);
-        var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
-        if (plan is null)
-            Quantize(quantizer, model, folder, force, output, cancel);
-        else
-            Distil(new DistilledQuantization(quantizer, recipe.Digest, plan), model, folder, force, output, cancel);
+        Quantize(new ModelQuantizer(recipe, method), model, folder, force, output, cancel);
     }
+
+    /// <summary>The recipe's decomposition; where the command line leaves it open it makes use of the samples that there are.</summary>
+    private Recipe WithSamples(Recipe recipe, ParseResult parsed) => recipe with
+    {
+        Distillation = null,
+        Importance = parsed.GetValue(_recipe) is null && recipe.Refinement == Refinement.Alternating ? Importance.Full : recipe.Importance,
+    };
 
     private static void Quantize(ModelQuantizer quantizer, string model, string folder, bool force, Output output, CancellationToken cancel)
     {

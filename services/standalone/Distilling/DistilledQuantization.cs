@@ -2,7 +2,10 @@ using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Recipes;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;
 using Qbb.Synthdata.Data;
@@ -12,14 +15,16 @@ using Qbb.Synthdata.Sampling;
 namespace Qbb.Standalone.Distilling;
 
 /// <summary>
-/// Quantizes, samples, filters and distils in one go. What is finished lies in a hidden folder beside the output until all is; the same call continues from
-/// there after an interruption.
+/// Samples, quantizes, filters and distils in one go; the same samples serve to decompose the layers, where the recipe wants calibration, and to train the
+/// scales. What is finished lies in a hidden folder beside the output until all is; the same call continues from there after an interruption.
 /// </summary>
-/// <param name="quantizer">Makes the student; its recipe has no distillation.</param>
-/// <param name="recipeDigest">Of that recipe.</param>
-/// <param name="plan">What follows.</param>
-internal sealed class DistilledQuantization(ModelQuantizer quantizer, string recipeDigest, DistillationPlan plan)
+/// <param name="recipe">Of the decomposition; has no distillation.</param>
+/// <param name="plan">What belongs to it.</param>
+/// <param name="threads">Threads of the CPU's methods.</param>
+internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan, int threads)
 {
+    private const int MostCalibrationSequences = 512;
+
     /// <summary>Where the parts of an output lie until it is finished.</summary>
     public static string WorkFolderOf(string output)
     {
@@ -39,8 +44,8 @@ internal sealed class DistilledQuantization(ModelQuantizer quantizer, string rec
             var digest = ModelDigest.Compute(teacher.Source, cancel);
             plan.Sampling(teacher.Model.Config.MaxPositions).Validate();
             Directory.CreateDirectory(work);
-            Quantize(model, student, digest, output, cancel);
             using var data = Sample(teacher, digest, Path.Combine(work, "data"), output, cancel);
+            Quantize(model, student, digest, Path.Combine(work, "data"), output, cancel);
             Filter(teacher, digest, student, data, filtered, output, cancel);
         }
         using var sequences = SampledSequences.Open(filtered, cancel);
@@ -50,12 +55,25 @@ internal sealed class DistilledQuantization(ModelQuantizer quantizer, string rec
         return result;
     }
 
-    private void Quantize(string model, string student, string teacherDigest, Output output, CancellationToken cancel)
+    private void Quantize(string model, string student, string teacherDigest, string data, Output output, CancellationToken cancel)
     {
-        if (MetricsOf(student) is { } metrics && metrics["modelDigest"]?.ToString() == teacherDigest && metrics["recipeDigest"]?.ToString() == recipeDigest)
+        using var sequences = recipe.Importance == Importance.None ? null : SampledSequences.Open(data, cancel);
+        var calibration = sequences is null ? null
+            : new CalibrationStream(sequences, new CalibrationOptions { Sequences = Math.Min(sequences.Count, MostCalibrationSequences), Device = plan.Device });
+        if (IsQuantized(student, teacherDigest, calibration))
             return;
-        ProgressBars.Run(output, "quantizing", report => quantizer.Run(model, student, force: true,
+        var method = LayerMethods.For(recipe, plan.Device, threads);
+        using var owned = method as IDisposable;
+        ProgressBars.Run(output, "quantizing", report => new ModelQuantizer(recipe, method, calibration: calibration).Run(model, student, force: true,
             new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
+    }
+
+    private bool IsQuantized(string student, string teacherDigest, CalibrationStream? calibration)
+    {
+        var path = Path.Combine(student, "metrics.json");
+        return File.Exists(path) && JsonNode.Parse(File.ReadAllText(path)) is JsonObject metrics
+            && metrics["modelDigest"]?.ToString() == teacherDigest && metrics["recipeDigest"]?.ToString() == recipe.Digest
+            && metrics["calibration"]?["digest"]?.ToString() == calibration?.Digest;
     }
 
     private SampledData Sample(LoadedModel teacher, string digest, string folder, Output output, CancellationToken cancel)
@@ -87,11 +105,5 @@ internal sealed class DistilledQuantization(ModelQuantizer quantizer, string rec
             return false;
         using var found = SampledData.Open(folder);
         return found.Manifest.Filter is { } filter && filter.Source == data.Digest && filter.Student == studentDigest && filter.Keep == plan.Keep;
-    }
-
-    private static JsonObject? MetricsOf(string folder)
-    {
-        var path = Path.Combine(folder, "metrics.json");
-        return File.Exists(path) ? JsonNode.Parse(File.ReadAllText(path)) as JsonObject : null;
     }
 }
