@@ -3,8 +3,9 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// A loss over logits that never exist all at once: [positions, vocabulary] is many times the memory of everything else. Some positions at a time their
-/// logits, loss and gradient with respect to the hidden state are calculated, and only that gradient [positions, d] is kept for backward.
+/// A loss over logits that never exist all at once: [positions, vocabulary] is many times the memory of everything else. Some positions at
+/// a time their logits, loss and gradient with respect to the hidden state are calculated, and only that gradient [positions, d] is kept
+/// for backward.
 /// </summary>
 internal static class ChunkedLoss
 {

@@ -4,8 +4,8 @@ using Qbb.Quantizer.Decomposition;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// Which sequences are held out and in what order the others are trained on: epoch after epoch, each in an order of its own. A pure function of
-/// count, share and seed, so that training goes on after an interruption as if there had been none.
+/// Which sequences are held out and in what order the others are trained on: epoch after epoch, each in an order of its own. A pure
+/// function of count, share and seed, so that training goes on after an interruption as if there had been none.
 /// </summary>
 internal sealed class DataOrder
 {
@@ -19,7 +19,11 @@ internal sealed class DataOrder
     public DataOrder(int count, double heldOut, long seed)
     {
         if (count < 2)
-            throw new InvalidInputException($"the data have {count} sequences; distillation needs at least 2, one to train on and one to hold out");
+        {
+            throw new InvalidInputException(
+                $"the data have {count} sequences; distillation needs at least 2, one to train on and one to hold out: sample more, "
+                + "or keep more");
+        }
         _seed = seed;
         var all = Shuffled([.. Enumerable.Range(0, count)], SplitStream);
         var held = Math.Clamp((int)Math.Round(heldOut * count), 1, count - 1);

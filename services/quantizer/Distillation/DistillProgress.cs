@@ -8,4 +8,5 @@ namespace Qbb.Quantizer.Distillation;
 /// <param name="Start">The same before training.</param>
 /// <param name="TokensPerSecond">Trained tokens over the time of the steps, looks at the held-out sequences not counted.</param>
 /// <param name="Remaining">Estimate of the time left.</param>
-public sealed record DistillProgress(int Step, int Steps, double Loss, HeldOutScore HeldOut, HeldOutScore Start, double TokensPerSecond, TimeSpan Remaining);
+public sealed record DistillProgress(
+    int Step, int Steps, double Loss, HeldOutScore HeldOut, HeldOutScore Start, double TokensPerSecond, TimeSpan Remaining);

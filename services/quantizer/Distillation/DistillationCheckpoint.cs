@@ -8,20 +8,25 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// A training on disk: per scale its δ and Adam's means (F32) and the best scales so far (F16), the rest among the metadata. The file appears whole or
-/// not at all, and the one before it stays until then.
+/// A training on disk: per scale its δ and Adam's means (F32) and the best scales so far (F16), the rest among the metadata. The file
+/// appears whole or not at all, and the one before it stays until then.
 /// </summary>
 internal static class DistillationCheckpoint
 {
     private const string StateKey = "state";
 
-    private static readonly JsonSerializerOptions s_json = new(JsonSerializerDefaults.Web) { NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
+    private static readonly JsonSerializerOptions s_json = new(JsonSerializerDefaults.Web)
+    {
+        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    };
 
     /// <exception cref="InvalidInputException">The disk is full or cannot be written; the checkpoint before is kept.</exception>
     public static void Save(string path, TrainedScales scales, DistillationState state, Half[][] best)
     {
         var adam = scales.AdamState;
-        var declarations = scales.All.SelectMany(scale => new[] { "delta", "mean", "square" }.Select(kind => new TensorDeclaration($"{scale.Name}.{kind}", "F32", scale.Value.shape)))
+        string[] kinds = ["delta", "mean", "square"];
+        var declarations = scales.All
+            .SelectMany(scale => kinds.Select(kind => new TensorDeclaration($"{scale.Name}.{kind}", "F32", scale.Value.shape)))
             .Concat(scales.All.Select(scale => new TensorDeclaration(scale.Name + ".best", "F16", scale.Value.shape)));
         using var writer = SafetensorsWriter.Create(path, declarations, new Dictionary<string, string>
         {
@@ -39,7 +44,9 @@ internal static class DistillationCheckpoint
         writer.Commit();
     }
 
-    /// <summary>Puts scales and optimizer back as they were; null where there is no checkpoint or it is damaged, and nothing was changed then.</summary>
+    /// <summary>
+    /// Puts scales and optimizer back as they were; null where there is no checkpoint or it is damaged, and nothing was changed then.
+    /// </summary>
     public static (DistillationState State, Half[][] Best)? TryRestore(string path, TrainedScales scales)
     {
         if (!File.Exists(path))
@@ -48,7 +55,8 @@ internal static class DistillationCheckpoint
         {
             using var file = SafetensorsFile.Open(path);
             using var scope = torch.NewDisposeScope();
-            if (!file.Metadata.TryGetValue(StateKey, out var json) || JsonSerializer.Deserialize<DistillationState>(json, s_json) is not { } state)
+            var json = file.Metadata.GetValueOrDefault(StateKey, "null");
+            if (JsonSerializer.Deserialize<DistillationState>(json, s_json) is not { } state)
                 return null;
             var best = scales.All.Select(scale => ReadHalves(file, scale)).ToArray();
             scales.Restore(Tensors("delta"), new AdamWState(state.AdamSteps, Tensors("mean"), Tensors("square")));
@@ -83,6 +91,9 @@ internal static class DistillationCheckpoint
     private static void Check(TensorEntry entry, TrainedScale scale)
     {
         if (!entry.Shape.SequenceEqual(scale.Value.shape))
-            throw new InvalidInputException($"{entry.Name} is [{string.Join(", ", entry.Shape)}] in the checkpoint and {scale.Value.Describe()} in the student");
+        {
+            throw new InvalidInputException(
+                $"{entry.Name} is [{string.Join(", ", entry.Shape)}] in the checkpoint and {scale.Value.Describe()} in the student");
+        }
     }
 }

@@ -4,8 +4,8 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// The choices of one distillation that its result depends on. Members that are null take a default in <see cref="Resolve"/>. The defaults are
-/// ours; the paper's text was not at hand.
+/// The choices of one distillation that its result depends on. Members that are null take a default in <see cref="Resolve"/>. The defaults
+/// are ours; the paper's text was not at hand.
 /// </summary>
 public sealed record DistillationRecipe
 {
@@ -36,7 +36,9 @@ public sealed record DistillationRecipe
     /// <summary>Weight of the mean over the student's blocks of ‖h − h_teacher‖²/‖h_teacher‖² behind each block; 0 for none.</summary>
     public double FeatureWeight { get; init; }
 
-    /// <summary>Share of the steps after which all blocks are the student's; a half if null. For <see cref="DistillationLoss.KdMseSwap"/> only.</summary>
+    /// <summary>
+    /// Share of the steps after which all blocks are the student's; a half if null. For <see cref="DistillationLoss.KdMseSwap"/> only.
+    /// </summary>
     public double? SwapEnd { get; init; }
 
     /// <summary>Share of the sequences that are not trained on and decide which step was best; one sequence at least.</summary>
@@ -52,7 +54,8 @@ public sealed record DistillationRecipe
     public ScalarType Type { get; init; } = ScalarType.Float32;
 
     /// <summary>The same with every choice that applies spelled out and every other null.</summary>
-    /// <exception cref="InvalidInputException">Choices are out of range or contradict one another; the message lists all of them.</exception>
+    /// <exception cref="InvalidInputException">Choices are out of range or contradict one another; the message lists all of
+    /// them.</exception>
     public DistillationRecipe Resolve()
     {
         var problems = Problems().ToList();
@@ -79,7 +82,12 @@ public sealed record DistillationRecipe
     {
         if (!Enum.IsDefined(Loss))
             yield return $"loss must be one of {string.Join(", ", DistillationLossNames.All.Keys)}";
-        foreach (var (name, value, most) in new[] { ("steps", Steps, 10_000_000), ("batch", Batch, 65_536), ("accumulate", Accumulate, 65_536), ("evaluateEvery", EvaluateEvery, int.MaxValue) })
+        (string, int, int)[] counts =
+        [
+            ("steps", Steps, 10_000_000), ("batch", Batch, 65_536), ("accumulate", Accumulate, 65_536),
+            ("evaluateEvery", EvaluateEvery, int.MaxValue),
+        ];
+        foreach (var (name, value, most) in counts)
         {
             if (value < 1 || value > most)
                 yield return $"{name} is {value}, it must be 1 to {most}";

@@ -52,7 +52,8 @@ internal static class DistillationRecipeJson
         _ => throw new InvalidInputException($"the recipe has an unknown member distillation.{name}"),
     };
 
-    private static readonly Dictionary<string, ScalarType> s_types = new[] { ScalarType.Float32, ScalarType.BFloat16 }.ToDictionary(type => type.ShortName());
+    private static readonly Dictionary<string, ScalarType> s_types =
+        new[] { ScalarType.Float32, ScalarType.BFloat16 }.ToDictionary(type => type.ShortName());
 
     private static T Find<T>(string member, JsonElement value, IReadOnlyDictionary<string, T> known) =>
         known.TryGetValue(value.GetString() ?? "", out var found)

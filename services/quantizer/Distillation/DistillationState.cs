@@ -1,6 +1,8 @@
 namespace Qbb.Quantizer.Distillation;
 
-/// <summary>Where a training stands, beside its tensors. All that the further course depends on is in here or follows from the step.</summary>
+/// <summary>
+/// Where a training stands, beside its tensors. All that the further course depends on is in here or follows from the step.
+/// </summary>
 /// <param name="Step">Steps done.</param>
 /// <param name="Best">The point whose scales are kept.</param>
 /// <param name="Curve">All points, the start first.</param>

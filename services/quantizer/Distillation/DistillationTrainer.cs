@@ -6,8 +6,8 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// Trains a student's scales against its teacher. Signs, embeddings, norms and head stay. What a step does is a function of the recipe, the data and the state
-/// before it, so a training that was killed goes on from its checkpoint and ends with the same bytes on the CPU.
+/// Trains a student's scales against its teacher. Signs, embeddings, norms and head stay. What a step does is a function of the recipe, the
+/// data and the state before it, so a training that was killed goes on from its checkpoint and ends with the same bytes on the CPU.
 /// </summary>
 internal sealed class DistillationTrainer : IDisposable
 {
@@ -33,7 +33,8 @@ internal sealed class DistillationTrainer : IDisposable
     /// <param name="recipe">Choices that the result depends on.</param>
     /// <param name="options">The others.</param>
     /// <exception cref="InvalidInputException">The data are too few, or the student has no scales.</exception>
-    public DistillationTrainer(Transformer student, Transformer teacher, ITokenSequences data, DistillationRecipe recipe, DistillationOptions options)
+    public DistillationTrainer(
+        Transformer student, Transformer teacher, ITokenSequences data, DistillationRecipe recipe, DistillationOptions options)
     {
         (_student, _teacher, _data, _recipe, _options) = (student, teacher, data, recipe.Resolve(), options);
         _order = new DataOrder(data.Count, recipe.HeldOut, recipe.Seed);
@@ -82,7 +83,9 @@ internal sealed class DistillationTrainer : IDisposable
             if (state.Step % _options.CheckpointEvery == 0 || state.Step == _recipe.Steps)
                 DistillationCheckpoint.Save(checkpoint, _scales, state, _best);
             var left = watch.Elapsed / Math.Max(1, state.Step - resumed) * (_recipe.Steps - state.Step);
-            progress?.Report(new DistillProgress(state.Step, _recipe.Steps, loss, state.Curve[^1].HeldOut, state.Curve[0].HeldOut, _tokens / _stepping.Elapsed.TotalSeconds, left));
+            progress?.Report(new DistillProgress(
+                state.Step, _recipe.Steps, loss, state.Curve[^1].HeldOut, state.Curve[0].HeldOut,
+                _tokens / _stepping.Elapsed.TotalSeconds, left));
         }
         var scales = _scales.All.Zip(_best).ToDictionary(pair => pair.First.Name, pair => pair.Second, StringComparer.Ordinal);
         return new TrainingResult(scales, state.Curve[0].HeldOut, state.Best, state.Curve, state.LoweredAt, resumed);
@@ -116,7 +119,8 @@ internal sealed class DistillationTrainer : IDisposable
     {
         _stepping.Start();
         using var scope = torch.NewDisposeScope();
-        var passes = Enumerable.Range(0, _recipe.Accumulate).Select(pass => _order.Take(((long)step * _recipe.Accumulate + pass) * _recipe.Batch, _recipe.Batch)).ToArray();
+        var first = (long)step * _recipe.Accumulate * _recipe.Batch;
+        var passes = Enumerable.Range(0, _recipe.Accumulate).Select(pass => _order.Take(first + pass * _recipe.Batch, _recipe.Batch)).ToArray();
         var positions = passes.Sum(pass => pass.Sum(index => _data.LengthOf(index) - 1L));
         var loss = 0.0;
         for (var pass = 0; pass < passes.Length; pass++)
@@ -139,8 +143,10 @@ internal sealed class DistillationTrainer : IDisposable
         var taught = _recipe.Loss == DistillationLoss.Ce ? null : _states.Of(batch);
         var (hidden, feature) = _stack.Run(batch, context, fromStudent, features);
         var labels = batch.Labels.to(_student.Device);
-        var loss = ChunkedLoss.Sum(hidden, ChunkedLoss.PositionsAtOnce(_student.Config.VocabularySize, _student.Device), (part, first, count) =>
-            LogitLoss.Sum(_recipe.Loss, _student.head(part), Taught(first, count), labels.narrow(0, first, count), _recipe.Temperature ?? 1)) / positions;
+        var temperature = _recipe.Temperature ?? 1;
+        var chunk = ChunkedLoss.PositionsAtOnce(_student.Config.VocabularySize, _student.Device);
+        var loss = ChunkedLoss.Sum(hidden, chunk, (part, first, count) =>
+            LogitLoss.Sum(_recipe.Loss, _student.head(part), Taught(first, count), labels.narrow(0, first, count), temperature)) / positions;
         if (feature is not null)
             loss += feature * (_recipe.FeatureWeight * batch.Positions / positions);
         loss.backward();
@@ -175,9 +181,10 @@ internal sealed class DistillationTrainer : IDisposable
     {
         if (state.LoweredAt is { } before)
             throw new DistillationRefusedException(
-                $"the loss is not finite at step {state.Step + 1}, and was not at step {before + 1} before the rate was lowered to {_recipe.LearningRate * LoweredRate:g3}: "
-                + $"start again with an --lr well below {_recipe.LearningRate * LoweredRate:g3}, or with --dtype f32");
-        var good = Restore(checkpoint) ?? throw new InvalidInputException($"{checkpoint}: the checkpoint to go back to is gone or damaged; start again");
+                $"the loss is not finite at step {state.Step + 1}, and was not at step {before + 1}, after which the rate was lowered to "
+                + $"{_recipe.LearningRate * LoweredRate:g3}: start again with an --lr well below that, or with --dtype fp32");
+        var good = Restore(checkpoint)
+            ?? throw new InvalidInputException($"{checkpoint}: the checkpoint to go back to is gone or damaged; start again");
         good = good with { LoweredAt = state.Step };
         DistillationCheckpoint.Save(checkpoint, _scales, good, _best);
         return good;

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Models;
@@ -9,7 +8,9 @@ using Qbb.Quantizer.Recipes;
 
 namespace Qbb.Quantizer.Distillation;
 
-/// <summary>Writes the student again with other scales: all other tensors as they are; recipe, metrics and card with the distillation added.</summary>
+/// <summary>
+/// Writes the student again with other scales: all other tensors as they are; recipe, metrics and card with the distillation added.
+/// </summary>
 internal static class DistilledFolder
 {
     private const int PieceBytes = 1 << 22;
@@ -23,10 +24,13 @@ internal static class DistilledFolder
     /// <param name="training">The new scales and how they came about.</param>
     /// <param name="facts">More members for the distillation's part of metrics.json.</param>
     /// <param name="cancellation">Stops between tensors.</param>
-    public static long Write(ModelFolderWriter writer, ModelSource student, Recipe before, Recipe after, TrainingResult training, JsonObject facts, CancellationToken cancellation)
+    public static long Write(
+        ModelFolderWriter writer, ModelSource student, Recipe before, Recipe after, TrainingResult training, JsonObject facts,
+        CancellationToken cancellation)
     {
         var tensors = student.Tensors;
-        var bytes = writer.WriteTensors([.. tensors.Entries.Select(entry => new TensorDeclaration(entry.Name, entry.Type, entry.Shape))], (declaration, file) =>
+        var declarations = tensors.Entries.Select(entry => new TensorDeclaration(entry.Name, entry.Type, entry.Shape)).ToList();
+        var bytes = writer.WriteTensors(declarations, (declaration, file) =>
         {
             cancellation.ThrowIfCancellationRequested();
             if (training.Scales.TryGetValue(declaration.Name, out var scales))
@@ -88,14 +92,23 @@ internal static class DistilledFolder
     private static string Card(string student, Recipe before, Recipe after, TrainingResult training)
     {
         var path = Path.Combine(student, "README.md");
-        var text = new StringBuilder(File.Exists(path) ? File.ReadAllText(path).Replace(before.Digest, after.Digest, StringComparison.Ordinal) : "");
-        var recipe = after.Distillation!;
-        text.Append(CultureInfo.InvariantCulture, $"\n## Distillation\n\nThe signs stayed; the scales were trained against the base model ({DistillationLossNames.Of(recipe.Loss)}, ");
-        text.Append(CultureInfo.InvariantCulture, $"{training.Best.Step} of {recipe.Steps} steps of {recipe.Batch * (long)recipe.Accumulate} sequences, rate {recipe.LearningRate:g3}). ");
-        text.Append("On sequences that were held out, in nats per token:\n\n| | before | after |\n|---|---|---|\n");
-        text.Append(CultureInfo.InvariantCulture, $"| KL to the base model | {training.Start.Kl:0.0000} | {training.Best.HeldOut.Kl:0.0000} |\n");
-        text.Append(CultureInfo.InvariantCulture, $"| cross-entropy | {training.Start.CrossEntropy:0.0000} | {training.Best.HeldOut.CrossEntropy:0.0000} |\n");
-        text.Append("\nWeight errors above and in `metrics.json` are those before the distillation, which trades them for nearer outputs.\n");
-        return text.ToString();
+        var text = File.Exists(path) ? File.ReadAllText(path).Replace(before.Digest, after.Digest, StringComparison.Ordinal) : "";
+        var (recipe, start, best) = (after.Distillation!, training.Start, training.Best);
+        return text + string.Create(CultureInfo.InvariantCulture, $"""
+
+            ## Distillation
+
+            The signs stayed; the scales were trained against the base model: loss {DistillationLossNames.Of(recipe.Loss)},
+            {best.Step} of {recipe.Steps} steps of {recipe.Batch * (long)recipe.Accumulate} sequences, rate {recipe.LearningRate:g3}.
+            On sequences that were held out, in nats per token:
+
+            | | before | after |
+            |---|---|---|
+            | KL to the base model | {start.Kl:0.0000} | {best.HeldOut.Kl:0.0000} |
+            | cross-entropy | {start.CrossEntropy:0.0000} | {best.HeldOut.CrossEntropy:0.0000} |
+
+            Weight errors above and in `metrics.json` are those before the distillation, which trades them for nearer outputs.
+
+            """);
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Models;
@@ -10,8 +11,8 @@ using Qbb.Quantizer.Recipes;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// Trains the scales of a model that qbb quantized against the model it was made from, and writes the result as a new folder, whole or not at all. After an
-/// interruption, kill -9 included, the same call continues from its last checkpoint.
+/// Trains the scales of a model that qbb quantized against the model it was made from, and writes the result as a new folder, whole or not
+/// at all. After an interruption, kill -9 included, the same call continues from its last checkpoint.
 /// </summary>
 /// <param name="recipe">Choices that the result depends on.</param>
 /// <param name="options">The others.</param>
@@ -25,10 +26,14 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
     /// <param name="data">What to train on and to hold out.</param>
     /// <param name="output">The folder to make.</param>
     /// <param name="progress">Told after every step.</param>
-    /// <param name="cancellation">Stops after the step at hand; the work folder (<see cref="ModelQuantizer.WorkFolderOf"/>) is kept for the next run.</param>
+    /// <param name="cancellation">Stops after the step at hand; the work folder (<see cref="ModelQuantizer.WorkFolderOf"/>) is kept for the
+    /// next run.</param>
     /// <exception cref="InvalidInputException">Student, teacher, data and output do not go together.</exception>
-    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice; nothing is written.</exception>
-    public DistilledModel Run(string student, string teacher, ITokenSequences data, string output, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default)
+    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice; nothing
+    /// is written.</exception>
+    public DistilledModel Run(
+        string student, string teacher, ITokenSequences data, string output, IProgress<DistillProgress>? progress = null,
+        CancellationToken cancellation = default)
     {
         options.Validate();
         ModelQuantizer.CheckOutput(student, output, options.Force);
@@ -41,8 +46,8 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         var teacherDigest = ModelDigest.Compute(teacherSource, cancellation);
         CheckData(data, config, teacher, teacherDigest);
         var after = before with { Distillation = _recipe };
-        var identity = $"distill {ModelDigest.Compute(studentSource, cancellation)} {teacherDigest} {data.Digest} {after.Digest} {options.Device.Type}";
-        using var work = WorkFolder.Open(output, identity);
+        var studentDigest = ModelDigest.Compute(studentSource, cancellation);
+        using var work = WorkFolder.Open(output, $"distill {studentDigest} {teacherDigest} {data.Digest} {after.Digest} {options.Device.Type}");
         var watch = Stopwatch.StartNew();
         try
         {
@@ -56,8 +61,9 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
             cancellation.ThrowIfCancellationRequested();
             writer.Commit();
             work.Discard();
-            return new DistilledModel(Path.GetFullPath(output), training.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom, training.LoweredAt,
-                origin is null ? null : origin == teacherDigest, bytes);
+            return new DistilledModel(
+                Path.GetFullPath(output), training.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom,
+                training.LoweredAt, origin is null ? null : origin == teacherDigest, bytes);
         }
         catch (DistillationRefusedException)
         {
@@ -67,7 +73,8 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
     }
 
     private (TrainingResult Training, JsonObject Facts) Train(
-        ModelSource studentSource, ModelSource teacherSource, ITokenSequences data, string checkpoint, IProgress<DistillProgress>? progress, CancellationToken cancellation)
+        ModelSource studentSource, ModelSource teacherSource, ITokenSequences data, string checkpoint, IProgress<DistillProgress>? progress,
+        CancellationToken cancellation)
     {
         using var student = Transformer.Load(studentSource, options.Device, _recipe.Type, BasesLinearLoader.For(studentSource));
         using var teacher = Transformer.Load(teacherSource, options.Device, _recipe.Type, BasesLinearLoader.For(teacherSource));
@@ -84,34 +91,44 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
     private static Recipe CheckStudent(ModelSource student)
     {
         if (student.Format == ModelSource.Gguf || BasesLinearLoader.For(student) is null)
-            throw new InvalidInputException($"{student.Path}: is not quantized by qbb, so it has no scales to distil; give a folder that qbb quantize wrote");
+            throw new InvalidInputException($"{student.Path}: is not quantized by qbb; give a folder that qbb quantize wrote");
         var path = Path.Combine(student.Path, "recipe.json");
         if (!File.Exists(path))
             throw new InvalidInputException($"{path}: is missing; give a folder as qbb quantize wrote it");
         var recipe = Recipe.FromJson(File.ReadAllText(path));
         return recipe.Distillation is null
             ? recipe
-            : throw new InvalidInputException($"{student.Path}: is distilled already; give the folder that qbb quantize wrote, and --steps for a longer training");
+            : throw new InvalidInputException($"{student.Path}: is distilled already; give the folder that qbb quantize wrote");
     }
 
     private void CheckData(ITokenSequences data, DecoderConfig config, string teacher, string teacherDigest)
     {
-        if (data.Count < 2)
-            throw new InvalidInputException($"the data have {data.Count} sequences; distillation needs at least 2, one to train on and one to hold out: sample more, or keep more of them");
+        _ = new DataOrder(data.Count, _recipe.HeldOut, _recipe.Seed);
         if (data.TeacherDigest is { } sampled && sampled != teacherDigest)
-            throw new InvalidInputException($"the data were sampled from another model (digest {sampled}) than the teacher {teacher} (digest {teacherDigest}): sample from this teacher, or give that model as --teacher");
+        {
+            throw new InvalidInputException(
+                $"the data were sampled from another model (digest {sampled}) than the teacher {teacher} (digest {teacherDigest}): sample from "
+                + "this teacher, or give that model as --teacher");
+        }
         for (var k = 0; k < data.Count; k++)
         {
             var length = data.LengthOf(k);
             if (length < 2)
                 throw new InvalidInputException($"sequence {k} of the data has {length} tokens; at least 2 are needed");
             if (length - 1 > config.MaxPositions && config.LearnedPositions)
-                throw new InvalidInputException($"sequence {k} of the data has {length} tokens, more than the {config.MaxPositions} positions of the model: cut them shorter");
+            {
+                throw new InvalidInputException(
+                    $"sequence {k} of the data has {length} tokens, the model {config.MaxPositions} positions: cut them shorter");
+            }
             var ids = new int[length];
             data.Read(k, ids);
             var outside = Array.FindIndex(ids, id => id < 0 || id >= config.VocabularySize);
             if (outside >= 0)
-                throw new InvalidInputException($"sequence {k} of the data has the token {ids[outside]}, outside the model's vocabulary of {config.VocabularySize}: the data belong to another model");
+            {
+                throw new InvalidInputException(
+                    $"sequence {k} of the data has the token {ids[outside]}, outside the model's vocabulary of {config.VocabularySize}: "
+                    + "the data belong to another model");
+            }
         }
     }
 
@@ -120,8 +137,12 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         if (training.Best.Step > 0)
             return;
         var name = _recipe.Loss == DistillationLoss.Ce ? "cross-entropy" : "KL to the teacher";
-        var tried = training.Curve.Skip(1).OrderBy(point => double.IsNaN(point.HeldOut.For(_recipe.Loss))).ThenBy(point => point.HeldOut.For(_recipe.Loss)).First();
-        throw new DistillationRefusedException(FormattableString.Invariant(
-            $"the distilled student is no better than before: held-out {name} {training.Start.For(_recipe.Loss):g6} at the start, {tried.HeldOut.For(_recipe.Loss):g6} at best (step {tried.Step} of {_recipe.Steps}). Nothing was written; try a smaller --lr than {_recipe.LearningRate:g3}, more --steps or more data"));
+        var tried = training.Curve.Skip(1).Select(point => (point.Step, Figure: point.HeldOut.For(_recipe.Loss))).ToList();
+        var best = tried.OrderBy(point => double.IsNaN(point.Figure)).ThenBy(point => point.Figure).First();
+        FormattableString message = $"""
+            the distilled student is no better than before: held-out {name} {training.Start.For(_recipe.Loss):g6} at the start, {best.Figure:g6} at best (step
+            {best.Step} of {_recipe.Steps}). Nothing was written; try a smaller --lr than {_recipe.LearningRate:g3}, more --steps or more data
+            """;
+        throw new DistillationRefusedException(message.ToString(CultureInfo.InvariantCulture).ReplaceLineEndings(" "));
     }
 }

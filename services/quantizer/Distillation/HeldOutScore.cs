@@ -6,8 +6,8 @@ namespace Qbb.Quantizer.Distillation;
 public sealed record HeldOutScore(double Kl, double CrossEntropy)
 {
     /// <summary>
-    /// The figure that decides for a loss: the divergence, which says what the student lost whatever was minimised, or the cross-entropy where the
-    /// labels are hard, as the student then follows the text and not the teacher.
+    /// The figure that decides for a loss: the divergence, which says what the student lost whatever was minimised, or the cross-entropy
+    /// where the labels are hard, as the student then follows the text and not the teacher.
     /// </summary>
     public double For(DistillationLoss loss) => loss == DistillationLoss.Ce ? CrossEntropy : Kl;
 }

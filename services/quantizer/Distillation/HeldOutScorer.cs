@@ -4,7 +4,8 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>Scores the student as it is now on sequences that it is not trained on.</summary>
-internal sealed class HeldOutScorer(Transformer student, Transformer teacher, TeacherStates states, ITokenSequences data, IReadOnlyList<int> heldOut, int batch)
+internal sealed class HeldOutScorer(
+    Transformer student, Transformer teacher, TeacherStates states, ITokenSequences data, IReadOnlyList<int> heldOut, int batch)
 {
     public HeldOutScore Run(CancellationToken cancellation)
     {

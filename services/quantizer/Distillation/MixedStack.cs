@@ -15,7 +15,8 @@ internal sealed class MixedStack(Transformer student, Transformer teacher, bool 
     /// <param name="fromStudent">Per block whether it is the student's.</param>
     /// <param name="features">What the teacher has behind each block, [rows, longest, hidden]; null for no feature loss.</param>
     /// <returns>What the head reads, [positions, d], and the feature loss, of no dimensions.</returns>
-    public (Tensor Hidden, Tensor? Feature) Run(TokenBatch batch, ForwardContext context, bool[] fromStudent, IReadOnlyList<Tensor>? features = null)
+    public (Tensor Hidden, Tensor? Feature) Run(
+        TokenBatch batch, ForwardContext context, bool[] fromStudent, IReadOnlyList<Tensor>? features = null)
     {
         using var scope = torch.NewDisposeScope();
         var x = student.embed(batch.Ids, context);

@@ -21,8 +21,13 @@ internal static class ModelShapes
             ("head dimension", student.HeadDimension, teacher.HeadDimension),
             ("embedding size", student.EmbeddingSize, teacher.EmbeddingSize),
         ];
-        var differences = members.Where(member => !member.Student.Equals(member.Teacher)).Select(member => $"{member.What} {member.Student} and {member.Teacher}").ToList();
+        var differences = members.Where(member => !member.Student.Equals(member.Teacher))
+            .Select(member => $"{member.What} {member.Student} and {member.Teacher}").ToList();
         if (differences.Count > 0)
-            throw new InvalidInputException($"{studentPath} and its teacher {teacherPath} are of different shapes ({string.Join(", ", differences)}): give the model that the student was quantized from");
+        {
+            throw new InvalidInputException(
+                $"{studentPath} and its teacher {teacherPath} are of different shapes ({string.Join(", ", differences)}): give the model that "
+                + "the student was quantized from");
+        }
     }
 }

@@ -3,9 +3,9 @@ using Qbb.Quantizer.Decomposition;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// KD-MSE with gradual block swap ("gradually swapped", QBB): in pass m of step s every block of the stack is the student's with probability
-/// p(s) = min(1, (s + 1)/(swapEnd · steps)), drawn by itself, else the teacher's. Where none would be the student's, one at random is, as nothing would be trained.
-/// The draws are a pure function of seed, step and pass.
+/// KD-MSE with gradual block swap ("gradually swapped", QBB): in pass m of step s every block of the stack is the student's with
+/// probability p(s) = min(1, (s + 1)/(swapEnd · steps)), drawn by itself, else the teacher's. Where none would be the student's, one at
+/// random is, as nothing would be trained. The draws are a pure function of seed, step and pass.
 /// </summary>
 internal sealed class SwapSchedule(DistillationRecipe recipe)
 {

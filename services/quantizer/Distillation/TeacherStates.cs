@@ -4,8 +4,8 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// The teacher's last hidden states, from which its logits are one product away: a cache of them is as good as one of logits and smaller by the vocabulary over
-/// the width. Kept in the machine's memory until the budget is spent; later sequences are calculated each time.
+/// The teacher's last hidden states, from which its logits are one product away: a cache of them is as good as one of logits and smaller by
+/// the vocabulary over the width. Kept in the machine's memory until the budget is spent; later sequences are calculated each time.
 /// </summary>
 internal sealed class TeacherStates(Transformer teacher, long budget) : IDisposable
 {

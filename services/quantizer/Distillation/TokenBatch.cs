@@ -3,8 +3,8 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// Some sequences as tensors on the CPU. Shorter ones are filled up at the right, where a causal model's other positions cannot see it. Position t reads
-/// tokens 0..t and has token t+1 as its label, so a sequence of L tokens has L − 1 positions.
+/// Some sequences as tensors on the CPU. Shorter ones are filled up at the right, where a causal model's other positions cannot see it.
+/// Position t reads tokens 0..t and has token t+1 as its label, so a sequence of L tokens has L − 1 positions.
 /// </summary>
 internal sealed class TokenBatch
 {

@@ -33,7 +33,11 @@ public sealed class TokenSequences : ITokenSequences
         if (length < 2)
             throw new InvalidInputException($"--length is {length}; a sequence needs at least 2 tokens");
         if (ids.Length < 2L * length)
-            throw new InvalidInputException($"the text has {ids.Length} tokens, less than two sequences of {length} (one to train on, one to hold out): give more text or a smaller --length");
+        {
+            throw new InvalidInputException(
+                $"the text has {ids.Length} tokens, less than two sequences of {length} (one to train on, one to hold out): give more text or "
+                + "a smaller --length");
+        }
         return new TokenSequences(Enumerable.Range(0, ids.Length / length).Select(k => ids[(k * length)..((k + 1) * length)]));
     }
 

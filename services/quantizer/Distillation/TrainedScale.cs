@@ -14,7 +14,9 @@ internal sealed record TrainedScale(string Name, Tensor Value, Tensor Start, Ten
     {
         using var scope = torch.NewDisposeScope();
         value.requires_grad = true;
-        return new TrainedScale(name, value, value.detach().clone().DetachFromDisposeScope(), unit.clone().DetachFromDisposeScope(), torch.zeros_like(value).DetachFromDisposeScope());
+        var (start, delta) = (value.detach().clone(), torch.zeros_like(value));
+        return new TrainedScale(
+            name, value, start.DetachFromDisposeScope(), unit.clone().DetachFromDisposeScope(), delta.DetachFromDisposeScope());
     }
 
     public void Dispose()

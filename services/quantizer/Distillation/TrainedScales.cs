@@ -5,9 +5,9 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// All that is trained of a student: the scales and biases of its binary layers, as changes relative to the mean scale of their group,
-/// α = α₀ + δ·mean|α₀| and β = β₀ + δ·mean|α₀|. Adam moves every δ by about the rate, so weights large and small, and biases, which start near 0,
-/// move in proportion to their group. The optimizer's state is in fp32.
+/// All that is trained of a student: the scales and biases of its binary layers, as changes relative to the mean scale of their group, α =
+/// α₀ + δ·mean|α₀| and β = β₀ + δ·mean|α₀|. Adam moves every δ by about the rate, so weights large and small, and biases, which start near
+/// 0, move in proportion to their group. The optimizer's state is in fp32.
 /// </summary>
 internal sealed class TrainedScales : IDisposable
 {

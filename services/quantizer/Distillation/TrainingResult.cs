@@ -8,4 +8,5 @@ namespace Qbb.Quantizer.Distillation;
 /// <param name="LoweredAt">The step at which the rate was lowered; null if it was not.</param>
 /// <param name="ResumedFrom">The step that an earlier run had reached; 0 for none.</param>
 internal sealed record TrainingResult(
-    IReadOnlyDictionary<string, Half[]> Scales, HeldOutScore Start, CurvePoint Best, IReadOnlyList<CurvePoint> Curve, int? LoweredAt, int ResumedFrom);
+    IReadOnlyDictionary<string, Half[]> Scales, HeldOutScore Start, CurvePoint Best, IReadOnlyList<CurvePoint> Curve,
+    int? LoweredAt, int ResumedFrom);

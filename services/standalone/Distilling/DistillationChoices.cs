@@ -15,17 +15,55 @@ internal sealed class DistillationChoices
         DefaultValueFactory = _ => DistillationLossNames.Of(s_default.Loss),
     };
     private readonly Option<int> _steps = new("--steps") { Description = "Optimizer steps.", DefaultValueFactory = _ => s_default.Steps };
-    private readonly Option<int> _batch = new("--batch") { Description = "Sequences of one pass.", DefaultValueFactory = _ => s_default.Batch };
-    private readonly Option<int> _accumulate = new("--accumulate") { Description = "Passes of one step.", DefaultValueFactory = _ => s_default.Accumulate };
-    private readonly Option<double> _rate = new("--lr") { Description = "Peak learning rate, as a share of a group's mean scale per step.", DefaultValueFactory = _ => s_default.LearningRate };
-    private readonly Option<int?> _warmup = new("--warmup") { Description = "Steps over which the rate rises. Default: a tenth of the steps, at most 20." };
-    private readonly Option<double> _clip = new("--clip") { Description = "Largest norm of the gradients.", DefaultValueFactory = _ => s_default.Clip };
+    private readonly Option<int> _batch = new("--batch")
+    {
+        Description = "Sequences of one pass.",
+        DefaultValueFactory = _ => s_default.Batch,
+    };
+    private readonly Option<int> _accumulate = new("--accumulate")
+    {
+        Description = "Passes of one step.",
+        DefaultValueFactory = _ => s_default.Accumulate,
+    };
+    private readonly Option<double> _rate = new("--lr")
+    {
+        Description = "Peak learning rate, as a share of a group's mean scale per step.",
+        DefaultValueFactory = _ => s_default.LearningRate,
+    };
+    private readonly Option<int?> _warmup = new("--warmup")
+    {
+        Description = "Steps over which the rate rises. Default: a tenth of the steps, at most 20.",
+    };
+    private readonly Option<double> _clip = new("--clip")
+    {
+        Description = "Largest norm of the gradients.",
+        DefaultValueFactory = _ => s_default.Clip,
+    };
     private readonly Option<double?> _temperature = new("--temperature") { Description = "Temperature of kd's probabilities. Default: 1." };
-    private readonly Option<double> _feature = new("--feature-weight") { Description = "Weight of the relative squared difference behind each block.", DefaultValueFactory = _ => s_default.FeatureWeight };
-    private readonly Option<double?> _swapEnd = new("--swap-end") { Description = "Share of the steps after which kd-mse-swap has all blocks from the student. Default: 0.5." };
-    private readonly Option<double> _heldOut = new("--held-out") { Description = "Share of the sequences that decide which step is kept.", DefaultValueFactory = _ => s_default.HeldOut };
-    private readonly Option<int> _evalEvery = new("--eval-every") { Description = "Steps between two looks at the held-out sequences.", DefaultValueFactory = _ => s_default.EvaluateEvery };
-    private readonly Option<long> _seed = new("--seed") { Description = "Seed of split, order and swaps.", DefaultValueFactory = _ => s_default.Seed };
+    private readonly Option<double> _feature = new("--feature-weight")
+    {
+        Description = "Weight of the relative squared difference behind each block.",
+        DefaultValueFactory = _ => s_default.FeatureWeight,
+    };
+    private readonly Option<double?> _swapEnd = new("--swap-end")
+    {
+        Description = "Share of the steps after which kd-mse-swap has all blocks from the student. Default: 0.5.",
+    };
+    private readonly Option<double> _heldOut = new("--held-out")
+    {
+        Description = "Share of the sequences that decide which step is kept.",
+        DefaultValueFactory = _ => s_default.HeldOut,
+    };
+    private readonly Option<int> _evalEvery = new("--eval-every")
+    {
+        Description = "Steps between two looks at the held-out sequences.",
+        DefaultValueFactory = _ => s_default.EvaluateEvery,
+    };
+    private readonly Option<long> _seed = new("--seed")
+    {
+        Description = "Seed of split, order and swaps.",
+        DefaultValueFactory = _ => s_default.Seed,
+    };
 
     public DistillationChoices() => _loss.AcceptOnlyFromAmong([.. DistillationLossNames.All.Keys]);
 

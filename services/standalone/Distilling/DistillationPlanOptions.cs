@@ -6,16 +6,30 @@ using Qbb.Torch;
 
 namespace Qbb.Standalone.Distilling;
 
-/// <summary><c>--distill</c> of <c>qbb quantize</c> and the options that go with it; <c>qbb sample</c>, <c>filter</c> and <c>distill</c> have more.</summary>
+/// <summary>
+/// <c>--distill</c> of <c>qbb quantize</c> and the options that go with it; <c>qbb sample</c>, <c>filter</c> and <c>distill</c> have more.
+/// </summary>
 internal sealed class DistillationPlanOptions
 {
     private const int UsualSequences = 1024;
     private const double UsualShare = 0.5;
 
-    private readonly Option<bool> _distill = new("--distill") { Description = "Go on without data: sample from the model, keep the sequences on which the result is farthest from it, and train the scales on them." };
-    private readonly Option<int?> _sequences = new("--sequences") { Description = $"With --distill: sequences to sample. Default: {UsualSequences}." };
-    private readonly Option<int?> _length = new("--length") { Description = "With --distill: tokens of a sequence. Default: 512, or the model's longest context if that is shorter." };
-    private readonly Option<double?> _keep = new("--keep") { Description = "With --distill: share of the sequences to keep. Default: 0.5." };
+    private readonly Option<bool> _distill = new("--distill")
+    {
+        Description = "Go on without data: sample from the model, keep the sequences on which the result is farthest from it, and train the scales on them.",
+    };
+    private readonly Option<int?> _sequences = new("--sequences")
+    {
+        Description = $"With --distill: sequences to sample. Default: {UsualSequences}.",
+    };
+    private readonly Option<int?> _length = new("--length")
+    {
+        Description = "With --distill: tokens of a sequence. Default: 512, or the model's longest context if that is shorter.",
+    };
+    private readonly Option<double?> _keep = new("--keep")
+    {
+        Description = "With --distill: share of the sequences to keep. Default: 0.5.",
+    };
     private readonly Option<string?> _loss = new("--loss") { Description = "With --distill: ce, kd, kd-mse or kd-mse-swap. Default: kd." };
     private readonly Option<int?> _steps = new("--distill-steps") { Description = "With --distill: optimizer steps. Default: 400." };
     private readonly Option<int?> _batch = new("--distill-batch") { Description = "With --distill: sequences of a step. Default: 16." };
@@ -54,6 +68,8 @@ internal sealed class DistillationPlanOptions
             LearningRate = parsed.GetValue(_rate) ?? start.LearningRate,
             Type = type,
         };
-        return new DistillationPlan(parsed.GetValue(_sequences) ?? UsualSequences, parsed.GetValue(_length), parsed.GetValue(_keep) ?? UsualShare, recipe.Resolve(), device, type);
+        return new DistillationPlan(
+            parsed.GetValue(_sequences) ?? UsualSequences, parsed.GetValue(_length), parsed.GetValue(_keep) ?? UsualShare, recipe.Resolve(), device,
+            type);
     }
 }

@@ -10,7 +10,8 @@ namespace Qbb.Standalone.Distilling;
 /// <summary>How a distillation is told, while it runs and after.</summary>
 internal static class DistillationReport
 {
-    public static Relay<DistillProgress> Progress(Action<double, double, string> report) => new(p => report(p.Step, p.Steps, string.Create(CultureInfo.InvariantCulture,
+    public static Relay<DistillProgress> Progress(Action<double, double, string> report) => new(p => report(p.Step, p.Steps, string.Create(
+        CultureInfo.InvariantCulture,
         $"loss {p.Loss:0.0000}, held-out KL {p.HeldOut.Kl:0.0000} (start {p.Start.Kl:0.0000}), {p.TokensPerSecond:N0} tokens/s")));
 
     public static void Warn(Output output, DistilledModel model)
@@ -37,7 +38,8 @@ internal static class DistillationReport
     public static void Print(IAnsiConsole screen, DistilledModel model, double seconds)
     {
         var grid = new Grid().AddColumn().AddColumn();
-        void Row(string name, FormattableString value) => grid.AddRow(Markup.Escape(name), Markup.Escape(value.ToString(CultureInfo.InvariantCulture)));
+        void Row(string name, FormattableString value) =>
+            grid.AddRow(Markup.Escape(name), Markup.Escape(value.ToString(CultureInfo.InvariantCulture)));
         Row("output", $"{model.Folder}");
         Row("held-out KL to the teacher", $"{model.Start.Kl:0.0000} before, {model.End.Kl:0.0000} after");
         Row("held-out cross-entropy", $"{model.Start.CrossEntropy:0.0000} before, {model.End.CrossEntropy:0.0000} after");

@@ -15,8 +15,9 @@ using Qbb.Synthdata.Sampling;
 namespace Qbb.Standalone.Distilling;
 
 /// <summary>
-/// Samples, quantizes, filters and distils in one go; the same samples serve to decompose the layers, where the recipe wants calibration, and to train the
-/// scales. What is finished lies in a hidden folder beside the output until all is; the same call continues from there after an interruption.
+/// Samples, quantizes, filters and distils in one go; the same samples serve to decompose the layers, where the recipe wants calibration,
+/// and to train the scales. What is finished lies in a hidden folder beside the output until all is; the same call continues from there
+/// after an interruption.
 /// </summary>
 /// <param name="recipe">Of the decomposition; has no distillation.</param>
 /// <param name="plan">What belongs to it.</param>
@@ -32,7 +33,8 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
         return Path.Combine(Path.GetDirectoryName(full)!, $".{Path.GetFileName(full)}.distill");
     }
 
-    /// <exception cref="InvalidInputException">Something cannot be used, or the distilled student was no better; the finished parts stay.</exception>
+    /// <exception cref="InvalidInputException">Something cannot be used, or the distilled student was no better; the finished parts
+    /// stay.</exception>
     public DistilledModel Run(string model, string folder, bool force, Output output, CancellationToken cancel)
     {
         plan.Filter.Validate();
@@ -49,8 +51,9 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
             Filter(teacher, digest, student, data, filtered, output, cancel);
         }
         using var sequences = SampledSequences.Open(filtered, cancel);
-        var result = ProgressBars.Run(output, "distilling", report => new Distiller(plan.Distillation, new DistillationOptions { Device = plan.Device, Force = force })
-            .Run(student, model, sequences, folder, DistillationReport.Progress(report), cancel));
+        var distiller = new Distiller(plan.Distillation, new DistillationOptions { Device = plan.Device, Force = force });
+        var result = ProgressBars.Run(output, "distilling", report => distiller.Run(
+            student, model, sequences, folder, DistillationReport.Progress(report), cancel));
         Directory.Delete(work, recursive: true);
         return result;
     }
@@ -58,13 +61,17 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
     private void Quantize(string model, string student, string teacherDigest, string data, Output output, CancellationToken cancel)
     {
         using var sequences = recipe.Importance == Importance.None ? null : SampledSequences.Open(data, cancel);
-        var calibration = sequences is null ? null
-            : new CalibrationStream(sequences, new CalibrationOptions { Sequences = Math.Min(sequences.Count, MostCalibrationSequences), Device = plan.Device });
+        var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
+        {
+            Sequences = Math.Min(sequences.Count, MostCalibrationSequences),
+            Device = plan.Device,
+        });
         if (IsQuantized(student, teacherDigest, calibration))
             return;
         var method = LayerMethods.For(recipe, plan.Device, threads);
         using var owned = method as IDisposable;
-        ProgressBars.Run(output, "quantizing", report => new ModelQuantizer(recipe, method, calibration: calibration).Run(model, student, force: true,
+        var quantizer = new ModelQuantizer(recipe, method, calibration: calibration);
+        ProgressBars.Run(output, "quantizing", report => quantizer.Run(model, student, force: true,
             new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
     }
 
@@ -88,7 +95,8 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
         return SampledData.Open(folder, cancel);
     }
 
-    private void Filter(LoadedModel teacher, string digest, string student, SampledData data, string folder, Output output, CancellationToken cancel)
+    private void Filter(
+        LoadedModel teacher, string digest, string student, SampledData data, string folder, Output output, CancellationToken cancel)
     {
         using var loaded = LoadedModel.Open(student, plan.Device, plan.Type);
         var studentDigest = ModelDigest.Compute(loaded.Source, cancel);
@@ -104,6 +112,7 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
         if (!File.Exists(Path.Combine(folder, DataManifest.FileName)))
             return false;
         using var found = SampledData.Open(folder);
-        return found.Manifest.Filter is { } filter && filter.Source == data.Digest && filter.Student == studentDigest && filter.Keep == plan.Keep;
+        return found.Manifest.Filter is { } filter
+            && filter.Source == data.Digest && filter.Student == studentDigest && filter.Keep == plan.Keep;
     }
 }

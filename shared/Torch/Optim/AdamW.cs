@@ -77,11 +77,12 @@ public static partial class torch
                 for (var k = 0; k < _slots.Length; k++)
                 {
                     var slot = _slots[k];
-                    if (!state.exp_avg[k].shape.SequenceEqual(slot.Mean.shape) || !state.exp_avg_sq[k].shape.SequenceEqual(slot.Square.shape))
-                        throw new ArgumentException($"the state of parameter {k} is {state.exp_avg[k].Describe()} where it is {slot.Mean.Describe()}");
+                    var (mean, square) = (state.exp_avg[k], state.exp_avg_sq[k]);
+                    if (!mean.shape.SequenceEqual(slot.Mean.shape) || !square.shape.SequenceEqual(slot.Mean.shape))
+                        throw new ArgumentException($"the state of parameter {k} is {mean.Describe()} where it is {slot.Mean.Describe()}");
                     slot.Step = state.step[k];
-                    slot.Mean.copy_(state.exp_avg[k]);
-                    slot.Square.copy_(state.exp_avg_sq[k]);
+                    slot.Mean.copy_(mean);
+                    slot.Square.copy_(square);
                 }
             }
 
