@@ -6,6 +6,7 @@ using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
+using Qbb.Standalone.Calibrating;
 using Qbb.Standalone.Distilling;
 using Qbb.Standalone.Terminal;
 using Spectre.Console;
@@ -33,6 +34,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe.json with all of these choices instead." };
+    private readonly CalibrationChoices _calibration = new();
     private readonly DistillationPlanOptions _distillation = new();
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
@@ -42,11 +44,13 @@ internal sealed class QuantizeCommand : QbbCommand
         "qbb quantize MODEL -o OUT --bases 3 --group 128",
         "qbb quantize model.gguf -o OUT --bases 4 --group 32 --json",
         "qbb quantize MODEL -o OUT --bases 2 --distill",
+        "qbb quantize MODEL -o OUT --bases 2 --calibration DATA",
         "qbb quantize MODEL -o OUT --bases 2 --group row --refine gradient")
     {
         Arguments.Add(_model);
-        foreach (var option in (Option[])[_output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _distillation.All, _device, _threads, _force])
+        foreach (var option in (Option[])[_output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _calibration.All, .. _distillation.All, _device, _threads, _force])
             Options.Add(option);
+        Validators.Add(_calibration.CheckTogether);
         Validators.Add(_distillation.CheckTogether);
     }
 
@@ -61,19 +65,24 @@ internal sealed class QuantizeCommand : QbbCommand
         var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
         if (plan is not null)
         {
+            if (_calibration.HasData(parsed))
+                throw new InvalidInputException("--distill samples its own data, for the decomposition too: leave out --calibration and --text");
             Distil(new DistilledQuantization(WithSamples(recipe, parsed), plan, threads), model, folder, force, output, cancel);
             return;
         }
         var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
-        Quantize(new ModelQuantizer(recipe, method), model, folder, force, output, cancel);
+        using var calibration = _calibration.Open(parsed, model, device, cancel);
+        Quantize(new ModelQuantizer(recipe, method, calibration: calibration?.Stream), model, folder, force, output, cancel);
     }
 
     /// <summary>The recipe's decomposition; where the command line leaves it open it makes use of the samples that there are.</summary>
     private Recipe WithSamples(Recipe recipe, ParseResult parsed) => recipe with
     {
         Distillation = null,
-        Importance = parsed.GetValue(_recipe) is null && recipe.Refinement == Refinement.Alternating ? Importance.Full : recipe.Importance,
+        Importance = parsed.GetValue(_recipe) is null && recipe.Refinement == Refinement.Alternating
+            ? _calibration.Given(parsed) ?? Importance.Full
+            : recipe.Importance,
     };
 
     private static void Quantize(ModelQuantizer quantizer, string model, string folder, bool force, Output output, CancellationToken cancel)
@@ -123,6 +132,7 @@ internal sealed class QuantizeCommand : QbbCommand
             Steps = parsed.GetValue(_steps),
             LearningRate = parsed.GetValue(_rate),
             Seed = parsed.GetValue(_seed),
+            Importance = _calibration.ImportanceOf(parsed),
         }.Resolve();
     }
 
@@ -144,6 +154,8 @@ internal sealed class QuantizeCommand : QbbCommand
         ["layers"] = model.Layers.Count,
         ["resumedLayers"] = model.ResumedLayers,
         ["relativeError"] = model.RelativeError,
+        ["relativeOutputError"] = model.RelativeOutputError,
+        ["calibrationTokens"] = model.Calibration?.Tokens,
         ["effectiveBitsPerWeight"] = model.EffectiveBitsPerWeight,
         ["bytes"] = model.Bytes,
         ["seconds"] = model.Seconds,
@@ -155,6 +167,8 @@ internal sealed class QuantizeCommand : QbbCommand
         grid.AddRow("output", Markup.Escape(model.Folder));
         grid.AddRow("layers", $"{model.Layers.Count}{(model.ResumedLayers > 0 ? $", {model.ResumedLayers} of an earlier run" : "")}");
         grid.AddRow("weight error", $"{model.RelativeError:0.00000} of the weights' squared norm");
+        if (model.RelativeOutputError is { } error)
+            grid.AddRow("output error", $"{error:0.00000} of the layers' outputs' squared norm, mean over layers; {model.Calibration!.Tokens:n0} tokens");
         grid.AddRow("linear layers", $"{model.EffectiveBitsPerWeight:0.000} bits/weight");
         grid.AddRow("size", Units.Bytes(model.Bytes));
         grid.AddRow("time", $"{model.Seconds:0.0} s");

@@ -72,18 +72,18 @@ public sealed class CalibrationStreamTests : IDisposable
         var model = Reference.Path("architectures", name);
         var (plain, aware) = (Path.Combine(_folder, "plain"), Output);
         new ModelQuantizer(Small with { Importance = Importance.None }).Run(model, plain);
-        var result = new ModelQuantizer(Small, calibration: new CalibrationStream(Tokens(40, 40, 40, 40))).Run(model, aware);
-        result.Layers.ShouldAllBe(layer => layer.Output!.AfterStep.Count == 7 && layer.Output.Tokens == 160);
+        var result = new ModelQuantizer(Small, calibration: new CalibrationStream(Tokens([.. Enumerable.Repeat(40, 50)]))).Run(model, aware);
+        result.Layers.ShouldAllBe(layer => layer.Output!.AfterStep.Count == 7 && layer.Output.Tokens == 2000);
         var (worse, better) = (Distance(model, plain), Distance(model, aware));
         TestContext.Current.TestOutputHelper!.WriteLine($"squared difference of logits: {worse:g4} without, {better:g4} with; output error {result.RelativeOutputError:g4}");
         better.ShouldBeLessThan(worse);
 
         var metrics = JsonNode.Parse(File.ReadAllText(Path.Combine(aware, "metrics.json")))!;
-        metrics["calibration"]!["tokens"]!.GetValue<long>().ShouldBe(160);
+        metrics["calibration"]!["tokens"]!.GetValue<long>().ShouldBe(2000);
         metrics["relativeOutputError"]!.GetValue<double>().ShouldBe(result.RelativeOutputError!.Value, 1e-12);
         metrics["layers"]![0]!["output"]!["afterStep"]!.AsArray().Count.ShouldBe(7);
         JsonNode.Parse(File.ReadAllText(Path.Combine(plain, "metrics.json")))!["layers"]![0]!["output"].ShouldBeNull();
-        File.ReadAllText(Path.Combine(aware, "README.md")).ShouldContain("160 tokens");
+        File.ReadAllText(Path.Combine(aware, "README.md")).ShouldContain("2,000 tokens");
         Recipe.FromJson(File.ReadAllText(Path.Combine(aware, "recipe.json"))).Importance.ShouldBe(Importance.Full);
     }
 
