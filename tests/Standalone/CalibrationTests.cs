@@ -12,18 +12,20 @@ public class CalibrationTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
-        var onText = QbbProcess.Run("quantize", s_model, "-o", folder.File("t"), "-n", "2", "-g", "32", "--text", text, "--calibration-context", "16", "--json");
+        string[] start = ["quantize", s_model, "-n", "2", "-g", "32", "--json"];
+        var onText = QbbProcess.Run([.. start, "-o", folder.File("t"), "--text", text, "--calibration-context", "16"]);
         onText.Code.ShouldBe(0, onText.Error);
         ((double)onText.Json["relativeOutputError"]!).ShouldBeInRange(1e-6, 0.3);
         ((long)onText.Json["calibrationTokens"]! % 16).ShouldBe(0);
 
         QbbProcess.Run("sample", s_model, "-o", folder.File("data"), "--sequences", "8", "--length", "16", "--json").Code.ShouldBe(0);
-        var onData = QbbProcess.Run("quantize", s_model, "-o", folder.File("d"), "-n", "2", "-g", "32", "--calibration", folder.File("data"),
-            "--activations", folder.File("activations"), "--json");
+        var onData = QbbProcess.Run(
+            [.. start, "-o", folder.File("d"), "--calibration", folder.File("data"), "--activations", folder.File("activations")]);
         onData.Code.ShouldBe(0, onData.Error);
         ((double)onData.Json["relativeOutputError"]!).ShouldBeInRange(1e-6, 0.3);
 
-        var other = QbbProcess.Run("quantize", Reference.Path("gguf", "narrow-F32.gguf"), "-o", folder.File("o"), "--calibration", folder.File("data"), "--json");
+        var f32 = Reference.Path("gguf", "narrow-F32.gguf");
+        var other = QbbProcess.Run("quantize", f32, "-o", folder.File("o"), "--calibration", folder.File("data"), "--json");
         other.Code.ShouldNotBe(0);
         other.Error.ShouldContain("another model");
     }

@@ -125,10 +125,14 @@ public sealed class CalibrationStream
         }
     }
 
-    private BinaryLinear Quantized(ITensorSource source, LinearSpec spec, BinaryBases bases)
+    // Expanded once: every batch needs the whole weight.
+    private DenseLinear Quantized(ITensorSource source, LinearSpec spec, BinaryBases bases)
     {
+        using var scope = torch.NewDisposeScope();
+        var weight = torch.empty([spec.OutFeatures, spec.InFeatures]);
+        bases.Dequantize(0, spec.OutFeatures, weight.data<float>());
         var bias = spec.Bias is null ? null : WeightLoader.Load(source, spec.Bias, [spec.OutFeatures], _options.Device, _options.DType);
-        return new BinaryLinear(bases, bias, _options.Device, _options.DType);
+        return new DenseLinear(weight.to(_options.Device).to(_options.DType).DetachFromDisposeScope(), bias, transposed: false);
     }
 
     private static void Replace(TransformerBlock block, LinearSpec spec, ILinear linear) => block.Replace(spec.Role, linear).Dispose();

@@ -3,7 +3,8 @@ using Qbb.Models.Decoder;
 namespace Qbb.Quantizer.Calibration;
 
 /// <summary>
-/// The order in which a block's linear layers are quantized, each on the outputs of the quantized layers before it: q, k, v → o → gate, up →
+/// The order in which a block's linear layers are quantized, each on the outputs of the quantized layers before it: q, k, v → o → gate, up
+/// →
 /// down. Where attention and MLP run side by side, gate and up do not wait for o.
 /// </summary>
 internal static class CaptureStages

@@ -21,7 +21,8 @@ internal static unsafe class BlockProduct
     /// <param name="c">[m, n], rows ldc apart; added to.</param>
     /// <param name="ldc">Distance of C's rows.</param>
     /// <param name="factor">f.</param>
-    public static void Add(ReadOnlySpan<double> a, int lda, int m, int k, ReadOnlySpan<double> b, int ldb, int n, Span<double> c, int ldc, double factor = 1)
+    public static void Add(
+        ReadOnlySpan<double> a, int lda, int m, int k, ReadOnlySpan<double> b, int ldb, int n, Span<double> c, int ldc, double factor = 1)
     {
         if (m == 0 || n == 0 || k == 0)
             return;
@@ -49,7 +50,8 @@ internal static unsafe class BlockProduct
     }
 
     /// <summary>The plain form of <see cref="Add"/>.</summary>
-    public static void Reference(ReadOnlySpan<double> a, int lda, int m, int k, ReadOnlySpan<double> b, int ldb, int n, Span<double> c, int ldc, double factor = 1)
+    public static void Reference(
+        ReadOnlySpan<double> a, int lda, int m, int k, ReadOnlySpan<double> b, int ldb, int n, Span<double> c, int ldc, double factor = 1)
     {
         for (var i = 0; i < m; i++)
         {
@@ -104,7 +106,8 @@ internal static unsafe class BlockProduct
 
     private static void FourRows(double* a, int lda, int depth, double* panel, double* c, int ldc, int width)
     {
-        Vector256<double> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
+        Vector256<double> c00 = default, c01 = default, c10 = default, c11 = default;
+        Vector256<double> c20 = default, c21 = default, c30 = default, c31 = default;
         double* a1 = a + lda, a2 = a1 + lda, a3 = a2 + lda;
         for (var p = 0; p < depth; p++, panel += Width)
         {
@@ -130,7 +133,8 @@ internal static unsafe class BlockProduct
         for (var p = 0; p < depth; p++, panel += Width)
         {
             var v = Vector256.Create(a[p]);
-            (c0, c1) = (Vector256.FusedMultiplyAdd(v, Vector256.Load(panel), c0), Vector256.FusedMultiplyAdd(v, Vector256.Load(panel + 4), c1));
+            c0 = Vector256.FusedMultiplyAdd(v, Vector256.Load(panel), c0);
+            c1 = Vector256.FusedMultiplyAdd(v, Vector256.Load(panel + 4), c1);
         }
         Store(c0, c1, c, width);
     }

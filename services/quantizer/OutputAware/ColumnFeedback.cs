@@ -36,11 +36,14 @@ internal sealed class ColumnFeedback(Curvature curvature, int capacity)
                     var level = block.Levels.Nearest(row, column / block.GroupSize, value, out block.Codes[row * features + column]);
                     var error = (value - level) / factor[(long)k * features + k];
                     _errors[row * Block + k - first] = error;
-                    BlockProduct.AddScaled(factor.AsSpan(k * features + k + 1, last - k - 1), -error, _weights.AsSpan(row * features + k + 1, last - k - 1));
+                    BlockProduct.AddScaled(
+                        factor.AsSpan(k * features + k + 1, last - k - 1), -error, _weights.AsSpan(row * features + k + 1, last - k - 1));
                 }
             }
-            if (last < features)
-                BlockProduct.Add(_errors, Block, rows, last - first, factor.AsSpan(first * features + last), features, features - last, _weights.AsSpan(last), features, -1);
+            if (last == features)
+                break;
+            var behind = factor.AsSpan(first * features + last);
+            BlockProduct.Add(_errors, Block, rows, last - first, behind, features, features - last, _weights.AsSpan(last), features, -1);
         }
     }
 }

@@ -25,12 +25,17 @@ internal sealed class CoordinateDescent(double[] matrix, int features, int capac
                 changed |= RunRow(weights, block, row, first, last);
             if (!changed)
                 continue;
-            BlockProduct.Add(_changes, Block, block.Rows, last - first, matrix.AsSpan(first * features), features, first, block.Gradient, features);
+            Spread(block, first, last, 0, first);
             if (last < features)
-                BlockProduct.Add(_changes, Block, block.Rows, last - first, matrix.AsSpan(first * features + last), features, features - last, block.Gradient.AsSpan(last), features);
+                Spread(block, first, last, last, features);
         }
         block.MeasureObjective();
     }
+
+    /// <summary>What the changes of columns [first, last) do to the gradients of columns [from, to).</summary>
+    private void Spread(RowBlock block, int first, int last, int from, int to) => BlockProduct.Add(
+        _changes, Block, block.Rows, last - first, matrix.AsSpan(first * features + from), features, to - from,
+        block.Gradient.AsSpan(from), features);
 
     private bool RunRow(double[] weights, RowBlock block, int row, int first, int last)
     {
@@ -47,7 +52,8 @@ internal sealed class CoordinateDescent(double[] matrix, int features, int capac
                 continue;
             changed = true;
             block.Error[place] = error;
-            BlockProduct.AddScaled(matrix.AsSpan(column * features + first, last - first), change, block.Gradient.AsSpan(row * features + first, last - first));
+            BlockProduct.AddScaled(
+                matrix.AsSpan(column * features + first, last - first), change, block.Gradient.AsSpan(row * features + first, last - first));
         }
         return changed;
     }

@@ -3,7 +3,10 @@ using Qbb.Torch;
 
 namespace Qbb.Quantizer.OutputAware;
 
-/// <summary>What the steps need of a layer's inputs: H damped, and factors of its inverse with the columns in order of falling H_jj (GPTQ's act-order).</summary>
+/// <summary>
+/// What the steps need of a layer's inputs: H damped, and factors of its inverse with the columns in order of falling H_jj (GPTQ's
+/// act-order).
+/// </summary>
 internal sealed class Curvature
 {
     private const double MostDamping = 1e6;
@@ -48,7 +51,10 @@ internal sealed class Curvature
             diagonal[j] = matrix[(long)j * features + j];
         var mean = diagonal.Average();
         if (!double.IsFinite(mean) || mean < 0)
-            throw new InvalidInputException($"{layer}: its inputs in calibration are not finite numbers; the model overflows on this data in this precision");
+        {
+            throw new InvalidInputException(
+                $"{layer}: its inputs in calibration are not finite numbers; the model overflows on this data in this precision");
+        }
         var order = Enumerable.Range(0, features).OrderByDescending(j => diagonal[j]).ToArray();
         for (var damping = InputStatistics.Damping; damping <= MostDamping; damping *= 10)
         {
@@ -57,7 +63,9 @@ internal sealed class Curvature
             if (Factorize(matrix, order) is { } found)
                 return new Curvature(matrix, order, found.Factor, found.InverseDiagonal, damping);
         }
-        throw new InvalidInputException($"{layer}: the second moments of its inputs in calibration cannot be factorized even with damping {MostDamping:g1}; look at the calibration data");
+        throw new InvalidInputException(
+            $"{layer}: the second moments of its inputs in calibration cannot be factorized even with damping {MostDamping:g1}; " +
+            "look at the calibration data");
     }
 
     private static (double[] Factor, double[] InverseDiagonal)? Factorize(double[] matrix, int[] order)

@@ -3,7 +3,8 @@ using Qbb.Quantizer.Decomposition;
 namespace Qbb.Quantizer.OutputAware;
 
 /// <summary>
-/// All scales and biases of a row at once, given its signs: min over a of (w − Xa)H(w − Xa)ᵀ, where X [in, groups·(N + 1)] holds the signs of
+/// All scales and biases of a row at once, given its signs: min over a of (w − Xa)H(w − Xa)ᵀ, where X [in, groups·(N + 1)] holds the signs
+/// of
 /// each group's columns, and ones for its bias. Solved for the change of a, (XᵀHX)·δ = Xᵀ(eH)ᵀ, so that directions that the signs leave
 /// open stay as they are; then rounded to fp16. XᵀHX is summed from blocks H[group, group'] over signed columns.
 /// <see cref="ReferenceSteps.JointScales"/> is the plain form.
@@ -12,6 +13,9 @@ internal sealed class JointScales
 {
     /// <summary>Added to the diagonal of XᵀHX, relative to itself.</summary>
     public const double Ridge = 1e-9;
+
+    /// <summary>The most scales and biases of a row.</summary>
+    public const int MostUnknowns = 1 << 14;
 
     private const long SystemBytes = 48L << 20;
     private readonly double[] _matrix;
@@ -90,7 +94,9 @@ internal sealed class JointScales
         var lines = block.Rows * _unknowns;
         for (var line = 0; line < lines; line++)
             _products.AsSpan(line * _features + first, _features - first).Clear();
-        BlockProduct.Add(_signs.AsSpan(first), _features, lines, length, _matrix.AsSpan(first * _features + first), _features, _features - first, _products.AsSpan(first), _features);
+        BlockProduct.Add(
+            _signs.AsSpan(first), _features, lines, length, _matrix.AsSpan(first * _features + first), _features, _features - first,
+            _products.AsSpan(first), _features);
         for (var row = 0; row < block.Rows; row++)
         {
             var system = _systems.AsSpan(row * _order * _order, _order * _order);
@@ -118,7 +124,8 @@ internal sealed class JointScales
             for (var unknown = 0; unknown < _unknowns; unknown++)
             {
                 _right[group * _unknowns + unknown] = BlockProduct.Dot(
-                    _signs.AsSpan((row * _unknowns + unknown) * _features + first, length), block.Gradient.AsSpan(row * _features + first, length));
+                    _signs.AsSpan((row * _unknowns + unknown) * _features + first, length),
+                    block.Gradient.AsSpan(row * _features + first, length));
             }
         }
     }

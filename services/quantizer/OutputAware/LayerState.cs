@@ -71,7 +71,10 @@ internal sealed class LayerState
         for (var basis = 0; basis < Bases; basis++)
         {
             for (var row = 0; row < _start.OutFeatures; row++)
-                SignPacking.PackBit(_codes.AsSpan(row * _start.InFeatures, _start.InFeatures), basis, planes.AsSpan((basis * _start.OutFeatures + row) * _start.WordsPerRow, _start.WordsPerRow));
+            {
+                var words = planes.AsSpan((basis * _start.OutFeatures + row) * _start.WordsPerRow, _start.WordsPerRow);
+                SignPacking.PackBit(_codes.AsSpan(row * _start.InFeatures, _start.InFeatures), basis, words);
+            }
         }
         return new BinaryBases(Bases, _start.OutFeatures, _start.InFeatures, _start.GroupSize, planes, _alpha, _beta);
     }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Qbb.Bases;
+using Qbb.Models;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
@@ -38,6 +39,7 @@ public sealed class OutputAwareMethod : ILayerMethod
         var inputs = weights.RequireInputs();
         if (inputs.Features != weights.InFeatures)
             throw new ArgumentException($"{weights.Name} has {weights.InFeatures} inputs, the statistics {inputs.Features}");
+        CheckSize(weights);
         var curvature = Curvature.Of(inputs, weights.Name);
         var importance = Array.ConvertAll(curvature.InverseDiagonal, value => 1 / value);
         var start = _start.Quantize(weights, importance, cancellation);
@@ -55,6 +57,19 @@ public sealed class OutputAwareMethod : ILayerMethod
             Seconds = clock.Elapsed.TotalSeconds,
             Output = output,
         });
+    }
+
+    private void CheckSize(LayerWeights weights)
+    {
+        var recipe = _start.Recipe;
+        var group = Math.Min(recipe.Group ?? weights.InFeatures, weights.InFeatures);
+        var unknowns = ((weights.InFeatures - 1L) / group + 1) * (recipe.Bases + (recipe.Bias ? 1 : 0));
+        if (unknowns > JointScales.MostUnknowns)
+        {
+            throw new InvalidInputException(
+                $"{weights.Name}: groups of {group} make {unknowns} scales and biases a row, and importance full solves for all of them at " +
+                $"once, at most {JointScales.MostUnknowns}: use a larger group, or importance diag");
+        }
     }
 
     /// <summary>Steps 2 to 5 on all rows; returns the objective after each step, the start being the first.</summary>

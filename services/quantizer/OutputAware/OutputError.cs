@@ -1,9 +1,12 @@
 namespace Qbb.Quantizer.OutputAware;
 
-/// <summary>The error of a layer's outputs, tr((W − Ŵ) H (W − Ŵ)ᵀ) with H damped, in the form that is stored after each step. It never rises.</summary>
+/// <summary>
+/// The error of a layer's outputs, tr((W − Ŵ) H (W − Ŵ)ᵀ) with H damped, in the form that is stored after each step. It never rises.
+/// </summary>
 /// <param name="Norm">tr(W H Wᵀ).</param>
 /// <param name="AfterStep">
-/// After the weighted refinement, the column feedback, and then the joint scales, coordinate descent, joint scales, coordinate descent, joint scales.
+/// After the weighted refinement, the column feedback, and then the joint scales, coordinate descent, joint scales, coordinate descent,
+/// joint scales.
 /// </param>
 /// <param name="Damping">What was added to every diagonal element of H, in units of their mean.</param>
 /// <param name="Tokens">Inputs that H was summed over.</param>

@@ -1,6 +1,8 @@
 namespace Qbb.Quantizer.OutputAware;
 
-/// <summary>Some rows of a layer on their way through the steps: signs and scales as they would be stored, and the errors that follow from them.</summary>
+/// <summary>
+/// Some rows of a layer on their way through the steps: signs and scales as they would be stored, and the errors that follow from them.
+/// </summary>
 internal sealed class RowBlock
 {
     /// <param name="capacity">The most rows.</param>

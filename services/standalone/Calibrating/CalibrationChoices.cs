@@ -31,7 +31,8 @@ internal sealed class CalibrationChoices
     };
     private readonly Option<Importance?> _importance = new("--importance")
     {
-        Description = "none: weights alone; diag: by the size of each input; full: least error of the layers' outputs. Default: full with data, else none.",
+        Description = "none: weights alone; diag: by the size of each input; full: least error of the layers' outputs. " +
+            "Default: full with data, else none.",
     };
 
     public IEnumerable<Option> All => [_data, _text, _sequences, _context, _activations, _importance];
@@ -86,6 +87,7 @@ internal sealed class CalibrationChoices
             }
         }
         var text = TextSequences.Read(parsed.GetRequiredValue(_text)!, model, parsed.GetValue(_context));
-        return new OpenCalibration(new CalibrationStream(text, options with { Sequences = options.Sequences ?? Math.Min(UsualTextSequences, text.Count) }), null);
+        var count = options.Sequences ?? Math.Min(UsualTextSequences, text.Count);
+        return new OpenCalibration(new CalibrationStream(text, options with { Sequences = count }), null);
     }
 }

@@ -75,7 +75,8 @@ public sealed class CalibrationStreamTests : IDisposable
         var result = new ModelQuantizer(Small, calibration: new CalibrationStream(Tokens([.. Enumerable.Repeat(40, 50)]))).Run(model, aware);
         result.Layers.ShouldAllBe(layer => layer.Output!.AfterStep.Count == 7 && layer.Output.Tokens == 2000);
         var (worse, better) = (Distance(model, plain), Distance(model, aware));
-        TestContext.Current.TestOutputHelper!.WriteLine($"squared difference of logits: {worse:g4} without, {better:g4} with; output error {result.RelativeOutputError:g4}");
+        TestContext.Current.TestOutputHelper!.WriteLine(
+            $"squared difference of logits: {worse:g4} without, {better:g4} with; output error {result.RelativeOutputError:g4}");
         better.ShouldBeLessThan(worse);
 
         var metrics = JsonNode.Parse(File.ReadAllText(Path.Combine(aware, "metrics.json")))!;
@@ -107,7 +108,8 @@ public sealed class CalibrationStreamTests : IDisposable
                 cancellation.Cancel();
         });
         Should.Throw<OperationCanceledException>(() =>
-            new ModelQuantizer(Small, calibration: new CalibrationStream(tokens)).Run(model, Output, progress: stopping, cancellation: cancellation.Token));
+            new ModelQuantizer(Small, calibration: new CalibrationStream(tokens))
+                .Run(model, Output, progress: stopping, cancellation: cancellation.Token));
         Directory.Exists(Output).ShouldBeFalse();
         var result = new ModelQuantizer(Small, calibration: new CalibrationStream(tokens)).Run(model, Output);
         result.ResumedLayers.ShouldBe(after);
@@ -143,20 +145,24 @@ public sealed class CalibrationStreamTests : IDisposable
         var model = Reference.Path("architectures", "llama-mha");
         var tokens = Tokens(30, 30);
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small)).Message.ShouldContain("--calibration");
-        Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small with { Importance = Importance.None }, calibration: new CalibrationStream(tokens))).Message.ShouldContain("importance");
+        var weightsAlone = Small with { Importance = Importance.None };
+        Should.Throw<InvalidInputException>(() => new ModelQuantizer(weightsAlone, calibration: new CalibrationStream(tokens)))
+            .Message.ShouldContain("importance");
         Should.Throw<InvalidInputException>(() => new CalibrationStream(tokens, new() { Sequences = 3 })).Message.ShouldContain("there are 2");
         Should.Throw<InvalidInputException>(() => new CalibrationStream(new TokenSequences([]))).Message.ShouldContain("no sequence");
         var foreign = new CalibrationStream(new Sampled(tokens, new string('a', 64)));
-        Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small, calibration: foreign).Run(model, Output)).Message.ShouldContain("another model");
+        Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small, calibration: foreign).Run(model, Output))
+            .Message.ShouldContain("another model");
         var outside = new CalibrationStream(new TokenSequences([[1, 100_000]]));
-        Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small, calibration: outside).Run(model, Output)).Message.ShouldContain("100000");
+        Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small, calibration: outside).Run(model, Output))
+            .Message.ShouldContain("100000");
         Directory.GetFileSystemEntries(_folder).ShouldBeEmpty();
     }
 
     private static TokenSequences Tokens(params int[] lengths)
     {
         var random = new SplitMix64(1);
-        return new TokenSequences(lengths.Select(length => Enumerable.Range(0, Math.Max(2, length)).Select(_ => (int)(random.Next() % 50)).ToArray()));
+        return new TokenSequences(lengths.Select(length => Enumerable.Range(0, length).Select(_ => (int)(random.Next() % 50)).ToArray()));
     }
 
     private static double Distance(string model, string other)
@@ -172,7 +178,8 @@ public sealed class CalibrationStreamTests : IDisposable
         using var source = ModelSource.Open(path);
         using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source), own: true);
         var random = new SplitMix64(2);
-        return model.forward(torch.tensor(Enumerable.Range(0, 60).Select(_ => (long)(random.Next() % 50)).ToArray(), 2, 30)).MoveToOuterDisposeScope();
+        var ids = Enumerable.Range(0, 60).Select(_ => (long)(random.Next() % 50)).ToArray();
+        return model.forward(torch.tensor(ids, 2, 30)).MoveToOuterDisposeScope();
     }
 
     private sealed class Tap(ILinear inner, InputStatistics statistics) : ILinear

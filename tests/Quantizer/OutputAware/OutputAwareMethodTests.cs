@@ -25,7 +25,9 @@ public class OutputAwareMethodTests
             CheckSteps(result.Report.Output!);
             var found = layer.Objective(Expand(result));
             var gptq = layer.Objective(layer.Result($"gptq-{bases}bit-g128-actorder"));
-            TestContext.Current.TestOutputHelper!.WriteLine($"{bases} bases: {found:g5}, GPTQ with act-order {gptq:g5}: × {found / gptq:f3}; after each step {string.Join(" ", result.Report.Output!.AfterStep.Select(value => value.ToString("g5")))}");
+            TestContext.Current.TestOutputHelper!.WriteLine(
+                $"{bases} bases: {found:g5}, GPTQ with act-order {gptq:g5}: × {found / gptq:f3}; " +
+                $"after each step {string.Join(" ", result.Report.Output!.AfterStep.Select(value => value.ToString("g5")))}");
             found.ShouldBeLessThan(gptq);
             result.Report.RelativeError.ShouldBe(Synthetic.RelativeError(layer.Weights, result), 1e-6);
             result.Report.ErrorPerBase[^1].ShouldBe(result.Report.RelativeError, 1e-12);
@@ -43,7 +45,8 @@ public class OutputAwareMethodTests
         foreach (var heavy in new[] { false, true })
         {
             using var inputs = Correlated(100, 300, 7);
-            var layer = new LayerWeights("w", 21, 100, heavy ? Synthetic.StudentT5(2100, 3) : Synthetic.Gaussian(2100, 3)) { Inputs = inputs };
+            var w = heavy ? Synthetic.StudentT5(2100, 3) : Synthetic.Gaussian(2100, 3);
+            var layer = new LayerWeights("w", 21, 100, w) { Inputs = inputs };
             var result = new OutputAwareMethod(Full with { Bases = bases, Group = group, Bias = bias }).Quantize(layer);
             CheckSteps(result.Report.Output!);
             // The last objective is that of what is stored.
@@ -113,8 +116,10 @@ public class OutputAwareMethodTests
     [Fact]
     public void Without_calibration_the_layer_is_refused_by_name()
     {
-        Should.Throw<InvalidInputException>(() => new OutputAwareMethod(Full).Quantize(Synthetic.Layer(2, 32, 1))).Message.ShouldContain("q_proj");
-        Should.Throw<InvalidInputException>(() => new BasesMethod(new Recipe { Importance = Importance.Diag }).Quantize(Synthetic.Layer(2, 32, 1))).Message.ShouldContain("calibration");
+        var layer = Synthetic.Layer(2, 32, 1);
+        Should.Throw<InvalidInputException>(() => new OutputAwareMethod(Full).Quantize(layer)).Message.ShouldContain("q_proj");
+        Should.Throw<InvalidInputException>(() => new BasesMethod(Full with { Importance = Importance.Diag }).Quantize(layer))
+            .Message.ShouldContain("calibration");
     }
 
     [Fact]
@@ -123,6 +128,14 @@ public class OutputAwareMethodTests
         using var inputs = Statistics([1, 2, float.NaN, 4], 2);
         var layer = new LayerWeights("w.proj", 1, 2, new float[] { 1, 2 }) { Inputs = inputs };
         Should.Throw<InvalidInputException>(() => new OutputAwareMethod(Full).Quantize(layer)).Message.ShouldContain("w.proj");
+    }
+
+    [Fact]
+    public void Groups_too_small_to_solve_for_are_refused_with_what_to_do()
+    {
+        using var inputs = new InputStatistics(20_000);
+        var layer = new LayerWeights("w", 1, 20_000, new float[20_000]) { Inputs = inputs };
+        Should.Throw<InvalidInputException>(() => new OutputAwareMethod(Full with { Group = 4 }).Quantize(layer)).Message.ShouldContain("larger group");
     }
 
     private static void CheckSteps(OutputError error)
@@ -157,7 +170,8 @@ public class OutputAwareMethodTests
     {
         using var scope = torch.NewDisposeScope();
         var mixing = torch.tensor(Synthetic.Gaussian(features * features, seed), features, features);
-        var x = torch.matmul(torch.tensor(Synthetic.Gaussian(count * features, seed + 1), count, features), mixing.mul(torch.arange(0, features, 1, ScalarType.Float32).mul(-4.0 / features).exp().unsqueeze(1)));
+        var decay = torch.arange(0, features, 1, ScalarType.Float32).mul(-4.0 / features).exp().unsqueeze(1);
+        var x = torch.matmul(torch.tensor(Synthetic.Gaussian(count * features, seed + 1), count, features), mixing * decay);
         var statistics = new InputStatistics(features);
         statistics.Add(x);
         return statistics;

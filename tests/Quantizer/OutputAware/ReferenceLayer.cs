@@ -47,7 +47,8 @@ internal sealed class ReferenceLayer
         using var scope = torch.NewDisposeScope();
         var w = torch.tensor(Weights.Values.Span, Rows, Columns).to(ScalarType.Float64);
         var x = torch.tensor(Inputs, Inputs.Length / Columns, Columns).to(ScalarType.Float64);
-        return 2.0 * Columns / Inputs.Length * torch.matmul(w - torch.tensor(values, Rows, Columns).to(ScalarType.Float64), x.t()).square().sum().item();
+        var error = w - torch.tensor(values, Rows, Columns).to(ScalarType.Float64);
+        return 2.0 * Columns / Inputs.Length * torch.matmul(error, x.t()).square().sum().item();
     }
 
     private static float[] Read(SafetensorsFile file, string name)

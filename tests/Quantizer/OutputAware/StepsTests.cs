@@ -11,7 +11,9 @@ public class StepsTests
 
     public static TheoryData<string> ReferenceLayers => new(ReferenceLayer.Names);
 
-    /// <summary>Their uniform levels, their loop: what differs is the order of sums, where a flipped rounding spreads to the columns that follow.</summary>
+    /// <summary>
+    /// Their uniform levels, their loop: what differs is the order of sums, where a flipped rounding spreads to the columns that follow.
+    /// </summary>
     [Theory]
     [MemberData(nameof(ReferenceLayers))]
     public void Column_feedback_on_uniform_levels_reaches_the_objective_of_GPTQ_with_act_order(string name)
@@ -53,7 +55,8 @@ public class StepsTests
         block.Measure(w, curvature.Matrix);
         for (var row = 0; row < block.Rows; row++)
         {
-            var expected = ReferenceSteps.ColumnFeedback(w.AsSpan(row * layer.Columns, layer.Columns), curvature.Order, curvature.Factor, levels[row]);
+            var line = w.AsSpan(row * layer.Columns, layer.Columns);
+            var expected = ReferenceSteps.ColumnFeedback(line, curvature.Order, curvature.Factor, levels[row]);
             Values(w, block, row).ShouldBe(expected, 1e-9, $"row {row}");
         }
     }
@@ -68,7 +71,8 @@ public class StepsTests
             new CoordinateDescent(curvature.Matrix, layer.Columns, block.Rows).Run(w, block);
             for (var row = 0; row < block.Rows; row++)
             {
-                ReferenceSteps.CoordinateDescent(w.AsSpan(row * layer.Columns, layer.Columns), curvature.Matrix, LevelsOf(block, row), expected[row]);
+                var line = w.AsSpan(row * layer.Columns, layer.Columns);
+                ReferenceSteps.CoordinateDescent(line, curvature.Matrix, LevelsOf(block, row), expected[row]);
                 Values(w, block, row).ShouldBe(expected[row], 1e-9, $"row {row}");
             }
         }
@@ -90,7 +94,9 @@ public class StepsTests
         for (var row = 0; row < block.Rows; row++)
         {
             var scales = ReferenceSteps.JointScales(w.AsSpan(row * layer.Columns, layer.Columns), curvature.Matrix, designs[row]);
-            var values = Enumerable.Range(0, layer.Columns).Select(column => Enumerable.Range(0, scales.Length).Sum(p => designs[row][column, p] * scales[p])).ToArray();
+            var design = designs[row];
+            var values = Enumerable.Range(0, layer.Columns)
+                .Select(column => Enumerable.Range(0, scales.Length).Sum(p => design[column, p] * scales[p])).ToArray();
             // fp16 has 11 bits.
             var tolerance = 2e-3 * values.Max(Math.Abs);
             Values(w, block, row).ShouldBe(values, tolerance, $"row {row}");
@@ -188,7 +194,10 @@ public class StepsTests
         for (var column = 0; column < block.Features; column++)
         {
             for (var unknown = 0; unknown < unknowns; unknown++)
-                design[column, column / block.GroupSize * unknowns + unknown] = unknown == block.Bases ? 1 : (block.Codes[row * block.Features + column] >> unknown & 1) * 2 - 1;
+            {
+                var sign = unknown == block.Bases ? 1 : (block.Codes[row * block.Features + column] >> unknown & 1) * 2 - 1;
+                design[column, column / block.GroupSize * unknowns + unknown] = sign;
+            }
         }
         return design;
     }
