@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Models;
@@ -139,10 +138,9 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         var name = _recipe.Loss == DistillationLoss.Ce ? "cross-entropy" : "KL to the teacher";
         var tried = training.Curve.Skip(1).Select(point => (point.Step, Figure: point.HeldOut.For(_recipe.Loss))).ToList();
         var best = tried.OrderBy(point => double.IsNaN(point.Figure)).ThenBy(point => point.Figure).First();
-        FormattableString message = $"""
-            the distilled student is no better than before: held-out {name} {training.Start.For(_recipe.Loss):g6} at the start, {best.Figure:g6} at best (step
-            {best.Step} of {_recipe.Steps}). Nothing was written; try a smaller --lr than {_recipe.LearningRate:g3}, more --steps or more data
-            """;
-        throw new DistillationRefusedException(message.ToString(CultureInfo.InvariantCulture).ReplaceLineEndings(" "));
+        throw new DistillationRefusedException(
+            $"the distilled student is no better than before: held-out {name} {training.Start.For(_recipe.Loss):g6} at the start, "
+            + $"{best.Figure:g6} at best (step {best.Step} of {_recipe.Steps}). Nothing was written; try a smaller --lr than "
+            + $"{_recipe.LearningRate:g3}, more --steps or more data");
     }
 }
