@@ -9,7 +9,17 @@ public class TrainerTests
 {
     private static readonly TrainingOptions s_small = new()
     {
-        Vocabulary = 260, Hidden = 32, Intermediate = 64, Blocks = 2, Heads = 4, KeyValueHeads = 2, Context = 16, Batch = 8, Steps = 60, EvaluateEvery = 30, Warmup = 5,
+        Vocabulary = 260,
+        Hidden = 32,
+        Intermediate = 64,
+        Blocks = 2,
+        Heads = 4,
+        KeyValueHeads = 2,
+        Context = 16,
+        Batch = 8,
+        Steps = 60,
+        EvaluateEvery = 30,
+        Warmup = 5,
     };
 
     [Fact]
