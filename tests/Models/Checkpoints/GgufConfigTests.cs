@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using Qbb.Models.Checkpoints;
-using static Qbb.Models.Tests.Checkpoints.GgufLlama;
 using Qbb.Tests;
+using static Qbb.Models.Tests.Checkpoints.GgufLlama;
 
 namespace Qbb.Models.Tests.Checkpoints;
 

@@ -1,6 +1,6 @@
 using Qbb.Models.Checkpoints;
-using static Qbb.Models.Tests.Checkpoints.GgufLlama;
 using Qbb.Tests;
+using static Qbb.Models.Tests.Checkpoints.GgufLlama;
 
 namespace Qbb.Models.Tests.Checkpoints;
 

@@ -2,8 +2,8 @@ using System.Text.Json.Nodes;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Models.Tests.Checkpoints;
-using Qbb.Torch;
 using Qbb.Tests;
+using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
