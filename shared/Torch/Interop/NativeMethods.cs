@@ -39,6 +39,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)] internal static partial int qbb_cuda_device_count();
     [LibraryImport(Library)] internal static partial int qbb_cuda_synchronize(int index);
     [LibraryImport(Library)] internal static partial int qbb_cuda_stream(int index, out nint stream);
+    [LibraryImport(Library)] internal static partial int qbb_cuda_pool_stream(int index, out long id);
+    [LibraryImport(Library)] internal static partial int qbb_cuda_exchange_stream(int index, long id, out long previous);
+    [LibraryImport(Library)] internal static partial int qbb_cuda_memory(int index, out long allocated, out long peak, out long peakReserved);
+    [LibraryImport(Library)] internal static partial int qbb_cuda_reset_peak(int index);
 
     static NativeMethods() => NativeLibrary.SetDllImportResolver(typeof(NativeMethods).Assembly, Resolve);
 

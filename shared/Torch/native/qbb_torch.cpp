@@ -14,6 +14,10 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/version.h>
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 9)
+#include <c10/core/CachingDeviceAllocator.h>
+#define QBB_DEVICE_ALLOCATOR 1
+#endif
 
 #include <cstdint>
 #include <string>
@@ -340,6 +344,52 @@ int qbb_cuda_stream(int32_t index, void** stream) {
         (void)index;
         (void)stream;
         TORCH_CHECK(false, "streams need libtorch 2 with CUDA; this is ", TORCH_VERSION);
+#endif
+    });
+}
+
+// Takes a stream other than the legacy default one from libtorch's pool; the id stays good as long as the process.
+int qbb_cuda_pool_stream(int32_t index, int64_t* id) {
+    return guarded([&] {
+        c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index));
+        *id = c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).getStreamFromGlobalPool(device).id();
+    });
+}
+// Lets libtorch queue this thread's work of the device on a stream; gives the id of the one before.
+int qbb_cuda_exchange_stream(int32_t index, int64_t id, int64_t* previous) {
+    return guarded([&] {
+        c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index));
+        c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+        *previous = guard.exchangeStream(c10::Stream(c10::Stream::UNSAFE, device, id)).id();
+    });
+}
+// Bytes that libtorch's caching allocator has handed out on the device: now, at most, and at most held from the driver.
+int qbb_cuda_memory(int32_t index, int64_t* allocated, int64_t* peak, int64_t* peak_reserved) {
+    return guarded([&] {
+#ifdef QBB_DEVICE_ALLOCATOR
+        const auto stats = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getDeviceStats(static_cast<c10::DeviceIndex>(index));
+        *allocated = stats.allocated_bytes[0].current;
+        *peak = stats.allocated_bytes[0].peak;
+        *peak_reserved = stats.reserved_bytes[0].peak;
+#else
+        (void)index;
+        (void)allocated;
+        (void)peak;
+        (void)peak_reserved;
+        TORCH_CHECK(false, "statistics of the caching allocator need libtorch 2.9; this is ", TORCH_VERSION);
+#endif
+    });
+}
+// Lets the peaks begin again at what is allocated now, and gives unused memory back to the driver first.
+int qbb_cuda_reset_peak(int32_t index) {
+    return guarded([&] {
+#ifdef QBB_DEVICE_ALLOCATOR
+        auto* allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
+        allocator->emptyCache();
+        allocator->resetPeakStats(static_cast<c10::DeviceIndex>(index));
+#else
+        (void)index;
+        TORCH_CHECK(false, "statistics of the caching allocator need libtorch 2.9; this is ", TORCH_VERSION);
 #endif
     });
 }

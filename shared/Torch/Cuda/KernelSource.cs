@@ -1,0 +1,25 @@
+using System.Reflection;
+
+namespace Qbb.Torch.Cuda;
+
+/// <summary>CUDA C++ of one or more kernels. Kernels are <c>extern "C" __global__</c>, so that they are found by their plain name.</summary>
+/// <param name="Name">What the compiler calls the source in its messages.</param>
+/// <param name="Code">The source; it includes nothing, since a user's machine need not have CUDA's headers.</param>
+/// <param name="Options">Options of NVRTC beside the architecture: <c>-DBASES=4</c>, <c>--use_fast_math</c>.</param>
+public sealed record KernelSource(string Name, string Code, params IReadOnlyList<string> Options)
+{
+    /// <summary>Reads a source that is embedded in an assembly.</summary>
+    /// <param name="assembly">The assembly that holds it.</param>
+    /// <param name="file">The last part of the resource's name: <c>alternating.cu</c>.</param>
+    /// <param name="options">As <see cref="Options"/>.</param>
+    public static KernelSource Embedded(Assembly assembly, string file, params IReadOnlyList<string> options)
+    {
+        var resource = assembly.GetManifestResourceNames().FirstOrDefault(name => name == file || name.EndsWith("." + file, StringComparison.Ordinal))
+            ?? throw new ArgumentException($"{assembly.GetName().Name} has no resource {file}", nameof(file));
+        using var reader = new StreamReader(assembly.GetManifestResourceStream(resource)!);
+        return new KernelSource(file, reader.ReadToEnd(), options);
+    }
+
+    /// <summary>All that the compiler is told.</summary>
+    public IReadOnlyList<string> CompilerOptions(string architecture) => [$"--gpu-architecture={architecture}", "--std=c++17", .. Options];
+}
