@@ -4,8 +4,8 @@ using Qbb.Torch;
 namespace Qbb.Bases;
 
 /// <summary>
-/// y = x Ŵᵀ + b with Ŵ a sum of binary matrices. The signs are fixed, the scales α [N, out, groups] and β [out, groups] can be trained
-/// (fp32). The dense weight exists only while a product needs it, and is made again for the backward pass.
+/// y = x Ŵᵀ + b with Ŵ a sum of binary matrices. The scales α [N, out, groups] and β [out, groups] can be trained
+/// (fp32); signs are what <see cref="Planes"/> says. The dense weight exists only while a product needs it, and is made again for the backward pass.
 /// </summary>
 public sealed class BinaryLinear : ILinear
 {
@@ -32,6 +32,18 @@ public sealed class BinaryLinear : ILinear
     public int InFeatures => _bases.InFeatures;
 
     public int OutFeatures => _bases.OutFeatures;
+
+    /// <summary>Columns that share a scale.</summary>
+    public int GroupSize => _bases.GroupSize;
+
+    /// <summary>Signs, i32 [N, out, words], as <see cref="SignPacking"/> lays them out. Whoever trains signs writes here.</summary>
+    public Tensor Planes => _planes;
+
+    /// <summary>Whether backward keeps the gradient of the dense weight, from which signs are trained.</summary>
+    public bool KeepsDenseGradient { get; set; }
+
+    /// <summary>That gradient [out, in], added up since it was last dropped; null for none.</summary>
+    public Tensor? DenseGradient { get; private set; }
 
     /// <summary>α, f32 [N, out, groups].</summary>
     public Tensor Alpha { get; }
@@ -68,8 +80,15 @@ public sealed class BinaryLinear : ILinear
         return BasesKernels.Serve(Alpha, _dtype) ? BasesKernels.Expand(_bases, _planes, Alpha, Beta, _dtype) : ReferenceWeight();
     }
 
+    public void DropDenseGradient()
+    {
+        DenseGradient?.Dispose();
+        DenseGradient = null;
+    }
+
     public void Dispose()
     {
+        DropDenseGradient();
         _planes.Dispose();
         Alpha.Dispose();
         Beta?.Dispose();
@@ -93,6 +112,8 @@ public sealed class BinaryLinear : ILinear
             if (!wantsAlpha && !wantsBeta)
                 return result;
             var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures));
+            if (KeepsDenseGradient)
+                AddDenseGradient(dense);
             var (alpha, beta) = BasesKernels.Serve(Alpha, dense.dtype)
                 ? BasesKernels.Reduce(_bases, _planes, dense, wantsBeta)
                 : ReferenceGradients(dense, wantsAlpha, wantsBeta);
@@ -102,6 +123,14 @@ public sealed class BinaryLinear : ILinear
                 result[2] = beta;
             return result;
         }, saved);
+    }
+
+    private void AddDenseGradient(Tensor dense)
+    {
+        if (DenseGradient is null)
+            DenseGradient = dense.clone().DetachFromDisposeScope();
+        else
+            DenseGradient.add_(dense);
     }
 
     /// <summary>From the gradient of a dense weight [out, in] to those of α and β.</summary>
@@ -131,15 +160,16 @@ public sealed class BinaryLinear : ILinear
         return bits.view(OutFeatures, -1).narrow(1, 0, InFeatures).to(type).mul_(2).sub_(1);
     }
 
-    /// <summary><see cref="Weight"/> by tensor operations, on any device.</summary>
-    internal Tensor ReferenceWeight()
+    /// <summary><see cref="Weight"/> by tensor operations, on any device, in the layer's type or another.</summary>
+    public Tensor ReferenceWeight(ScalarType? type = null)
     {
+        using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         var sum = Beta is null ? torch.zeros([OutFeatures, InFeatures], ScalarType.Float32, Alpha.device) : Spread(Beta).contiguous();
         for (var i = 0; i < _bases.Count; i++)
             using (torch.NewDisposeScope())
                 sum.addcmul_(Signs(i, ScalarType.Float32), Spread(Alpha.select(0, i)), 1);
-        return sum.to(_dtype).MoveToOuterDisposeScope();
+        return sum.to(type ?? _dtype).MoveToOuterDisposeScope();
     }
 
     /// <summary>[out, groups] → [out, in].</summary>

@@ -24,6 +24,12 @@ public sealed record DistillationRecipe
     /// <summary>Peak rate, as a share of a group's mean scale per step (<see cref="TrainedScales"/>).</summary>
     public double LearningRate { get; init; } = 2e-3;
 
+    /// <summary>
+    /// Peak rate of the signs' latent weights, as a share of a group's mean scale per step (<see cref="TrainedSigns"/>); null where the signs
+    /// stay.
+    /// </summary>
+    public double? SignRate { get; init; }
+
     /// <summary>Steps over which the rate rises from 0; a tenth of the steps, at most 20, if null. Then a cosine to 0.</summary>
     public int? Warmup { get; init; }
 
@@ -69,7 +75,9 @@ public sealed record DistillationRecipe
         };
     }
 
-    /// <summary>The rate of a step (from 0) of a resolved recipe: linear warm-up, then half a cosine.</summary>
+    /// <summary>
+    /// The rate of a step (from 0) of a resolved recipe: linear warm-up, then half a cosine. That of the signs is in proportion.
+    /// </summary>
     public double RateAt(int step)
     {
         var warmup = Warmup ?? 0;
@@ -94,7 +102,7 @@ public sealed record DistillationRecipe
         }
         if (Warmup is { } warmup && (warmup < 0 || warmup > Steps))
             yield return $"warmup is {warmup}, it must be 0 to the {Steps} steps";
-        foreach (var (name, value) in new[] { ("learningRate", LearningRate), ("clip", Clip), ("temperature", Temperature ?? 1) })
+        foreach (var (name, value) in new[] { ("learningRate", LearningRate), ("clip", Clip), ("temperature", Temperature ?? 1), ("signRate", SignRate ?? 1) })
         {
             if (!double.IsFinite(value) || value <= 0)
                 yield return $"{name} is {value}, it must be positive";

@@ -19,6 +19,8 @@ internal static class DistillationRecipeJson
         writer.WriteNumber("learningRate", recipe.LearningRate);
         writer.WriteString("loss", DistillationLossNames.Of(recipe.Loss));
         writer.WriteNumber("seed", recipe.Seed);
+        if (recipe.SignRate is { } signs)
+            writer.WriteNumber("signRate", signs);
         writer.WriteNumber("steps", recipe.Steps);
         if (recipe.SwapEnd is { } end)
             writer.WriteNumber("swapEnd", end);
@@ -44,6 +46,7 @@ internal static class DistillationRecipeJson
         "learningRate" => recipe with { LearningRate = value.GetDouble() },
         "loss" => recipe with { Loss = Find(name, value, DistillationLossNames.All) },
         "seed" => recipe with { Seed = value.GetInt64() },
+        "signRate" => recipe with { SignRate = value.GetDouble() },
         "steps" => recipe with { Steps = value.GetInt32() },
         "swapEnd" => recipe with { SwapEnd = value.GetDouble() },
         "temperature" => recipe with { Temperature = value.GetDouble() },

@@ -18,4 +18,7 @@ internal sealed record DistillationState(int Step, CurvePoint Best, IReadOnlyLis
 
     /// <summary>Optimizer steps of every scale.</summary>
     public long[] AdamSteps { get; init; } = [];
+
+    /// <summary>Steps of every layer's signs; none where they stay.</summary>
+    public long[] SignSteps { get; init; } = [];
 }

@@ -6,7 +6,7 @@ using Qbb.Torch;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// Trains a student's scales against its teacher. Signs, embeddings, norms and head stay. What a step does is a function of the recipe, the
+/// Trains a student's scales, and its signs where the recipe has a rate for them, against its teacher. Embeddings, norms and head stay. What a step does is a function of the recipe, the
 /// data and the state before it, so a training that was killed goes on from its checkpoint and ends with the same bytes on the CPU.
 /// </summary>
 internal sealed class DistillationTrainer : IDisposable
@@ -18,13 +18,14 @@ internal sealed class DistillationTrainer : IDisposable
     private readonly DistillationRecipe _recipe;
     private readonly DistillationOptions _options;
     private readonly TrainedScales _scales;
+    private readonly TrainedSigns? _signs;
     private readonly TeacherStates _states;
     private readonly MixedStack _stack;
     private readonly DataOrder _order;
     private readonly SwapSchedule _swap;
     private readonly HeldOutScorer _scorer;
     private readonly Stopwatch _stepping = new();
-    private Half[][] _best = [];
+    private TrainedValues _best = TrainedValues.None;
     private long _tokens;
 
     /// <param name="student">With binary layers; becomes trainable.</param>
@@ -41,6 +42,7 @@ internal sealed class DistillationTrainer : IDisposable
         _scales = new TrainedScales(student);
         if (_scales.All.Count == 0)
             throw new InvalidInputException("the student has no binary layers in its blocks, so there are no scales to train");
+        _signs = _recipe.SignRate is null ? null : new TrainedSigns(student, teacher);
         _states = new TeacherStates(teacher, options.CacheBytes);
         _stack = new MixedStack(student, teacher, options.ActivationCheckpointing);
         _swap = new SwapSchedule(_recipe);
@@ -67,7 +69,7 @@ internal sealed class DistillationTrainer : IDisposable
         {
             if (cancellation.IsCancellationRequested)
             {
-                DistillationCheckpoint.Save(checkpoint, _scales, state, _best);
+                Save(checkpoint, state);
                 cancellation.ThrowIfCancellationRequested();
             }
             var rate = _recipe.RateAt(state.Step) * (state.LoweredAt is null ? 1 : LoweredRate);
@@ -81,34 +83,40 @@ internal sealed class DistillationTrainer : IDisposable
             if (state.Step % _recipe.EvaluateEvery == 0 || state.Step == _recipe.Steps)
                 state = Evaluate(state, rate);
             if (state.Step % _options.CheckpointEvery == 0 || state.Step == _recipe.Steps)
-                DistillationCheckpoint.Save(checkpoint, _scales, state, _best);
+                Save(checkpoint, state);
             var left = watch.Elapsed / Math.Max(1, state.Step - resumed) * (_recipe.Steps - state.Step);
             progress?.Report(new DistillProgress(
                 state.Step, _recipe.Steps, loss, state.Curve[^1].HeldOut, state.Curve[0].HeldOut,
                 _tokens / _stepping.Elapsed.TotalSeconds, left));
         }
-        var scales = _scales.All.Zip(_best).ToDictionary(pair => pair.First.Name, pair => pair.Second, StringComparer.Ordinal);
-        return new TrainingResult(scales, state.Curve[0].HeldOut, state.Best, state.Curve, state.LoweredAt, resumed);
+        var scales = _scales.All.Zip(_best.Scales).ToDictionary(pair => pair.First.Name, pair => pair.Second, StringComparer.Ordinal);
+        var planes = (_signs?.All ?? []).Zip(_best.Planes).ToDictionary(pair => pair.First.Name, pair => pair.Second, StringComparer.Ordinal);
+        return new TrainingResult(scales, planes, state.Curve[0].HeldOut, state.Best, state.Curve, state.LoweredAt, resumed);
     }
 
     public void Dispose()
     {
         _scales.Dispose();
+        _signs?.Dispose();
         _states.Dispose();
     }
 
     private DistillationState Start(string checkpoint, CancellationToken cancellation)
     {
         var start = new CurvePoint(0, null, 0, Score(cancellation));
-        _best = _scales.Halves();
+        _best = Values();
         var state = new DistillationState(0, start, [start]);
-        DistillationCheckpoint.Save(checkpoint, _scales, state, _best);
+        Save(checkpoint, state);
         return state;
     }
 
+    private void Save(string checkpoint, DistillationState state) => DistillationCheckpoint.Save(checkpoint, _scales, _signs, state, _best);
+
+    private TrainedValues Values() => new(_scales.Halves(), _signs?.Planes() ?? []);
+
     private DistillationState? Restore(string checkpoint)
     {
-        if (DistillationCheckpoint.TryRestore(checkpoint, _scales) is not { } found)
+        if (DistillationCheckpoint.TryRestore(checkpoint, _scales, _signs) is not { } found)
             return null;
         _best = found.Best;
         return found.State;
@@ -127,7 +135,10 @@ internal sealed class DistillationTrainer : IDisposable
             loss += Pass(passes[pass], _swap.Draw(step, pass, _student.Blocks.Count), positions);
         if (double.IsFinite(loss) && !double.IsFinite(_scales.Step(rate, _recipe.Clip)))
             loss = double.NaN;
+        if (double.IsFinite(loss))
+            _signs?.Step(_recipe.SignRate!.Value * rate / _recipe.LearningRate);
         _scales.DropGradients();
+        _signs?.DropGradients();
         _tokens += positions;
         _stepping.Stop();
         return loss;
@@ -169,7 +180,7 @@ internal sealed class DistillationTrainer : IDisposable
         // A score that is not a number is no better than any.
         var better = score.For(_recipe.Loss) < state.Best.HeldOut.For(_recipe.Loss);
         if (better)
-            _best = _scales.Halves();
+            _best = Values();
         _scales.Apply();
         return state with { Best = better ? point : state.Best, Curve = [.. state.Curve, point], LossSum = 0, LossCount = 0 };
     }
@@ -186,7 +197,7 @@ internal sealed class DistillationTrainer : IDisposable
         var good = Restore(checkpoint)
             ?? throw new InvalidInputException($"{checkpoint}: the checkpoint to go back to is gone or damaged; start again");
         good = good with { LoweredAt = state.Step };
-        DistillationCheckpoint.Save(checkpoint, _scales, good, _best);
+        Save(checkpoint, good);
         return good;
     }
 }

@@ -9,7 +9,7 @@ using Qbb.Quantizer.Recipes;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// Writes the student again with other scales: all other tensors as they are; recipe, metrics and card with the distillation added.
+/// Writes the student again with other scales (and signs, where they were trained): all other tensors as they are; recipe, metrics and card with the distillation added.
 /// </summary>
 internal static class DistilledFolder
 {
@@ -35,6 +35,8 @@ internal static class DistilledFolder
             cancellation.ThrowIfCancellationRequested();
             if (training.Scales.TryGetValue(declaration.Name, out var scales))
                 file.WriteBytes(declaration.Name, MemoryMarshal.AsBytes<Half>(scales));
+            else if (training.Planes.TryGetValue(declaration.Name, out var planes))
+                file.WriteBytes(declaration.Name, MemoryMarshal.AsBytes<int>(planes));
             else
                 Copy(tensors, declaration.Name, file);
         });
@@ -98,7 +100,7 @@ internal static class DistilledFolder
 
             ## Distillation
 
-            The signs stayed; the scales were trained against the base model: loss {DistillationLossNames.Of(recipe.Loss)},
+            {(recipe.SignRate is { } signs ? $"Scales and signs (rate {signs:g3})" : "The signs stayed; the scales")} were trained against the base model: loss {DistillationLossNames.Of(recipe.Loss)},
             {best.Step} of {recipe.Steps} steps of {recipe.Batch * (long)recipe.Accumulate} sequences, rate {recipe.LearningRate:g3}.
             On sequences that were held out, in nats per token:
 

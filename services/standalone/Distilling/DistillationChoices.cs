@@ -30,6 +30,10 @@ internal sealed class DistillationChoices
         Description = "Peak learning rate, as a share of a group's mean scale per step.",
         DefaultValueFactory = _ => s_default.LearningRate,
     };
+    private readonly Option<double?> _signRate = new("--sign-lr")
+    {
+        Description = "Trains the signs too, at this peak rate of their latent weights. Default: the signs stay.",
+    };
     private readonly Option<int?> _warmup = new("--warmup")
     {
         Description = "Steps over which the rate rises. Default: a tenth of the steps, at most 20.",
@@ -67,7 +71,7 @@ internal sealed class DistillationChoices
 
     public DistillationChoices() => _loss.AcceptOnlyFromAmong([.. DistillationLossNames.All.Keys]);
 
-    public IEnumerable<Option> All => [_loss, _steps, _batch, _accumulate, _rate, _warmup, _clip, _temperature, _feature, _swapEnd, _heldOut, _evalEvery, _seed];
+    public IEnumerable<Option> All => [_loss, _steps, _batch, _accumulate, _rate, _signRate, _warmup, _clip, _temperature, _feature, _swapEnd, _heldOut, _evalEvery, _seed];
 
     public DistillationRecipe Read(ParseResult parsed, ScalarType type) => new DistillationRecipe
     {
@@ -76,6 +80,7 @@ internal sealed class DistillationChoices
         Batch = parsed.GetRequiredValue(_batch),
         Accumulate = parsed.GetRequiredValue(_accumulate),
         LearningRate = parsed.GetRequiredValue(_rate),
+        SignRate = parsed.GetValue(_signRate),
         Warmup = parsed.GetValue(_warmup),
         Clip = parsed.GetRequiredValue(_clip),
         Temperature = parsed.GetValue(_temperature),

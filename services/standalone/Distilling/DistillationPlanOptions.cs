@@ -34,13 +34,15 @@ internal sealed class DistillationPlanOptions
     private readonly Option<int?> _steps = new("--distill-steps") { Description = "With --distill: optimizer steps. Default: 400." };
     private readonly Option<int?> _batch = new("--distill-batch") { Description = "With --distill: sequences of a step. Default: 16." };
     private readonly Option<double?> _rate = new("--distill-lr") { Description = "With --distill: peak learning rate. Default: 0.002." };
+    private readonly Option<double?> _signRate = new("--sign-lr") { Description = "With --distill: train the signs too, at this peak rate. Default: they stay." };
+    private readonly Option<double?> _feature = new("--feature-weight") { Description = "With --distill: weight of the relative squared difference behind each block. Default: 0." };
     private readonly Option<string?> _dtype = SharedOptions.DType();
 
     public DistillationPlanOptions() => _loss.AcceptOnlyFromAmong([.. DistillationLossNames.All.Keys]);
 
     public IEnumerable<Option> All => [_distill, .. Dependent];
 
-    private Option[] Dependent => [_sequences, _length, _keep, _loss, _steps, _batch, _rate, _dtype];
+    private Option[] Dependent => [_sequences, _length, _keep, _loss, _steps, _batch, _rate, _signRate, _feature, _dtype];
 
     public void CheckTogether(CommandResult result)
     {
@@ -66,6 +68,8 @@ internal sealed class DistillationPlanOptions
             Steps = parsed.GetValue(_steps) ?? start.Steps,
             Batch = parsed.GetValue(_batch) ?? start.Batch,
             LearningRate = parsed.GetValue(_rate) ?? start.LearningRate,
+            SignRate = parsed.GetValue(_signRate) ?? start.SignRate,
+            FeatureWeight = parsed.GetValue(_feature) ?? start.FeatureWeight,
             Type = type,
         };
         return new DistillationPlan(

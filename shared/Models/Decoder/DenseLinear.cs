@@ -15,6 +15,9 @@ public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : 
     /// <summary>As stored: [out, in], or [in, out] when transposed.</summary>
     public Tensor Weight => weight;
 
+    /// <summary>A view of the weight as [out, in].</summary>
+    public Tensor Matrix => transposed ? weight.t() : weight.view(weight.shape);
+
     public Tensor? Bias => bias;
 
     public Tensor forward(Tensor x)

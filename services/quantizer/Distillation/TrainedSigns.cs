@@ -1,0 +1,49 @@
+using Qbb.Bases;
+using Qbb.Models.Decoder;
+using Qbb.Torch;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>
+/// The signs of a student's binary layers, assigned anew after every step: a latent weight per sign is trained by Adam with the gradient of
+/// the dense weight (straight through the rounding to levels), and the signs are those of the level nearest to it. Memory: 12 bytes a weight.
+/// </summary>
+internal sealed class TrainedSigns : IDisposable
+{
+    /// <param name="student">Its scales record gradients already.</param>
+    /// <param name="teacher">Of the same shape.</param>
+    public TrainedSigns(Transformer student, Transformer teacher)
+    {
+        All = [.. from pair in student.Blocks.Zip(teacher.Blocks)
+                  from spec in pair.First.Layout.Linears
+                  let layer = pair.First.Linear(spec.Role) as BinaryLinear
+                  where layer is not null
+                  select new TrainedSign(BasesTensors.Planes(spec.Module), layer, pair.Second.Linear(spec.Role))];
+    }
+
+    public IReadOnlyList<TrainedSign> All { get; }
+
+    /// <summary>Moves what backward left gradients for.</summary>
+    public void Step(double rate)
+    {
+        using var off = torch.no_grad();
+        foreach (var sign in All)
+            sign.Step(rate);
+    }
+
+    /// <summary>Forgets gradients that were not used.</summary>
+    public void DropGradients()
+    {
+        foreach (var sign in All)
+            sign.Layer.DropDenseGradient();
+    }
+
+    /// <summary>The signs as they are now, i32 [N, out, words] each.</summary>
+    public int[][] Planes() => [.. All.Select(sign => sign.Layer.Planes.to_array<int>())];
+
+    public void Dispose()
+    {
+        foreach (var sign in All)
+            sign.Dispose();
+    }
+}
