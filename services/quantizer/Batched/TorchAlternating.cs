@@ -34,7 +34,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     /// <param name="device">As above.</param>
     /// <param name="batchBytes">As above.</param>
     /// <param name="kernels">Where fused kernels come from; null to work on tensors alone.</param>
-    internal TorchAlternating(Recipe recipe, Device device, long batchBytes, KernelLoader? kernels)
+    public TorchAlternating(Recipe recipe, Device device, long batchBytes, KernelLoader? kernels)
     {
         _recipe = recipe.Resolve();
         if (!Supports(_recipe))
