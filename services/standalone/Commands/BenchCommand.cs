@@ -16,11 +16,11 @@ internal sealed class BenchCommand : QbbCommand
 
     public BenchCommand() : base("bench", "Measures decomposition, scoring and generation on this machine.", "qbb bench MODEL --context 2048", "qbb bench MODEL --json")
     {
-        Subcommands.Add(new BenchDecomposeCommand());
         Arguments.Add(_model);
         Options.Add(_threads);
         Options.Add(_context);
         Options.Add(_repeats);
+        Subcommands.Add(new BenchDecomposeCommand());
         Subcommands.Add(new BenchSampleCommand());
         Subcommands.Add(new BenchDistillCommand());
     }
