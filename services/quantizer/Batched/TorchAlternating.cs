@@ -4,13 +4,14 @@ using Qbb.Models;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 using Qbb.Torch;
+using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Batched;
 
 /// <summary>
 /// Alternating refinement on a device, many groups at a time. Finds what <see cref="Decomposition.BasesMethod"/> finds on the CPU, up to
-/// ties and
-/// the last digits of scales; on one device the result is always the same.
+/// ties and the last digits of scales; on one device the result is always the same. On a GPU by <see cref="FusedGroups"/> where groups are
+/// short enough, else by <see cref="GroupBatch"/>, which is its plain form.
 /// </summary>
 public sealed class TorchAlternating : ILayerMethod, IDisposable
 {
@@ -18,19 +19,29 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     private readonly Device _device;
     private readonly long _batchBytes;
     private readonly SignTables _tables;
+    private readonly KernelLoader? _kernels;
 
     /// <param name="recipe">Cascaded init and alternating refinement with at least one round.</param>
     /// <param name="device">Where it works.</param>
     /// <param name="batchBytes">Memory that one batch of groups may take beside the weight and its result.</param>
     /// <exception cref="InvalidInputException">The recipe asks for something else.</exception>
     public TorchAlternating(Recipe recipe, Device device, long batchBytes = 3L << 30)
+        : this(recipe, device, batchBytes, device.Type == DeviceType.CUDA ? KernelModule.LoadKernel : null)
+    {
+    }
+
+    /// <param name="recipe">As above.</param>
+    /// <param name="device">As above.</param>
+    /// <param name="batchBytes">As above.</param>
+    /// <param name="kernels">Where fused kernels come from; null to work on tensors alone.</param>
+    public TorchAlternating(Recipe recipe, Device device, long batchBytes, KernelLoader? kernels)
     {
         _recipe = recipe.Resolve();
         if (!Supports(_recipe))
             throw new InvalidInputException(
                 "only a recipe with cascaded init and at least one round of alternating refinement runs in batches on a device");
         ArgumentOutOfRangeException.ThrowIfLessThan(batchBytes, 1);
-        (_device, _batchBytes) = (device, batchBytes);
+        (_device, _batchBytes, _kernels) = (device, batchBytes, kernels);
         _tables = new SignTables(_recipe.Bases, device);
     }
 
@@ -70,6 +81,8 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         using var scope = torch.NewDisposeScope();
         var (rows, columns) = (weight.size(0), weight.size(1));
         var size = Math.Min(_recipe.Group ?? columns, columns);
+        if (_kernels is not null && size <= FusedGroups.MostLength)
+            return Fused(weight, (int)size, name);
         var whole = columns / size;
         var tail = columns - whole * size;
         var results = new List<BatchResult>();
@@ -106,6 +119,21 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     }
 
     public void Dispose() => _tables.Dispose();
+
+    private TorchDecomposition Fused(Tensor weight, int size, string name)
+    {
+        var found = new FusedGroups(_recipe, _device, _kernels).Refine(weight.contiguous());
+        CheckFinite(found.Alpha, name);
+        if (found.Beta is not null)
+            CheckFinite(found.Beta, name);
+        var subnormal = Subnormal(found.Alpha) + (found.Beta is null ? 0 : Subnormal(found.Beta));
+        var sums = found.Statistics.to_array<double>();
+        var bases = _recipe.Bases;
+        return new TorchDecomposition(
+            FusedGroups.Pack(found.Codes, bases, _kernels).DetachFromDisposeScope(), found.Alpha.DetachFromDisposeScope(),
+            found.Beta?.DetachFromDisposeScope(), (int)weight.size(1), size, sums[0], sums[1..(1 + bases)],
+            sums[(1 + bases)..(1 + 2 * bases)], sums[(1 + 2 * bases)..], subnormal);
+    }
 
     /// <summary>Codes i32 [G, g] of groups [G, g], batch by batch; the rest of the results goes into the list.</summary>
     private Tensor Refine(Tensor groups, List<BatchResult> results, CancellationToken cancellation)

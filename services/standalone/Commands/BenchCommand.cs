@@ -20,6 +20,7 @@ internal sealed class BenchCommand : QbbCommand
         Options.Add(_threads);
         Options.Add(_context);
         Options.Add(_repeats);
+        Subcommands.Add(new BenchDecomposeCommand());
         Subcommands.Add(new BenchSampleCommand());
         Subcommands.Add(new BenchDistillCommand());
     }
