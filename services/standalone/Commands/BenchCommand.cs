@@ -17,6 +17,7 @@ internal sealed class BenchCommand : QbbCommand
 
     public BenchCommand() : base("bench", "Measures decomposition, scoring and generation on this machine.", "qbb bench MODEL --context 2048", "qbb bench MODEL --json")
     {
+        Subcommands.Add(new BenchKernelsCommand());
         Arguments.Add(_model);
         Options.Add(_threads);
         Options.Add(_context);

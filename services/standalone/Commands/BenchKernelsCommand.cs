@@ -1,0 +1,86 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Qbb.Models;
+using Qbb.Standalone.Benchmarks.Gpu;
+using Qbb.Standalone.Terminal;
+using Qbb.Torch;
+using Qbb.Torch.Cuda;
+using Spectre.Console;
+
+namespace Qbb.Standalone.Commands;
+
+/// <summary><c>qbb bench kernels</c>: products with packed signs against cuBLAS.</summary>
+internal sealed class BenchKernelsCommand : QbbCommand
+{
+    private static readonly (int In, int Out)[] s_shapes = [(4096, 4096), (4096, 11008), (11008, 4096), (8192, 8192), (8192, 28672), (28672, 8192)];
+
+    private readonly Option<int[]> _bases = new("--bases") { Description = "Numbers of bases.", DefaultValueFactory = _ => [2, 3, 4], AllowMultipleArgumentsPerToken = true };
+    private readonly Option<int[]> _batch = new("--batch") { Description = "Numbers of tokens.", DefaultValueFactory = _ => [1], AllowMultipleArgumentsPerToken = true };
+    private readonly Option<int> _group = new("--group") { Description = "Inputs that share a scale.", DefaultValueFactory = _ => 128 };
+    private readonly Option<string?> _shape = new("--shape") { Description = "One shape only: IN,OUT." };
+    private readonly Option<bool> _variants = new("--variants") { Description = "Also the kernels' other shapes of launch." };
+    private readonly Option<string> _device = SharedOptions.Device();
+
+    public BenchKernelsCommand() : base("kernels", "Measures products with packed signs against cuBLAS and the memory's bandwidth.",
+        "qbb bench kernels", "qbb bench kernels --bases 4 --batch 1 8 16 --json")
+    {
+        foreach (var option in new Option[] { _bases, _batch, _group, _shape, _variants, _device })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        if (device.Type != DeviceType.CUDA)
+            throw new InvalidInputException("bench kernels measures GPUs: use --device cuda on a machine that has one");
+        var bench = new KernelBench(device, parsed.GetValue(_group));
+        using var off = torch.no_grad();
+        bench.MeasureCopy();
+        output.Note($"{CudaDevice.Get(device).Name}, copy {bench.CopyBytesPerSecond / 1e9:0} GB/s");
+        var rows = new List<KernelRow>();
+        foreach (var (inFeatures, outFeatures) in Shapes(parsed.GetValue(_shape)))
+            foreach (var row in bench.Shape(inFeatures, outFeatures, parsed.GetRequiredValue(_bases), parsed.GetRequiredValue(_batch), parsed.GetValue(_variants)))
+            {
+                cancel.ThrowIfCancellationRequested();
+                rows.Add(row);
+                output.Note(Line(row));
+            }
+        output.Result(new JsonObject
+        {
+            ["device"] = CudaDevice.Get(device).Name,
+            ["copyBytesPerSecond"] = bench.CopyBytesPerSecond,
+            ["rows"] = new JsonArray([.. rows.Select(row => new JsonObject
+            {
+                ["in"] = row.InFeatures, ["out"] = row.OutFeatures, ["batch"] = row.Batch, ["kernel"] = row.Kernel, ["bases"] = row.Bases,
+                ["microseconds"] = row.Seconds * 1e6, ["timesDense"] = row.Speedup, ["bytesPerSecond"] = row.BytesPerSecond, ["shareOfCopy"] = row.ShareOfCopy,
+            })]),
+        }, screen => Print(rows, screen));
+    }
+
+    private static IEnumerable<(int In, int Out)> Shapes(string? text)
+    {
+        if (text is null)
+            return s_shapes;
+        var parts = text.Split(',');
+        return parts.Length == 2 && int.TryParse(parts[0], out var inFeatures) && int.TryParse(parts[1], out var outFeatures) && inFeatures > 0 && outFeatures > 0
+            ? [(inFeatures, outFeatures)]
+            : throw new InvalidInputException($"--shape is '{text}'; give two numbers such as 4096,11008");
+    }
+
+    private static string Line(KernelRow row) => string.Create(CultureInfo.InvariantCulture,
+        $"{row.InFeatures} -> {row.OutFeatures} batch {row.Batch} N {row.Bases} {row.Kernel}: {row.Seconds * 1e6:0.00} us, {row.Speedup:0.00} x, {row.BytesPerSecond / 1e9:0} GB/s, {row.ShareOfCopy:0%} of copy");
+
+    private static void Print(List<KernelRow> rows, IAnsiConsole screen)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumn("in → out").AddColumn("batch").AddColumn("N").AddColumn("kernel");
+        foreach (var name in new[] { "µs", "× cuBLAS", "GB/s", "of copy" })
+            table.AddColumn(new TableColumn(name).RightAligned());
+        foreach (var row in rows)
+            table.AddRow($"{row.InFeatures} → {row.OutFeatures}", $"{row.Batch}", row.Bases == 0 ? "" : $"{row.Bases}", row.Kernel, Text(row.Seconds * 1e6, "0.0"),
+                Text(row.Speedup, "0.00"), Text(row.BytesPerSecond / 1e9, "0"), Text(row.ShareOfCopy, "0%"));
+        screen.Write(table);
+    }
+
+    private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+}
