@@ -8,6 +8,13 @@ namespace Qbb.Standalone.Benchmarks.Gpu;
 /// <summary>Measures products with binary bases on a GPU against cuBLAS and against the bandwidth of a copy, all in one run.</summary>
 internal sealed class KernelBench(Device device, int groupSize)
 {
+    private const int SharedPerMultiprocessor = 224 << 10;
+
+    private static readonly (int Warps, int Stages, int Blocks)[] s_countVariants =
+        [(4, 4, 4), (8, 2, 2), (8, 3, 2), (8, 4, 2), (8, 6, 2), (8, 3, 3), (8, 2, 4), (16, 2, 1), (16, 3, 1), (16, 4, 1), (16, 2, 2), (32, 2, 1)];
+
+    private static readonly (int Warps, int Stages, int Slab)[] s_tableVariants = [(16, 2, 8), (16, 3, 8), (16, 3, 4), (8, 4, 8), (8, 6, 8), (16, 4, 16)];
+
     private static readonly Operator s_mm = new("aten::mm", "out");
     private readonly GraphTimer _timer = new(device);
 
@@ -59,17 +66,27 @@ internal sealed class KernelBench(Device device, int groupSize)
 
     private static IEnumerable<(string Name, Action<PackedBases, Tensor, Tensor> Run)> Kernels(PackedBases weight, int batch, bool variants)
     {
-        if (!CountProduct.Supports(weight, batch))
-            yield break;
-        var chosen = CountProduct.ShapeFor(weight, batch, false);
-        yield return ("count", (w, x, y) => CountProduct.Run(w, x, null, y, chosen));
-        if (!variants)
-            yield break;
-        foreach (var (warps, stages, blocks) in new[] { (4, 4, 4), (8, 2, 2), (8, 3, 2), (8, 4, 2), (8, 6, 2), (8, 3, 3), (16, 2, 1), (16, 3, 1), (16, 4, 1), (8, 2, 4), (32, 2, 1) })
+        if (CountProduct.Supports(weight, batch))
         {
-            var shape = chosen with { Warps = warps, Stages = stages, Blocks = blocks };
-            if (shape.SharedBytes(weight.InFeatures) * blocks <= 224 << 10)
-                yield return ($"count {warps} warps, {stages} stages, {blocks} blocks", (w, x, y) => CountProduct.Run(w, x, null, y, shape));
+            var chosen = CountProduct.ShapeFor(weight, batch, false);
+            yield return ("count", (w, x, y) => CountProduct.Run(w, x, null, y, chosen));
+            foreach (var (warps, stages, blocks) in variants ? s_countVariants : [])
+            {
+                var shape = chosen with { Warps = warps, Stages = stages, Blocks = blocks };
+                if (shape.SharedBytes(weight.InFeatures) * blocks <= SharedPerMultiprocessor)
+                    yield return ($"count {warps} warps, {stages} stages, {blocks} blocks", (w, x, y) => CountProduct.Run(w, x, null, y, shape));
+            }
+        }
+        if (TableProduct.Supports(weight, batch))
+        {
+            var chosen = TableProduct.ShapeFor(weight, batch, false);
+            yield return ("table", (w, x, y) => TableProduct.Run(w, x, null, y, chosen));
+            foreach (var (warps, stages, slab) in variants ? s_tableVariants : [])
+            {
+                var shape = chosen with { Warps = warps, Stages = stages, Slab = slab };
+                if (shape.SharedBytes <= SharedPerMultiprocessor)
+                    yield return ($"table {warps} warps, {stages} stages, slab {slab}", (w, x, y) => TableProduct.Run(w, x, null, y, shape));
+            }
         }
     }
 
