@@ -21,6 +21,7 @@ internal sealed class BenchCommand : QbbCommand
         Options.Add(_threads);
         Options.Add(_context);
         Options.Add(_repeats);
+        Subcommands.Add(new BenchKernelsCommand());
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)

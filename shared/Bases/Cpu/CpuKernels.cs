@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Qbb.Bases.Cpu;
 
 /// <summary>The kernels and which of them this processor can run.</summary>
-internal static class CpuKernels
+public static class CpuKernels
 {
     /// <summary>The widest instructions that the processor has.</summary>
     public static CpuInstructions Best =>
@@ -20,7 +20,7 @@ internal static class CpuKernels
     };
 
     /// <summary>The kernel that sums floats, or integers.</summary>
-    public static CpuKernel Create(CpuInstructions instructions, bool integer) => (instructions, integer) switch
+    internal static CpuKernel Create(CpuInstructions instructions, bool integer) => (instructions, integer) switch
     {
         (CpuInstructions.Avx512, false) => new Avx512FloatKernel(),
         (CpuInstructions.Avx512, true) => new Avx512IntegerKernel(),

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Qbb.Torch;
 using static Qbb.Bases.Cpu.TileLayout;
 
 namespace Qbb.Bases.Cpu;
@@ -71,6 +72,32 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
         });
     }
 
+    /// <summary>Inputs as the integer sums see them, for the dense product of many tokens.</summary>
+    /// <param name="x">[tokens, in], fp32, contiguous.</param>
+    public Tensor Rounded(Tensor x)
+    {
+        var rounded = torch.empty(x.shape);
+        ReadOnlySpan<float> from = x.data<float>();
+        var to = rounded.data<float>();
+        var columns = weights.Layout.InFeatures;
+        var integers = new int[columns];
+        for (var token = 0; token < x.size(0); token++)
+        {
+            var input = from.Slice(token * columns, columns);
+            var scale = 0f;
+            for (var index = 0; index < weights.Layout.Segments.Length; index++)
+            {
+                var segment = weights.Layout.Segments[index];
+                scale = ScaleOf(input, index, scale);
+                var q = integers.AsSpan(0, segment.Columns);
+                Int8Activations.Quantize(input.Slice(segment.FirstColumn, segment.Columns), scale, q);
+                for (var k = 0; k < q.Length; k++)
+                    to[token * columns + segment.FirstColumn + k] = q[k] * scale;
+            }
+        }
+        return rounded;
+    }
+
     private void BuildFloats(ReadOnlySpan<float> input, float* padded, byte* table, Span<float> sums)
     {
         var columns = new Span<float>(padded, weights.Layout.Words * WordColumns);
@@ -92,13 +119,11 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
     {
         var columns = new Span<int>(integers, weights.Layout.Words * WordColumns);
         var segments = weights.Layout.Segments;
-        var scale = integer == ActivationScale.Token ? Int8Activations.ScaleOf(input) : 1;
+        var scale = 0f;
         for (var index = 0; index < segments.Length; index++)
         {
             var segment = segments[index];
-            if (integer == ActivationScale.Group && (index == 0 || segments[index - 1].Group != segment.Group))
-                scale = Int8Activations.ScaleOf(input[segment.FirstColumn..EndOfGroup(index)]);
-            scales[index] = scale;
+            scales[index] = scale = ScaleOf(input, index, scale);
             var place = columns.Slice(segment.FirstWord * WordColumns, segment.Words * WordColumns);
             Int8Activations.Quantize(input.Slice(segment.FirstColumn, segment.Columns), scale, place);
             place[segment.Columns..].Clear();
@@ -109,6 +134,15 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
         else
             IntegerTables.Build32(integers, weights.Layout.Words, (int*)table);
         return scale;
+    }
+
+    /// <summary>The scale of a segment; that of the segment before where they share it.</summary>
+    private float ScaleOf(ReadOnlySpan<float> input, int index, float before)
+    {
+        var segments = weights.Layout.Segments;
+        if (index > 0 && (integer == ActivationScale.Token || segments[index - 1].Group == segments[index].Group))
+            return before;
+        return Int8Activations.ScaleOf(integer == ActivationScale.Token ? input : input[segments[index].FirstColumn..EndOfGroup(index)]);
     }
 
     private int EndOfGroup(int index)

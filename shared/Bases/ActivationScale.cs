@@ -1,4 +1,4 @@
-namespace Qbb.Bases.Cpu;
+namespace Qbb.Bases;
 
 /// <summary>Which inputs share the scale of their int8 form.</summary>
 public enum ActivationScale
