@@ -17,11 +17,11 @@ internal sealed class BenchCommand : QbbCommand
 
     public BenchCommand() : base("bench", "Measures decomposition, scoring and generation on this machine.", "qbb bench MODEL --context 2048", "qbb bench MODEL --json")
     {
-        Subcommands.Add(new BenchKernelsCommand());
         Arguments.Add(_model);
         Options.Add(_threads);
         Options.Add(_context);
         Options.Add(_repeats);
+        Subcommands.Add(new BenchKernelsCommand());
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)

@@ -6,7 +6,7 @@ using Qbb.Torch.Interop;
 namespace Qbb.Standalone.Benchmarks.Gpu;
 
 /// <summary>Measures products with binary bases on a GPU against cuBLAS and against the bandwidth of a copy, all in one run.</summary>
-internal sealed class KernelBench(Device device, int groupSize)
+internal sealed class KernelBench(Device device, int? group)
 {
     private const int SharedPerMultiprocessor = 224 << 10;
 
@@ -92,6 +92,7 @@ internal sealed class KernelBench(Device device, int groupSize)
 
     private PackedBases Random(int inFeatures, int outFeatures, int count)
     {
+        var groupSize = Math.Min(group ?? inFeatures, inFeatures);
         long tiles = FragmentLayout.Tiles(outFeatures), steps = FragmentLayout.Steps(inFeatures), groups = (inFeatures - 1) / groupSize + 1;
         var words = torch.randint(int.MinValue, int.MaxValue, [tiles, steps, count, 32, 4], null, device).to(ScalarType.Int32);
         var scales = torch.rand([tiles, groups, 8, count, 2], null, ScalarType.Float16, device) * 0.05;
