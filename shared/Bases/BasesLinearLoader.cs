@@ -9,7 +9,8 @@ namespace Qbb.Bases;
 /// <summary>Loads the linear layers of a checkpoint that qbb wrote; layers that were left dense (the head) stay dense.</summary>
 /// <param name="groupSize">Columns that share a scale; null for row scales.</param>
 /// <param name="own">Dense layers get memory of their own instead of views of the mapped file.</param>
-public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinearLoader
+/// <param name="options">How products are calculated while no scale is trained.</param>
+public sealed class BasesLinearLoader(int? groupSize, bool own = false, BasesProductOptions? options = null) : ILinearLoader
 {
     /// <summary>Columns that share a scale; null for row scales.</summary>
     public int? GroupSize => groupSize;
@@ -21,12 +22,12 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinea
 
     /// <summary>The loader that fits a model: null, for plain weights, where config.json says nothing of qbb.</summary>
     /// <exception cref="InvalidInputException">quantization_config is damaged.</exception>
-    public static BasesLinearLoader? For(ModelSource model, bool own = false)
+    public static BasesLinearLoader? For(ModelSource model, bool own = false, BasesProductOptions? options = null)
     {
         if (model.ConfigJson["quantization_config"] is not JsonObject quantization
             || quantization["quant_method"]?.ToString() != QuantMethod)
             return null;
-        return new BasesLinearLoader(ReadGroupSize(quantization["group_size"], model.Path), own);
+        return new BasesLinearLoader(ReadGroupSize(quantization["group_size"], model.Path), own, options);
     }
 
     /// <inheritdoc/>
@@ -36,7 +37,7 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false) : ILinea
             return _dense.Load(source, spec, device, dtype);
         var bases = BasesTensors.Read(source, spec.Module, spec.OutFeatures, spec.InFeatures, groupSize);
         var bias = spec.Bias is null ? null : WeightLoader.Load(source, spec.Bias, [spec.OutFeatures], device, dtype, own);
-        return new BinaryLinear(bases, bias, device, dtype);
+        return new BinaryLinear(bases, bias, device, dtype, options);
     }
 
     private static int? ReadGroupSize(JsonNode? node, string path)

@@ -4,8 +4,10 @@ using Qbb.Torch;
 namespace Qbb.Bases;
 
 /// <summary>
-/// y = x Ŵᵀ + b with Ŵ a sum of binary matrices. The scales α [N, out, groups] and β [out, groups] can be trained
-/// (fp32); signs are what <see cref="Planes"/> says. The dense weight exists only while a product needs it, and is made again for the backward pass.
+/// y = x Ŵᵀ + b with Ŵ a sum of binary matrices. Scales α [N, out, groups] and β [out, groups] (fp32) and signs (<see cref="Planes"/>) can
+/// be trained. While no scale requires gradients the product is calculated from the signs (<see cref="IBasesProduct"/>, packed at the first use),
+/// so scales must not be changed but by training. Else, and where a device has no such product, the dense weight exists while a product
+/// needs it, and is made again for the backward pass.
 /// </summary>
 public sealed class BinaryLinear : ILinear
 {
@@ -14,14 +16,17 @@ public sealed class BinaryLinear : ILinear
     private readonly Tensor _planes;
     private readonly Tensor? _bias;
     private readonly ScalarType _dtype;
+    private readonly Lazy<IBasesProduct?> _product;
 
     /// <param name="bases">Signs, and the scales to start from.</param>
     /// <param name="bias">The layer's own bias [out], or null; owned.</param>
     /// <param name="device">Where the layer works.</param>
     /// <param name="dtype">Type of the product; inputs must have it.</param>
-    public BinaryLinear(BinaryBases bases, Tensor? bias, Device device, ScalarType dtype)
+    /// <param name="options">How products are calculated while no scale is trained.</param>
+    public BinaryLinear(BinaryBases bases, Tensor? bias, Device device, ScalarType dtype, BasesProductOptions? options = null)
     {
         (_bases, _bias, _dtype) = (bases, bias, dtype);
+        _product = new(() => BasesProducts.Create(bases, device, options ?? new()));
         using var scope = torch.NewDisposeScope();
         _planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow)
             .to(device).DetachFromDisposeScope();
@@ -55,10 +60,7 @@ public sealed class BinaryLinear : ILinear
     public Tensor forward(Tensor x)
     {
         using var scope = torch.NewDisposeScope();
-        Tensor y;
-        using (torch.no_grad())
-            y = torch.nn.functional.linear(x, Weight());
-        Record(x, y);
+        var y = Records(x) || Trains ? Dense(x) : _product.Value?.forward(x) ?? Dense(x);
         return (_bias is null ? y : y + _bias).MoveToOuterDisposeScope();
     }
 
@@ -93,12 +95,27 @@ public sealed class BinaryLinear : ILinear
         Alpha.Dispose();
         Beta?.Dispose();
         _bias?.Dispose();
+        if (_product.IsValueCreated)
+            _product.Value?.Dispose();
+    }
+
+    private bool Trains => Alpha.requires_grad || Beta is { requires_grad: true };
+
+    private bool Records(Tensor x) => torch.is_grad_enabled() && (x.requires_grad || Trains);
+
+    private Tensor Dense(Tensor x)
+    {
+        Tensor y;
+        using (torch.no_grad())
+            y = torch.nn.functional.linear(x, Weight());
+        Record(x, y);
+        return y;
     }
 
     // dx = g Ŵ; with G = gᵀ x [out, in], the gradient of a dense weight: dα_i = Σ over the group of B_i ⊙ G, dβ = Σ over the group of G.
     private void Record(Tensor x, Tensor y)
     {
-        if (!torch.is_grad_enabled() || !(x.requires_grad || Alpha.requires_grad || Beta is { requires_grad: true }))
+        if (!Records(x))
             return;
         var (wantsX, wantsAlpha, wantsBeta) = (x.requires_grad, Alpha.requires_grad, Beta is { requires_grad: true });
         var saved = x.detach().Save();

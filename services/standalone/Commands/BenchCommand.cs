@@ -23,6 +23,7 @@ internal sealed class BenchCommand : QbbCommand
         Subcommands.Add(new BenchDecomposeCommand());
         Subcommands.Add(new BenchSampleCommand());
         Subcommands.Add(new BenchDistillCommand());
+        Subcommands.Add(new BenchKernelsCommand());
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)

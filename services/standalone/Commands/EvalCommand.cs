@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using Qbb.Bases;
 using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
@@ -23,6 +24,7 @@ internal sealed class EvalCommand : QbbCommand
     private readonly Option<int?> _windows = new("--windows") { Description = "Score only the first K windows." };
     private readonly Option<string?> _teacher = new("--teacher") { Description = "The unquantized model: adds KL divergence and top-1 agreement." };
     private readonly Option<string> _device = SharedOptions.Device();
+    private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
     public EvalCommand() : base("eval", "Scores a model: perplexity over windows of a text that do not overlap.",
@@ -30,7 +32,7 @@ internal sealed class EvalCommand : QbbCommand
         "qbb eval OUT --teacher MODEL --text wiki.test.raw --windows 20 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _text, _layout, _context, _windows, _teacher, _device, _threads })
+        foreach (var option in new Option[] { _text, _layout, _context, _windows, _teacher, _device, _integer, _threads })
             Options.Add(option);
     }
 
@@ -39,7 +41,7 @@ internal sealed class EvalCommand : QbbCommand
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (text, layout) = EvaluationText.Read(parsed.GetRequiredValue(_text), parsed.GetValue(_layout));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device);
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, integer: parsed.GetValue(_integer));
         using var teacher = parsed.GetValue(_teacher) is { } path ? LoadedModel.Open(path, device) : null;
         var options = new ScoreOptions(parsed.GetValue(_context) ?? Math.Min(2048, loaded.Model.Config.MaxPositions), parsed.GetValue(_windows));
         options.Validate();

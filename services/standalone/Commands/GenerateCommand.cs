@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
+using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Generation;
 using Qbb.Standalone.Loading;
@@ -21,6 +22,7 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same text.", DefaultValueFactory = _ => 0 };
     private readonly Option<int> _samples = new("--samples") { Description = "Continuations to make, as one batch.", DefaultValueFactory = _ => 1 };
     private readonly Option<string> _device = SharedOptions.Device();
+    private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
     public GenerateCommand() : base("generate", "Continues a text.",
@@ -28,14 +30,15 @@ internal sealed class GenerateCommand : QbbCommand
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _device, _threads })
+        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _device, _integer, _threads })
             Options.Add(option);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)));
+        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, integer: parsed.GetValue(_integer));
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
         if (prompt.Length == 0)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Torch;
 
@@ -24,6 +25,13 @@ internal static class SharedOptions
     }
 
     public static Option<int?> Threads() => new("--threads") { Description = "CPU threads. Default: all cores." };
+
+    public static Option<ActivationScale?> Integer() => new("--integer")
+    {
+        Description = "Layers of binary bases sum inputs rounded to int8, as integers: one scale per token, or with --integer group per token and group.",
+        Arity = ArgumentArity.ZeroOrOne,
+        CustomParser = ParseIntegerScale,
+    };
 
     public static Option<string> OutputFolder() => new("--output", "-o") { Description = "The folder to write.", Required = true };
 
@@ -63,6 +71,15 @@ internal static class SharedOptions
         if (threads is { } count)
             torch.set_num_threads(count);
         return threads ?? Environment.ProcessorCount;
+    }
+
+    private static ActivationScale? ParseIntegerScale(ArgumentResult result)
+    {
+        var text = result.Tokens.Count == 0 ? "token" : result.Tokens[0].Value;
+        if (Enum.TryParse<ActivationScale>(text, ignoreCase: true, out var scale) && Enum.IsDefined(scale))
+            return scale;
+        result.AddError($"--integer is '{text}': give token or group");
+        return null;
     }
 
     /// <summary>A group size: a positive number, or <c>row</c> (null).</summary>

@@ -1,0 +1,101 @@
+using Qbb.Bases.Cuda;
+using Qbb.Torch;
+using Qbb.Torch.Cuda;
+using Qbb.Torch.Interop;
+
+namespace Qbb.Standalone.Benchmarks.Gpu;
+
+/// <summary>Measures products with binary bases on a GPU against cuBLAS and against the bandwidth of a copy, all in one run.</summary>
+internal sealed class KernelBench(Device device, int? group)
+{
+    private const int SharedPerMultiprocessor = 224 << 10;
+
+    private static readonly (int Warps, int Stages, int Blocks)[] s_countVariants =
+        [(4, 4, 4), (8, 2, 2), (8, 3, 2), (8, 4, 2), (8, 6, 2), (8, 3, 3), (8, 2, 4), (16, 2, 1), (16, 3, 1), (16, 4, 1), (16, 2, 2), (32, 2, 1)];
+
+    private static readonly (int Warps, int Stages, int Slab)[] s_tableVariants = [(16, 2, 8), (16, 3, 8), (16, 3, 4), (8, 4, 8), (8, 6, 8), (16, 4, 16)];
+
+    private static readonly Operator s_mm = new("aten::mm", "out");
+    private readonly GraphTimer _timer = new(device);
+
+    /// <summary>Bytes read and written a second by a copy that no cache holds.</summary>
+    public double CopyBytesPerSecond { get; private set; }
+
+    public void MeasureCopy()
+    {
+        using var scope = torch.NewDisposeScope();
+        const long bytes = 1L << 30;
+        var (from, to) = (torch.zeros([bytes / 4], ScalarType.Int32, device), torch.zeros([bytes / 4], ScalarType.Int32, device));
+        CopyBytesPerSecond = 2 * bytes / _timer.Median(1, _ => to.copy_(from));
+    }
+
+    /// <summary>One shape: cuBLAS, then every number of bases and batch.</summary>
+    public IEnumerable<KernelRow> Shape(int inFeatures, int outFeatures, IReadOnlyList<int> bases, IReadOnlyList<int> batches, bool variants)
+    {
+        foreach (var batch in batches)
+        {
+            var dense = Dense(inFeatures, outFeatures, batch);
+            yield return new(inFeatures, outFeatures, batch, "cuBLAS fp16", 0, dense, 2L * inFeatures * outFeatures, dense, CopyBytesPerSecond);
+            foreach (var count in bases)
+                foreach (var row in Bases(inFeatures, outFeatures, count, batch, dense, variants))
+                    yield return row;
+        }
+    }
+
+    private double Dense(int inFeatures, int outFeatures, int batch)
+    {
+        using var scope = torch.NewDisposeScope();
+        var copies = _timer.Copies(2L * inFeatures * outFeatures);
+        var weights = Enumerable.Range(0, copies).Select(_ => torch.randn([outFeatures, inFeatures], null, ScalarType.Float16, device).t()).ToArray();
+        var x = torch.randn([batch, inFeatures], null, ScalarType.Float16, device);
+        var y = torch.zeros([batch, outFeatures], ScalarType.Float16, device);
+        return _timer.Median(copies, k => s_mm.CallVoid(x, weights[k], y));
+    }
+
+    private IEnumerable<KernelRow> Bases(int inFeatures, int outFeatures, int count, int batch, double dense, bool variants)
+    {
+        using var scope = torch.NewDisposeScope();
+        var probe = Random(inFeatures, outFeatures, count);
+        var copies = _timer.Copies(probe.Bytes);
+        PackedBases[] weights = [probe, .. Enumerable.Range(1, copies - 1).Select(_ => Random(inFeatures, outFeatures, count))];
+        var x = torch.randn([batch, inFeatures], null, ScalarType.Float16, device);
+        var y = torch.zeros([batch, outFeatures], ScalarType.Float16, device);
+        foreach (var (name, run) in Kernels(probe, batch, variants))
+            yield return new(inFeatures, outFeatures, batch, name, count, _timer.Median(copies, k => run(weights[k], x, y)), probe.Bytes, dense, CopyBytesPerSecond);
+    }
+
+    private static IEnumerable<(string Name, Action<PackedBases, Tensor, Tensor> Run)> Kernels(PackedBases weight, int batch, bool variants)
+    {
+        if (CountProduct.Supports(weight, batch))
+        {
+            var chosen = CountProduct.ShapeFor(weight, batch, false);
+            yield return ("count", (w, x, y) => CountProduct.Run(w, x, null, y, chosen));
+            foreach (var (warps, stages, blocks) in variants ? s_countVariants : [])
+            {
+                var shape = chosen with { Warps = warps, Stages = stages, Blocks = blocks };
+                if (shape.SharedBytes(weight.InFeatures) * blocks <= SharedPerMultiprocessor)
+                    yield return ($"count {warps} warps, {stages} stages, {blocks} blocks", (w, x, y) => CountProduct.Run(w, x, null, y, shape));
+            }
+        }
+        if (TableProduct.Supports(weight, batch))
+        {
+            var chosen = TableProduct.ShapeFor(weight, batch, false);
+            yield return ("table", (w, x, y) => TableProduct.Run(w, x, null, y, chosen));
+            foreach (var (warps, stages, slab) in variants ? s_tableVariants : [])
+            {
+                var shape = chosen with { Warps = warps, Stages = stages, Slab = slab };
+                if (shape.SharedBytes <= SharedPerMultiprocessor)
+                    yield return ($"table {warps} warps, {stages} stages, slab {slab}", (w, x, y) => TableProduct.Run(w, x, null, y, shape));
+            }
+        }
+    }
+
+    private PackedBases Random(int inFeatures, int outFeatures, int count)
+    {
+        var groupSize = Math.Min(group ?? inFeatures, inFeatures);
+        long tiles = FragmentLayout.Tiles(outFeatures), steps = FragmentLayout.Steps(inFeatures), groups = (inFeatures - 1) / groupSize + 1;
+        var words = torch.randint(int.MinValue, int.MaxValue, [tiles, steps, count, 32, 4], null, device).to(ScalarType.Int32);
+        var scales = torch.rand([tiles, groups, 8, count, 2], null, ScalarType.Float16, device) * 0.05;
+        return new(words, scales, count, outFeatures, inFeatures, groupSize, false);
+    }
+}

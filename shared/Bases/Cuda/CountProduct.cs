@@ -1,0 +1,49 @@
+using Qbb.Torch;
+using Qbb.Torch.Cuda;
+
+namespace Qbb.Bases.Cuda;
+
+/// <summary>Launches count.cu.</summary>
+internal static class CountProduct
+{
+    /// <summary>More tokens than this are counted no faster than the matrix unit multiplies them.</summary>
+    public const int MostTokens = 4;
+
+    // What a multiprocessor has, less the kilobyte that each block costs beside its own.
+    private const int SharedPerMultiprocessor = 224 << 10;
+
+    /// <summary>The shape that serves a weight and a number of tokens on a device.</summary>
+    public static CountShape ShapeFor(PackedBases weight, int tokens, bool bfloat)
+    {
+        // About 8 KB on the way for each of 16 warps hides the memory's latency.
+        var stages = Math.Clamp(16 / weight.Count, 3, 8);
+        var two = new CountShape(weight.Count, weight.HasBias, tokens, bfloat, Warps: 8, stages, Blocks: 2);
+        if (2 * two.SharedBytes(weight.InFeatures) <= SharedPerMultiprocessor)
+            return two;
+        var one = two with { Warps = 16, Blocks = 1 };
+        while (one.SharedBytes(weight.InFeatures) > SharedPerMultiprocessor && one.Stages > 2)
+            one = one with { Stages = one.Stages - 1 };
+        return one;
+    }
+
+    /// <summary>Whether the kernel can do it.</summary>
+    public static bool Supports(PackedBases weight, int tokens) =>
+        tokens is >= 1 and <= MostTokens && CountShape.Supports(weight.GroupSize, weight.InFeatures)
+        && ShapeFor(weight, tokens, false).SharedBytes(weight.InFeatures) <= SharedPerMultiprocessor;
+
+    /// <summary>y = x Ŵᵀ (+ addend), queued on the current stream.</summary>
+    /// <param name="weight">Ŵ [out, in].</param>
+    /// <param name="x">f16 or bf16 [tokens, in]</param>
+    /// <param name="addend">[tokens, out], [out] or null.</param>
+    /// <param name="y">[tokens, out], of x's type.</param>
+    /// <param name="shape">Null for <see cref="ShapeFor"/>.</param>
+    public static void Run(PackedBases weight, Tensor x, Tensor? addend, Tensor y, CountShape? shape = null)
+    {
+        shape ??= ShapeFor(weight, (int)x.size(0), x.dtype == ScalarType.BFloat16);
+        var module = KernelModule.Load(shape.Source, x.device);
+        var blocks = Math.Min(FragmentLayout.Tiles(weight.OutFeatures), module.Device.MultiprocessorCount * shape.Blocks);
+        module[CountShape.Kernel].Launch(blocks, shape.Threads, shape.SharedBytes(weight.InFeatures),
+            weight.Words, weight.Scales, x, addend, y, weight.InFeatures, weight.OutFeatures, weight.Groups,
+            CountShape.ChunksPerGroup(weight), CountShape.AddendStride(addend, weight));
+    }
+}

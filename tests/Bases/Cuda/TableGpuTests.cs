@@ -1,0 +1,43 @@
+using Qbb.Bases.Cuda;
+using Qbb.Torch;
+using static Qbb.Torch.torch;
+
+namespace Qbb.Bases.Tests.Cuda;
+
+public class TableGpuTests
+{
+    public static TheoryData<int, int, int, int, bool, int, bool> Cases()
+    {
+        var random = new Random();
+        var data = new TheoryData<int, int, int, int, bool, int, bool>();
+        for (var count = 1; count <= 8; count++)
+            foreach (var tokens in new[] { 1, 8, 13 })
+                foreach (var group in new[] { 32, 64, 96, 128, 0 })
+                {
+                    var columns = random.Next(1, 5000);
+                    data.Add(count, random.Next(1, 3000), columns, group == 0 ? columns : group, random.Next(2) == 0, tokens, random.Next(2) == 0);
+                }
+        return data;
+    }
+
+    [Theory, MemberData(nameof(Cases), DisableDiscoveryEnumeration = true)]
+    public void It_agrees_with_the_definition_and_repeats_bit_for_bit(int count, int rows, int columns, int group, bool bias, int tokens, bool bfloat)
+    {
+        Gpu.Require();
+        using var scope = NewDisposeScope();
+        var seed = Environment.TickCount;
+        var bases = RandomBases.Create(seed, count, rows, columns, group, bias);
+        using var packed = Packing.Pack(bases, Device.CUDA);
+        var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
+        using var generator = new Generator((ulong)seed);
+        var x = (randn([tokens, columns], generator) * 3).to(type).to(Device.CUDA);
+        var addend = randn([rows], generator).to(type).to(Device.CUDA);
+        var y = full([tokens, rows], double.NaN, type, Device.CUDA);
+        TableProduct.Run(packed, x, addend, y);
+        Products.Check(bases, x, addend, y);
+
+        var again = full([tokens, rows], double.NaN, type, Device.CUDA);
+        TableProduct.Run(packed, x, addend, again);
+        (y.view(ScalarType.Int16) - again.view(ScalarType.Int16)).to(ScalarType.Int32).sum().item().ShouldBe(0);
+    }
+}
