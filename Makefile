@@ -1,19 +1,21 @@
 # make demo    quantize and score the sample teacher     make test    run every test
 # make build   leave the command at out/qbb              make bench   print the benchmarks' tables
-# make install PREFIX=/usr/local                         make help    say all this
+# make install PREFIX=/usr/local                         make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
+# make help    say all this
 SHELL := /bin/bash
 CONFIGURATION := Release
 PREFIX ?= /usr/local
 PACKAGES := libtorch-dev libopenblas0-pthread g++ cmake
+GPU_TESTS := Torch Bases Models Quantizer Synthdata
 PROJECT := services/standalone/Qbb.Standalone.csproj
 SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' 'CMakeLists.txt' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps build demo test bench install uninstall format check-format clean
+.PHONY: help deps build demo test bench gpu-bundle install uninstall format check-format clean
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 # Installs only what is missing; asks for nothing.
 deps:
@@ -40,6 +42,11 @@ test: deps
 
 bench: build
 	@samples/bench
+
+# The programs and sources that tests/gpu/setup unpacks and builds on a machine with a GPU and python3's torch.
+gpu-bundle: build
+	@for name in $(GPU_TESTS); do dotnet build tests/$$name/Qbb.$$name.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly || exit 1; done
+	@CONFIGURATION=$(CONFIGURATION) tests/gpu/bundle $(GPU_TESTS)
 
 install: build
 	@install -d "$(DESTDIR)$(PREFIX)/lib/qbb" "$(DESTDIR)$(PREFIX)/bin"
