@@ -79,7 +79,7 @@ public sealed class BinaryLinear : ILinear
         using var off = torch.no_grad();
         if (Alpha.device.Type == DeviceType.CPU)
             return ExpandOnCpu();
-        return BasesKernels.Serve(Alpha, _dtype) ? BasesKernels.Expand(_bases, _planes, Alpha, Beta, _dtype) : ReferenceWeight();
+        return DenseWeightKernels.Serve(Alpha, _dtype) ? DenseWeightKernels.Expand(_bases, _planes, Alpha, Beta, _dtype) : ReferenceWeight();
     }
 
     public void DropDenseGradient()
@@ -131,8 +131,8 @@ public sealed class BinaryLinear : ILinear
             var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures));
             if (KeepsDenseGradient)
                 AddDenseGradient(dense);
-            var (alpha, beta) = BasesKernels.Serve(Alpha, dense.dtype)
-                ? BasesKernels.Reduce(_bases, _planes, dense, wantsBeta)
+            var (alpha, beta) = DenseWeightKernels.Serve(Alpha, dense.dtype)
+                ? DenseWeightKernels.Reduce(_bases, _planes, dense, wantsBeta)
                 : ReferenceGradients(dense, wantsAlpha, wantsBeta);
             if (wantsAlpha)
                 result[1] = alpha;

@@ -3,7 +3,7 @@ using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests;
 
-public class BasesKernelsTests(ITestOutputHelper output)
+public class DenseWeightKernelsTests(ITestOutputHelper output)
 {
     private const int Seed = 23;
 
@@ -23,7 +23,7 @@ public class BasesKernelsTests(ITestOutputHelper output)
             using var plain = new BinaryLinear(bases, null, Device.CPU, ScalarType.Float32);
             var given = dense.to(type);
             var planes = from_array((int[])(object)bases.Planes, count, outFeatures, bases.WordsPerRow).to(Device.CUDA);
-            var (alpha, bias) = BasesKernels.Reduce(bases, planes, given.to(Device.CUDA), beta);
+            var (alpha, bias) = DenseWeightKernels.Reduce(bases, planes, given.to(Device.CUDA), beta);
             var (expectedAlpha, expectedBias) = plain.ReferenceGradients(given, true, beta);
             var errors = (Difference(layer.Weight(), plain.ReferenceWeight()), Difference(alpha, expectedAlpha!),
                 beta ? Difference(bias!, expectedBias!) : 0);

@@ -7,12 +7,12 @@ namespace Qbb.Bases;
 /// bases.cu: dense weights from bases, and the gradients of scales from that of a dense weight, in one pass each. The plain forms are
 /// <see cref="BinaryLinear.ReferenceWeight"/> and <see cref="BinaryLinear.ReferenceGradients"/>.
 /// </summary>
-internal static class BasesKernels
+internal static class DenseWeightKernels
 {
     private const int Threads = 256;
     private const int Columns = 8;
 
-    private static readonly ElementKernels s_kernels = new(typeof(BasesKernels).Assembly, "bases.cu");
+    private static readonly ElementKernels s_kernels = new(typeof(DenseWeightKernels).Assembly, "bases.cu");
 
     /// <summary>Whether the kernels can make or read dense weights of a type.</summary>
     public static bool Serve(Tensor alpha, ScalarType dense) => ElementKernels.Serve(alpha) && dense != ScalarType.Float64;
