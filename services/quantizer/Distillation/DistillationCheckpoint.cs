@@ -30,10 +30,11 @@ internal static class DistillationCheckpoint
         var adam = scales.AdamState;
         IReadOnlyList<TrainedSign> layers = signs?.All ?? [];
         var declarations = scales.All
-            .SelectMany(scale => s_scaleKinds.Select(kind => new TensorDeclaration($"{scale.Name}.{kind}", "F32", scale.Value.shape)))
-            .Concat(scales.All.Select(scale => new TensorDeclaration(scale.Name + ".best", "F16", scale.Value.shape)))
-            .Concat(layers.SelectMany(sign => s_signKinds.Select(kind => new TensorDeclaration($"{sign.Name}.{kind}", "F32", sign.Latent.shape))))
-            .Concat(layers.SelectMany(sign => new[] { "now", "best" }.Select(kind => new TensorDeclaration($"{sign.Name}.{kind}", "I32", sign.Layer.Planes.shape))));
+            .SelectMany(scale => s_scaleKinds.Select(kind => new TensorDeclaration($"{scale.Name}.{kind}", "F32", scale.Value.shape))
+                .Append(new TensorDeclaration(scale.Name + ".best", "F16", scale.Value.shape)))
+            .Concat(layers.SelectMany(sign => s_signKinds.Select(kind => new TensorDeclaration($"{sign.Name}.{kind}", "F32", sign.Latent.shape))
+                .Append(new TensorDeclaration(sign.Name + ".now", "I32", sign.Layer.Planes.shape))
+                .Append(new TensorDeclaration(sign.Name + ".best", "I32", sign.Layer.Planes.shape))));
         using var writer = SafetensorsWriter.Create(path, declarations, new Dictionary<string, string>
         {
             [StateKey] = JsonSerializer.Serialize(state with { AdamSteps = adam.step, SignSteps = [.. layers.Select(sign => sign.Steps)] }, s_json),
