@@ -47,7 +47,7 @@ internal sealed class FusedGroups
         var kernel = _loader(Source(padded, importance is not null, warps, bytes), "alternating", _device);
         kernel.Launch(checked((int)((count + warps - 1) / warps)), warps * 32, warps * bytes,
             weight, importance, count, columns, size, groups, _recipe.Rounds!.Value, codes, alpha, beta, statistics);
-        return new FusedResult(codes, alpha, beta, statistics.sum(0)).MoveToOuterDisposeScope();
+        return new FusedResult(codes, alpha, beta, statistics.sum(0).to_array<double>()).MoveToOuterDisposeScope();
     }
 
     /// <summary>Codes u8 [out, in] → planes i32 [N, out, ceil(in/32)].</summary>
@@ -83,7 +83,7 @@ internal sealed class FusedGroups
     private int Starts => Cascade + Grids * Decomposition.UniformStart.Clips.Length;
 
     private KernelSource Source(int padded, bool weighted, int warps, int bytes) => KernelSource.Embedded(
-        typeof(FusedGroups).Assembly, "alternating.cu",
+        typeof(FusedGroups).Assembly, ["bases.cu", "alternating.cu"],
         $"-DBASES={_recipe.Bases}", $"-DBIAS={(_recipe.Bias ? 1 : 0)}", $"-DWEIGHTED={(weighted ? 1 : 0)}", $"-DPADDED={padded}",
         $"-DCASCADE={Cascade}", $"-DGRIDS={Grids}", $"-DWARPS={warps}", $"-DWARP_BYTES={bytes}");
 }

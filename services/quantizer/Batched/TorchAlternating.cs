@@ -59,15 +59,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         var clock = Stopwatch.StartNew();
         var w = torch.tensor(weights.Values.Span, weights.OutFeatures, weights.InFeatures).to(_device);
         using var found = Decompose(w, weights.Name, cancellation);
-        var bases = found.ToBinaryBases();
-        var elements = (double)weights.OutFeatures * weights.InFeatures;
-        var report = new LayerReport(
-            weights.Name, weights.OutFeatures, weights.InFeatures, bases.EffectiveBitsPerWeight, found.SquaredNorm, found.Errors[^1],
-            [.. found.Errors.Select(error => LayerReport.Relative(error, found.SquaredNorm))],
-            [.. found.InitErrors.Select(error => LayerReport.Relative(error, found.SquaredNorm))],
-            [.. found.Flips.Select(flips => flips / elements)],
-            found.SubnormalScales, clock.Elapsed.TotalSeconds);
-        return new LayerResult(bases, report);
+        return found.ToResult(weights.Name, clock);
     }
 
     /// <summary>Decomposes a weight that is on the device already.</summary>
@@ -100,11 +92,13 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         CheckFinite(alpha, name);
         if (beta is not null)
             CheckFinite(beta, name);
-        var subnormal = Subnormal(alpha) + (beta is null ? 0 : Subnormal(beta));
-        return new TorchDecomposition(
-            Pack(codes).DetachFromDisposeScope(), alpha.DetachFromDisposeScope(), beta?.DetachFromDisposeScope(), (int)columns, (int)size,
-            results.Sum(result => result.Norm.item()), Total(result => result.Errors), Total(result => result.InitErrors),
-            Total(result => result.Flips), subnormal);
+        return new TorchDecomposition(Pack(codes), alpha, beta, (int)columns, (int)size)
+        {
+            SquaredNorm = results.Sum(result => result.Norm.item()),
+            Errors = Total(result => result.Errors),
+            InitErrors = Total(result => result.InitErrors),
+            Flips = Total(result => result.Flips),
+        };
 
         double[] Total(Func<BatchResult, Tensor> part)
         {
@@ -123,16 +117,14 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     private TorchDecomposition Fused(Tensor weight, int size, string name)
     {
         var found = new FusedGroups(_recipe, _device, _kernels).Refine(weight.contiguous());
-        CheckFinite(found.Alpha, name);
-        if (found.Beta is not null)
-            CheckFinite(found.Beta, name);
-        var subnormal = Subnormal(found.Alpha) + (found.Beta is null ? 0 : Subnormal(found.Beta));
-        var sums = found.Statistics.to_array<double>();
-        var bases = _recipe.Bases;
-        return new TorchDecomposition(
-            FusedGroups.Pack(found.Codes, bases, _kernels).DetachFromDisposeScope(), found.Alpha.DetachFromDisposeScope(),
-            found.Beta?.DetachFromDisposeScope(), (int)weight.size(1), size, sums[0], sums[1..(1 + bases)],
-            sums[(1 + bases)..(1 + 2 * bases)], sums[(1 + 2 * bases)..], subnormal);
+        found.CheckFinite(name);
+        return new TorchDecomposition(FusedGroups.Pack(found.Codes, _recipe.Bases, _kernels), found.Alpha, found.Beta, (int)weight.size(1), size)
+        {
+            SquaredNorm = found.SquaredNorm,
+            Errors = found.Errors,
+            InitErrors = found.InitErrors,
+            Flips = found.Flips,
+        };
     }
 
     /// <summary>Codes i32 [G, g] of groups [G, g], batch by batch; the rest of the results goes into the list.</summary>
@@ -177,11 +169,5 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     {
         if (scales.isfinite().all().to(ScalarType.Int64).item_int64() == 0)
             throw HalfScales.TooLarge(name);
-    }
-
-    private static long Subnormal(Tensor scales)
-    {
-        var magnitude = scales.to(ScalarType.Float32).abs();
-        return magnitude.lt(HalfScales.SmallestNormal).logical_and(magnitude.gt(0)).sum().item_int64();
     }
 }

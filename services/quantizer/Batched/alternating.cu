@@ -6,17 +6,9 @@
 // HELD of them each, so that TEAMS starting points run side by side in a warp. The N + 1 normal equations are Walsh-Hadamard coefficients
 // of counts and sums per code; every lane of a team solves them for itself.
 //
-// Defined by the host: BASES (N), BIAS (0, 1), WEIGHTED (0, 1: errors count by column), PADDED (a power of two, the group's length at
-// least and 32 at least), CASCADE and GRIDS (0, 1: the starting points), WARPS (of a block) and WARP_BYTES.
+// Stands behind bases.cu. Defined by the host beside BASES and BIAS: WEIGHTED (0, 1: errors count by column), PADDED (a power of two, the
+// group's length at least and 32 at least), CASCADE and GRIDS (0, 1: the starting points), WARPS (of a block) and WARP_BYTES.
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-#define ALL 0xffffffffu
-#define LEVELS (1 << BASES)
-#define UNKNOWNS (BASES + BIAS)
 #define TEAM (LEVELS < 32 ? LEVELS : 32)
 #define TEAMS (32 / TEAM)
 #define HELD (LEVELS / TEAM)
@@ -26,22 +18,6 @@ typedef unsigned long long u64;
 #define SURVIVORS 3
 #define STATS (1 + 3 * BASES)
 #define RIDGE 1e-10
-
-#ifndef EMULATED
-__device__ __forceinline__ u16 to_half(double x) {
-    u16 h;
-    asm("cvt.rn.f16.f64 %0, %1;" : "=h"(h) : "d"(x));
-    return h;
-}
-
-__device__ __forceinline__ double from_half(u16 h) {
-    double x;
-    asm("cvt.f64.f16 %0, %1;" : "=d"(x) : "h"(h));
-    return x;
-}
-#endif
-
-__device__ __forceinline__ double infinity() { return __longlong_as_double(0x7ff0000000000000ll); }
 
 // What the lanes of a team add up for its normal equations: per code first, per mask of the transform then.
 struct Team {
@@ -76,25 +52,11 @@ struct Intervals {
     int bound[HELD];
 };
 
-__device__ __forceinline__ double total(double x) {
-    for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(ALL, x, d);
-    return x;
-}
-
 __device__ __forceinline__ int reversed(int code) {
     int r = 0;
 #pragma unroll
     for (int i = 0; i < BASES; i++) r |= (code >> i & 1) << (BASES - 1 - i);
     return r;
-}
-
-// Sum of the first `count` scales under the signs of a code, and the bias.
-__device__ __forceinline__ double level(const double* a, int code, int count = BASES) {
-    double v = BIAS ? a[UNKNOWNS - 1] : 0.0;
-#pragma unroll
-    for (int i = 0; i < BASES; i++)
-        if (i < count) v += code >> i & 1 ? a[i] : -a[i];
-    return v;
 }
 
 // ---- loading ----------------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
 
@@ -17,23 +18,25 @@ internal static class EmulatedKernels
         device.Type.ShouldBe(DeviceType.CPU, "emulated kernels work on tensors of the CPU");
         lock (s_lock)
         {
-            var key = KernelCache.Key(source, kernel, "g++");
+            var key = KernelCache.Key(source, "cpu", "g++");
             if (!s_libraries.TryGetValue(key, out var library))
-                s_libraries[key] = library = Build(source, kernel);
-            return new EmulatedKernel(NativeLibrary.GetExport(library, "emulate"));
+                s_libraries[key] = library = Build(source);
+            return new EmulatedKernel(NativeLibrary.GetExport(library, $"emulate_{kernel}"));
         }
     }
 
-    private static nint Build(KernelSource source, string kernel)
+    private static nint Build(KernelSource source)
     {
         var folder = Directory.CreateTempSubdirectory("qbb-emulated-").FullName;
         try
         {
             var file = Path.Combine(folder, "kernel.cpp");
             // Dynamic shared memory is the one declaration that the emulator cannot express by a macro.
-            var code = System.Text.RegularExpressions.Regex.Replace(source.Code, @"extern __shared__ (\w+) (\w+)\[\];", "extern_shared($1, $2);");
-            File.WriteAllText(file, "#include \"cuda_emulator.h\"\n" + code +
-                $"\nextern \"C\" void emulate(const int* grid, const int* block, int shared, void** arguments) {{ emulator::launch<{kernel}>(grid, block, shared, arguments); }}\n");
+            var code = Regex.Replace(source.Code, @"extern __shared__ (\w+) (\w+)\[\];", "extern_shared($1, $2);");
+            var launchers = Regex.Matches(code, @"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(").Select(found => found.Groups[1].Value)
+                .Select(kernel => $"extern \"C\" void emulate_{kernel}(const int* grid, const int* block, int shared, void** arguments) " +
+                    $"{{ emulator::launch<{kernel}>(grid, block, shared, arguments); }}\n");
+            File.WriteAllText(file, $"#include \"cuda_emulator.h\"\n{code}\n{string.Concat(launchers)}");
             var library = Path.Combine(folder, "kernel.so");
             string[] options = ["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-I", AppContext.BaseDirectory, .. source.Options.Where(option => option.StartsWith("-D", StringComparison.Ordinal)), file, "-o", library];
             using var process = Process.Start(new ProcessStartInfo("g++", options) { RedirectStandardError = true })!;

@@ -169,6 +169,8 @@ inline unsigned votes(bool mine) {
 #define blockIdx emulator::block_index
 #define blockDim emulator::block_size
 #define gridDim emulator::grid_size
+// A block's fibres share what a function keeps for ever; blocks run one after the other.
+#define __shared__ static
 #define extern_shared(type, name) type* name = reinterpret_cast<type*>(emulator::shared_memory.data())
 
 inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait("__syncwarp", 1); }
@@ -206,6 +208,7 @@ To emulator_bits(From x) {
 inline int __float_as_int(float x) { return emulator_bits<int>(x); }
 inline float __int_as_float(int x) { return emulator_bits<float>(x); }
 inline double __longlong_as_double(long long x) { return emulator_bits<double>(x); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline double rsqrt(double x) { return 1 / std::sqrt(x); }
 inline unsigned short to_half(double x) { return emulator_bits<unsigned short>(static_cast<_Float16>(x)); }
 inline double from_half(unsigned short h) { return emulator_bits<_Float16>(h); }
