@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Qbb.Models;
+using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
 
 namespace Qbb.Standalone.Benchmarks;
@@ -42,6 +43,9 @@ internal sealed record ModelShape(string Name, DecoderConfig Config)
         using var source = ModelSource.Open(text);
         return new(text, DecoderConfig.FromJson(source.ConfigJson));
     }
+
+    /// <summary>The model's tensors; random ones, drawn as they are asked for, where there is only a shape.</summary>
+    public ITensorSource Open() => s_known.ContainsKey(Name) ? new RandomCheckpoint(Config, 1, drawOnDevice: true) : ModelSource.Open(Name).Tensors;
 
     /// <summary>The linear layers of some blocks.</summary>
     public IReadOnlyList<LinearSpec> Linears(int blocks) =>
