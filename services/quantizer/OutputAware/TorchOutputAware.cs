@@ -42,7 +42,10 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
     {
         (_recipe, _device, _loader, _type) = (recipe.Resolve(), device, kernels, type);
         if (!Supports(_recipe))
-            throw new InvalidInputException("only a recipe with cascaded init and at least one round of alternating refinement, importance full, runs on a GPU");
+        {
+            throw new InvalidInputException(
+                "only a recipe with cascaded init, at least one round of alternating refinement and importance full runs on a GPU");
+        }
         _kernels = new DeviceKernels(_recipe.Bases, _recipe.Bias, device, type, kernels);
         _plain = new OutputAwareMethod(_recipe, threads);
     }
@@ -57,7 +60,7 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
     /// <inheritdoc/>
     public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default)
     {
-        var shape = ShapeOf(weights);
+        var shape = ShapeOf(weights.OutFeatures, weights.InFeatures);
         if (shape.GroupSize > FusedGroups.MostLength || shape.Order > MostUnknowns)
             return _plain.Quantize(weights, cancellation);
         using var scope = torch.NewDisposeScope();
@@ -90,7 +93,7 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
             throw new ArgumentException($"{name} has {weight.size(1)} inputs, the statistics {inputs.Features}");
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var shape = new DeviceShape(weight.size(0), (int)weight.size(1), (int)Math.Min(_recipe.Group ?? weight.size(1), weight.size(1)), _recipe.Bases, _recipe.Bias);
+        var shape = ShapeOf(weight.size(0), (int)weight.size(1));
         var curvature = _curvatures.Of(inputs, () => DeviceCurvature.Of(inputs.Mean(_device), name, _type));
         var start = new FusedGroups(_recipe, _device, _loader).Refine(weight.contiguous(), curvature.Importance);
         start.CheckFinite(name);
@@ -153,6 +156,6 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
         return torch.matmul(w, matrix).mul_(w).to(ScalarType.Float64).sum().item();
     }
 
-    private DeviceShape ShapeOf(LayerWeights weights) => new(
-        weights.OutFeatures, weights.InFeatures, Math.Min(_recipe.Group ?? weights.InFeatures, weights.InFeatures), _recipe.Bases, _recipe.Bias);
+    private DeviceShape ShapeOf(long rows, int columns) =>
+        new(rows, columns, Math.Min(_recipe.Group ?? columns, columns), _recipe.Bases, _recipe.Bias);
 }

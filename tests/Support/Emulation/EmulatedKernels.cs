@@ -38,7 +38,8 @@ internal static class EmulatedKernels
                     $"{{ emulator::launch<{kernel}>(grid, block, shared, arguments); }}\n");
             File.WriteAllText(file, $"#include \"cuda_emulator.h\"\n{code}\n{string.Concat(launchers)}");
             var library = Path.Combine(folder, "kernel.so");
-            string[] options = ["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-I", AppContext.BaseDirectory, .. source.Options.Where(option => option.StartsWith("-D", StringComparison.Ordinal)), file, "-o", library];
+            var defines = source.Options.Where(option => option.StartsWith("-D", StringComparison.Ordinal));
+            string[] options = ["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-I", AppContext.BaseDirectory, .. defines, file, "-o", library];
             using var process = Process.Start(new ProcessStartInfo("g++", options) { RedirectStandardError = true })!;
             var errors = process.StandardError.ReadToEnd();
             process.WaitForExit();
