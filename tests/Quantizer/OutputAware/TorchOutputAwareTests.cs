@@ -72,6 +72,20 @@ public class TorchOutputAwareTests
         other.Beta!.to_array<Half>().ShouldBe(state.Beta!.to_array<Half>());
     }
 
+    [Fact]
+    public void The_order_of_threads_changes_nothing()
+    {
+        using var inputs = Inputs.Correlated(200, 300, 7);
+        var layer = new LayerWeights("w", 9, 200, Synthetic.StudentT5(9 * 200, 3)) { Inputs = inputs };
+        var recipe = Full with { Bases = 3, Group = 64 };
+        using var forwards = new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.Load, ScalarType.Float64);
+        using var backwards = new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.LoadBackwards, ScalarType.Float64);
+        var (one, other) = ((BinaryBases)forwards.Quantize(layer).Weight, (BinaryBases)backwards.Quantize(layer).Weight);
+        other.Planes.ShouldBe(one.Planes);
+        other.Alpha.ShouldBe(one.Alpha);
+        other.Beta.ShouldBe(one.Beta);
+    }
+
     private static void Compare(TorchOutputAware method, Recipe recipe, int rows, int columns, double tolerance)
     {
         using var owned = method;

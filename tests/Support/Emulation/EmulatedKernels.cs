@@ -12,6 +12,10 @@ internal static class EmulatedKernels
     private static readonly Lock s_lock = new();
     private static readonly Dictionary<string, nint> s_libraries = [];
 
+    /// <summary>The emulator with the threads of a block in the opposite order: results must not depend on it.</summary>
+    public static IKernel LoadBackwards(KernelSource source, string kernel, Device device) =>
+        Load(source with { Options = [.. source.Options, "-DEMULATED_BACKWARDS"] }, kernel, device);
+
     /// <summary>The emulator as a <see cref="KernelLoader"/>.</summary>
     public static IKernel Load(KernelSource source, string kernel, Device device)
     {
