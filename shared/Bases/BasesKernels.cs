@@ -12,7 +12,7 @@ internal static class BasesKernels
     private const int Threads = 256;
     private const int Columns = 8;
 
-    private static readonly ElementKernels s_kernels = new(typeof(BasesKernels).Assembly, "bases.cu");
+    internal static readonly ElementKernels All = new(typeof(BasesKernels).Assembly, "bases.cu");
 
     /// <summary>Whether the kernels can make or read dense weights of a type.</summary>
     public static bool Serve(Tensor alpha, ScalarType dense) => ElementKernels.Serve(alpha) && dense != ScalarType.Float64;
@@ -50,5 +50,5 @@ internal static class BasesKernels
         return (alpha, beta);
     }
 
-    private static Kernel Named(string name, BinaryBases bases, Tensor like) => s_kernels.For(like, $"-DBASES={bases.Count}")[name];
+    private static Kernel Named(string name, BinaryBases bases, Tensor like) => All.For(like, $"-DBASES={bases.Count}")[name];
 }

@@ -11,7 +11,7 @@ internal static class FusedDivergence
 {
     private const int Threads = 512;
 
-    private static readonly ElementKernels s_kernels = new(typeof(FusedDivergence).Assembly, "divergence.cu");
+    internal static readonly ElementKernels Kernels = new(typeof(FusedDivergence).Assembly, "divergence.cu");
 
     /// <summary>Whether it can take the place of the plain form.</summary>
     public static bool Serves(Tensor student, Tensor teacher) =>
@@ -33,7 +33,7 @@ internal static class FusedDivergence
             var (s, t) = (student.contiguous(), teacher.contiguous());
             var losses = torch.empty([positions], ScalarType.Float32, s.device);
             gradient = record ? torch.empty(s.shape, s.dtype, s.device) : null;
-            s_kernels.For(s)["divergence"].Launch(
+            Kernels.For(s)["divergence"].Launch(
                 checked((int)positions), Threads, 0, s, t, losses, gradient, checked((int)vocabulary), (float)(1 / temperature));
             total = losses.sum();
         }

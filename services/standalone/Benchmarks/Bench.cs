@@ -10,9 +10,17 @@ using Qbb.Torch;
 namespace Qbb.Standalone.Benchmarks;
 
 /// <summary>Measures one model on the CPU; every figure is the median of several runs after a warm-up.</summary>
-internal sealed class Bench(string path, int context, int repeats, int threads)
+/// <param name="path">The model.</param>
+/// <param name="context">Tokens of the window that is scored.</param>
+/// <param name="repeats">Timed runs of a figure.</param>
+/// <param name="threads">Threads of the decomposition.</param>
+/// <param name="only">What to measure, of <see cref="Parts"/>; all where it is empty.</param>
+internal sealed class Bench(string path, int context, int repeats, int threads, IReadOnlyCollection<string> only)
 {
     private const int NewTokens = 32;
+
+    /// <summary>What can be measured by itself.</summary>
+    public static IReadOnlyList<string> Parts { get; } = ["decompose", "score", "generate"];
 
     public IReadOnlyList<Figure> Run(Action<int, int, string> progress, CancellationToken cancel)
     {
@@ -20,6 +28,8 @@ internal sealed class Bench(string path, int context, int repeats, int threads)
         List<(string What, Func<ModelSource, Figure[]> Measure)> parts = [.. Recipes().Select(r => ($"decompose {r.Name}", (Func<ModelSource, Figure[]>)(s => [Decompose(s, r.Name, r.Recipe)])))];
         parts.Add(("score", Score));
         parts.Add(("generate", Generate));
+        if (only.Count > 0)
+            parts.RemoveAll(part => !only.Contains(part.What.Split(' ')[0]));
         var figures = new List<Figure>();
         foreach (var (what, measure) in parts)
         {

@@ -6,12 +6,12 @@ using Qbb.Torch;
 namespace Qbb.Standalone.Benchmarks;
 
 /// <summary>Steps of distillation of a student of random signs against a teacher of random weights, by the trainer that qbb distill uses.</summary>
-/// <param name="config">Of both.</param>
+/// <param name="shape">Of both.</param>
 /// <param name="bases">N of the student.</param>
 /// <param name="positions">Positions of a sequence.</param>
 /// <param name="recipe">Batch, accumulation, loss, type.</param>
 /// <param name="options">Device, checkpointing, cache.</param>
-internal sealed class DistillBench(DecoderConfig config, int bases, int positions, DistillationRecipe recipe, DistillationOptions options)
+internal sealed class DistillBench(ModelShape shape, int bases, int positions, DistillationRecipe recipe, DistillationOptions options)
 {
     /// <summary>Dense bf16 peak of NVIDIA's H100 and H200 (datasheet), FLOP/s.</summary>
     private const double Peak = 989e12;
@@ -21,6 +21,7 @@ internal sealed class DistillBench(DecoderConfig config, int bases, int position
 
     public IReadOnlyList<Figure> Run(int steps, Action<int, int> progress, CancellationToken cancel)
     {
+        var config = shape.Config;
         using var source = new RandomCheckpoint(config, 1, drawOnDevice: true);
         using var teacher = Transformer.Load(config, source, options.Device, recipe.Type);
         using var student = Transformer.Load(config, source, options.Device, recipe.Type, new RandomBasesLoader(bases, Group));
@@ -66,11 +67,11 @@ internal sealed class DistillBench(DecoderConfig config, int bases, int position
     /// </summary>
     private double Flops(double tokens)
     {
-        var (blocks, head) = BenchShape.Weights(config);
-        var untrained = DecoderLayout.Of(config).Blocks[0].Linears
-            .Where(linear => linear.Role is LinearRole.Query or LinearRole.Key or LinearRole.Value or LinearRole.QueryKeyValue)
+        var config = shape.Config;
+        var linears = shape.Linears(config.BlockCount);
+        var untrained = linears.Where(linear => linear.Block == 0).Where(linear => linear.Role is LinearRole.Query or LinearRole.Key or LinearRole.Value or LinearRole.QueryKeyValue)
             .Sum(linear => linear.WeightCount);
         var attention = 4.0 * positions / 2 * config.HeadCount * config.HeadDimension * config.BlockCount;
-        return tokens * (8.0 * blocks - 2.0 * untrained + 6.0 * head + 4 * attention);
+        return tokens * (8.0 * linears.Sum(linear => linear.WeightCount) - 2.0 * untrained + 6.0 * shape.HeadWeights + 4 * attention);
     }
 }

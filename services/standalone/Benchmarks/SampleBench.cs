@@ -6,14 +6,14 @@ using Qbb.Torch;
 namespace Qbb.Standalone.Benchmarks;
 
 /// <summary>Samples sequences from a teacher of random weights, as <c>qbb sample</c> does: one token, then the teacher's own draws.</summary>
-internal sealed class SampleBench(DecoderConfig config, int batch, int length, Device device, ScalarType dtype, GenerationOptions options)
+internal sealed class SampleBench(ModelShape shape, int batch, int length, Device device, ScalarType dtype, GenerationOptions options)
 {
     private const int WarmUp = 8;
 
     public IReadOnlyList<Figure> Run(Action<int, int> progress, CancellationToken cancel)
     {
-        using var source = new RandomCheckpoint(config, 1, drawOnDevice: true);
-        using var model = Transformer.Load(config, source, device, dtype);
+        using var source = new RandomCheckpoint(shape.Config, 1, drawOnDevice: true);
+        using var model = Transformer.Load(shape.Config, source, device, dtype);
         var generator = new TokenGenerator(model);
         Sample(generator, WarmUp, (_, _) => { }, cancel);
         PeakMemory.Reset(device);
@@ -44,7 +44,7 @@ internal sealed class SampleBench(DecoderConfig config, int batch, int length, D
 
     private void Sample(TokenGenerator generator, int steps, Action<int, int> onToken, CancellationToken cancel)
     {
-        IReadOnlyList<int>[] prompts = [.. Enumerable.Range(0, batch).Select(row => new[] { row % config.VocabularySize })];
+        IReadOnlyList<int>[] prompts = [.. Enumerable.Range(0, batch).Select(row => new[] { row % shape.Config.VocabularySize })];
         ulong[] seeds = [.. Enumerable.Range(0, batch).Select(row => (ulong)row)];
         generator.Generate(prompts, seeds, options with { MaxTokens = steps }, onToken, cancel);
     }

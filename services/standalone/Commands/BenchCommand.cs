@@ -14,13 +14,17 @@ internal sealed class BenchCommand : QbbCommand
     private readonly Option<int> _context = new("--context") { Description = "Tokens of the window that is scored.", DefaultValueFactory = _ => 512 };
     private readonly Option<int> _repeats = new("--repeats") { Description = "Timed runs of each figure; the median is printed.", DefaultValueFactory = _ => 5 };
 
+    private readonly Option<string[]> _only = new("--only") { Description = "Measure only this; may be given several times." };
+
     public BenchCommand() : base("bench", "Measures decomposition, scoring and generation on this machine.", "qbb bench MODEL --context 2048", "qbb bench MODEL --json")
     {
-        Subcommands.Add(new BenchDecomposeCommand());
         Arguments.Add(_model);
         Options.Add(_threads);
         Options.Add(_context);
         Options.Add(_repeats);
+        _only.AcceptOnlyFromAmong([.. Bench.Parts]);
+        Options.Add(_only);
+        Subcommands.Add(new BenchDecomposeCommand());
         Subcommands.Add(new BenchSampleCommand());
         Subcommands.Add(new BenchDistillCommand());
     }
@@ -30,7 +34,7 @@ internal sealed class BenchCommand : QbbCommand
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         if (torch.slow_blas() is { } slow)
             output.Warning(slow);
-        var bench = new Bench(parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_context), parsed.GetRequiredValue(_repeats), threads);
+        var bench = new Bench(parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_context), parsed.GetRequiredValue(_repeats), threads, parsed.GetValue(_only) ?? []);
         var figures = ProgressBars.Run(output, "measuring", report => bench.Run((done, total, what) => report(done, total, what), cancel));
         output.Result(new JsonObject
         {

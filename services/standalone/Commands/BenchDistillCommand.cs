@@ -11,7 +11,11 @@ namespace Qbb.Standalone.Commands;
 /// <summary><c>qbb bench distill</c>: how fast a student of known sizes and random signs is distilled.</summary>
 internal sealed class BenchDistillCommand : QbbCommand
 {
-    private readonly Option<string> _shape = BenchOptions.Shape();
+    private readonly Option<string> _shape = new("--shape")
+    {
+        Description = "7b or 135m for the sizes of LLaMA-2-7B or SmolLM2-135M, or a model whose shape to take.",
+        DefaultValueFactory = _ => "7b",
+    };
     private readonly Option<int> _bases = new("--bases") { Description = "Binary matrices of a weight.", DefaultValueFactory = _ => 2 };
     private readonly Option<int> _tokens = new("--tokens") { Description = "Positions of a sequence.", DefaultValueFactory = _ => 2048 };
     private readonly Option<int> _batch = new("--batch") { Description = "Sequences of a pass.", DefaultValueFactory = _ => 8 };
@@ -45,7 +49,7 @@ internal sealed class BenchDistillCommand : QbbCommand
         };
         recipe.Resolve();
         var options = new DistillationOptions { Device = device, ActivationCheckpointing = parsed.GetValue(_checkpointing), CacheBytes = 0 };
-        var bench = new DistillBench(BenchShape.Of(parsed.GetRequiredValue(_shape)), bases, tokens, recipe, options);
+        var bench = new DistillBench(ModelShape.Of(parsed.GetRequiredValue(_shape)), bases, tokens, recipe, options);
         var figures = ProgressBars.Run(output, "distilling", report => bench.Run(steps, (done, total) => report(done, total, ""), cancel));
         output.Result(
             new JsonObject { ["device"] = device.ToString(), ["libtorch"] = torch.version, ["figures"] = FigureTable.Json(figures) },

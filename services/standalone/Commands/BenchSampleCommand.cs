@@ -11,7 +11,11 @@ namespace Qbb.Standalone.Commands;
 /// <summary><c>qbb bench sample</c>: how fast a teacher of known sizes and random weights samples.</summary>
 internal sealed class BenchSampleCommand : QbbCommand
 {
-    private readonly Option<string> _shape = BenchOptions.Shape();
+    private readonly Option<string> _shape = new("--shape")
+    {
+        Description = "7b or 135m for the sizes of LLaMA-2-7B or SmolLM2-135M, or a model whose shape to take.",
+        DefaultValueFactory = _ => "7b",
+    };
     private readonly Option<int> _batch = new("--batch") { Description = "Sequences sampled together.", DefaultValueFactory = _ => 256 };
     private readonly Option<int> _length = new("--length") { Description = "Tokens of a sequence.", DefaultValueFactory = _ => 512 };
     private readonly Option<double> _topP = new("--top-p") { Description = "As in qbb sample.", DefaultValueFactory = _ => 1 };
@@ -34,7 +38,7 @@ internal sealed class BenchSampleCommand : QbbCommand
             throw new InvalidInputException($"--batch is {batch} and --length {length}; they must be at least 1 and 3");
         var options = new GenerationOptions { TopP = parsed.GetRequiredValue(_topP) };
         options.Validate();
-        var bench = new SampleBench(BenchShape.Of(parsed.GetRequiredValue(_shape)), batch, length, device, dtype, options);
+        var bench = new SampleBench(ModelShape.Of(parsed.GetRequiredValue(_shape)), batch, length, device, dtype, options);
         var figures = ProgressBars.Run(output, "sampling", report => bench.Run((done, total) => report(done, total, ""), cancel));
         output.Result(
             new JsonObject { ["device"] = device.ToString(), ["libtorch"] = torch.version, ["figures"] = FigureTable.Json(figures) },

@@ -1,23 +1,27 @@
 using Qbb.Models.Decoder;
 using Qbb.Torch;
+using Qbb.Torch.Cuda;
 
 namespace Qbb.Synthdata.Sampling;
 
 /// <summary>
-/// How many sequences to sample together where nobody says: as many as keep the cache of keys and values small, 256 at most.
+/// How many sequences to sample together where nobody says: as many as the cache of keys and values has memory for, 256 at most.
 /// </summary>
 public static class BatchSize
 {
     private const int Most = 256;
 
-    /// <param name="config">The teacher.</param>
+    /// <summary>The cache's share of what the loaded teacher left free on a GPU: one step's logits and activations need the rest.</summary>
+    private const double ShareOfFree = 0.7;
+
+    /// <param name="config">The teacher, which is loaded.</param>
     /// <param name="length">Tokens of a sequence.</param>
-    /// <param name="device">Its cache may take 16 GiB on a GPU and 1 GiB elsewhere.</param>
+    /// <param name="device">Of the teacher. On the CPU the cache may take 1 GiB.</param>
     /// <param name="dtype">Of the cache.</param>
     public static int Default(DecoderConfig config, int length, Device device, ScalarType dtype)
     {
         var cache = 2.0 * config.BlockCount * config.KeyValueHeadCount * config.HeadDimension * dtype.ElementSize() * length;
-        var memory = device.Type == DeviceType.CUDA ? Math.ScaleB(1, 34) : Math.ScaleB(1, 30);
+        var memory = device.Type == DeviceType.CUDA ? ShareOfFree * CudaDevice.Get(device).Memory.Free : Math.ScaleB(1, 30);
         return (int)Math.Clamp(memory / cache, 1, Most);
     }
 }

@@ -12,12 +12,14 @@ internal sealed class Attention : IDisposable
     private readonly Dictionary<LinearRole, ILinear> _linears;
     private readonly Norm? _queryNorm;
     private readonly Norm? _keyNorm;
+    private readonly StackedLinears? _stacked;
 
     public Attention(DecoderConfig config, BlockLayout layout, ITensorSource source, Device device, ScalarType dtype, Dictionary<LinearRole, ILinear> linears, bool own)
     {
         (_config, _block, _linears) = (config, layout.Index, linears);
         _queryNorm = layout.QueryNorm is { } query ? Norm.Load(source, query, config.NormEpsilon, device, dtype, own) : null;
         _keyNorm = layout.KeyNorm is { } key ? Norm.Load(source, key, config.NormEpsilon, device, dtype, own) : null;
+        _stacked = StackedLinears.Of(linears, LinearRole.Query, LinearRole.Key, LinearRole.Value);
     }
 
     public IEnumerable<(string Name, Tensor Value)> Parameters() => [.. _queryNorm?.Parameters() ?? [], .. _keyNorm?.Parameters() ?? []];
@@ -38,6 +40,7 @@ internal sealed class Attention : IDisposable
     {
         _queryNorm?.Dispose();
         _keyNorm?.Dispose();
+        _stacked?.Dispose();
     }
 
     private Tensor WithoutCache(Tensor queries, Tensor keys, Tensor values, ForwardContext context)
@@ -77,6 +80,8 @@ internal sealed class Attention : IDisposable
     {
         var (batch, count) = (x.size(0), x.size(1));
         long heads = _config.HeadCount, groups = _config.KeyValueHeadCount, head = _config.HeadDimension;
+        if (_stacked?.TryForward(x, _linears) is [var q, var k, var v])
+            return (Heads(q, heads), Heads(k, groups), Heads(v, groups));
         if (_config.Packing == QkvPacking.Separate)
             return (Separate(LinearRole.Query, heads), Separate(LinearRole.Key, groups), Separate(LinearRole.Value, groups));
         var fused = _linears[LinearRole.QueryKeyValue].forward(x);
@@ -87,7 +92,8 @@ internal sealed class Attention : IDisposable
         }
         return (Part(0, heads), Part(heads, groups), Part(heads + groups, groups));
 
-        Tensor Separate(LinearRole role, long width) => _linears[role].forward(x).view(batch, count, width, head);
+        Tensor Heads(Tensor part, long width) => part.view(batch, count, width, head);
+        Tensor Separate(LinearRole role, long width) => Heads(_linears[role].forward(x), width);
         Tensor Part(long first, long width) => fused.view(batch, count, heads + 2 * groups, head).narrow(2, first, width);
     }
 

@@ -17,6 +17,9 @@ public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : 
 
     public Tensor? Bias => bias;
 
+    /// <summary>The weight is kept as [in, out].</summary>
+    internal bool IsTransposed => transposed;
+
     public Tensor forward(Tensor x)
     {
         if (!transposed)

@@ -4,8 +4,10 @@ using Qbb.Torch;
 namespace Qbb.Models.Decoder;
 
 /// <summary>The feed-forward part of a block, gated or plain.</summary>
-internal sealed class Mlp(DecoderConfig config, Dictionary<LinearRole, ILinear> linears)
+internal sealed class Mlp(DecoderConfig config, Dictionary<LinearRole, ILinear> linears) : IDisposable
 {
+    private readonly StackedLinears? _stacked = StackedLinears.Of(linears, LinearRole.Gate, LinearRole.Up);
+
     /// <param name="x">[batch, count, hidden]</param>
     public Tensor forward(Tensor x)
     {
@@ -13,10 +15,14 @@ internal sealed class Mlp(DecoderConfig config, Dictionary<LinearRole, ILinear> 
         return linears[LinearRole.Down].forward(Inner(x)).MoveToOuterDisposeScope();
     }
 
+    public void Dispose() => _stacked?.Dispose();
+
     private Tensor Inner(Tensor x)
     {
         if (config.Mlp == MlpKind.Plain)
             return Activate(linears[LinearRole.Up].forward(x));
+        if (_stacked?.TryForward(x, linears) is [var gate, var up])
+            return Gated(gate, up);
         if (!config.FusedGateUp)
             return Gated(linears[LinearRole.Gate].forward(x), linears[LinearRole.Up].forward(x));
         var fused = linears[LinearRole.GateUp].forward(x);

@@ -86,6 +86,7 @@ public sealed class TransformerBlock : IDisposable
         _attentionNorm.Dispose();
         _mlpNorm?.Dispose();
         _attention.Dispose();
+        _mlp.Dispose();
     }
 
     private Tensor PreNorm(Tensor x, ForwardContext context)

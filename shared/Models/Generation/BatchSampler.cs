@@ -11,31 +11,39 @@ namespace Qbb.Models.Generation;
 /// <param name="options">How to choose.</param>
 public sealed class BatchSampler(GenerationOptions options)
 {
-    /// <param name="logits">f32 [rows, vocabulary].</param>
+    /// <param name="logits">[rows, vocabulary]</param>
     /// <param name="uniforms">Per row a number in [0, 1).</param>
     /// <returns>Per row its token.</returns>
     /// <exception cref="InvalidInputException">The logits are not numbers.</exception>
     public long[] Next(Tensor logits, double[] uniforms)
     {
         using var scope = torch.NewDisposeScope();
-        var best = logits.amax(1, keepdim: true);
-        var usable = best.isfinite();
-        var drawn = options.Temperature == 0 ? logits.argmax(1, keepdim: true) : Draw(logits.sub(best), usable, uniforms);
-        var tokens = drawn.masked_fill(usable.logical_not(), -1).to_array<long>();
+        var tokens = FusedDraw.Serves(logits, options)
+            ? FusedDraw.Tokens(logits, torch.tensor(uniforms).to(logits.device), options.Temperature, Unit(logits.size(1))).to_array<long>()
+            : Plain(logits.to(ScalarType.Float32), uniforms);
         return Array.IndexOf(tokens, -1) < 0
             ? tokens
             : throw new InvalidInputException(
                 "the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
     }
 
+    /// <summary>The whole number that stands for the likeliest token's probability: a row of the largest must not overflow, 2^62 in all.</summary>
+    internal static double Unit(long vocabulary) => Math.ScaleB(1, 62 - (BitOperations.Log2((ulong)vocabulary) + 1));
+
+    private long[] Plain(Tensor logits, double[] uniforms)
+    {
+        var best = logits.amax(1, keepdim: true);
+        var usable = best.isfinite();
+        var drawn = options.Temperature == 0 ? logits.argmax(1, keepdim: true) : Draw(logits.sub(best), usable, uniforms);
+        return drawn.masked_fill(usable.logical_not(), -1).to_array<long>();
+    }
+
     // The row's share of "everything" is cut at the uniform number; relative is [rows, vocabulary], the likeliest token's 0.
     private Tensor Draw(Tensor relative, Tensor usable, double[] uniforms)
     {
         var vocabulary = relative.size(1);
-        // A row of the largest weights must not overflow: 2^62 in all.
-        var bits = 62 - (BitOperations.Log2((ulong)vocabulary) + 1);
         var shares = relative.div(options.Temperature).exp().masked_fill(usable.logical_not(), 1);
-        var weights = shares.mul(Math.ScaleB(1, bits)).to(ScalarType.Int64);
+        var weights = shares.mul(Unit(vocabulary)).to(ScalarType.Int64);
         Tensor? order = null;
         var few = options.TopK > 0 && options.TopK < vocabulary;
         if (few || options.TopP < 1)

@@ -61,7 +61,7 @@ public sealed class TokenGenerator(Transformer model)
     {
         using var scope = torch.NewDisposeScope();
         var x = model.hidden(torch.tensor(inputs, rows.Count, inputs.Length / rows.Count), cache, padding);
-        var tokens = Draw(model.head(x.narrow(1, x.size(1) - 1, 1)).to(ScalarType.Float32).flatten(0, 1), rows, options);
+        var tokens = Draw(model.head(x.narrow(1, x.size(1) - 1, 1)).flatten(0, 1), rows, options);
         for (var i = 0; i < rows.Count; i++)
         {
             if (rows[i].Ended)
@@ -79,7 +79,7 @@ public sealed class TokenGenerator(Transformer model)
     {
         if (logits.device.Type == DeviceType.CUDA)
             return new BatchSampler(options).Next(logits, [.. rows.Select(row => row.Sampler.Uniform())]);
-        var values = logits.to_array<float>();
+        var values = logits.to(ScalarType.Float32).to_array<float>();
         var vocabulary = values.Length / rows.Count;
         return [.. rows.Select((row, i) => row.Ended ? 0L : row.Sampler.Next(values.AsSpan(i * vocabulary, vocabulary)))];
     }

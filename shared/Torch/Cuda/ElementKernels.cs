@@ -29,7 +29,8 @@ public sealed class ElementKernels(Assembly assembly, string file)
 
     private static bool Serve(ScalarType type) => type is ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Float32;
 
-    private KernelSource Source(ScalarType type, string options)
+    /// <summary>What is compiled for a type.</summary>
+    public KernelSource Source(ScalarType type, string options = "")
     {
         if (!Serve(type))
             throw new ArgumentException($"{file} is not written for {type.ShortName()}", nameof(type));

@@ -5,6 +5,7 @@
 #pragma once
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -222,6 +223,17 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline double rsqrt(double x) { return 1 / std::sqrt(x); }
 inline unsigned short to_half(double x) { return emulator_bits<unsigned short>(static_cast<_Float16>(x)); }
 inline double from_half(unsigned short h) { return emulator_bits<_Float16>(h); }
+inline float __uint_as_float(unsigned x) { return emulator_bits<float>(x); }
+inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
+// The C library has a function of that name that is not meant to be called.
+#define __expf expf
+template <typename T>
+T __ldcs(const T* from) { return *from; }
+struct float4 {
+    float x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 using std::fabs;
 using std::fmax;
 using std::fmin;
+using std::min;

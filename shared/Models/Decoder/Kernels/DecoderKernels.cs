@@ -9,9 +9,9 @@ internal static class DecoderKernels
     /// <summary>Threads of a block where every thread has eight elements of its own.</summary>
     private const int Threads = 256;
 
-    private static readonly ElementKernels s_kernels = new(typeof(DecoderKernels).Assembly, "decoder.cu");
+    internal static readonly ElementKernels All = new(typeof(DecoderKernels).Assembly, "decoder.cu");
 
-    public static Kernel Named(string name, Tensor x) => s_kernels.For(x)[name];
+    public static Kernel Named(string name, Tensor x) => All.For(x)[name];
 
     /// <summary>Launches one thread for every eight elements.</summary>
     public static void ForEach(string name, Tensor x, long units, params ReadOnlySpan<KernelArgument> arguments) =>

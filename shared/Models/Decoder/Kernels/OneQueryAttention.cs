@@ -12,7 +12,7 @@ internal static class OneQueryAttention
     /// <summary>With fewer blocks of threads than this the GPU is not full, and libtorch's kernel, which cuts the past in pieces, is better.</summary>
     private const int FewestBlocks = 256;
 
-    private static readonly ElementKernels s_kernels = new(typeof(OneQueryAttention).Assembly, "attend_one.cu");
+    internal static readonly ElementKernels Kernels = new(typeof(OneQueryAttention).Assembly, "attend_one.cu");
 
     /// <summary>Whether it can take the place of libtorch's attention.</summary>
     /// <param name="queries">[batch, count, heads, head]</param>
@@ -32,7 +32,7 @@ internal static class OneQueryAttention
     {
         var (batch, heads, head, groups) = (queries.size(0), queries.size(2), queries.size(3), keys.size(1));
         var y = torch.empty([batch, 1, heads * head], queries.dtype, queries.device);
-        s_kernels.For(queries, $"-DHEAD={head} -DQUERIES={heads / groups} -DWARPS={Warps}")["attend_one"].Launch(
+        Kernels.For(queries, $"-DHEAD={head} -DQUERIES={heads / groups} -DWARPS={Warps}")["attend_one"].Launch(
             (int)(batch * groups), 32 * Warps, 0, queries, keys, values, y, (int)keys.size(2), first, seen, (float)(scale * Math.Log2(Math.E)));
         return y;
     }

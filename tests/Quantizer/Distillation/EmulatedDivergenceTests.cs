@@ -1,0 +1,34 @@
+using Qbb.Quantizer.Distillation;
+using Qbb.Tests.Emulation;
+using Qbb.Torch;
+using static Qbb.Torch.torch;
+
+namespace Qbb.Quantizer.Tests.Distillation;
+
+/// <summary>divergence.cu in f32, run on the CPU by the emulator.</summary>
+public class EmulatedDivergenceTests(ITestOutputHelper output)
+{
+    [Theory]
+    [InlineData(75, 1), InlineData(704, 2.5)]
+    public void Divergence_and_gradient_are_those_of_the_plain_form(int vocabulary, double temperature)
+    {
+        const int seed = 37, positions = 3;
+        const double tolerance = 1e-5;
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(seed);
+        var (student, teacher) = (randn([positions, vocabulary], generator) * 3, randn([positions, vocabulary], generator) * 3);
+        var (loss, gradient) = (zeros([positions]), zeros([positions, vocabulary]));
+        EmulatedKernels.Load(FusedDivergence.Kernels.Source(ScalarType.Float32), "divergence", Device.CPU).Launch(
+            positions, 64, 0, student, teacher, loss, gradient, vocabulary, (float)(1 / temperature));
+        for (var row = 0; row < positions; row++)
+        {
+            var (value, expected) = ReferenceLogitLoss.Of(DistillationLoss.Kd, Row(student, row), Row(teacher, row), 0, temperature);
+            var error = Row(gradient, row).Zip(expected, (a, b) => Math.Abs(a - b)).Max() / expected.Max(Math.Abs);
+            output.WriteLine($"seed {seed}: {loss.select(0, row).item():g9}, plain {value:g9}; gradient off by {error:e2}, allowed {tolerance:e1}");
+            loss.select(0, row).item().ShouldBe(value, tolerance * value);
+            error.ShouldBeLessThan(tolerance);
+        }
+    }
+
+    private static double[] Row(Tensor x, int row) => x.select(0, row).to(ScalarType.Float64).to_array<double>();
+}
