@@ -144,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) count_product(
     u32* ring = records + TOKENS * chunks * RECORD + warp * STAGES * STAGE_WORDS;
     float* partial = (float*)(records + TOKENS * chunks * RECORD + WARPS * STAGES * STAGE_WORDS);
 
-    // The signs are on their way before x is looked at.
+    // The signs are on their way before x is looked at, and before the kernel that makes x has ended.
     int next_tile = blockIdx.x, next_step = warp, next_slot = 0, slot = 0;
     auto prefetch = [&]() {
         if (next_step < steps && next_tile < tiles)
@@ -160,6 +160,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) count_product(
 #pragma unroll
     for (int k = 0; k < STAGES - 1; k++)
         prefetch();
+    overlap_next();
+    overlap_wait();
     stage_inputs(records, x, in_features, chunks);
     block_barrier();
 

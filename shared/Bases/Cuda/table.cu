@@ -213,6 +213,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) table_product(
 #pragma unroll
     for (int k = 0; k < STAGES - 1; k++)
         prefetch();
+    overlap_next();
+    overlap_wait();
 
     for (int base = begin; base < end; base += together)
     {

@@ -134,6 +134,8 @@ DEVICE u32 permute_bytes(u32 a, u32 b, u32 s)
 }
 DEVICE u32 choose_bits(u32 a, u32 b, u32 mask) { return (a & mask) | (b & ~mask); }
 DEVICE u32 rotate_right(u32 x, int bits) { return bits & 31 ? x >> (bits & 31) | x << (32 - (bits & 31)) : x; }
+DEVICE void overlap_wait() {}
+DEVICE void overlap_next() {}
 DEVICE void warp_barrier() { emulated::warp_wait(); }
 DEVICE void block_barrier() { emulated::wait(emulated::block->all, emulated::block->threads); }
 DEVICE u32 shuffle_from(u32 x, int lane)
