@@ -65,7 +65,9 @@ public sealed class BinaryLinear : ILinear
     public Tensor Weight()
     {
         using var off = torch.no_grad();
-        return Alpha.device.Type == DeviceType.CPU ? ExpandOnCpu() : ExpandOnDevice();
+        if (Alpha.device.Type == DeviceType.CPU)
+            return ExpandOnCpu();
+        return BasesKernels.Serve(Alpha, _dtype) ? BasesKernels.Expand(_bases, _planes, Alpha, Beta, _dtype) : ReferenceWeight();
     }
 
     public void Dispose()
@@ -107,14 +109,27 @@ public sealed class BinaryLinear : ILinear
                 result[0] = torch.matmul(g, Weight());
             if (!wantsAlpha && !wantsBeta)
                 return result;
-            var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures)).to(ScalarType.Float32);
+            var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures));
+            var (alpha, beta) = BasesKernels.Serve(Alpha, dense.dtype)
+                ? BasesKernels.Reduce(_bases, _planes, dense, wantsBeta)
+                : ReferenceGradients(dense, wantsAlpha, wantsBeta);
             if (wantsAlpha)
-                result[1] = torch.stack(
-                    [.. Enumerable.Range(0, _bases.Count).Select(i => SumGroups(dense * Signs(i, ScalarType.Float32)))]);
+                result[1] = alpha;
             if (wantsBeta)
-                result[2] = SumGroups(dense);
+                result[2] = beta;
             return result;
         }, saved);
+    }
+
+    /// <summary>From the gradient of a dense weight [out, in] to those of α and β.</summary>
+    internal (Tensor? Alpha, Tensor? Beta) ReferenceGradients(Tensor dense, bool wantsAlpha, bool wantsBeta)
+    {
+        using var scope = torch.NewDisposeScope();
+        var wide = dense.to(ScalarType.Float32);
+        var alpha = wantsAlpha
+            ? torch.stack([.. Enumerable.Range(0, _bases.Count).Select(i => SumGroups(wide * Signs(i, ScalarType.Float32)))]).MoveToOuterDisposeScope()
+            : null;
+        return (alpha, wantsBeta ? SumGroups(wide).MoveToOuterDisposeScope() : null);
     }
 
     /// <summary>[out, in] → [out, groups].</summary>
@@ -133,7 +148,8 @@ public sealed class BinaryLinear : ILinear
         return bits.view(OutFeatures, -1).narrow(1, 0, InFeatures).to(type).mul_(2).sub_(1);
     }
 
-    internal Tensor ExpandOnDevice()
+    /// <summary><see cref="Weight"/> by tensor operations, on any device.</summary>
+    internal Tensor ReferenceWeight()
     {
         using var scope = torch.NewDisposeScope();
         var sum = Beta is null ? torch.zeros([OutFeatures, InFeatures], ScalarType.Float32, Alpha.device) : Spread(Beta).contiguous();

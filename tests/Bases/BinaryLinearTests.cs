@@ -59,7 +59,7 @@ public class BinaryLinearTests
         var expected = new float[outFeatures * inFeatures];
         bases.Dequantize(0, outFeatures, expected);
         layer.Weight().flatten().to_array<float>().ShouldBe(expected);
-        var other = layer.ExpandOnDevice().flatten().to_array<float>();
+        var other = layer.ReferenceWeight().flatten().to_array<float>();
         for (var k = 0; k < expected.Length; k++)
             other[k].ShouldBe(expected[k], 1e-5f);
     }

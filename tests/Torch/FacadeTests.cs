@@ -200,7 +200,7 @@ public partial class FacadeTests
     [Fact]
     public void No_operator_is_without_a_case()
     {
-        string[] elsewhere = ["scaled_dot_product_attention", "NewDisposeScope", "no_grad", "enable_grad", "is_grad_enabled", "get_num_threads", "set_num_threads", "slow_blas", "from_blob",
+        string[] elsewhere = ["scaled_dot_product_attention", "_foreach_add", "_foreach_mul", "_foreach_mul_", "_foreach_norm", "_foreach_copy_", "NewDisposeScope", "no_grad", "enable_grad", "is_grad_enabled", "get_num_threads", "set_num_threads", "slow_blas", "from_blob",
             "stride", "size", "dim", "numel", "is_contiguous", "data_ptr", "data", "to_array", "item", "item_int64", "requires_grad_", "backward",
             "DetachFromDisposeScope", "MoveToOuterDisposeScope", "Save", "Describe", "ToString", "Dispose"];
         var facade = new[] { typeof(Tensor), typeof(torch), typeof(linalg), typeof(F) }

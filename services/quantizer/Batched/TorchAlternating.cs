@@ -4,13 +4,14 @@ using Qbb.Models;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 using Qbb.Torch;
+using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Batched;
 
 /// <summary>
 /// Alternating refinement on a device, many groups at a time. Finds what <see cref="Decomposition.BasesMethod"/> finds on the CPU, up to
-/// ties and
-/// the last digits of scales; on one device the result is always the same.
+/// ties and the last digits of scales; on one device the result is always the same. On a GPU by <see cref="FusedGroups"/> where groups are
+/// short enough, else by <see cref="GroupBatch"/>, which is its plain form.
 /// </summary>
 public sealed class TorchAlternating : ILayerMethod, IDisposable
 {
@@ -18,19 +19,29 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     private readonly Device _device;
     private readonly long _batchBytes;
     private readonly SignTables _tables;
+    private readonly KernelLoader? _kernels;
 
     /// <param name="recipe">Cascaded init and alternating refinement with at least one round.</param>
     /// <param name="device">Where it works.</param>
     /// <param name="batchBytes">Memory that one batch of groups may take beside the weight and its result.</param>
     /// <exception cref="InvalidInputException">The recipe asks for something else.</exception>
     public TorchAlternating(Recipe recipe, Device device, long batchBytes = 3L << 30)
+        : this(recipe, device, batchBytes, device.Type == DeviceType.CUDA ? KernelModule.LoadKernel : null)
+    {
+    }
+
+    /// <param name="recipe">As above.</param>
+    /// <param name="device">As above.</param>
+    /// <param name="batchBytes">As above.</param>
+    /// <param name="kernels">Where fused kernels come from; null to work on tensors alone.</param>
+    public TorchAlternating(Recipe recipe, Device device, long batchBytes, KernelLoader? kernels)
     {
         _recipe = recipe.Resolve();
         if (!Supports(_recipe))
             throw new InvalidInputException(
                 "only a recipe with cascaded init and at least one round of alternating refinement runs in batches on a device");
         ArgumentOutOfRangeException.ThrowIfLessThan(batchBytes, 1);
-        (_device, _batchBytes) = (device, batchBytes);
+        (_device, _batchBytes, _kernels) = (device, batchBytes, kernels);
         _tables = new SignTables(_recipe.Bases, device);
     }
 
@@ -48,15 +59,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         var clock = Stopwatch.StartNew();
         var w = torch.tensor(weights.Values.Span, weights.OutFeatures, weights.InFeatures).to(_device);
         using var found = Decompose(w, weights.Name, cancellation);
-        var bases = found.ToBinaryBases();
-        var elements = (double)weights.OutFeatures * weights.InFeatures;
-        var report = new LayerReport(
-            weights.Name, weights.OutFeatures, weights.InFeatures, bases.EffectiveBitsPerWeight, found.SquaredNorm, found.Errors[^1],
-            [.. found.Errors.Select(error => LayerReport.Relative(error, found.SquaredNorm))],
-            [.. found.InitErrors.Select(error => LayerReport.Relative(error, found.SquaredNorm))],
-            [.. found.Flips.Select(flips => flips / elements)],
-            found.SubnormalScales, clock.Elapsed.TotalSeconds);
-        return new LayerResult(bases, report);
+        return found.ToResult(weights.Name, clock);
     }
 
     /// <summary>Decomposes a weight that is on the device already.</summary>
@@ -70,6 +73,8 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         using var scope = torch.NewDisposeScope();
         var (rows, columns) = (weight.size(0), weight.size(1));
         var size = Math.Min(_recipe.Group ?? columns, columns);
+        if (_kernels is not null && size <= FusedGroups.MostLength)
+            return Fused(weight, (int)size, name);
         var whole = columns / size;
         var tail = columns - whole * size;
         var results = new List<BatchResult>();
@@ -87,11 +92,13 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         CheckFinite(alpha, name);
         if (beta is not null)
             CheckFinite(beta, name);
-        var subnormal = Subnormal(alpha) + (beta is null ? 0 : Subnormal(beta));
-        return new TorchDecomposition(
-            Pack(codes).DetachFromDisposeScope(), alpha.DetachFromDisposeScope(), beta?.DetachFromDisposeScope(), (int)columns, (int)size,
-            results.Sum(result => result.Norm.item()), Total(result => result.Errors), Total(result => result.InitErrors),
-            Total(result => result.Flips), subnormal);
+        return new TorchDecomposition(Pack(codes), alpha, beta, (int)columns, (int)size)
+        {
+            SquaredNorm = results.Sum(result => result.Norm.item()),
+            Errors = Total(result => result.Errors),
+            InitErrors = Total(result => result.InitErrors),
+            Flips = Total(result => result.Flips),
+        };
 
         double[] Total(Func<BatchResult, Tensor> part)
         {
@@ -106,6 +113,19 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     }
 
     public void Dispose() => _tables.Dispose();
+
+    private TorchDecomposition Fused(Tensor weight, int size, string name)
+    {
+        var found = new FusedGroups(_recipe, _device, _kernels).Refine(weight.contiguous());
+        found.CheckFinite(name);
+        return new TorchDecomposition(FusedGroups.Pack(found.Codes, _recipe.Bases, _kernels), found.Alpha, found.Beta, (int)weight.size(1), size)
+        {
+            SquaredNorm = found.SquaredNorm,
+            Errors = found.Errors,
+            InitErrors = found.InitErrors,
+            Flips = found.Flips,
+        };
+    }
 
     /// <summary>Codes i32 [G, g] of groups [G, g], batch by batch; the rest of the results goes into the list.</summary>
     private Tensor Refine(Tensor groups, List<BatchResult> results, CancellationToken cancellation)
@@ -149,11 +169,5 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     {
         if (scales.isfinite().all().to(ScalarType.Int64).item_int64() == 0)
             throw HalfScales.TooLarge(name);
-    }
-
-    private static long Subnormal(Tensor scales)
-    {
-        var magnitude = scales.to(ScalarType.Float32).abs();
-        return magnitude.lt(HalfScales.SmallestNormal).logical_and(magnitude.gt(0)).sum().item_int64();
     }
 }

@@ -1,6 +1,8 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.OutputAware;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Batched;
@@ -8,12 +10,14 @@ namespace Qbb.Quantizer.Batched;
 /// <summary>A weight as binary bases on the device where it was decomposed.</summary>
 public sealed class TorchDecomposition : IDisposable
 {
-    internal TorchDecomposition(
-        Tensor planes, Tensor alpha, Tensor? beta, int inFeatures, int groupSize, double norm, double[] errors, double[] initErrors,
-        double[] flips, long subnormal)
+    /// <summary>Takes the tensors out of their dispose scope.</summary>
+    internal TorchDecomposition(Tensor planes, Tensor alpha, Tensor? beta, int inFeatures, int groupSize)
     {
-        (Planes, Alpha, Beta, InFeatures, GroupSize) = (planes, alpha, beta, inFeatures, groupSize);
-        (SquaredNorm, Errors, InitErrors, Flips, SubnormalScales) = (norm, errors, initErrors, flips, subnormal);
+        Planes = planes.DetachFromDisposeScope();
+        Alpha = alpha.DetachFromDisposeScope();
+        Beta = beta?.DetachFromDisposeScope();
+        (InFeatures, GroupSize) = (inFeatures, groupSize);
+        SubnormalScales = Subnormal(alpha) + (beta is null ? 0 : Subnormal(beta));
     }
 
     /// <summary>Signs, i32 [N, out, ceil(in/32)].</summary>
@@ -32,19 +36,22 @@ public sealed class TorchDecomposition : IDisposable
     public int GroupSize { get; }
 
     /// <summary>‖W‖².</summary>
-    public double SquaredNorm { get; }
+    public required double SquaredNorm { get; init; }
 
     /// <summary>‖W − Ŵ‖² with the first 1..N bases.</summary>
-    public IReadOnlyList<double> Errors { get; }
+    public required IReadOnlyList<double> Errors { get; init; }
 
     /// <summary>The same of the init, before refinement and rounding.</summary>
-    public IReadOnlyList<double> InitErrors { get; }
+    public required IReadOnlyList<double> InitErrors { get; init; }
 
     /// <summary>Signs of each basis that differ from the init's.</summary>
-    public IReadOnlyList<double> Flips { get; }
+    public required IReadOnlyList<double> Flips { get; init; }
 
     /// <summary>Scales and biases that fp16 keeps with fewer digits, or loses.</summary>
     public long SubnormalScales { get; }
+
+    /// <summary>The error of the layer's outputs, step by step; null for methods that do not look at it.</summary>
+    public OutputError? Output { get; init; }
 
     /// <summary>‖W − Ŵ‖²/‖W‖².</summary>
     public double RelativeError => LayerReport.Relative(Errors[^1], SquaredNorm);
@@ -59,10 +66,33 @@ public sealed class TorchDecomposition : IDisposable
         return new BinaryBases((int)Alpha.size(0), (int)Alpha.size(1), InFeatures, GroupSize, planes, alpha, beta);
     }
 
+    /// <summary>The layer's result in managed memory, with its report.</summary>
+    /// <param name="name">The weight's name.</param>
+    /// <param name="clock">Runs since the layer was begun.</param>
+    internal LayerResult ToResult(string name, Stopwatch clock)
+    {
+        var bases = ToBinaryBases();
+        var elements = (double)bases.OutFeatures * bases.InFeatures;
+        var report = new LayerReport(
+            name, bases.OutFeatures, bases.InFeatures, bases.EffectiveBitsPerWeight, SquaredNorm, Errors[^1],
+            [.. Errors.Select(error => LayerReport.Relative(error, SquaredNorm))],
+            [.. InitErrors.Select(error => LayerReport.Relative(error, SquaredNorm))],
+            [.. Flips.Select(flips => flips / elements)],
+            SubnormalScales, clock.Elapsed.TotalSeconds);
+        return new LayerResult(bases, report with { Output = Output });
+    }
+
     public void Dispose()
     {
         Planes.Dispose();
         Alpha.Dispose();
         Beta?.Dispose();
+    }
+
+    private static long Subnormal(Tensor scales)
+    {
+        using var scope = torch.NewDisposeScope();
+        var magnitude = scales.to(ScalarType.Float32).abs();
+        return magnitude.lt(HalfScales.SmallestNormal).logical_and(magnitude.gt(0)).sum().item_int64();
     }
 }

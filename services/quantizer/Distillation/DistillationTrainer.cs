@@ -115,7 +115,7 @@ internal sealed class DistillationTrainer : IDisposable
     }
 
     /// <summary>One step of the optimizer; its loss, or NaN where loss or gradient were not finite and nothing was moved.</summary>
-    private double Step(int step, double rate)
+    internal double Step(int step, double rate)
     {
         _stepping.Start();
         using var scope = torch.NewDisposeScope();

@@ -14,6 +14,7 @@ internal static class LogitLoss
     public static Tensor Sum(DistillationLoss loss, Tensor student, Tensor? teacher, Tensor labels, double temperature = 1) => loss switch
     {
         DistillationLoss.Ce => F.cross_entropy(Wide(student), labels, reduction: 2),
+        DistillationLoss.Kd when FusedDivergence.Serves(student, teacher!) => FusedDivergence.Sum(student, teacher!, temperature),
         DistillationLoss.Kd => SoftLabels(Wide(student), Wide(teacher!), temperature),
         _ => (Wide(student) - Wide(teacher!)).square().mean(-1).sum(),
     };

@@ -5,7 +5,7 @@ namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
 /// The teacher's last hidden states, from which its logits are one product away: a cache of them is as good as one of logits and smaller by
-/// the vocabulary over the width. Kept in the machine's memory until the budget is spent; later sequences are calculated each time.
+/// the vocabulary over the width. Kept where the teacher is until the budget is spent; later sequences are calculated each time.
 /// </summary>
 internal sealed class TeacherStates(Transformer teacher, long budget) : IDisposable
 {
@@ -24,7 +24,7 @@ internal sealed class TeacherStates(Transformer teacher, long budget) : IDisposa
         for (var row = 0; row < rows.Length; row++)
         {
             if (_kept.TryGetValue(batch.Indices[row], out var kept))
-                rows[row] = kept.to(teacher.Device);
+                rows[row] = kept.view(kept.shape);
         }
         var missing = Enumerable.Range(0, rows.Length).Where(row => rows[row] is null).ToArray();
         // On the CPU one by one: a state then depends on its sequence alone, not on when it was calculated and with which neighbours.
@@ -59,6 +59,6 @@ internal sealed class TeacherStates(Transformer teacher, long budget) : IDisposa
         if (_bytes + bytes > budget || _kept.ContainsKey(index))
             return;
         _bytes += bytes;
-        _kept[index] = state.clone().to(Device.CPU).DetachFromDisposeScope();
+        _kept[index] = state.clone().DetachFromDisposeScope();
     }
 }

@@ -6,7 +6,7 @@ namespace Qbb.Quantizer.Distillation;
 /// <param name="Name">The stored name: MODULE.alpha or MODULE.beta.</param>
 /// <param name="Value">The layer's own tensor, α [N, out, groups] or β [out, groups].</param>
 /// <param name="Start">Its value before training.</param>
-/// <param name="Unit">Mean of |α| over the bases of a group before training, [1, out, groups] or [out, groups].</param>
+/// <param name="Unit">Mean of |α| over the bases of a group before training, as often as there are bases: of the shape of Value.</param>
 /// <param name="Delta">What the optimizer works on; 0 at first.</param>
 internal sealed record TrainedScale(string Name, Tensor Value, Tensor Start, Tensor Unit, Tensor Delta) : IDisposable
 {
@@ -16,7 +16,8 @@ internal sealed record TrainedScale(string Name, Tensor Value, Tensor Start, Ten
         value.requires_grad = true;
         var (start, delta) = (value.detach().clone(), torch.zeros_like(value));
         return new TrainedScale(
-            name, value, start.DetachFromDisposeScope(), unit.clone().DetachFromDisposeScope(), delta.DetachFromDisposeScope());
+            name, value, start.DetachFromDisposeScope(), unit.expand(value.shape).clone().contiguous().DetachFromDisposeScope(),
+            delta.DetachFromDisposeScope());
     }
 
     public void Dispose()

@@ -46,12 +46,12 @@ internal sealed class TrainedScales : IDisposable
     public double Step(double rate, double clip)
     {
         using var off = torch.no_grad();
-        foreach (var scale in All)
-        {
-            using var scope = torch.NewDisposeScope();
-            // A block that was not swapped in has none.
-            scale.Delta.grad = scale.Value.grad is { } gradient ? gradient * scale.Unit : null;
-        }
+        using var scope = torch.NewDisposeScope();
+        // A block that was not swapped in has no gradient.
+        var moved = All.Select(scale => (Scale: scale, Gradient: scale.Value.grad)).Where(pair => pair.Gradient is not null).ToArray();
+        var gradients = torch._foreach_mul([.. moved.Select(pair => pair.Gradient!)], [.. moved.Select(pair => pair.Scale.Unit)]);
+        for (var k = 0; k < moved.Length; k++)
+            moved[k].Scale.Delta.grad = gradients[k];
         DropGradients();
         var norm = _adam.clip_grad_norm(clip);
         if (double.IsFinite(norm))
@@ -74,11 +74,9 @@ internal sealed class TrainedScales : IDisposable
     public void Apply()
     {
         using var off = torch.no_grad();
-        foreach (var scale in All)
-        {
-            using var scope = torch.NewDisposeScope();
-            scale.Value.copy_(scale.Start + scale.Delta * scale.Unit);
-        }
+        using var scope = torch.NewDisposeScope();
+        var changes = torch._foreach_mul([.. All.Select(scale => scale.Delta)], [.. All.Select(scale => scale.Unit)]);
+        torch._foreach_copy_([.. All.Select(scale => scale.Value)], torch._foreach_add([.. All.Select(scale => scale.Start)], changes));
     }
 
     /// <summary>Gives the layers their scales as fp16 will store them, until <see cref="Apply"/>.</summary>

@@ -21,7 +21,7 @@ public static class LayerMethods
         if (recipe.IsRounding)
             return new RtnBasesMethod(recipe, threads);
         if (recipe.Importance == Importance.Full)
-            return new OutputAwareMethod(recipe, threads);
+            return device.Type == DeviceType.CUDA && TorchOutputAware.Supports(recipe) ? new TorchOutputAware(recipe, device, threads) : new OutputAwareMethod(recipe, threads);
         return device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe)
             ? new TorchAlternating(recipe, device)
             : new BasesMethod(recipe, threads);

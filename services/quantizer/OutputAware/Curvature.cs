@@ -9,7 +9,8 @@ namespace Qbb.Quantizer.OutputAware;
 /// </summary>
 internal sealed class Curvature
 {
-    private const double MostDamping = 1e6;
+    /// <summary>The most damping that is tried, in units of the diagonal's mean.</summary>
+    public const double MostDamping = 1e6;
 
     private Curvature(double[] matrix, int[] order, double[] factor, double[] inverseDiagonal, double damping) =>
         (Matrix, Order, Factor, InverseDiagonal, Damping) = (matrix, order, factor, inverseDiagonal, damping);
@@ -51,10 +52,7 @@ internal sealed class Curvature
             diagonal[j] = matrix[(long)j * features + j];
         var mean = diagonal.Average();
         if (!double.IsFinite(mean) || mean < 0)
-        {
-            throw new InvalidInputException(
-                $"{layer}: its inputs in calibration are not finite numbers; the model overflows on this data in this precision");
-        }
+            throw NotFinite(layer);
         var order = Enumerable.Range(0, features).OrderByDescending(j => diagonal[j]).ToArray();
         for (var damping = InputStatistics.Damping; damping <= MostDamping; damping *= 10)
         {
@@ -63,10 +61,17 @@ internal sealed class Curvature
             if (Factorize(matrix, order) is { } found)
                 return new Curvature(matrix, order, found.Factor, found.InverseDiagonal, damping);
         }
-        throw new InvalidInputException(
-            $"{layer}: the second moments of its inputs in calibration cannot be factorized even with damping {MostDamping:g1}; " +
-            "look at the calibration data");
+        throw NotFactorized(layer);
     }
+
+    /// <summary>The error for inputs that are not finite.</summary>
+    public static InvalidInputException NotFinite(string layer) => new(
+        $"{layer}: its inputs in calibration are not finite numbers; the model overflows on this data in this precision");
+
+    /// <summary>The error for an H that no damping helps.</summary>
+    public static InvalidInputException NotFactorized(string layer) => new(
+        $"{layer}: the second moments of its inputs in calibration cannot be factorized even with damping {MostDamping:g1}; " +
+        "look at the calibration data");
 
     private static (double[] Factor, double[] InverseDiagonal)? Factorize(double[] matrix, int[] order)
     {

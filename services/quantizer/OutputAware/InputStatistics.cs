@@ -40,11 +40,19 @@ public sealed class InputStatistics(int features) : IDisposable
     /// <summary>H, row-major [in, in], exactly symmetric; 0 before the first input.</summary>
     public double[] Mean()
     {
+        using var scope = torch.NewDisposeScope();
+        return Mean(Device.CPU).to_array<double>();
+    }
+
+    /// <summary>The same as f64 [in, in] on a device.</summary>
+    public Tensor Mean(Device device)
+    {
         if (_sum is null)
-            return new double[(long)features * features];
+            return torch.zeros([features, features], ScalarType.Float64, device);
         using var scope = torch.NewDisposeScope();
         // A product of fp32 is symmetric only up to rounding.
-        return ((_sum + _sum.t()) / (2 * Count)).to_array<double>();
+        var sum = _sum.to(device);
+        return (sum + sum.t()).div_(2 * Count).MoveToOuterDisposeScope();
     }
 
     /// <summary>

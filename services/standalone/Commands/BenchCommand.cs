@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using Qbb.Standalone.Benchmarks;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;
-using Spectre.Console;
 
 namespace Qbb.Standalone.Commands;
 
@@ -17,11 +16,14 @@ internal sealed class BenchCommand : QbbCommand
 
     public BenchCommand() : base("bench", "Measures decomposition, scoring and generation on this machine.", "qbb bench MODEL --context 2048", "qbb bench MODEL --json")
     {
+        Subcommands.Add(new BenchDecomposeCommand());
         Arguments.Add(_model);
         Options.Add(_threads);
         Options.Add(_context);
         Options.Add(_repeats);
         Subcommands.Add(new BenchKernelsCommand());
+        Subcommands.Add(new BenchSampleCommand());
+        Subcommands.Add(new BenchDistillCommand());
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
@@ -35,13 +37,10 @@ internal sealed class BenchCommand : QbbCommand
         {
             ["threads"] = threads,
             ["libtorch"] = torch.version,
-            ["figures"] = new JsonArray([.. figures.Select(f => new JsonObject { ["what"] = f.What, ["value"] = f.Value, ["unit"] = f.Unit })]),
+            ["figures"] = FigureTable.Json(figures),
         }, screen =>
         {
-            var table = new Table().Border(TableBorder.Simple).AddColumn("what").AddColumn(new TableColumn("median").RightAligned()).AddColumn("unit");
-            foreach (var f in figures)
-                table.AddRow(Markup.Escape(f.What), f.Value.ToString(f.Value < 10 ? "0.000" : "0.0", System.Globalization.CultureInfo.InvariantCulture), Markup.Escape(f.Unit));
-            screen.Write(table);
+            FigureTable.Print(screen, figures, "median");
             Console.Out.WriteLine($"{threads} threads, libtorch {torch.version}");
         });
     }

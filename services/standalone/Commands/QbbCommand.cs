@@ -2,6 +2,7 @@ using System.CommandLine;
 using Qbb.Models;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;
+using Qbb.Torch.Cuda;
 
 namespace Qbb.Standalone.Commands;
 
@@ -44,7 +45,7 @@ internal abstract class QbbCommand : Command
             output.Error(e.Message);
             return ExitCode.InvalidInput;
         }
-        catch (TorchException e)
+        catch (Exception e) when (e is TorchException or CudaException)
         {
             output.Error(e.Message);
             return ExitCode.Failed;

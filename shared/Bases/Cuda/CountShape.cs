@@ -22,7 +22,7 @@ internal sealed record CountShape(int Bases, bool HasBias, int Tokens, bool BFlo
 
     public int Threads => 32 * Warps;
 
-    public KernelSource Source => BasesKernels.Source("count.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DTOKENS={Tokens}",
+    public KernelSource Source => DeviceSource.Of(typeof(CountShape).Assembly, "count.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DTOKENS={Tokens}",
         $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DBLOCKS={Blocks}");
 
     /// <summary>Shared memory of a block: records of x, the warps' rings, two buffers of partial sums.</summary>

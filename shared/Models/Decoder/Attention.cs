@@ -1,4 +1,5 @@
 using Qbb.Models.Checkpoints;
+using Qbb.Models.Decoder.Kernels;
 using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
@@ -29,13 +30,7 @@ internal sealed class Attention : IDisposable
         var (queries, keys, values) = Project(x);
         if (_queryNorm is not null)
             (queries, keys) = (_queryNorm.forward(queries), _keyNorm!.forward(keys));
-        if (context.Cos is { } cos)
-            (queries, keys) = (Rotate(queries, cos, context.Sin!), Rotate(keys, cos, context.Sin!));
-        queries = (queries * _config.ScaleOf(_block)).transpose(1, 2);
-        (keys, values) = (keys.transpose(1, 2), values.transpose(1, 2));
-        if (context.Cache is { } cache)
-            (keys, values) = cache.Append(_block, keys, values);
-        var mixed = ScaledAttention.Attend(queries, keys, values, _config.Windows[_block] ?? 0, context);
+        var mixed = context.Cache is { } cache ? WithCache(queries, keys, values, cache, context) : WithoutCache(queries, keys, values, context);
         return _linears[LinearRole.AttentionOutput].forward(mixed).MoveToOuterDisposeScope();
     }
 
@@ -44,6 +39,38 @@ internal sealed class Attention : IDisposable
         _queryNorm?.Dispose();
         _keyNorm?.Dispose();
     }
+
+    private Tensor WithoutCache(Tensor queries, Tensor keys, Tensor values, ForwardContext context)
+    {
+        if (context.Cos is { } cos)
+            (queries, keys) = (Rotate(queries, cos, context.Sin!), Rotate(keys, cos, context.Sin!));
+        return Attend(queries, keys.transpose(1, 2), values.transpose(1, 2), context);
+    }
+
+    private Tensor WithCache(Tensor queries, Tensor keys, Tensor values, KvCache cache, ForwardContext context)
+    {
+        var count = queries.size(1);
+        if (context.Cos is { } cos && FusedRotation.Serves(queries, cos) && !torch.is_grad_enabled())
+        {
+            var (cachedKeys, cachedValues) = cache.Whole(_block);
+            queries = FusedRotation.Append(queries, keys, values, cos, context.Sin!, cachedKeys, cachedValues, cache.Length);
+            if (!context.IsPadded && OneQueryAttention.Serves(queries, _config.KeyValueHeadCount))
+            {
+                var seen = cache.Length + 1;
+                var first = _config.Windows[_block] is { } window ? Math.Max(0, seen - window) : 0;
+                return OneQueryAttention.Attend(queries, cachedKeys, cachedValues, first, seen, _config.ScaleOf(_block));
+            }
+            (keys, values) = cache.Seen(_block, count);
+            return Attend(queries, keys, values, context);
+        }
+        if (context.Cos is not null)
+            (queries, keys) = (Rotate(queries, context.Cos, context.Sin!), Rotate(keys, context.Cos, context.Sin!));
+        (keys, values) = cache.Append(_block, keys.transpose(1, 2), values.transpose(1, 2));
+        return Attend(queries, keys, values, context);
+    }
+
+    private Tensor Attend(Tensor queries, Tensor keys, Tensor values, ForwardContext context) =>
+        ScaledAttention.Attend(queries.transpose(1, 2), keys, values, _config.ScaleOf(_block), _config.Windows[_block] ?? 0, context);
 
     /// <summary>Queries [batch, count, heads, head], keys and values [batch, count, key/value heads, head].</summary>
     private (Tensor Queries, Tensor Keys, Tensor Values) Project(Tensor x)
@@ -70,6 +97,8 @@ internal sealed class Attention : IDisposable
     /// <param name="sin">As cos.</param>
     private static Tensor Rotate(Tensor x, Tensor cos, Tensor sin)
     {
+        if (FusedRotation.Serves(x, cos))
+            return FusedRotation.Apply(x, cos, sin);
         using var scope = torch.NewDisposeScope();
         var pairs = cos.size(-1);
         var (first, second) = (x.narrow(-1, 0, pairs), x.narrow(-1, pairs, pairs));

@@ -97,8 +97,15 @@ public sealed class KvCache : IDisposable
             _keys[block].narrow(2, Length, count).copy_(keys);
             _values[block].narrow(2, Length, count).copy_(values);
         }
-        return (_keys[block].narrow(2, 0, Length + count), _values[block].narrow(2, 0, Length + count));
+        return Seen(block, count);
     }
+
+    /// <summary>The memory of a block as a whole: [batch, key/value heads, capacity, head] each, of which <see cref="Length"/> places are taken.</summary>
+    internal (Tensor Keys, Tensor Values) Whole(int block) => (_keys[block], _values[block]);
+
+    /// <summary>The places that are taken and the next ones: views [batch, key/value heads, length + count, head].</summary>
+    internal (Tensor Keys, Tensor Values) Seen(int block, long count) =>
+        (_keys[block].narrow(2, 0, Length + count), _values[block].narrow(2, 0, Length + count));
 
     /// <summary>After all blocks: the tokens are part of the past.</summary>
     internal void Advance(ReadOnlySpan<long> tokens)

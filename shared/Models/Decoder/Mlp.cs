@@ -1,3 +1,4 @@
+using Qbb.Models.Decoder.Kernels;
 using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
@@ -17,10 +18,13 @@ internal sealed class Mlp(DecoderConfig config, Dictionary<LinearRole, ILinear> 
         if (config.Mlp == MlpKind.Plain)
             return Activate(linears[LinearRole.Up].forward(x));
         if (!config.FusedGateUp)
-            return Activate(linears[LinearRole.Gate].forward(x)) * linears[LinearRole.Up].forward(x);
+            return Gated(linears[LinearRole.Gate].forward(x), linears[LinearRole.Up].forward(x));
         var fused = linears[LinearRole.GateUp].forward(x);
-        return Activate(fused.narrow(-1, 0, config.IntermediateSize)) * fused.narrow(-1, config.IntermediateSize, config.IntermediateSize);
+        return Gated(fused.narrow(-1, 0, config.IntermediateSize), fused.narrow(-1, config.IntermediateSize, config.IntermediateSize));
     }
+
+    private Tensor Gated(Tensor gate, Tensor up) =>
+        config.Activation == Activation.Silu && FusedGate.Serves(gate) ? FusedGate.Apply(gate, up) : Activate(gate) * up;
 
     private Tensor Activate(Tensor x) => config.Activation switch
     {

@@ -1,4 +1,5 @@
 using Qbb.Models.Checkpoints;
+using Qbb.Models.Decoder.Kernels;
 using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
@@ -17,7 +18,18 @@ internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor
     public Tensor forward(Tensor x) =>
         spec.Kind is NormKind.LayerNorm or NormKind.LayerNormPlain
             ? torch.nn.functional.layer_norm(x, [spec.Size], weight, bias, epsilon)
-            : Rms(x);
+            : IsFused(x) ? FusedNorm.Apply(x, null, weight!, epsilon, spec.Kind == NormKind.RmsPlusOne).Normed : Rms(x);
+
+    /// <summary>The norm of a sum, and the sum, which the residual stream goes on with.</summary>
+    /// <param name="x">[…, size]</param>
+    /// <param name="branch">As x.</param>
+    public (Tensor Sum, Tensor Normed) forward(Tensor x, Tensor branch)
+    {
+        if (IsFused(x))
+            return FusedNorm.Apply(x, branch, weight!, epsilon, spec.Kind == NormKind.RmsPlusOne);
+        var sum = x + branch;
+        return (sum, forward(sum));
+    }
 
     public IEnumerable<(string Name, Tensor Value)> Parameters()
     {
@@ -32,6 +44,8 @@ internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor
         weight?.Dispose();
         bias?.Dispose();
     }
+
+    private bool IsFused(Tensor x) => spec.Kind is NormKind.Rms or NormKind.RmsPlusOne && FusedNorm.Serves(x, weight!);
 
     private Tensor Rms(Tensor x)
     {

@@ -1,5 +1,6 @@
 using System.Text;
 using Qbb.Models.Checkpoints;
+using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
@@ -14,9 +15,14 @@ public sealed class RandomCheckpoint : ITensorSource
     private readonly Dictionary<string, (TensorEntry Entry, double Constant, double Deviation)> _tensors = [];
     private readonly ulong _seed;
 
-    public RandomCheckpoint(DecoderConfig config, ulong seed)
+    /// <param name="config">The decoder.</param>
+    /// <param name="seed">Of all weights.</param>
+    /// <param name="drawOnDevice">
+    /// Let the device that weights are loaded to draw them: other numbers than those that are read, and billions of them in a second.
+    /// </param>
+    public RandomCheckpoint(DecoderConfig config, ulong seed, bool drawOnDevice = false)
     {
-        _seed = seed;
+        (_seed, DrawsOnDevice) = (seed, drawOnDevice);
         var layout = DecoderLayout.Of(config);
         var residual = Deviation / Math.Sqrt(2.0 * config.BlockCount);
         Add(layout.Embedding, 0, Deviation, config.VocabularySize, config.EmbeddingSize);
@@ -40,6 +46,8 @@ public sealed class RandomCheckpoint : ITensorSource
 
     public IReadOnlyList<TensorEntry> Entries { get; }
 
+    internal bool DrawsOnDevice { get; }
+
     public bool Contains(string name) => _tensors.ContainsKey(name);
 
     public TensorEntry Describe(string name) => Find(name).Entry;
@@ -57,6 +65,17 @@ public sealed class RandomCheckpoint : ITensorSource
         var stream = Mix(_seed ^ Hash(name));
         for (var i = 0; i < destination.Length; i++)
             destination[i] = (float)(deviation * Normal(stream, (ulong)(first + i)));
+    }
+
+    /// <summary>A tensor of the same law, drawn where it will be used; outside every dispose scope.</summary>
+    internal Tensor Draw(string name, Device device, ScalarType dtype)
+    {
+        var (entry, constant, deviation) = Find(name);
+        var tensor = torch.empty([.. entry.Shape], dtype, device).DetachFromDisposeScope();
+        if (deviation == 0)
+            return tensor.fill_(constant);
+        using var generator = new Generator(Mix(_seed ^ Hash(name)), device);
+        return tensor.normal_(0, deviation, generator);
     }
 
     public unsafe bool TryGetPointer(string name, out byte* pointer)

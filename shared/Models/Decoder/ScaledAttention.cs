@@ -12,23 +12,25 @@ internal static class ScaledAttention
     /// <summary>Queries whose scores are in memory at once.</summary>
     private const long Chunk = 256;
 
-    /// <param name="queries">[batch, heads, count, head], already scaled.</param>
+    /// <param name="queries">[batch, heads, count, head]</param>
     /// <param name="keys">[batch, key/value heads, past + count, head]</param>
     /// <param name="values">As keys.</param>
+    /// <param name="scale">Multiplies the scores.</param>
     /// <param name="window">0 for all of the past.</param>
     /// <param name="context">Where the tokens stand.</param>
     /// <returns>[batch, count, heads · head]</returns>
-    public static Tensor Attend(Tensor queries, Tensor keys, Tensor values, int window, ForwardContext context)
+    public static Tensor Attend(Tensor queries, Tensor keys, Tensor values, double scale, int window, ForwardContext context)
     {
         using var scope = torch.NewDisposeScope();
         var (batch, heads, count, head) = (queries.size(0), queries.size(1), queries.size(2), queries.size(3));
         Tensor[] chunks;
         if (queries.device.Type == DeviceType.CUDA && torch.nn.functional.has_scaled_dot_product_attention)
         {
-            chunks = [Fused(queries, keys, values, window, context)];
+            chunks = [Fused(queries, keys, values, scale, window, context)];
         }
         else
         {
+            queries = queries * scale;
             chunks = new Tensor[(count + Chunk - 1) / Chunk];
             for (var i = 0; i < chunks.Length; i++)
                 chunks[i] = AttendChunk(queries, keys, values, window, context, i * Chunk, Math.Min(Chunk, count - i * Chunk));
@@ -37,7 +39,7 @@ internal static class ScaledAttention
         return joined.reshape(batch, count, heads * head).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Queries [first, first + count) of this pass; returns [batch, heads, count, head].</summary>
+    /// <summary>Scaled queries [first, first + count) of this pass; returns [batch, heads, count, head].</summary>
     private static Tensor AttendChunk(Tensor queries, Tensor keys, Tensor values, int window, ForwardContext context, long first, long count)
     {
         using var scope = torch.NewDisposeScope();
@@ -66,7 +68,7 @@ internal static class ScaledAttention
             scores.narrow(4, seen - count, count).add_(context.Mask(0, query, count, query, count));
     }
 
-    private static Tensor Fused(Tensor queries, Tensor keys, Tensor values, int window, ForwardContext context)
+    private static Tensor Fused(Tensor queries, Tensor keys, Tensor values, double scale, int window, ForwardContext context)
     {
         var (batch, heads, count, head) = (queries.size(0), queries.size(1), queries.size(2), queries.size(3));
         var (groups, all) = (keys.size(1), keys.size(2));
@@ -78,10 +80,12 @@ internal static class ScaledAttention
             mask = context.Mask(window, context.Past, count, 0, all).expand(batch, heads, count, all);
         else if (window > 0)
             (keys, values) = (keys.narrow(2, Math.Max(0, all - window), Math.Min(all, window)), values.narrow(2, Math.Max(0, all - window), Math.Min(all, window)));
+        // Only the kernel for half precision without a mask shares keys; elsewhere the option would mean the slow formula.
+        var shares = groups != heads && mask is null && queries.dtype is ScalarType.BFloat16 or ScalarType.Float16 && torch.nn.functional.has_enable_gqa;
         return torch.nn.functional.scaled_dot_product_attention(
-            queries, Repeat(keys), Repeat(values), mask, is_causal: plain && count > 1 && context.Past == 0, scale: 1);
+            queries, Repeat(keys), Repeat(values), mask, is_causal: plain && count > 1 && context.Past == 0, scale: scale, enable_gqa: shares);
 
-        Tensor Repeat(Tensor x) => groups == heads
+        Tensor Repeat(Tensor x) => groups == heads || shares
             ? x
             : x.unsqueeze(2).expand(batch, groups, heads / groups, x.size(2), head).reshape(batch, heads, x.size(2), head);
     }

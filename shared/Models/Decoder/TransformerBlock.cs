@@ -90,8 +90,8 @@ public sealed class TransformerBlock : IDisposable
 
     private Tensor PreNorm(Tensor x, ForwardContext context)
     {
-        var middle = x + _attention.forward(_attentionNorm.forward(x), context);
-        return middle + _mlp.forward(_mlpNorm!.forward(middle));
+        var (middle, normed) = _mlpNorm!.forward(x, _attention.forward(_attentionNorm.forward(x), context));
+        return middle + _mlp.forward(normed);
     }
 
     private Tensor PostNorm(Tensor x, ForwardContext context)

@@ -22,6 +22,8 @@ public static class WeightLoader
         var entry = source.Describe(name);
         if (!entry.Shape.SequenceEqual(shape))
             throw new InvalidInputException($"tensor {name} is [{string.Join(", ", entry.Shape)}] where config.json asks for [{string.Join(", ", shape)}]");
+        if (source is RandomCheckpoint { DrawsOnDevice: true } random)
+            return random.Draw(name, device, dtype);
         using var scope = torch.NewDisposeScope();
         Tensor stored;
         if (TypeOf(entry.Type) == dtype && source.TryGetPointer(name, out var pointer))

@@ -36,6 +36,9 @@ public sealed unsafe class CudaDevice
     public int L2Bytes => Attribute(38);
     public int MaxThreadsPerMultiprocessor => Attribute(39);
 
+    /// <summary>Whether double costs at most four times as much as float: on NVIDIA's devices for data centres, for the most part.</summary>
+    public bool HasFastDouble => Attribute(87) <= 4;
+
     /// <summary>NVIDIA's name of the device.</summary>
     public string Name
     {

@@ -1,7 +1,7 @@
 namespace Qbb.Torch.Cuda;
 
 /// <summary>One compiled <c>__global__</c> function. Launches go to libtorch's current stream, in order with libtorch's own work.</summary>
-public sealed unsafe class Kernel
+public sealed unsafe class Kernel : IKernel
 {
     private const int DynamicSharedBytes = 8;
     private readonly nint _function;
@@ -35,11 +35,8 @@ public sealed unsafe class Kernel
         return blocks;
     }
 
-    /// <summary>Queues one run of the kernel; returns at once.</summary>
-    /// <param name="grid">Blocks. Nothing happens where there are none.</param>
-    /// <param name="block">Threads of a block.</param>
-    /// <param name="sharedBytes">Dynamic shared memory of a block; above 48 KB it is asked of the driver.</param>
-    /// <param name="arguments">In the order of the kernel's parameters.</param>
+    /// <inheritdoc/>
+    /// <remarks>Returns at once. Dynamic shared memory above 48 KB is asked of the driver.</remarks>
     /// <exception cref="ArgumentException">Arguments that the kernel does not take: their count, a size, a tensor elsewhere or not contiguous.</exception>
     /// <exception cref="CudaException">The driver refused.</exception>
     public void Launch(LaunchShape grid, LaunchShape block, int sharedBytes, params ReadOnlySpan<KernelArgument> arguments)

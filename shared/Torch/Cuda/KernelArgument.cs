@@ -6,10 +6,11 @@ public readonly struct KernelArgument
     private KernelArgument(long bits, int size, Tensor? tensor = null) => (Bits, Size, Tensor) = (bits, size, tensor);
 
     /// <summary>The value in the low bytes; of no meaning for a tensor.</summary>
-    internal long Bits { get; }
+    public long Bits { get; }
     /// <summary>Bytes that the kernel's parameter must have.</summary>
-    internal int Size { get; }
-    internal Tensor? Tensor { get; }
+    public int Size { get; }
+    /// <summary>The tensor whose data pointer is the value, or null.</summary>
+    public Tensor? Tensor { get; }
 
     /// <summary>A contiguous tensor on the kernel's device; null gives a null pointer.</summary>
     public static implicit operator KernelArgument(Tensor? tensor) => new(0, 8, tensor);

@@ -39,6 +39,9 @@ public sealed unsafe class KernelModule
         return module.Value;
     }
 
+    /// <summary>A kernel of a source on a device: <see cref="KernelLoader"/> of GPUs.</summary>
+    public static IKernel LoadKernel(KernelSource source, string kernel, Device device) => Load(source, device)[kernel];
+
     private static KernelModule Make(KernelSource source, CudaDevice device, string key, KernelCache cache)
     {
         if (cache.Find(key) is { } kept)

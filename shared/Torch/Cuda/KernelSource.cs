@@ -12,14 +12,23 @@ public sealed record KernelSource(string Name, string Code, params IReadOnlyList
     /// <param name="assembly">The assembly that holds it.</param>
     /// <param name="file">The last part of the resource's name: <c>alternating.cu</c>.</param>
     /// <param name="options">As <see cref="Options"/>.</param>
-    public static KernelSource Embedded(Assembly assembly, string file, params IReadOnlyList<string> options)
+    public static KernelSource Embedded(Assembly assembly, string file, params IReadOnlyList<string> options) => new(file, Read(assembly, file), options);
+
+    /// <summary>Joins sources that are embedded in an assembly; the compiler's messages name each by its own lines.</summary>
+    /// <param name="assembly">The assembly that holds them.</param>
+    /// <param name="files">The last part of each resource's name, such as <c>alternating.cu</c>; what others stand on comes first.</param>
+    /// <param name="options">As <see cref="Options"/>.</param>
+    public static KernelSource Embedded(Assembly assembly, IReadOnlyList<string> files, params IReadOnlyList<string> options) =>
+        new(files[^1], string.Concat(files.Select(file => $"#line 1 \"{file}\"\n{Read(assembly, file)}\n")), options);
+
+    /// <summary>All that the compiler is told.</summary>
+    public IReadOnlyList<string> CompilerOptions(string architecture) => [$"--gpu-architecture={architecture}", "--std=c++17", .. Options];
+
+    private static string Read(Assembly assembly, string file)
     {
         var resource = assembly.GetManifestResourceNames().FirstOrDefault(name => name == file || name.EndsWith("." + file, StringComparison.Ordinal))
             ?? throw new ArgumentException($"{assembly.GetName().Name} has no resource {file}", nameof(file));
         using var reader = new StreamReader(assembly.GetManifestResourceStream(resource)!);
-        return new KernelSource(file, reader.ReadToEnd(), options);
+        return reader.ReadToEnd();
     }
-
-    /// <summary>All that the compiler is told.</summary>
-    public IReadOnlyList<string> CompilerOptions(string architecture) => [$"--gpu-architecture={architecture}", "--std=c++17", .. Options];
 }

@@ -1,5 +1,5 @@
 // What the project's kernels ask of the machine: one function for each instruction, in inline PTX, since nothing can be included.
-// It is put before a kernel's source. tests/Support/Cuda holds the same functions in plain C++, so that kernels also run without a GPU.
+// It is put before a kernel's source. tests/Bases/Cuda holds the same functions in plain C++, so that kernels also run without a GPU.
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;

@@ -1,3 +1,5 @@
+using Qbb.Torch.Interop;
+
 namespace Qbb.Torch;
 
 public static partial class torch
@@ -11,6 +13,7 @@ public static partial class torch
         /// </summary>
         public sealed class AdamW : IDisposable
         {
+            private static readonly Operator _fused_adamw_inplace = new("aten::_fused_adamw_");
             private readonly Slot[] _slots;
             private readonly double _beta1, _beta2, _eps;
 
@@ -26,20 +29,37 @@ public static partial class torch
             public void step(double lr)
             {
                 using var off = no_grad();
-                foreach (var slot in _slots)
+                using var outer = NewDisposeScope();
+                var moved = _slots.Select(slot => (Slot: slot, Gradient: slot.Parameter.grad)).Where(pair => pair.Gradient is not null).ToArray();
+                foreach (var (slot, _) in moved)
+                    slot.Step++;
+                // A step of one small parameter at a time is a dozen launches each.
+                if (moved.Length > 0 && moved.All(pair => pair.Slot.Parameter is { dtype: ScalarType.Float32, device.Type: DeviceType.CUDA }))
+                {
+                    foreach (var group in moved.GroupBy(pair => pair.Slot.WeightDecay))
+                        Fused([.. group.Select(pair => pair.Slot)], [.. group.Select(pair => pair.Gradient!)], lr, group.Key);
+                    return;
+                }
+                foreach (var (slot, gradient) in moved)
                 {
                     using var scope = NewDisposeScope();
                     var (parameter, decay, mean, square) = slot;
-                    if (parameter.grad is not { } gradient)
-                        continue;
-                    slot.Step++;
                     double correction1 = 1 - Math.Pow(_beta1, slot.Step), correction2 = 1 - Math.Pow(_beta2, slot.Step);
                     if (decay != 0)
                         parameter.mul_(1 - lr * decay);
-                    mean.lerp_(gradient, 1 - _beta1);
-                    square.mul_(_beta2).addcmul_(gradient, gradient, 1 - _beta2);
+                    mean.lerp_(gradient!, 1 - _beta1);
+                    square.mul_(_beta2).addcmul_(gradient!, gradient!, 1 - _beta2);
                     parameter.addcdiv_(mean, square.sqrt().mul_(1 / Math.Sqrt(correction2)).add_(_eps), -lr / correction1);
                 }
+            }
+
+            /// <summary>The same by libtorch's kernel for many parameters.</summary>
+            private void Fused(Slot[] slots, Tensor[] gradients, double lr, double decay)
+            {
+                var steps = tensor(slots.Select(slot => (float)slot.Step).ToArray()).to(slots[0].Parameter.device).unbind();
+                _fused_adamw_inplace.CallVoid(
+                    slots.Select(slot => slot.Parameter).ToArray(), gradients, slots.Select(slot => slot.Mean).ToArray(),
+                    slots.Select(slot => slot.Square).ToArray(), Array.Empty<Tensor>(), steps, lr, _beta1, _beta2, decay, _eps, false, false);
             }
 
             /// <summary>Frees all gradients.</summary>
@@ -56,10 +76,9 @@ public static partial class torch
                 var gradients = _slots.Select(s => s.Parameter.grad).OfType<Tensor>().ToArray();
                 if (gradients.Length == 0)
                     return 0;
-                var norm = stack([.. gradients.Select(g => g.norm())]).norm().item();
+                var norm = stack(_foreach_norm(gradients)).norm().item();
                 if (norm > limit)
-                    foreach (var g in gradients)
-                        g.mul_(limit / (norm + 1e-6));
+                    _foreach_mul_(gradients, limit / (norm + 1e-6));
                 return norm;
             }
 

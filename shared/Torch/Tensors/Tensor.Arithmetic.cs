@@ -23,6 +23,7 @@ public sealed partial class Tensor
     private static readonly Operator _div_inplace_Scalar = new("aten::div_", "Scalar");
     private static readonly Operator _addcmul_inplace = new("aten::addcmul_");
     private static readonly Operator _addcdiv_inplace = new("aten::addcdiv_");
+    private static readonly Operator _addmm_inplace = new("aten::addmm_");
     private static readonly Operator _lerp_inplace_Scalar = new("aten::lerp_", "Scalar");
     private static readonly Operator _floor_divide = new("aten::floor_divide");
     private static readonly Operator _remainder_Scalar = new("aten::remainder", "Scalar");
@@ -142,6 +143,13 @@ public sealed partial class Tensor
     public Tensor addcdiv_(Tensor a, Tensor b, Scalar value)
     {
         _addcdiv_inplace.CallVoid(this, a, b, value);
+        return this;
+    }
+
+    /// <summary>this := beta · this + alpha · a b, matrices.</summary>
+    public Tensor addmm_(Tensor a, Tensor b, Scalar beta, Scalar alpha)
+    {
+        _addmm_inplace.CallVoid(this, a, b, beta, alpha);
         return this;
     }
 

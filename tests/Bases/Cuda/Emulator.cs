@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using Qbb.Bases.Cuda;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
 
@@ -52,11 +51,11 @@ internal sealed unsafe class Emulator
     private static string Compile(KernelSource source, string kernel, string[] parameters)
     {
         var path = Path.Combine(s_folder, Guid.NewGuid().ToString("n"));
-        var marker = source.Code.IndexOf(BasesKernels.EndOfDevice, StringComparison.Ordinal);
+        var marker = source.Code.IndexOf(DeviceSource.End, StringComparison.Ordinal);
         var arguments = string.Join(", ", parameters.Select((type, k) => $"*(({type}*)arguments[{k}])"));
         File.WriteAllText(path + ".cpp", $$"""
             #include "{{Path.Combine(AppContext.BaseDirectory, "Cuda", "emulator.h")}}"
-            {{source.Code[(marker + BasesKernels.EndOfDevice.Length)..]}}
+            {{source.Code[(marker + DeviceSource.End.Length)..]}}
             static void** arguments;
             static void body() { {{kernel}}({{arguments}}); }
             extern "C" void emulate(int grid, int threads, int shared, void** given) { arguments = given; emulated::run(grid, threads, shared, body); }

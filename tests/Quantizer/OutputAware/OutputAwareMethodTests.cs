@@ -44,7 +44,7 @@ public class OutputAwareMethodTests
     {
         foreach (var heavy in new[] { false, true })
         {
-            using var inputs = Correlated(100, 300, 7);
+            using var inputs = Inputs.Correlated(100, 300, 7);
             var w = heavy ? Synthetic.StudentT5(2100, 3) : Synthetic.Gaussian(2100, 3);
             var layer = new LayerWeights("w", 21, 100, w) { Inputs = inputs };
             var result = new OutputAwareMethod(Full with { Bases = bases, Group = group, Bias = bias }).Quantize(layer);
@@ -62,7 +62,7 @@ public class OutputAwareMethodTests
         var w = new float[8 * 64];
         for (var k = 0; k < w.Length; k++)
             w[k] = (k % 32 == 0 ? 0 : k % 32 == 1 ? 15 : random.Next() % 16) * 0.125f - 1;
-        using var inputs = Correlated(64, 200, 8);
+        using var inputs = Inputs.Correlated(64, 200, 8);
         var result = new OutputAwareMethod(Full with { Bases = 4, Group = 32 }).Quantize(new LayerWeights("w", 8, 64, w) { Inputs = inputs });
         result.Report.RelativeError.ShouldBeLessThan(1e-6);
         result.Report.Output!.Relative.ShouldBeLessThan(1e-6);
@@ -71,7 +71,7 @@ public class OutputAwareMethodTests
     [Fact]
     public void The_number_of_threads_changes_nothing()
     {
-        using var inputs = Correlated(130, 300, 9);
+        using var inputs = Inputs.Correlated(130, 300, 9);
         var layer = new LayerWeights("w", 45, 130, Synthetic.Gaussian(45 * 130, 4)) { Inputs = inputs };
         var one = (BinaryBases)new OutputAwareMethod(Full with { Bases = 3, Group = 50 }, 1).Quantize(layer).Weight;
         var three = (BinaryBases)new OutputAwareMethod(Full with { Bases = 3, Group = 50 }, 3).Quantize(layer).Weight;
@@ -164,17 +164,6 @@ public class OutputAwareMethodTests
             sum += ReferenceSteps.Objective(error, matrix);
         }
         return sum;
-    }
-
-    private static InputStatistics Correlated(int features, int count, ulong seed)
-    {
-        using var scope = torch.NewDisposeScope();
-        var mixing = torch.tensor(Synthetic.Gaussian(features * features, seed), features, features);
-        var decay = torch.arange(0, features, 1, ScalarType.Float32).mul(-4.0 / features).exp().unsqueeze(1);
-        var x = torch.matmul(torch.tensor(Synthetic.Gaussian(count * features, seed + 1), count, features), mixing * decay);
-        var statistics = new InputStatistics(features);
-        statistics.Add(x);
-        return statistics;
     }
 
     private static InputStatistics Statistics(float[] x, int features)

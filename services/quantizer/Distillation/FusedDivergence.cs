@@ -1,0 +1,47 @@
+using Qbb.Torch;
+using Qbb.Torch.Cuda;
+
+namespace Qbb.Quantizer.Distillation;
+
+/// <summary>
+/// τ²·KL(teacher ‖ student) of some positions on a GPU: logits are read where they lie, in their own type, and the gradient is made in the
+/// same launch. The plain form is <see cref="ReferenceLogitLoss"/>.
+/// </summary>
+internal static class FusedDivergence
+{
+    private const int Threads = 512;
+
+    private static readonly ElementKernels s_kernels = new(typeof(FusedDivergence).Assembly, "divergence.cu");
+
+    /// <summary>Whether it can take the place of the plain form.</summary>
+    public static bool Serves(Tensor student, Tensor teacher) =>
+        ElementKernels.Serve(student) && teacher.dtype == student.dtype && student.numel() > 0;
+
+    /// <param name="student">[positions, vocabulary]</param>
+    /// <param name="teacher">The same, without gradients.</param>
+    /// <param name="temperature">τ</param>
+    /// <returns>The sum over positions, f32, of no dimensions.</returns>
+    public static Tensor Sum(Tensor student, Tensor teacher, double temperature)
+    {
+        using var scope = torch.NewDisposeScope();
+        var record = torch.is_grad_enabled() && student.requires_grad;
+        Tensor total;
+        Tensor? gradient;
+        using (torch.no_grad())
+        {
+            var (positions, vocabulary) = (student.size(0), student.size(1));
+            var (s, t) = (student.contiguous(), teacher.contiguous());
+            var losses = torch.empty([positions], ScalarType.Float32, s.device);
+            gradient = record ? torch.empty(s.shape, s.dtype, s.device) : null;
+            s_kernels.For(s)["divergence"].Launch(
+                checked((int)positions), Threads, 0, s, t, losses, gradient, checked((int)vocabulary), (float)(1 / temperature));
+            total = losses.sum();
+        }
+        if (gradient is not null)
+        {
+            var kept = gradient.Save();
+            torch.autograd.record([student], [total], given => [kept * given[0]!.to(kept.dtype)], kept);
+        }
+        return total.MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,38 @@
+using Qbb.Torch;
+using static Qbb.Torch.torch;
+
+namespace Qbb.Bases.Tests;
+
+public class BasesKernelsTests(ITestOutputHelper output)
+{
+    private const int Seed = 23;
+
+    [Theory]
+    [InlineData(1, 5, 7, 3, false), InlineData(3, 70, 40, 16, true), InlineData(4, 33, 256, 128, true), InlineData(2, 70, 33, 33, true)]
+    [InlineData(8, 9, 72, 20, false), InlineData(2, 64, 576, 64, true)]
+    public void Weights_and_gradients_are_those_of_tensor_operations(int count, int outFeatures, int inFeatures, int group, bool beta)
+    {
+        Assert.SkipUnless(cuda.is_available(), "no GPU here");
+        using var scope = NewDisposeScope();
+        var bases = RandomBases.Create(Seed, count, outFeatures, inFeatures, group, beta);
+        using var generator = new Generator(Seed);
+        var dense = randn([outFeatures, inFeatures], generator);
+        foreach (var (type, tolerance) in new[] { (ScalarType.Float32, 1e-5), (ScalarType.BFloat16, 5e-3), (ScalarType.Float16, 6e-4) })
+        {
+            using var layer = new BinaryLinear(bases, null, Device.CUDA, type);
+            using var plain = new BinaryLinear(bases, null, Device.CPU, ScalarType.Float32);
+            var given = dense.to(type);
+            var planes = from_array((int[])(object)bases.Planes, count, outFeatures, bases.WordsPerRow).to(Device.CUDA);
+            var (alpha, bias) = BasesKernels.Reduce(bases, planes, given.to(Device.CUDA), beta);
+            var (expectedAlpha, expectedBias) = plain.ReferenceGradients(given, true, beta);
+            var errors = (Difference(layer.Weight(), plain.ReferenceWeight()), Difference(alpha, expectedAlpha!),
+                beta ? Difference(bias!, expectedBias!) : 0);
+            output.WriteLine($"seed {Seed}, {type}: relative errors of weight, gradients of α and β {errors}, allowed {tolerance:e1}, 1e-5, 1e-5");
+            errors.Item1.ShouldBeLessThan(tolerance);
+            Math.Max(errors.Item2, errors.Item3).ShouldBeLessThan(1e-5);
+        }
+    }
+
+    private static double Difference(Tensor actual, Tensor expected) =>
+        (actual.to(Device.CPU).to(ScalarType.Float32) - expected).abs().max().item() / expected.abs().max().item();
+}

@@ -1,0 +1,38 @@
+using Qbb.Quantizer.Distillation;
+using Qbb.Torch;
+using static Qbb.Torch.torch;
+
+namespace Qbb.Quantizer.Tests.Distillation;
+
+public class FusedDivergenceTests(ITestOutputHelper output)
+{
+    [Theory]
+    [InlineData(ScalarType.Float32, 75, 1, 1e-5), InlineData(ScalarType.Float32, 4096, 2.5, 1e-5), InlineData(ScalarType.BFloat16, 4096, 1, 1e-2)]
+    public void Divergence_and_gradient_are_those_of_the_plain_form(ScalarType type, int vocabulary, double temperature, double tolerance)
+    {
+        Assert.SkipUnless(cuda.is_available(), "no GPU here");
+        const int seed = 31, positions = 5;
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(seed);
+        // Rounded first, so that both forms see the same logits.
+        var student = (randn([positions, vocabulary], generator) * 3).to(type);
+        var teacher = (randn([positions, vocabulary], generator) * 3).to(type);
+        var leaf = student.to(Device.CUDA).requires_grad_();
+        var sum = LogitLoss.Sum(DistillationLoss.Kd, leaf, teacher.to(Device.CUDA), zeros([positions], ScalarType.Int64), temperature);
+        (sum * 2).backward();
+        var (expected, error, largest) = (0.0, 0.0, 0.0);
+        for (var row = 0; row < positions; row++)
+        {
+            var (value, gradient) = ReferenceLogitLoss.Of(
+                DistillationLoss.Kd, Row(student, row), Row(teacher, row), 0, temperature);
+            expected += value;
+            largest = Math.Max(largest, gradient.Max(Math.Abs));
+            error = Math.Max(error, Row(leaf.grad!, row).Zip(gradient, (a, b) => Math.Abs(a / 2 - b)).Max());
+        }
+        output.WriteLine($"seed {seed}: divergence {sum.item():g9}, plain {expected:g9}; gradient off by {error / largest:e2} of the largest, allowed {tolerance:e1}");
+        sum.item().ShouldBe(expected, 1e-5 * expected);
+        (error / largest).ShouldBeLessThan(tolerance);
+    }
+
+    private static double[] Row(Tensor x, int row) => x.select(0, row).to(Device.CPU).to(ScalarType.Float64).to_array<double>();
+}

@@ -1,0 +1,80 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
+using Qbb.Torch;
+using Qbb.Torch.Cuda;
+
+namespace Qbb.Tests.Emulation;
+
+/// <summary>Kernels compiled by g++ for the CPU (cuda_emulator.h), for tensors there: the logic of a kernel is tested without a GPU.</summary>
+internal static class EmulatedKernels
+{
+    private static readonly Lock s_lock = new();
+    private static readonly Dictionary<string, nint> s_libraries = [];
+
+    /// <summary>The emulator as a <see cref="KernelLoader"/>.</summary>
+    public static IKernel Load(KernelSource source, string kernel, Device device)
+    {
+        device.Type.ShouldBe(DeviceType.CPU, "emulated kernels work on tensors of the CPU");
+        lock (s_lock)
+        {
+            var key = KernelCache.Key(source, "cpu", "g++");
+            if (!s_libraries.TryGetValue(key, out var library))
+                s_libraries[key] = library = Build(source);
+            return new EmulatedKernel(NativeLibrary.GetExport(library, $"emulate_{kernel}"));
+        }
+    }
+
+    private static nint Build(KernelSource source)
+    {
+        var folder = Directory.CreateTempSubdirectory("qbb-emulated-").FullName;
+        try
+        {
+            var file = Path.Combine(folder, "kernel.cpp");
+            // Dynamic shared memory is the one declaration that the emulator cannot express by a macro.
+            var code = Regex.Replace(source.Code, @"extern __shared__ (\w+) (\w+)\[\];", "extern_shared($1, $2);");
+            var launchers = Regex.Matches(code, @"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(").Select(found => found.Groups[1].Value)
+                .Select(kernel => $"extern \"C\" void emulate_{kernel}(const int* grid, const int* block, int shared, void** arguments) " +
+                    $"{{ emulator::launch<{kernel}>(grid, block, shared, arguments); }}\n");
+            File.WriteAllText(file, $"#include \"cuda_emulator.h\"\n{code}\n{string.Concat(launchers)}");
+            var library = Path.Combine(folder, "kernel.so");
+            string[] options = ["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-I", AppContext.BaseDirectory, .. source.Options.Where(option => option.StartsWith("-D", StringComparison.Ordinal)), file, "-o", library];
+            using var process = Process.Start(new ProcessStartInfo("g++", options) { RedirectStandardError = true })!;
+            var errors = process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            process.ExitCode.ShouldBe(0, errors);
+            return NativeLibrary.Load(library);
+        }
+        finally
+        {
+            Directory.Delete(folder, true);
+        }
+    }
+
+    private sealed unsafe class EmulatedKernel(nint function) : IKernel
+    {
+        public void Launch(LaunchShape grid, LaunchShape block, int sharedBytes, params ReadOnlySpan<KernelArgument> arguments)
+        {
+            long* values = stackalloc long[arguments.Length];
+            void** pointers = stackalloc void*[arguments.Length];
+            for (var k = 0; k < arguments.Length; k++)
+            {
+                values[k] = arguments[k].Tensor is { } tensor ? Address(tensor) : arguments[k].Bits;
+                pointers[k] = values + k;
+            }
+            int* shape = stackalloc int[] { grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z };
+            // The emulator keeps its state in globals of the library.
+            lock (s_lock)
+                ((delegate* unmanaged<int*, int*, int, void**, void>)function)(shape, shape + 3, sharedBytes, pointers);
+            foreach (ref readonly var argument in arguments)
+                GC.KeepAlive(argument.Tensor);
+        }
+
+        private static long Address(Tensor tensor)
+        {
+            tensor.device.Type.ShouldBe(DeviceType.CPU);
+            tensor.is_contiguous().ShouldBeTrue();
+            return tensor.data_ptr();
+        }
+    }
+}

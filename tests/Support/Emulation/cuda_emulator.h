@@ -1,0 +1,217 @@
+// Runs CUDA kernels on the CPU, slowly and exactly, so that their logic is tested where no GPU is: every thread is a fibre, and fibres
+// change places at synchronisation points only. A warp's lanes must meet at the same point, as on the device: else the process ends with
+// a message. Only what the project's kernels use is there.
+#pragma once
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#define EMULATED 1
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+#define __restrict__
+
+namespace emulator {
+
+struct dim3 {
+    int x = 1, y = 1, z = 1;
+};
+
+struct Fibre {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack;
+    dim3 thread;
+    int point = 0;  // where it waits: 0 it has ended, > 0 with its warp, < 0 with its block
+    const char* what = "";
+};
+
+constexpr int STACK = 256 << 10;
+inline std::vector<Fibre> fibres;
+inline ucontext_t scheduler;
+inline int current;
+inline dim3 block_index, block_size, grid_size;
+inline std::vector<std::uint64_t> slots;
+inline std::vector<double> shared_memory;
+inline void (*body)(void**);
+inline void** body_arguments;
+
+inline void wait(const char* what, int point) {
+    auto& me = fibres[current];
+    me.what = what;
+    me.point = point;
+    swapcontext(&me.context, &scheduler);
+}
+
+inline void entry() {
+    body(body_arguments);
+    fibres[current].point = 0;
+    swapcontext(&fibres[current].context, &scheduler);
+}
+
+inline void step(int fibre) {
+    current = fibre;
+    swapcontext(&scheduler, &fibres[fibre].context);
+}
+
+// Runs a warp until all its lanes wait for the block, or have ended.
+inline void run_warp(int first, int last) {
+    for (;;) {
+        for (int k = first; k < last; k++) step(k);
+        int warp = 0, block = 0, ended = 0;
+        for (int k = first; k < last; k++) {
+            warp += fibres[k].point > 0;
+            block += fibres[k].point < 0;
+            ended += fibres[k].point == 0;
+            if (std::strcmp(fibres[k].what, fibres[first].what) != 0 || (warp > 0) + (block > 0) + (ended > 0) != 1) {
+                std::fprintf(stderr, "lanes %d and %d of a warp part: %s (%d) and %s (%d)\n", first, k, fibres[first].what,
+                    fibres[first].point, fibres[k].what, fibres[k].point);
+                std::abort();
+            }
+        }
+        if (warp == 0) return;
+    }
+}
+
+inline void run_block(int threads) {
+    for (int k = 0; k < threads; k++) {
+        auto& fibre = fibres[k];
+        getcontext(&fibre.context);
+        if (!fibre.stack) fibre.stack.reset(new char[STACK]);
+        fibre.context.uc_stack.ss_sp = fibre.stack.get();
+        fibre.context.uc_stack.ss_size = STACK;
+        fibre.context.uc_link = nullptr;
+        fibre.thread = {k % block_size.x, k / block_size.x % block_size.y, k / (block_size.x * block_size.y)};
+        fibre.point = 1;
+        fibre.what = "";
+        makecontext(&fibre.context, entry, 0);
+    }
+    bool more = true;
+    while (more) {
+        more = false;
+        for (int first = 0; first < threads; first += 32) {
+            int last = first + 32 < threads ? first + 32 : threads;
+            if (fibres[first].point == 0) continue;
+            run_warp(first, last);
+            more |= fibres[first].point != 0;
+        }
+    }
+}
+
+template <typename... P, std::size_t... I>
+void call(void (*kernel)(P...), void** arguments, std::index_sequence<I...>) {
+    kernel(*static_cast<std::remove_reference_t<P>*>(arguments[I])...);
+}
+
+template <auto Kernel>
+struct Launcher;
+
+template <typename... P, void (*Kernel)(P...)>
+struct Launcher<Kernel> {
+    static void run(void** arguments) { call(Kernel, arguments, std::index_sequence_for<P...>()); }
+};
+
+template <auto Kernel>
+void launch(const int* grid, const int* block, int shared, void** arguments) {
+    grid_size = {grid[0], grid[1], grid[2]};
+    block_size = {block[0], block[1], block[2]};
+    const int threads = block[0] * block[1] * block[2];
+    if (static_cast<int>(fibres.size()) < threads) fibres.resize(threads);
+    slots.assign(threads, 0);
+    body = Launcher<Kernel>::run;
+    body_arguments = arguments;
+    for (int z = 0; z < grid[2]; z++)
+        for (int y = 0; y < grid[1]; y++)
+            for (int x = 0; x < grid[0]; x++) {
+                block_index = {x, y, z};
+                // What a block finds in shared memory is not defined: numbers that spoil a sum.
+                shared_memory.assign(shared / 8 + 1, std::nan(""));
+                run_block(threads);
+            }
+}
+
+template <typename T>
+T exchange(T value, int source, const char* what) {
+    std::memcpy(&slots[current], &value, sizeof(T));
+    wait(what, 1);
+    T result;
+    std::memcpy(&result, &slots[source], sizeof(T));
+    wait("exchange", 1);
+    return result;
+}
+
+inline int lane() { return current % 32; }
+inline int base() { return current - lane(); }
+
+// Votes: bit of every lane.
+inline unsigned votes(bool mine) {
+    slots[current] = mine;
+    wait("vote", 1);
+    unsigned bits = 0;
+    const int count = static_cast<int>(block_size.x * block_size.y * block_size.z) - base();
+    for (int k = 0; k < 32 && k < count; k++) bits |= static_cast<unsigned>(slots[base() + k]) << k;
+    wait("exchange", 1);
+    return bits;
+}
+
+}  // namespace emulator
+
+#define threadIdx (emulator::fibres[emulator::current].thread)
+#define blockIdx emulator::block_index
+#define blockDim emulator::block_size
+#define gridDim emulator::grid_size
+// A block's fibres share what a function keeps for ever; blocks run one after the other.
+#define __shared__ static
+#define extern_shared(type, name) type* name = reinterpret_cast<type*>(emulator::shared_memory.data())
+
+inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait("__syncwarp", 1); }
+inline void __syncthreads() { emulator::wait("__syncthreads", -1); }
+inline bool __any_sync(unsigned, bool x) { return emulator::votes(x) != 0; }
+inline bool __all_sync(unsigned, bool x) {
+    const int left = emulator::block_size.x * emulator::block_size.y * emulator::block_size.z - emulator::base();
+    return emulator::votes(x) == (left >= 32 ? 0xffffffffu : (1u << left) - 1);
+}
+inline unsigned __ballot_sync(unsigned, bool x) { return emulator::votes(x); }
+template <typename T>
+T __shfl_sync(unsigned, T x, int source, int width = 32) {
+    return emulator::exchange(x, emulator::current - emulator::lane() % width + (source & (width - 1)), "__shfl_sync");
+}
+template <typename T>
+T __shfl_up_sync(unsigned, T x, int d, int width = 32) {
+    return emulator::exchange(x, emulator::lane() % width >= d ? emulator::current - d : emulator::current, "__shfl_up_sync");
+}
+template <typename T>
+T __shfl_down_sync(unsigned, T x, int d, int width = 32) {
+    return emulator::exchange(x, emulator::lane() % width + d < width ? emulator::current + d : emulator::current, "__shfl_down_sync");
+}
+template <typename T>
+T __shfl_xor_sync(unsigned, T x, int mask, int = 32) {
+    return emulator::exchange(x, emulator::base() + (emulator::lane() ^ mask), "__shfl_xor_sync");
+}
+
+template <typename To, typename From>
+To emulator_bits(From x) {
+    To y;
+    static_assert(sizeof(To) == sizeof(From));
+    std::memcpy(&y, &x, sizeof(To));
+    return y;
+}
+inline int __float_as_int(float x) { return emulator_bits<int>(x); }
+inline float __int_as_float(int x) { return emulator_bits<float>(x); }
+inline double __longlong_as_double(long long x) { return emulator_bits<double>(x); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline double rsqrt(double x) { return 1 / std::sqrt(x); }
+inline unsigned short to_half(double x) { return emulator_bits<unsigned short>(static_cast<_Float16>(x)); }
+inline double from_half(unsigned short h) { return emulator_bits<_Float16>(h); }
+using std::fabs;
+using std::fmax;
+using std::fmin;
