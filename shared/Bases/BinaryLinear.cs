@@ -1,3 +1,4 @@
+using Qbb.Bases.Cuda;
 using Qbb.Models.Decoder;
 using Qbb.Torch;
 
@@ -9,11 +10,11 @@ namespace Qbb.Bases;
 /// so scales must not be changed but by training. Else, and where a device has no such product, the dense weight exists while a product
 /// needs it, and is made again for the backward pass.
 /// </summary>
-public sealed class BinaryLinear : ILinear
+public sealed class BinaryLinear : IGraphLinear
 {
     private const int RowsAtOnce = 64;
     private readonly BinaryBases _bases;
-    private readonly Tensor _planes;
+    private readonly Lazy<Tensor> _planes;
     private readonly Tensor? _bias;
     private readonly ScalarType _dtype;
     private readonly Lazy<IBasesProduct?> _product;
@@ -27,9 +28,13 @@ public sealed class BinaryLinear : ILinear
     {
         (_bases, _bias, _dtype) = (bases, bias, dtype);
         _product = new(() => BasesProducts.Create(bases, device, options ?? new()));
+        // Only training reads the planes as they are stored; a packed product has its own copy.
+        _planes = new(() =>
+        {
+            using var scope = torch.NewDisposeScope();
+            return torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device).DetachFromDisposeScope();
+        });
         using var scope = torch.NewDisposeScope();
-        _planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow)
-            .to(device).DetachFromDisposeScope();
         Alpha = Scales(bases.Alpha, [bases.Count, bases.OutFeatures, bases.Groups], device);
         Beta = bases.Beta == null ? null : Scales(bases.Beta, [bases.OutFeatures, bases.Groups], device);
     }
@@ -52,6 +57,28 @@ public sealed class BinaryLinear : ILinear
         return (_bias is null ? y : y + _bias).MoveToOuterDisposeScope();
     }
 
+    /// <inheritdoc/>
+    public bool CanWrite(int tokens, ScalarType type) => CudaProduct.CanWrite(tokens, type) && type == _dtype && !Trains && _product.Value is CudaProduct;
+
+    /// <inheritdoc/>
+    public void Write(Tensor x, Tensor? addend, Tensor y)
+    {
+        ((CudaProduct)_product.Value!).Write(x, addend ?? _bias, y);
+        if (addend is not null && _bias is not null)
+            y.add_(_bias);
+    }
+
+    /// <inheritdoc/>
+    public IGraphLinear? Join(IReadOnlyList<IGraphLinear> others)
+    {
+        BinaryLinear[] parts = [this, .. others.OfType<BinaryLinear>()];
+        if (parts.Length != others.Count + 1 || parts.Any(part => part._bias is null != _bias is null || part._product.Value is not CudaProduct))
+            return null;
+        return CudaProduct.Join([.. parts.Select(part => (CudaProduct)part._product.Value!)]) is { } joined
+            ? new PackedLinear(joined, _bias is null ? null : torch.cat([.. parts.Select(part => part._bias!)]).DetachFromDisposeScope(), _dtype)
+            : null;
+    }
+
     public IEnumerable<(string Name, Tensor Value)> Parameters()
     {
         yield return ("alpha", Alpha);
@@ -67,12 +94,13 @@ public sealed class BinaryLinear : ILinear
         using var off = torch.no_grad();
         if (Alpha.device.Type == DeviceType.CPU)
             return ExpandOnCpu();
-        return BasesKernels.Serve(Alpha, _dtype) ? BasesKernels.Expand(_bases, _planes, Alpha, Beta, _dtype) : ReferenceWeight();
+        return BasesKernels.Serve(Alpha, _dtype) ? BasesKernels.Expand(_bases, _planes.Value, Alpha, Beta, _dtype) : ReferenceWeight();
     }
 
     public void Dispose()
     {
-        _planes.Dispose();
+        if (_planes.IsValueCreated)
+            _planes.Value.Dispose();
         Alpha.Dispose();
         Beta?.Dispose();
         _bias?.Dispose();
@@ -111,7 +139,7 @@ public sealed class BinaryLinear : ILinear
                 return result;
             var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures));
             var (alpha, beta) = BasesKernels.Serve(Alpha, dense.dtype)
-                ? BasesKernels.Reduce(_bases, _planes, dense, wantsBeta)
+                ? BasesKernels.Reduce(_bases, _planes.Value, dense, wantsBeta)
                 : ReferenceGradients(dense, wantsAlpha, wantsBeta);
             if (wantsAlpha)
                 result[1] = alpha;
@@ -143,8 +171,8 @@ public sealed class BinaryLinear : ILinear
     /// <summary>B_i as −1 and +1, [out, in].</summary>
     private Tensor Signs(int basis, ScalarType type)
     {
-        var shifts = torch.arange(0, 32, 1, ScalarType.Int32, _planes.device);
-        var bits = _planes.select(0, basis).unsqueeze(2).bitwise_right_shift(shifts).bitwise_and(1);
+        var shifts = torch.arange(0, 32, 1, ScalarType.Int32, Alpha.device);
+        var bits = _planes.Value.select(0, basis).unsqueeze(2).bitwise_right_shift(shifts).bitwise_and(1);
         return bits.view(OutFeatures, -1).narrow(1, 0, InFeatures).to(type).mul_(2).sub_(1);
     }
 

@@ -42,7 +42,7 @@ internal static class CountProduct
         shape ??= ShapeFor(weight, (int)x.size(0), x.dtype == ScalarType.BFloat16);
         var module = KernelModule.Load(shape.Source, x.device);
         var blocks = Math.Min(FragmentLayout.Tiles(weight.OutFeatures), module.Device.MultiprocessorCount * shape.Blocks);
-        module[CountShape.Kernel].Launch(blocks, shape.Threads, shape.SharedBytes(weight.InFeatures),
+        module[CountShape.Kernel].LaunchOverlapping(blocks, shape.Threads, shape.SharedBytes(weight.InFeatures),
             weight.Words, weight.Scales, x, addend, y, weight.InFeatures, weight.OutFeatures, weight.Groups,
             CountShape.ChunksPerGroup(weight), CountShape.AddendStride(addend, weight));
     }

@@ -20,6 +20,10 @@ internal sealed class Attention : IDisposable
         _keyNorm = layout.KeyNorm is { } key ? Norm.Load(source, key, config.NormEpsilon, device, dtype, own) : null;
     }
 
+    public Norm? QueryNorm => _queryNorm;
+
+    public Norm? KeyNorm => _keyNorm;
+
     public IEnumerable<(string Name, Tensor Value)> Parameters() => [.. _queryNorm?.Parameters() ?? [], .. _keyNorm?.Parameters() ?? []];
 
     /// <param name="x">[batch, count, hidden]</param>

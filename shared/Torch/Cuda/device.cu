@@ -16,6 +16,22 @@ DEVICE float as_float(u32 x) { return __uint_as_float(x); }
 DEVICE u32 as_bits(float x) { return __float_as_uint(x); }
 DEVICE int round_to_int(float x) { return __float2int_rn(x); }
 
+// Correctly rounded, which neither the compiler's options nor libraries change.
+DEVICE float square_root(float x)
+{
+    float y;
+    asm("sqrt.rn.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// 2^x to two places of the last bit; 0 for minus infinity.
+DEVICE float power_of_two(float x)
+{
+    float y;
+    asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 DEVICE float half_to_float(u32 x)
 {
     float y;
