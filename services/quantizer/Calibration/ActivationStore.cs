@@ -4,10 +4,14 @@ using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 
-/// <summary>The hidden states of all calibration batches between two blocks, in memory or, one file a batch, in a folder.</summary>
+/// <summary>
+/// The hidden states of all calibration batches between two blocks: on the device that made them, in memory or, one file a batch, in a
+/// folder.
+/// </summary>
 /// <param name="folder">Made if need be; null for memory.</param>
 /// <param name="count">Batches.</param>
-internal sealed class ActivationStore(string? folder, int count) : IDisposable
+/// <param name="onDevice">Whether batches stay where they were made, in their type.</param>
+internal sealed class ActivationStore(string? folder, int count, bool onDevice = false) : IDisposable
 {
     private readonly Tensor?[] _kept = new Tensor?[count];
     private readonly long[]?[] _shapes = new long[]?[count];
@@ -17,6 +21,12 @@ internal sealed class ActivationStore(string? folder, int count) : IDisposable
     public void Put(int batch, Tensor x)
     {
         using var scope = torch.NewDisposeScope();
+        if (onDevice)
+        {
+            _kept[batch]?.Dispose();
+            _kept[batch] = x.detach().contiguous().Save();
+            return;
+        }
         var plain = x.detach().to(Device.CPU).to(ScalarType.Float32).contiguous();
         if (folder is null)
         {
@@ -41,7 +51,7 @@ internal sealed class ActivationStore(string? folder, int count) : IDisposable
     public Tensor Get(int batch, Device device, ScalarType dtype)
     {
         using var scope = torch.NewDisposeScope();
-        if (folder is null)
+        if (onDevice || folder is null)
             return _kept[batch]!.to(device).to(dtype).view(_kept[batch]!.shape).MoveToOuterDisposeScope();
         var x = torch.empty(_shapes[batch]!);
         using (var file = File.OpenRead(PathOf(batch)))

@@ -1,4 +1,5 @@
 using Qbb.Torch;
+using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Calibration;
 
@@ -14,11 +15,22 @@ public sealed record CalibrationOptions
     /// <summary>Type of weights and activations there.</summary>
     public ScalarType DType { get; init; } = ScalarType.Float32;
 
-    /// <summary>Tokens that run through a block at once; a longer sequence runs alone.</summary>
-    public int TokensPerBatch { get; init; } = 4096;
+    /// <summary>
+    /// Tokens that run through a block at once; a longer sequence runs alone. Null: 4,096 on the CPU, 16,384 on a GPU.
+    /// </summary>
+    public int? TokensPerBatch { get; init; }
 
     /// <summary>
-    /// A folder for the activations between blocks, one fp32 number per token and hidden feature; null keeps them in memory.
+    /// A folder for the activations between blocks, one fp32 number per token and hidden feature; null keeps them in memory: on the device
+    /// where a third of what it has free holds them.
     /// </summary>
     public string? ActivationFolder { get; init; }
+
+    /// <summary><see cref="TokensPerBatch"/>, or its default.</summary>
+    internal int Tokens => TokensPerBatch ?? (Device.Type == DeviceType.CUDA ? 16_384 : 4096);
+
+    /// <summary>Whether the activations between blocks stay on the device.</summary>
+    /// <param name="numbers">How many there are.</param>
+    internal bool KeepsOnDevice(long numbers) =>
+        ActivationFolder is null && Device.Type == DeviceType.CUDA && numbers * DType.ElementSize() < CudaDevice.Get(Device).Memory.Free / 3;
 }

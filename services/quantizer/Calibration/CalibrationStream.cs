@@ -23,9 +23,9 @@ public sealed class CalibrationStream
     public CalibrationStream(ITokenSequences sequences, CalibrationOptions? options = null)
     {
         _options = options ?? new CalibrationOptions();
-        if (_options.TokensPerBatch < 1)
+        if (_options.Tokens < 1)
             throw new InvalidInputException($"{_options.TokensPerBatch} tokens per batch: must be at least 1");
-        _batches = new SequenceBatches(sequences, _options.Sequences, _options.TokensPerBatch);
+        _batches = new SequenceBatches(sequences, _options.Sequences, _options.Tokens);
         TeacherDigest = sequences.TeacherDigest;
     }
 
@@ -42,12 +42,13 @@ public sealed class CalibrationStream
     public long Tokens => _batches.Tokens;
 
     /// <summary>Brings every linear layer to <paramref name="sink"/>, with what it sees as inputs unless it is finished.</summary>
-    internal void Run(DecoderConfig config, DecoderLayout layout, ITensorSource source, ILayerSink sink, CancellationToken cancellation)
+    /// <exception cref="InvalidInputException">A layer or the data cannot be used; the message names it.</exception>
+    public void Run(DecoderConfig config, DecoderLayout layout, ITensorSource source, ILayerSink sink, CancellationToken cancellation)
     {
         using var off = torch.no_grad();
         // Embedding, positions and rotary tables without the blocks.
         using var frame = Transformer.Load(config with { BlockCount = 0 }, source, _options.Device, _options.DType);
-        using var store = new ActivationStore(_options.ActivationFolder, _batches.Count);
+        using var store = new ActivationStore(_options.ActivationFolder, _batches.Count, _options.KeepsOnDevice(Tokens * config.HiddenSize));
         using var contexts = new Contexts(frame);
         var last = layout.Blocks.LastOrDefault(block => block.Linears.Any(spec => !sink.IsFinished(spec)));
         var started = false;
@@ -128,11 +129,9 @@ public sealed class CalibrationStream
     // Expanded once: every batch needs the whole weight.
     private DenseLinear Quantized(ITensorSource source, LinearSpec spec, BinaryBases bases)
     {
-        using var scope = torch.NewDisposeScope();
-        var weight = torch.empty([spec.OutFeatures, spec.InFeatures]);
-        bases.Dequantize(0, spec.OutFeatures, weight.data<float>());
+        using var linear = new BinaryLinear(bases, null, _options.Device, _options.DType);
         var bias = spec.Bias is null ? null : WeightLoader.Load(source, spec.Bias, [spec.OutFeatures], _options.Device, _options.DType);
-        return new DenseLinear(weight.to(_options.Device).to(_options.DType).DetachFromDisposeScope(), bias, transposed: false);
+        return new DenseLinear(linear.Weight().DetachFromDisposeScope(), bias, transposed: false);
     }
 
     private static void Replace(TransformerBlock block, LinearSpec spec, ILinear linear) => block.Replace(spec.Role, linear).Dispose();

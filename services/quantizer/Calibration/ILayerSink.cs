@@ -5,7 +5,7 @@ using Qbb.Quantizer.OutputAware;
 namespace Qbb.Quantizer.Calibration;
 
 /// <summary>What quantizes and keeps the layers that a calibration comes by.</summary>
-internal interface ILayerSink
+public interface ILayerSink
 {
     /// <summary>Whether an earlier run finished the layer.</summary>
     bool IsFinished(LinearSpec spec);

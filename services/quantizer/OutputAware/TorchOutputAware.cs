@@ -57,12 +57,22 @@ public sealed class TorchOutputAware : ILayerMethod
         var shape = ShapeOf(weights);
         if (shape.GroupSize > FusedGroups.MostLength || shape.Order > MostUnknowns)
             return _plain.Quantize(weights, cancellation);
-        using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var clock = Stopwatch.StartNew();
         var w = torch.tensor(weights.Values.Span, weights.OutFeatures, weights.InFeatures).to(_device);
-        using var found = Decompose(w, weights.RequireInputs(), weights.Name, cancellation);
-        return found.ToResult(weights.Name, clock);
+        return Quantize(w, weights.RequireInputs(), weights.Name, cancellation);
+    }
+
+    /// <summary>Quantizes a weight that is on the device already.</summary>
+    /// <param name="weight">f32 [out, in], finite; groups of at most 4096 columns.</param>
+    /// <param name="inputs">Of the layer's inputs.</param>
+    /// <param name="name">Its name, for messages.</param>
+    /// <param name="cancellation">Stops between steps.</param>
+    /// <exception cref="InvalidInputException">As of <see cref="Decompose"/>.</exception>
+    public LayerResult Quantize(Tensor weight, InputStatistics inputs, string name, CancellationToken cancellation = default)
+    {
+        var clock = Stopwatch.StartNew();
+        using var found = Decompose(weight, inputs, name, cancellation);
+        return found.ToResult(name, clock);
     }
 
     /// <summary>Decomposes a weight that is on the device already.</summary>

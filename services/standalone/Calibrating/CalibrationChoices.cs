@@ -29,13 +29,21 @@ internal sealed class CalibrationChoices
     {
         Description = "A folder for activations between blocks. Default: they are kept in memory.",
     };
+    private readonly Option<string?> _dtype = Precision();
     private readonly Option<Importance?> _importance = new("--importance")
     {
         Description = "none: weights alone; diag: by the size of each input; full: least error of the layers' outputs. " +
             "Default: full with data, else none.",
     };
 
-    public IEnumerable<Option> All => [_data, _text, _sequences, _context, _activations, _importance];
+    public IEnumerable<Option> All => [_data, _text, _sequences, _context, _activations, _dtype, _importance];
+
+    private static Option<string?> Precision()
+    {
+        var option = new Option<string?>("--calibration-dtype") { Description = "Type in which the calibration data run through the model: fp32 (default) or bf16." };
+        option.AcceptOnlyFromAmong("fp32", "bf16");
+        return option;
+    }
 
     /// <summary>Options that need one another.</summary>
     public void CheckTogether(CommandResult result)
@@ -72,6 +80,7 @@ internal sealed class CalibrationChoices
             Sequences = parsed.GetValue(_sequences),
             Device = device,
             ActivationFolder = parsed.GetValue(_activations),
+            DType = parsed.GetValue(_dtype) == "bf16" ? ScalarType.BFloat16 : ScalarType.Float32,
         };
         if (parsed.GetValue(_data) is { } folder)
         {
