@@ -22,6 +22,7 @@ internal sealed class BenchCommand : QbbCommand
         Options.Add(_context);
         Options.Add(_repeats);
         Subcommands.Add(new BenchKernelsCommand());
+        Subcommands.Add(new BenchDecodeCommand());
         Subcommands.Add(new BenchSampleCommand());
         Subcommands.Add(new BenchDistillCommand());
     }

@@ -24,9 +24,11 @@ public sealed class BatchSampler(GenerationOptions options)
         var tokens = drawn.masked_fill(usable.logical_not(), -1).to_array<long>();
         return Array.IndexOf(tokens, -1) < 0
             ? tokens
-            : throw new InvalidInputException(
-                "the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
+            : throw NotNumbers();
     }
+
+    internal static InvalidInputException NotNumbers() =>
+        new("the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
 
     // The row's share of "everything" is cut at the uniform number; relative is [rows, vocabulary], the likeliest token's 0.
     private Tensor Draw(Tensor relative, Tensor usable, double[] uniforms)

@@ -11,6 +11,7 @@ internal static unsafe class Driver
     public static readonly delegate* unmanaged<int*, int, int> DeviceGet = (delegate* unmanaged<int*, int, int>)Symbol("cuDeviceGet");
     public static readonly delegate* unmanaged<int*, int, int, int> DeviceGetAttribute = (delegate* unmanaged<int*, int, int, int>)Symbol("cuDeviceGetAttribute");
     public static readonly delegate* unmanaged<byte*, int, int, int> DeviceGetName = (delegate* unmanaged<byte*, int, int, int>)Symbol("cuDeviceGetName");
+    public static readonly delegate* unmanaged<byte*, int, int, int> DeviceGetPciAddress = (delegate* unmanaged<byte*, int, int, int>)Symbol("cuDeviceGetPCIBusId");
     public static readonly delegate* unmanaged<nint*, int, int> PrimaryContextRetain = (delegate* unmanaged<nint*, int, int>)Symbol("cuDevicePrimaryCtxRetain");
     public static readonly delegate* unmanaged<nint*, int> ContextGetCurrent = (delegate* unmanaged<nint*, int>)Symbol("cuCtxGetCurrent");
     public static readonly delegate* unmanaged<nint, int> ContextSetCurrent = (delegate* unmanaged<nint, int>)Symbol("cuCtxSetCurrent");

@@ -39,7 +39,7 @@ public sealed class GraphDecoder : IDisposable
             (_cos, _sin) = model.Rope!.Range(0, capacity, capacity);
             Ids = torch.zeros([batch], ScalarType.Int64, device);
             _positions = torch.zeros([batch], ScalarType.Int32, device);
-            _starts = torch.zeros([batch], ScalarType.Int32, device);
+            _starts = torch.tensor([.. Enumerable.Range(0, batch).Select(row => (long)(cache.Padding?[row] ?? 0))], batch).to(device, ScalarType.Int32);
             _history = torch.zeros([batch, capacity], ScalarType.Int32, device);
             _x = New(config.HiddenSize);
             _normed = New(config.HiddenSize);
@@ -83,8 +83,8 @@ public sealed class GraphDecoder : IDisposable
         bool Writes(ILinear? linear) => linear is IGraphLinear layer && layer.CanWrite(batch, model.DType);
     }
 
-    /// <summary>Starts behind what the cache holds.</summary>
-    /// <param name="next">One token a sequence, which the first step reads.</param>
+    /// <summary>The next step is the one behind what the cache holds.</summary>
+    /// <param name="next">One token a sequence, which that step reads.</param>
     public void Begin(ReadOnlySpan<long> next)
     {
         if (_cache.Length >= _cache.Capacity)
@@ -92,16 +92,15 @@ public sealed class GraphDecoder : IDisposable
         using var scope = torch.NewDisposeScope();
         Ids.copy_(torch.tensor(next.ToArray(), next.Length));
         _positions.fill_(_cache.Length);
-        _starts.copy_(torch.tensor([.. Enumerable.Range(0, _cache.Batch).Select(row => (long)(_cache.Padding?[row] ?? 0))], _cache.Batch));
     }
 
     /// <summary>
     /// Queues one step: the tokens of <see cref="Ids"/> go into the cache at the sequences' positions, <see cref="Logits"/> are those of the next
-    /// ones, and the likeliest of them become the new <see cref="Ids"/>. There must be room in the cache: steps are not counted here.
+    /// ones, and the likeliest of them become the new <see cref="Ids"/>. There must be room in the cache; the caller keeps its count.
     /// </summary>
     public void Step() => _graph.Replay();
 
-    /// <summary>The tokens that steps chose, those of places [first, first + count) of every sequence; waits for the GPU.</summary>
+    /// <summary>The tokens that steps chose (−1 where the logits were no numbers), those of places [first, first + count) of every sequence; waits for the GPU.</summary>
     /// <returns>[batch, count]</returns>
     public int[] Chosen(int first, int count)
     {

@@ -324,7 +324,7 @@ extern "C" __global__ void join(const float* partial, u16* y, int splits)
 #endif
 
 // The likeliest token of each row of logits [tokens, vocabulary], the first among equals: the next input, and its place in history
-// [tokens, capacity]. Every row goes on by one position. A block a token.
+// [tokens, capacity]; -1 there where a logit is no number or the largest is not finite. Every row goes on by one position. A block a token.
 extern "C" __global__ void __launch_bounds__(1024) pick(const u16* logits, u64* ids, int* positions, int* history, int vocabulary, int capacity)
 {
     SHARED_BYTES;
@@ -337,7 +337,7 @@ extern "C" __global__ void __launch_bounds__(1024) pick(const u16* logits, u64* 
     for (int k = threadIdx.x; k < vocabulary; k += 1024)
     {
         const float v = load_element(row[k]);
-        if (v > top || at == 0x7fffffff)
+        if (v > top || v != v || at == 0x7fffffff)
             top = v, at = k;
     }
 #pragma unroll
@@ -345,7 +345,7 @@ extern "C" __global__ void __launch_bounds__(1024) pick(const u16* logits, u64* 
     {
         const float other = as_float(shuffle_xor(as_bits(top), n));
         const int there = (int)shuffle_xor((u32)at, n);
-        if (other > top || (other == top && there < at))
+        if (other > top || other != other || (other == top && there < at))
             top = other, at = there;
     }
     if (threadIdx.x % 32 == 0)
@@ -356,12 +356,13 @@ extern "C" __global__ void __launch_bounds__(1024) pick(const u16* logits, u64* 
     for (int k = 1; k < 32; k++)
     {
         const float other = as_float(best[k].x);
-        if (other > top || (other == top && (int)best[k].y < at))
+        if (other > top || other != other || (other == top && (int)best[k].y < at))
             top = other, at = (int)best[k].y;
     }
+    const bool finite = (as_bits(top) & 0x7f800000u) != 0x7f800000u;
     const int position = positions[blockIdx.x] + 1;
-    ids[blockIdx.x] = (u64)at;
+    ids[blockIdx.x] = finite ? (u64)at : 0;
     positions[blockIdx.x] = position;
     if (position < capacity)
-        history[blockIdx.x * capacity + position] = at;
+        history[blockIdx.x * capacity + position] = finite ? at : -1;
 }
