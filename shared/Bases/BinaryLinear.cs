@@ -72,7 +72,7 @@ public sealed class BinaryLinear : IGraphLinear
     public IGraphLinear? Join(IReadOnlyList<IGraphLinear> others)
     {
         BinaryLinear[] parts = [this, .. others.OfType<BinaryLinear>()];
-        if (parts.Length != others.Count + 1 || parts.Any(part => part._bias is null != _bias is null || part._product.Value is not CudaProduct))
+        if (parts.Length != others.Count + 1 || parts.Any(part => part.Trains || part._bias is null != _bias is null || part._product.Value is not CudaProduct))
             return null;
         return CudaProduct.Join([.. parts.Select(part => (CudaProduct)part._product.Value!)]) is { } joined
             ? new PackedLinear(joined, _bias is null ? null : torch.cat([.. parts.Select(part => part._bias!)]).DetachFromDisposeScope(), _dtype)

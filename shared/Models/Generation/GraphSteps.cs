@@ -49,8 +49,6 @@ internal sealed class GraphSteps(Transformer model, KvCache cache) : IDisposable
     private void Run(long[] inputs)
     {
         _decoder ??= new GraphDecoder(model, cache);
-        _decoder.Begin(inputs);
-        _decoder.Step();
-        cache.Advance(inputs);
+        _decoder.Step(inputs);
     }
 }

@@ -100,6 +100,14 @@ public sealed class GraphDecoder : IDisposable
     /// </summary>
     public void Step() => _graph.Replay();
 
+    /// <summary>One step behind what the cache holds, with the given tokens, which are then part of its past.</summary>
+    public void Step(ReadOnlySpan<long> next)
+    {
+        Begin(next);
+        Step();
+        _cache.Advance(next);
+    }
+
     /// <summary>The tokens that steps chose (−1 where the logits were no numbers), those of places [first, first + count) of every sequence; waits for the GPU.</summary>
     /// <returns>[batch, count]</returns>
     public int[] Chosen(int first, int count)
