@@ -86,9 +86,11 @@ DEVICE void stage_slab(Quad* slab, float* sums, float* factors, const u16* x, in
             u32 v[16];
             load_inputs(v, row, first + 32 * word, count, aligned);
             if (BFLOAT)
+            {
 #pragma unroll
                 for (int k = 0; k < 16; k++)
                     v[k] = floats_to_halves(as_float(v[k] << 16) * up, as_float(v[k] & 0xffff0000) * up);
+            }
             if (BIAS)
             {
                 float sum = 0;

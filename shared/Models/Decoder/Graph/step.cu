@@ -226,9 +226,11 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
                 load8(v[u], own_values + (u64)at * HEAD + place);
             }
             else if (holds && at == position && at < until)
+            {
 #pragma unroll
                 for (int j = 0; j < 8; j++)
                     k[u][j] = new_key[place + j], v[u][j] = new_value[place + j];
+            }
         }
 #pragma unroll
         for (int u = 0; u < UNROLL; u++)
@@ -239,9 +241,11 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
             {
                 float score = 0;
                 if (holds)
+                {
 #pragma unroll
                     for (int j = 0; j < 8; j++)
                         score += k[u][j] * queries[q * HEAD + place + j];
+                }
 #pragma unroll
                 for (int n = 1; n < LANES; n *= 2)
                     score += as_float(shuffle_xor(as_bits(score), n));
@@ -262,9 +266,11 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
     {
         float* to = joined + (slot * QUERIES + q) * (HEAD + 2);
         if (holds)
+        {
 #pragma unroll
             for (int j = 0; j < 8; j++)
                 to[place + j] = sum[q][j];
+        }
         if (place == 0)
             to[HEAD] = largest[q], to[HEAD + 1] = total[q];
     }
