@@ -95,8 +95,8 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         {
             if (tokens > 1 && instructions == CpuInstructions.Portable)
                 continue;
-            yield return ($"{instructions}, float".ToLowerInvariant(), new() { Instructions = instructions, Threads = threads });
-            yield return ($"{instructions}, integer".ToLowerInvariant(),
+            yield return ($"{instructions} float".ToLowerInvariant(), new() { Instructions = instructions, Threads = threads });
+            yield return ($"{instructions} integer".ToLowerInvariant(),
                 new() { Instructions = instructions, Threads = threads, Integer = ActivationScale.Token });
         }
     }

@@ -77,14 +77,15 @@ internal sealed class BenchKernelsCommand : QbbCommand
     private static void Print(IAnsiConsole screen, IReadOnlyList<KernelFigure> figures, CpuKernelBench bench, int rows, int columns)
     {
         var table = new Table().Border(TableBorder.Simple);
-        foreach (var name in new[] { "kernel", "N", "tokens", "threads", "best ms", "median ms", "× fp32", "GB/s", "of reading", "error" })
-            table.AddColumn(name == "kernel" ? new TableColumn(name) : new TableColumn(name).RightAligned());
+        // Short enough for 80 columns.
+        foreach (var name in new[] { "kernel", "N", "tok.", "thr.", "best", "median", "× fp32", "GB/s", "read", "error" })
+            table.AddColumn(name == "kernel" ? new TableColumn(name).NoWrap() : new TableColumn(name).NoWrap().RightAligned());
         string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
         foreach (var f in figures)
             table.AddRow(f.What, f.Bases == 0 ? "" : Text(f.Bases, "0"), Text(f.Tokens, "0"), Text(f.Threads, "0"), Text(f.Best, "0.000"), Text(f.Median, "0.000"),
                 Text(f.Speedup, "0.00"), Text(f.Bandwidth, "0.0"), Text(f.Bandwidth / bench.ReadBandwidths[f.Threads], "0 %"), f.Error is { } error ? Text(error, "0.0e0") : "");
         screen.Write(table);
         var read = string.Join(", ", bench.ReadBandwidths.Select(pair => $"{Text(pair.Value, "0.0")} GB/s with {pair.Key} thread{(pair.Key == 1 ? "" : "s")}"));
-        Console.Out.WriteLine($"{columns} → {rows}; reading alone: {read}; libtorch {torch.version}");
+        Console.Out.WriteLine($"{columns} → {rows}, times in ms, reading alone: {read}; libtorch {torch.version}");
     }
 }
