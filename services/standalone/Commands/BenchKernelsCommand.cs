@@ -22,11 +22,14 @@ internal sealed class BenchKernelsCommand : QbbCommand
     private readonly Option<int?> _threads = new("--threads") { Description = "Threads beside one. Default: all cores." };
     private readonly Option<int> _repeats = new("--repeats") { Description = "Timed runs of each figure.", DefaultValueFactory = _ => 40 };
 
+    private readonly Option<bool> _ladder = new("--ladder") { Description = "On the CPU: also the ways that were tried and not taken (docs/kernels.md)." };
+
     public BenchKernelsCommand() : base("kernels", "Measures products from packed signs on this machine, one thread and several.",
         "qbb bench kernels --device cpu", "qbb bench kernels --device cpu --bases 4 --tokens 1 2 4 8 --json")
     {
         foreach (var option in new Option[] { _device, _out, _in, _group, _bases, _tokens, _threads, _repeats })
             Options.Add(option);
+        Options.Add(_ladder);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
@@ -38,7 +41,7 @@ internal sealed class BenchKernelsCommand : QbbCommand
             output.Warning(slow);
         int[] threads = [.. new[] { 1, SharedOptions.ApplyThreads(parsed.GetValue(_threads)) }.Distinct()];
         var (rows, columns) = (AtLeast(parsed, _out, 64), AtLeast(parsed, _in, 1));
-        var bench = new CpuKernelBench(rows, columns, parsed.GetValue(_group) ?? columns, AtLeast(parsed, _repeats, 1));
+        var bench = new CpuKernelBench(rows, columns, parsed.GetValue(_group) ?? columns, AtLeast(parsed, _repeats, 1), parsed.GetValue(_ladder));
         var figures = ProgressBars.Run(output, "measuring", report =>
             bench.Run(parsed.GetRequiredValue(_bases), parsed.GetRequiredValue(_tokens), threads, (done, total, what) => report(done, total, what), cancel));
         output.Result(new JsonObject
@@ -79,7 +82,10 @@ internal sealed class BenchKernelsCommand : QbbCommand
         var table = new Table().Border(TableBorder.Simple);
         // Short enough for 80 columns.
         foreach (var name in new[] { "kernel", "N", "tok.", "thr.", "best", "median", "× fp32", "GB/s", "read", "error" })
-            table.AddColumn(name == "kernel" ? new TableColumn(name).NoWrap() : new TableColumn(name).NoWrap().RightAligned());
+        {
+            var column = new TableColumn(name) { Padding = new Padding(0, 0, 1, 0), NoWrap = true };
+            table.AddColumn(name == "kernel" ? column : column.RightAligned());
+        }
         string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
         foreach (var f in figures)
             table.AddRow(f.What, f.Bases == 0 ? "" : Text(f.Bases, "0"), Text(f.Tokens, "0"), Text(f.Threads, "0"), Text(f.Best, "0.000"), Text(f.Median, "0.000"),

@@ -22,17 +22,42 @@ public class RowWorkersTests
     }
 
     [Fact]
-    public void A_block_of_rows_stays_with_its_thread()
+    public void A_block_of_rows_stays_with_its_thread_where_all_are_awake()
     {
         var workers = new RowWorkers();
         var threads = new int[2][];
         for (var round = 0; round < 2; round++)
         {
             threads[round] = new int[3];
-            workers.Run(3, 3, (first, _) => threads[round][first] = Environment.CurrentManagedThreadId);
+            using var awake = new CountdownEvent(3);
+            workers.Run(3, 3, (first, _) =>
+            {
+                threads[round][first] = Environment.CurrentManagedThreadId;
+                awake.Signal();
+                awake.Wait(TestContext.Current.CancellationToken);
+            });
         }
         threads[0].Distinct().Count().ShouldBe(3);
         threads[1].ShouldBe(threads[0]);
+    }
+
+    [Fact]
+    public void Work_that_a_sleeping_thread_did_not_take_is_done_by_the_caller()
+    {
+        var workers = new RowWorkers();
+        var callers = 0;
+        for (var round = 0; round < 2000; round++)
+        {
+            var done = 0;
+            workers.Run(4, 4, (first, last) =>
+            {
+                if (first > 0 && Thread.CurrentThread.Name != "qbb rows")
+                    Interlocked.Increment(ref callers);
+                Interlocked.Add(ref done, last - first);
+            });
+            done.ShouldBe(4);
+        }
+        callers.ShouldBeGreaterThan(0);
     }
 
     [Fact]
