@@ -50,7 +50,7 @@ internal sealed class CudaProduct : IBasesProduct
         var input = x.detach().contiguous().view(tokens, _weight.InFeatures);
         var y = torch.empty([tokens, _weight.OutFeatures], x.dtype, x.device);
         if (tokens > MostLookedUp || !CanWrite(tokens, x.dtype))
-            Expand(input, y);
+            Expand(input, y, Scratch(x.dtype));
         else
             Write(input, null, y);
         return y.view([.. x.shape[..^1], _weight.OutFeatures]).MoveToOuterDisposeScope();
@@ -79,19 +79,23 @@ internal sealed class CudaProduct : IBasesProduct
         }
     }
 
+    /// <summary>Memory for <see cref="Expand"/>: as many tiles of Ŵ as are expanded at a time.</summary>
+    public Tensor Scratch(ScalarType type) =>
+        torch.empty([16L * TilesAtOnce, _weight.InFeatures], type, _weight.Words.device);
+
     /// <summary>y = x Ŵᵀ with the rows of Ŵ expanded some thousand at a time.</summary>
-    public void Expand(Tensor x, Tensor y)
+    /// <param name="x">[tokens, in]</param>
+    /// <param name="y">[tokens, out]</param>
+    /// <param name="scratch">Of <see cref="Scratch"/>.</param>
+    public void Expand(Tensor x, Tensor y, Tensor scratch)
     {
-        using var scope = torch.NewDisposeScope();
         var tiles = FragmentLayout.Tiles(_weight.OutFeatures);
-        var atOnce = (int)Math.Clamp(TileElements / (16L * _weight.InFeatures), 1, tiles);
-        var tile = torch.empty([atOnce * 16L, _weight.InFeatures], x.dtype, x.device);
-        for (var first = 0; first < tiles; first += atOnce)
+        for (var first = 0; first < tiles; first += TilesAtOnce)
         {
-            using var inner = torch.NewDisposeScope();
-            var rows = Math.Min(16 * atOnce, _weight.OutFeatures - 16 * first);
-            Expansion.Run(_weight, first, (rows + 15) / 16, tile);
-            s_mm.CallVoid(x, tile.narrow(0, 0, rows).t(), y.narrow(1, 16L * first, rows));
+            using var scope = torch.NewDisposeScope();
+            var rows = Math.Min(16 * TilesAtOnce, _weight.OutFeatures - 16 * first);
+            Expansion.Run(_weight, first, (rows + 15) / 16, scratch);
+            s_mm.CallVoid(x, scratch.narrow(0, 0, rows).t(), y.narrow(1, 16L * first, rows));
         }
     }
 
@@ -113,4 +117,6 @@ internal sealed class CudaProduct : IBasesProduct
 
     /// <inheritdoc/>
     public void Dispose() => _weight.Dispose();
+
+    private int TilesAtOnce => (int)Math.Clamp(TileElements / (16L * _weight.InFeatures), 1, FragmentLayout.Tiles(_weight.OutFeatures));
 }

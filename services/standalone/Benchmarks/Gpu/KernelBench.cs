@@ -85,6 +85,11 @@ internal sealed class KernelBench(Device device, int? group)
                     yield return ($"count {warps} warps, {stages} stages, {blocks} blocks", (w, x, y) => CountProduct.Run(w, x, null, y, shape));
             }
         }
+        if (batch > TableProduct.MostTokens)
+        {
+            var scratch = new CudaProduct(weight).Scratch(ScalarType.Float16);
+            yield return ("expanded tiles", (w, x, y) => new CudaProduct(w).Expand(x, y, scratch));
+        }
         if (TableProduct.Supports(weight, batch))
         {
             var chosen = TableProduct.ShapeFor(weight, batch, false);
