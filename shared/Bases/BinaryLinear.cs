@@ -1,3 +1,4 @@
+using Qbb.Bases.Cuda;
 using Qbb.Models.Decoder;
 using Qbb.Torch;
 
@@ -9,11 +10,11 @@ namespace Qbb.Bases;
 /// so scales must not be changed but by training. Else, and where a device has no such product, the dense weight exists while a product
 /// needs it, and is made again for the backward pass.
 /// </summary>
-public sealed class BinaryLinear : ILinear
+public sealed class BinaryLinear : IGraphLinear
 {
     private const int RowsAtOnce = 64;
     private readonly BinaryBases _bases;
-    private readonly Tensor _planes;
+    private readonly Lazy<Tensor> _planes;
     private readonly Tensor? _bias;
     private readonly ScalarType _dtype;
     private readonly Lazy<IBasesProduct?> _product;
@@ -27,9 +28,13 @@ public sealed class BinaryLinear : ILinear
     {
         (_bases, _bias, _dtype) = (bases, bias, dtype);
         _product = new(() => BasesProducts.Create(bases, device, options ?? new()));
+        // Only training reads the planes as they are stored; a packed product has its own copy.
+        _planes = new(() =>
+        {
+            using var scope = torch.NewDisposeScope();
+            return torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device).DetachFromDisposeScope();
+        });
         using var scope = torch.NewDisposeScope();
-        _planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow)
-            .to(device).DetachFromDisposeScope();
         Alpha = Scales(bases.Alpha, [bases.Count, bases.OutFeatures, bases.Groups], device);
         Beta = bases.Beta == null ? null : Scales(bases.Beta, [bases.OutFeatures, bases.Groups], device);
     }
@@ -42,7 +47,7 @@ public sealed class BinaryLinear : ILinear
     public int GroupSize => _bases.GroupSize;
 
     /// <summary>Signs, i32 [N, out, words], as <see cref="SignPacking"/> lays them out. Whoever trains signs writes here.</summary>
-    public Tensor Planes => _planes;
+    public Tensor Planes => _planes.Value;
 
     /// <summary>Whether backward keeps the gradient of the dense weight, from which signs are trained.</summary>
     public bool KeepsDenseGradient { get; set; }
@@ -64,6 +69,28 @@ public sealed class BinaryLinear : ILinear
         return (_bias is null ? y : y + _bias).MoveToOuterDisposeScope();
     }
 
+    /// <inheritdoc/>
+    public bool CanWrite(int tokens, ScalarType type) => CudaProduct.CanWrite(tokens, type) && type == _dtype && !Trains && _product.Value is CudaProduct;
+
+    /// <inheritdoc/>
+    public void Write(Tensor x, Tensor? addend, Tensor y)
+    {
+        ((CudaProduct)_product.Value!).Write(x, addend ?? _bias, y);
+        if (addend is not null && _bias is not null)
+            y.add_(_bias);
+    }
+
+    /// <inheritdoc/>
+    public IGraphLinear? Join(IReadOnlyList<IGraphLinear> others)
+    {
+        BinaryLinear[] parts = [this, .. others.OfType<BinaryLinear>()];
+        if (parts.Length != others.Count + 1 || parts.Any(part => part.Trains || part._bias is null != _bias is null || part._product.Value is not CudaProduct))
+            return null;
+        return CudaProduct.Join([.. parts.Select(part => (CudaProduct)part._product.Value!)]) is { } joined
+            ? new PackedLinear(joined, _bias is null ? null : torch.cat([.. parts.Select(part => part._bias!)]).DetachFromDisposeScope(), _dtype)
+            : null;
+    }
+
     public IEnumerable<(string Name, Tensor Value)> Parameters()
     {
         yield return ("alpha", Alpha);
@@ -79,7 +106,7 @@ public sealed class BinaryLinear : ILinear
         using var off = torch.no_grad();
         if (Alpha.device.Type == DeviceType.CPU)
             return ExpandOnCpu();
-        return DenseWeightKernels.Serve(Alpha, _dtype) ? DenseWeightKernels.Expand(_bases, _planes, Alpha, Beta, _dtype) : ReferenceWeight();
+        return DenseWeightKernels.Serve(Alpha, _dtype) ? DenseWeightKernels.Expand(_bases, _planes.Value, Alpha, Beta, _dtype) : ReferenceWeight();
     }
 
     public void DropDenseGradient()
@@ -91,7 +118,8 @@ public sealed class BinaryLinear : ILinear
     public void Dispose()
     {
         DropDenseGradient();
-        _planes.Dispose();
+        if (_planes.IsValueCreated)
+            _planes.Value.Dispose();
         Alpha.Dispose();
         Beta?.Dispose();
         _bias?.Dispose();
@@ -132,7 +160,7 @@ public sealed class BinaryLinear : ILinear
             if (KeepsDenseGradient)
                 AddDenseGradient(dense);
             var (alpha, beta) = DenseWeightKernels.Serve(Alpha, dense.dtype)
-                ? DenseWeightKernels.Reduce(_bases, _planes, dense, wantsBeta)
+                ? DenseWeightKernels.Reduce(_bases, _planes.Value, dense, wantsBeta)
                 : ReferenceGradients(dense, wantsAlpha, wantsBeta);
             if (wantsAlpha)
                 result[1] = alpha;
@@ -172,8 +200,8 @@ public sealed class BinaryLinear : ILinear
     /// <summary>B_i as −1 and +1, [out, in].</summary>
     private Tensor Signs(int basis, ScalarType type)
     {
-        var shifts = torch.arange(0, 32, 1, ScalarType.Int32, _planes.device);
-        var bits = _planes.select(0, basis).unsqueeze(2).bitwise_right_shift(shifts).bitwise_and(1);
+        var shifts = torch.arange(0, 32, 1, ScalarType.Int32, Alpha.device);
+        var bits = _planes.Value.select(0, basis).unsqueeze(2).bitwise_right_shift(shifts).bitwise_and(1);
         return bits.view(OutFeatures, -1).narrow(1, 0, InFeatures).to(type).mul_(2).sub_(1);
     }
 

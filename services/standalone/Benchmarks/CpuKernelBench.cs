@@ -1,7 +1,10 @@
 using System.Diagnostics;
+using System.Runtime.Intrinsics.X86;
 using Qbb.Bases;
 using Qbb.Bases.Cpu;
+using Qbb.Models;
 using Qbb.Models.Generation;
+using Qbb.Standalone.Benchmarks.Ladder;
 using Qbb.Torch;
 
 namespace Qbb.Standalone.Benchmarks;
@@ -10,7 +13,12 @@ namespace Qbb.Standalone.Benchmarks;
 /// Times products of one layer on the CPU beside libtorch's in fp32. All that are compared take turns, run by run, so that a machine that
 /// is shared slows them alike; between two runs of one kernel the others read hundreds of megabytes.
 /// </summary>
-internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupSize, int repeats)
+/// <param name="outFeatures">Rows.</param>
+/// <param name="inFeatures">Columns.</param>
+/// <param name="groupSize">Columns that share a scale.</param>
+/// <param name="repeats">Timed runs of each figure.</param>
+/// <param name="ladder">Also time what was tried and not taken, for one token on one thread.</param>
+internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupSize, int repeats, bool ladder)
 {
     /// <summary>Rows of the weight that are checked against the reference.</summary>
     private const int CheckedRows = 64;
@@ -20,12 +28,15 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
 
     /// <summary>Measures all kernels of this processor.</summary>
     /// <param name="bases">The N to measure.</param>
-    /// <param name="tokens">The batches to measure; batches of 64 and more are measured with the kernel of few instructions left out.</param>
+    /// <param name="tokens">The batches to measure; plain code is measured with one token only.</param>
     /// <param name="threads">The numbers of threads to measure.</param>
     /// <param name="progress">Told what is measured next.</param>
     /// <param name="cancel">Stops between measurements.</param>
-    public IReadOnlyList<KernelFigure> Run(int[] bases, int[] tokens, int[] threads, Action<int, int, string> progress, CancellationToken cancel)
+    public IReadOnlyList<KernelFigure> Run(
+        int[] bases, int[] tokens, int[] threads, Action<int, int, string> progress, CancellationToken cancel)
     {
+        if (tokens.FirstOrDefault(count => count < 1, 1) is < 1 and var few)
+            throw new InvalidInputException($"--tokens is {few}; it must be at least 1");
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         using var generator = new Generator(1);
@@ -65,6 +76,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         var tokens = (int)x.size(0);
         var bytes = 4L * outFeatures * inFeatures;
         var products = Products(threads, tokens).Select(p => (p.What, Product: new CpuProduct(bases, p.Options))).ToList();
+        var steps = ladder && tokens == 1 && threads == 1 ? Steps(bases) : [];
         try
         {
             List<(string What, int Bases, long Bytes, Action Run)> runs =
@@ -72,6 +84,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
                 ("libtorch fp32", 0, bytes, () => Dense(weight, x)),
                 ("read only", 0, bytes, () => ReadBandwidth.Read(plain, threads)),
                 .. products.Select(p => (p.What, bases.Count, p.Product.Bytes, (Action)(() => p.Product.forward(x).Dispose()))),
+                .. steps.Select(step => (step.Name, bases.Count, step.Bytes, (Action)(() => Multiply(step, x).Dispose()))),
             ];
             var times = Times(runs.Select(run => run.Run).ToList(), tokens);
             ReadBandwidths[threads] = Math.Max(ReadBandwidths.GetValueOrDefault(threads), bytes / times[1][0] / 1e6);
@@ -79,7 +92,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
             return
             [
                 .. runs.Select((run, k) => new KernelFigure(run.What, run.Bases, tokens, threads, run.Bytes, times[k][0], times[k][median],
-                    times[0][median] / times[k][median], k < 2 ? null : Error(products[k - 2].Product, bases, x))).Where((_, k) => k != 1),
+                    times[0][median] / times[k][median], k < 2 ? null : Error(Outputs(k - 2), bases, x))).Where((_, k) => k != 1),
             ];
         }
         finally
@@ -87,6 +100,30 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
             foreach (var (_, product) in products)
                 product.Dispose();
         }
+
+        Tensor Outputs(int index) => index < products.Count ? products[index].Product.forward(x) : Multiply(steps[index - products.Count], x);
+    }
+
+    private List<LadderStep> Steps(BinaryBases bases)
+    {
+        if (groupSize != LadderStep.Group || inFeatures % groupSize != 0 || outFeatures % 32 != 0)
+            throw new InvalidInputException($"the ladder is for groups of {LadderStep.Group} that divide --in, and --out a multiple of 32");
+        var steps = new List<LadderStep>();
+        if (Avx512BW.IsSupported)
+            steps.AddRange([new SignFlips(bases), new MaskedAdds(bases), new RegisterTables(bases)]);
+        if (AvxVnni.IsSupported)
+            steps.Add(new DotProducts(bases));
+        if (Avx2.IsSupported)
+            steps.Add(new ByteTables(bases));
+        return steps;
+    }
+
+    private static unsafe Tensor Multiply(LadderStep step, Tensor x)
+    {
+        var y = torch.empty([1, step.Rows]);
+        fixed (float* from = x.data<float>(), to = y.data<float>())
+            step.Multiply(from, to);
+        return y;
     }
 
     private static IEnumerable<(string What, BasesProductOptions Options)> Products(int threads, int tokens)
@@ -95,8 +132,8 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         {
             if (tokens > 1 && instructions == CpuInstructions.Portable)
                 continue;
-            yield return ($"{instructions}, float".ToLowerInvariant(), new() { Instructions = instructions, Threads = threads });
-            yield return ($"{instructions}, integer".ToLowerInvariant(),
+            yield return ($"{instructions} float".ToLowerInvariant(), new() { Instructions = instructions, Threads = threads });
+            yield return ($"{instructions} integer".ToLowerInvariant(),
                 new() { Instructions = instructions, Threads = threads, Integer = ActivationScale.Token });
         }
     }
@@ -128,17 +165,25 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         return times;
     }
 
-    private double Error(CpuProduct product, BinaryBases bases, Tensor x)
+    private double Error(Tensor outputs, BinaryBases bases, Tensor x)
     {
         using var scope = torch.NewDisposeScope();
-        var y = product.forward(x.narrow(0, 0, 1)).to_array<float>();
-        var few = new BinaryBases(bases.Count, CheckedRows, inFeatures, groupSize,
-            [.. Enumerable.Range(0, bases.Count).SelectMany(i => bases.Planes.AsSpan(i * outFeatures * bases.WordsPerRow, CheckedRows * bases.WordsPerRow).ToArray())],
-            [.. Enumerable.Range(0, bases.Count).SelectMany(i => bases.Alpha.AsSpan(i * outFeatures * bases.Groups, CheckedRows * bases.Groups).ToArray())],
-            bases.Beta!.AsSpan(0, CheckedRows * bases.Groups).ToArray());
+        using var all = outputs;
+        var y = all.narrow(0, 0, 1).to_array<float>();
+        var few = new BinaryBases(
+            bases.Count, CheckedRows, inFeatures, groupSize, FirstRows(bases.Planes, bases.Count), FirstRows(bases.Alpha, bases.Count),
+            FirstRows(bases.Beta!, 1));
         var expected = new double[CheckedRows];
         ReferenceProduct.Multiply(few, x.narrow(0, 0, 1).to(ScalarType.Float64).to_array<double>(), expected);
         return Math.Sqrt(expected.Zip(y, (e, a) => (e - a) * (e - a)).Sum() / expected.Sum(e => e * e));
+    }
+
+    /// <summary>The first rows of each of so many matrices.</summary>
+    private T[] FirstRows<T>(T[] matrices, int count)
+    {
+        var length = matrices.Length / count;
+        return [.. Enumerable.Range(0, count).SelectMany(
+            k => matrices.AsSpan(k * length, length / outFeatures * CheckedRows).ToArray())];
     }
 
     private BinaryBases RandomBases(int count)
@@ -148,7 +193,8 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         var planes = new uint[(long)count * outFeatures * SignPacking.WordsPerRow(inFeatures)];
         for (var k = 0; k < planes.Length; k++)
             planes[k] = (uint)random.Next();
-        Half[] Scales(long length, double least) => [.. Enumerable.Range(0, checked((int)length)).Select(_ => (Half)(least + 0.02 * random.NextUniform()))];
+        Half[] Scales(long length, double least) =>
+            [.. Enumerable.Range(0, checked((int)length)).Select(_ => (Half)(least + 0.02 * random.NextUniform()))];
         return new BinaryBases(count, outFeatures, inFeatures, groupSize, planes,
             Scales((long)count * outFeatures * groups, 0.001), Scales((long)outFeatures * groups, -0.01));
     }

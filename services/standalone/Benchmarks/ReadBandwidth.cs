@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Qbb.Standalone.Benchmarks;
 
@@ -7,7 +8,7 @@ internal static class ReadBandwidth
 {
     private const int FloatsAhead = 1024;
 
-    /// <summary>The sum of all bits of a buffer, read in as many equal parts as there are threads; what is returned is of no use but to be needed.</summary>
+    /// <summary>Reads a buffer in as many equal parts as there are threads; the result is of no use but to be needed.</summary>
     public static uint Read(float[] buffer, int threads)
     {
         var results = new uint[threads];
@@ -30,9 +31,9 @@ internal static class ReadBandwidth
             var p = (uint*)start;
             for (var k = 0; k + 64 <= part.Length; k += 64, p += 64)
             {
-                if (System.Runtime.Intrinsics.X86.Sse.IsSupported)
+                if (Sse.IsSupported)
                     for (var line = 0; line < 64; line += 16)
-                        System.Runtime.Intrinsics.X86.Sse.Prefetch0(p + FloatsAhead + line);
+                        Sse.Prefetch0(p + FloatsAhead + line);
                 a |= Vector512.Load(p);
                 b |= Vector512.Load(p + 16);
                 c |= Vector512.Load(p + 32);

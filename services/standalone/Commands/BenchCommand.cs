@@ -28,6 +28,7 @@ internal sealed class BenchCommand : QbbCommand
         Subcommands.Add(new BenchSampleCommand());
         Subcommands.Add(new BenchDistillCommand());
         Subcommands.Add(new BenchKernelsCommand());
+        Subcommands.Add(new BenchDecodeCommand());
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)

@@ -25,11 +25,14 @@ internal sealed class BenchKernelsCommand : QbbCommand
     private readonly Option<string?> _shape = new("--shape") { Description = "On a GPU: one shape only, IN,OUT. Default: the shapes of 7B and 70B models." };
     private readonly Option<bool> _variants = new("--variants") { Description = "On a GPU: also the kernels' other shapes of launch." };
 
+    private readonly Option<bool> _ladder = new("--ladder") { Description = "On the CPU: also the ways that were tried and not taken (docs/kernels.md)." };
+
     public BenchKernelsCommand() : base("kernels", "Measures products from packed signs on this machine, one thread and several.",
         "qbb bench kernels --device cpu", "qbb bench kernels --device cuda --bases 4 --tokens 1 8 16 --json")
     {
         foreach (var option in new Option[] { _device, _out, _in, _group, _bases, _tokens, _threads, _repeats, _shape, _variants })
             Options.Add(option);
+        Options.Add(_ladder);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
@@ -44,7 +47,7 @@ internal sealed class BenchKernelsCommand : QbbCommand
             output.Warning(slow);
         int[] threads = [.. new[] { 1, SharedOptions.ApplyThreads(parsed.GetValue(_threads)) }.Distinct()];
         var (rows, columns) = (AtLeast(parsed, _out, 64), AtLeast(parsed, _in, 1));
-        var bench = new CpuKernelBench(rows, columns, parsed.GetValue(_group) ?? columns, AtLeast(parsed, _repeats, 1));
+        var bench = new CpuKernelBench(rows, columns, parsed.GetValue(_group) ?? columns, AtLeast(parsed, _repeats, 1), parsed.GetValue(_ladder));
         var figures = ProgressBars.Run(output, "measuring", report =>
             bench.Run(parsed.GetRequiredValue(_bases), Tokens(parsed, 1, 8, 512), threads, (done, total, what) => report(done, total, what), cancel));
         output.Result(new JsonObject
@@ -85,14 +88,18 @@ internal sealed class BenchKernelsCommand : QbbCommand
     private static void Print(IAnsiConsole screen, IReadOnlyList<KernelFigure> figures, CpuKernelBench bench, int rows, int columns)
     {
         var table = new Table().Border(TableBorder.Simple);
-        foreach (var name in new[] { "kernel", "N", "tokens", "threads", "best ms", "median ms", "× fp32", "GB/s", "of reading", "error" })
-            table.AddColumn(name == "kernel" ? new TableColumn(name) : new TableColumn(name).RightAligned());
+        // Short enough for 80 columns.
+        foreach (var name in new[] { "kernel", "N", "tok.", "thr.", "best", "median", "× fp32", "GB/s", "read", "error" })
+        {
+            var column = new TableColumn(name) { Padding = new Padding(0, 0, 1, 0), NoWrap = true };
+            table.AddColumn(name == "kernel" ? column : column.RightAligned());
+        }
         string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
         foreach (var f in figures)
             table.AddRow(f.What, f.Bases == 0 ? "" : Text(f.Bases, "0"), Text(f.Tokens, "0"), Text(f.Threads, "0"), Text(f.Best, "0.000"), Text(f.Median, "0.000"),
                 Text(f.Speedup, "0.00"), Text(f.Bandwidth, "0.0"), Text(f.Bandwidth / bench.ReadBandwidths[f.Threads], "0 %"), f.Error is { } error ? Text(error, "0.0e0") : "");
         screen.Write(table);
         var read = string.Join(", ", bench.ReadBandwidths.Select(pair => $"{Text(pair.Value, "0.0")} GB/s with {pair.Key} thread{(pair.Key == 1 ? "" : "s")}"));
-        Console.Out.WriteLine($"{columns} → {rows}; reading alone: {read}; libtorch {torch.version}");
+        Console.Out.WriteLine($"{columns} → {rows}, times in ms, reading alone: {read}; libtorch {torch.version}");
     }
 }

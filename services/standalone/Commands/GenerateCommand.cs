@@ -22,6 +22,7 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same text.", DefaultValueFactory = _ => 0 };
     private readonly Option<int> _samples = new("--samples") { Description = "Continuations to make, as one batch.", DefaultValueFactory = _ => 1 };
     private readonly Option<string> _device = SharedOptions.Device();
+    private readonly Option<string?> _dtype = SharedOptions.DType();
     private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
@@ -30,7 +31,7 @@ internal sealed class GenerateCommand : QbbCommand
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _device, _integer, _threads })
+        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _device, _dtype, _integer, _threads })
             Options.Add(option);
     }
 
@@ -38,7 +39,7 @@ internal sealed class GenerateCommand : QbbCommand
     {
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, integer: parsed.GetValue(_integer));
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, SharedOptions.ParseDType(parsed.GetValue(_dtype), device), parsed.GetValue(_integer));
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
         if (prompt.Length == 0)

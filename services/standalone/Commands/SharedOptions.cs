@@ -28,7 +28,7 @@ internal static class SharedOptions
 
     public static Option<ActivationScale?> Integer() => new("--integer")
     {
-        Description = "Layers of binary bases sum inputs rounded to int8, as integers: one scale per token, or with --integer group per token and group.",
+        Description = "Layers of binary bases sum integers: inputs are rounded to int8, with one scale per token, or per group of it (group).",
         Arity = ArgumentArity.ZeroOrOne,
         CustomParser = ParseIntegerScale,
     };

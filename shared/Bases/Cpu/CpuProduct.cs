@@ -8,7 +8,7 @@ public sealed class CpuProduct : IBasesProduct
     private readonly PackedBases _packed;
     private readonly LookupProduct _lookup;
     private readonly BasesProductOptions _options;
-    private readonly int _mostLookups;
+    private readonly long _mostLookups;
 
     /// <summary>Packs the weight for the kernels; the bases are not kept.</summary>
     public CpuProduct(BinaryBases bases, BasesProductOptions options)
@@ -19,7 +19,7 @@ public sealed class CpuProduct : IBasesProduct
         _options = options;
         _packed = PackedBases.Pack(bases);
         _lookup = new LookupProduct(_packed, instructions, options.Integer);
-        _mostLookups = CpuCrossover.MostLookups(instructions, options.Integer is not null, bases.Count);
+        _mostLookups = CpuCrossover.MostLookups(instructions, bases.Count);
     }
 
     /// <summary>Bytes of packed signs and scales, all of which a product of one token reads.</summary>
@@ -30,32 +30,27 @@ public sealed class CpuProduct : IBasesProduct
     {
         if (x.size(-1) != _packed.Layout.InFeatures)
             throw new ArgumentException($"{x.Describe()} does not fit a weight of {_packed.Layout.OutFeatures} × {_packed.Layout.InFeatures}");
-        var tokens = x.numel() / x.size(-1);
-        return tokens <= _mostLookups ? Lookup(x, tokens) : Expand(x, tokens);
+        return x.numel() / x.size(-1) <= _mostLookups ? Lookup(x) : Expand(x);
     }
-
-    /// <summary>By table lookups, however many tokens there are.</summary>
-    internal Tensor Lookup(Tensor x) => Lookup(x, x.numel() / x.size(-1));
-
-    /// <summary>By expanding tiles, however few tokens there are.</summary>
-    internal Tensor Expand(Tensor x) => Expand(x, x.numel() / x.size(-1));
 
     private int Threads => _options.Threads ?? torch.get_num_threads();
 
-    private unsafe Tensor Lookup(Tensor x, long tokens)
+    /// <summary>By table lookups, however many tokens there are.</summary>
+    internal unsafe Tensor Lookup(Tensor x)
     {
         using var scope = torch.NewDisposeScope();
         var input = x.detach().to(ScalarType.Float32).contiguous();
         var y = torch.empty([.. x.shape[..^1], _packed.Layout.OutFeatures]);
         fixed (float* from = input.data<float>(), to = y.data<float>())
-            _lookup.Multiply(from, to, tokens, Threads);
+            _lookup.Multiply(from, to, x.numel() / x.size(-1), Threads);
         return y.to(x.dtype).MoveToOuterDisposeScope();
     }
 
-    private Tensor Expand(Tensor x, long tokens)
+    /// <summary>By expanding tiles, however few tokens there are.</summary>
+    internal Tensor Expand(Tensor x)
     {
         using var scope = torch.NewDisposeScope();
-        var input = x.detach().to(ScalarType.Float32).contiguous().view(tokens, _packed.Layout.InFeatures);
+        var input = x.detach().to(ScalarType.Float32).contiguous().view(-1, _packed.Layout.InFeatures);
         if (_options.Integer is not null)
             input = _lookup.Rounded(input);
         var y = TileExpansion.Multiply(_packed, input, Threads);

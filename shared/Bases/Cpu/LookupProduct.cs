@@ -11,8 +11,8 @@ namespace Qbb.Bases.Cpu;
 /// <param name="integer">Which inputs share a scale where sums are of int8; null where they are of floats.</param>
 internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions kernel, ActivationScale? integer)
 {
-    /// <summary>Signs below which one thread is quicker than two: some 10 µs of work.</summary>
-    private const long SignsForThreads = 1 << 20;
+    /// <summary>Signs below which one thread is quicker than two: some 20 µs of work, twice the time of waking another.</summary>
+    private const long SignsForThreads = 1 << 21;
 
     private readonly CpuKernel _kernel = CpuKernels.Create(kernel, integer is not null);
     private readonly bool _pairs = kernel == CpuInstructions.Avx512;

@@ -1,8 +1,9 @@
 namespace Qbb.Bases.Cpu;
 
 /// <summary>
-/// Threads that wait for blocks of rows. Block k of a product always goes to the same thread, whose cache may still hold its weights from
-/// the token before, and waking a thread that spins costs a microsecond where Parallel.For costs ten.
+/// Threads that wait for blocks of rows. Block k of a product goes to the same thread every time, whose cache may still hold its weights
+/// from the token before; a block whose thread has not woken when the caller is through with its own is done by the caller, so that a
+/// machine with other work on it costs no more than one thread would.
 /// </summary>
 internal sealed class RowWorkers
 {
@@ -44,7 +45,7 @@ internal sealed class RowWorkers
             }
             // All must have stopped before an exception lets go of the memory they work on.
             for (var k = 1; k < threads; k++)
-                failure = _workers[k - 1].Wait() ?? failure;
+                failure = _workers[k - 1].Finish() ?? failure;
             if (failure is not null)
                 throw new AggregateException(failure);
         }
@@ -59,10 +60,14 @@ internal sealed class RowWorkers
         /// <summary>Looks so often before sleeping: some 20 µs, the time that the operators between two products take.</summary>
         private const int Spins = 60;
 
+        private const int Idle = 0;
+        private const int Offered = 1;
+
         private readonly ManualResetEventSlim _started = new(false, Spins);
         private readonly ManualResetEventSlim _finished = new(false, Spins);
         private (Action<int, int> Body, int First, int Last) _work;
         private Exception? _failure;
+        private int _state;
 
         public Worker() => new Thread(Loop) { IsBackground = true, Name = "qbb rows" }.Start();
 
@@ -70,14 +75,34 @@ internal sealed class RowWorkers
         {
             _work = (body, first, last);
             _finished.Reset();
+            Volatile.Write(ref _state, Offered);
             _started.Set();
         }
 
-        public Exception? Wait()
+        /// <summary>Does the work if the thread has not begun it, else waits; returns what went wrong.</summary>
+        public Exception? Finish()
         {
-            _finished.Wait();
+            if (TryTake())
+                Work();
+            else
+                _finished.Wait();
             _work = default;
             return _failure;
+        }
+
+        private bool TryTake() => Interlocked.CompareExchange(ref _state, Idle, Offered) == Offered;
+
+        private void Work()
+        {
+            _failure = null;
+            try
+            {
+                _work.Body(_work.First, _work.Last);
+            }
+            catch (Exception e)
+            {
+                _failure = e;
+            }
         }
 
         private void Loop()
@@ -85,16 +110,11 @@ internal sealed class RowWorkers
             while (true)
             {
                 _started.Wait();
+                // Before the look at the state: an offer made after this sets the event again.
                 _started.Reset();
-                _failure = null;
-                try
-                {
-                    _work.Body(_work.First, _work.Last);
-                }
-                catch (Exception e)
-                {
-                    _failure = e;
-                }
+                if (!TryTake())
+                    continue;
+                Work();
                 _finished.Set();
             }
         }

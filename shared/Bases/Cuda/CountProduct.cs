@@ -17,7 +17,7 @@ internal static class CountProduct
     {
         // About 8 KB on the way for each of 16 warps hides the memory's latency.
         var stages = Math.Clamp(16 / weight.Count, 3, 8);
-        var two = new CountShape(weight.Count, weight.HasBias, tokens, bfloat, Warps: 8, stages, Blocks: 2);
+        var two = new CountShape(weight.Count, weight.HasBias, tokens, weight.KernelGroup, bfloat, Warps: 8, stages, Blocks: 2);
         if (2 * two.SharedBytes(weight.InFeatures) <= SharedPerMultiprocessor)
             return two;
         var one = two with { Warps = 16, Blocks = 1 };
@@ -42,8 +42,8 @@ internal static class CountProduct
         shape ??= ShapeFor(weight, (int)x.size(0), x.dtype == ScalarType.BFloat16);
         var module = KernelModule.Load(shape.Source, x.device);
         var blocks = Math.Min(FragmentLayout.Tiles(weight.OutFeatures), module.Device.MultiprocessorCount * shape.Blocks);
-        module[CountShape.Kernel].Launch(blocks, shape.Threads, shape.SharedBytes(weight.InFeatures),
+        module[CountShape.Kernel].LaunchOverlapping(blocks, shape.Threads, shape.SharedBytes(weight.InFeatures),
             weight.Words, weight.Scales, x, addend, y, weight.InFeatures, weight.OutFeatures, weight.Groups,
-            CountShape.ChunksPerGroup(weight), CountShape.AddendStride(addend, weight));
+            CountShape.AddendStride(addend, weight));
     }
 }

@@ -7,11 +7,12 @@ namespace Qbb.Bases.Cuda;
 /// <param name="Bases">N.</param>
 /// <param name="HasBias">With β.</param>
 /// <param name="Tokens">Rows of x.</param>
+/// <param name="Group">Inputs that share a scale, a multiple of 128; <see cref="TableShape.Row"/> for one scale a row.</param>
 /// <param name="BFloat">x and y are bf16, else f16.</param>
 /// <param name="Warps">Warps of a block; they share a tile's inputs.</param>
 /// <param name="Stages">Steps that a warp has in shared memory at a time.</param>
 /// <param name="Blocks">Blocks that one multiprocessor shall hold.</param>
-internal sealed record CountShape(int Bases, bool HasBias, int Tokens, bool BFloat, int Warps, int Stages, int Blocks)
+internal sealed record CountShape(int Bases, bool HasBias, int Tokens, int Group, bool BFloat, int Warps, int Stages, int Blocks)
 {
     public const string Kernel = "count_product";
 
@@ -22,7 +23,7 @@ internal sealed record CountShape(int Bases, bool HasBias, int Tokens, bool BFlo
 
     public int Threads => 32 * Warps;
 
-    public KernelSource Source => BasesKernels.Source("count.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DTOKENS={Tokens}",
+    public KernelSource Source => DeviceSource.Of(typeof(CountShape).Assembly, "count.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DTOKENS={Tokens}", $"-DGROUP={Group}",
         $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DBLOCKS={Blocks}");
 
     /// <summary>Shared memory of a block: records of x, the warps' rings, two buffers of partial sums.</summary>
@@ -34,9 +35,6 @@ internal sealed record CountShape(int Bases, bool HasBias, int Tokens, bool BFlo
 
     /// <summary>Whether the kernel can take a weight with groups of this size: whole chunks, or one scale a row.</summary>
     public static bool Supports(int groupSize, int inFeatures) => groupSize % Chunk == 0 || groupSize >= inFeatures;
-
-    /// <summary>Chunks that share a scale; beyond any count where the row has one scale.</summary>
-    public static int ChunksPerGroup(PackedBases weight) => weight.GroupSize >= weight.InFeatures ? int.MaxValue : weight.GroupSize / Chunk;
 
     /// <summary>Elements from one token's addend to the next's: 0 for a vector, which all tokens share.</summary>
     public static int AddendStride(Tensor? addend, PackedBases weight) => addend is null || addend.dim() == 1 ? 0 : weight.OutFeatures;

@@ -25,6 +25,33 @@ internal sealed record PackedBases(Tensor Words, Tensor Scales, int Count, int O
             (int)planes.size(0), (int)planes.size(1), inFeatures, groupSize, beta is not null);
     }
 
+    /// <summary>The group size as kernels are compiled for it: <see cref="TableShape.Row"/> where a row has one scale.</summary>
+    public int KernelGroup => GroupSize >= InFeatures ? TableShape.Row : GroupSize;
+
+    /// <summary>The rows of several weights one below the other; null where they differ in kind or a part ends inside a tile.</summary>
+    public static PackedBases? Join(IReadOnlyList<PackedBases> parts)
+    {
+        var first = parts[0];
+        foreach (var part in parts)
+            if (part.OutFeatures % FragmentLayout.RowsPerTile != 0 || part with { Words = first.Words, Scales = first.Scales, OutFeatures = first.OutFeatures } != first)
+                return null;
+        using var off = torch.no_grad();
+        return first with
+        {
+            Words = torch.cat([.. parts.Select(part => part.Words)]).DetachFromDisposeScope(),
+            Scales = torch.cat([.. parts.Select(part => part.Scales)]).DetachFromDisposeScope(),
+            OutFeatures = parts.Sum(part => part.OutFeatures),
+        };
+    }
+
+    /// <summary>Rows [start, start + count) as a view of the same memory; both are whole tiles.</summary>
+    public PackedBases Rows(int start, int count) => this with
+    {
+        Words = Words.narrow(0, start / FragmentLayout.RowsPerTile, count / FragmentLayout.RowsPerTile).DetachFromDisposeScope(),
+        Scales = Scales.narrow(0, start / FragmentLayout.RowsPerTile, count / FragmentLayout.RowsPerTile).DetachFromDisposeScope(),
+        OutFeatures = count,
+    };
+
     public void Dispose()
     {
         Words.Dispose();

@@ -13,8 +13,7 @@ internal static class TableProduct
     /// <summary>The shape that serves a weight and a number of tokens.</summary>
     public static TableShape ShapeFor(PackedBases weight, int tokens, bool bfloat)
     {
-        var group = weight.GroupSize >= weight.InFeatures ? TableShape.Row : weight.GroupSize;
-        var shape = new TableShape(weight.Count, weight.HasBias, tokens <= 8 ? 8 : 16, group, bfloat, Warps: 16, Stages: 4, Slab: tokens <= 8 ? 16 : 8);
+        var shape = new TableShape(weight.Count, weight.HasBias, tokens <= 8 ? 8 : 16, weight.KernelGroup, bfloat, Warps: 16, Stages: 4, Slab: tokens <= 8 ? 16 : 8);
         while (shape.SharedBytes > SharedPerBlock && shape.Stages > 2)
             shape = shape with { Stages = shape.Stages - 1 };
         while (shape.SharedBytes > SharedPerBlock)
@@ -32,7 +31,7 @@ internal static class TableProduct
         shape ??= ShapeFor(weight, tokens, x.dtype == ScalarType.BFloat16);
         var module = KernelModule.Load(shape.Source, x.device);
         var blocks = Math.Min(FragmentLayout.Tiles(weight.OutFeatures), module.Device.MultiprocessorCount);
-        module[TableShape.Kernel].Launch(blocks, shape.Threads, shape.SharedBytes, weight.Words, weight.Scales, x, addend, y,
+        module[TableShape.Kernel].LaunchOverlapping(blocks, shape.Threads, shape.SharedBytes, weight.Words, weight.Scales, x, addend, y,
             tokens, weight.InFeatures, weight.OutFeatures, weight.Groups, CountShape.AddendStride(addend, weight));
     }
 }

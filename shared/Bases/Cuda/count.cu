@@ -4,7 +4,7 @@
 // that a plane of signs and a plane of x have in common: with b = 1 for +1 and 0 for -1, B x = 2 b x - sum x, and b x is the sum of its counts
 // times powers of two. Nothing is unpacked, counts are exact, and the only multiplications are those by scales, once a group and plane.
 //
-// Compiled for: BASES (1..8), BIAS (0, 1), TOKENS (1..4), WARPS, STAGES, BFLOAT (type of x and y), BLOCKS (least blocks an SM shall hold).
+// Compiled for: BASES (1..8), BIAS (0, 1), TOKENS (1..4), GROUP (inputs of a scale, a multiple of 128; 2^30 for the row), WARPS, STAGES, BFLOAT (type of x and y), BLOCKS (least blocks an SM shall hold).
 // Order of summation is fixed by the shape alone, so that results repeat bit for bit.
 
 #define SCALES (BASES + BIAS)
@@ -69,12 +69,8 @@ DEVICE void stage_inputs(u32* records, const u16* x, int in_features, int chunks
     {
         const int item = base + lane, t = item & 3, chunk = (item >> 2) % chunks, token = (item >> 2) / chunks;
         u32 r[16];
-        if (item < total)
-            load_inputs(r, x + (u64)token * in_features, chunk * CHUNK + 32 * t, in_features, aligned);
-        else
-#pragma unroll
-            for (int k = 0; k < 16; k++)
-                r[k] = 0;
+        // Lanes behind the last item go along with zeros: shuffles need the whole warp.
+        load_inputs(r, x + (u64)token * in_features, chunk * CHUNK + 32 * t, item < total ? in_features : 0, aligned);
         float f[32];
         u32 largest = 0;
 #pragma unroll
@@ -116,7 +112,7 @@ DEVICE void stage_inputs(u32* records, const u16* x, int in_features, int chunks
 }
 
 // Asks for what one warp needs of one step: signs, and the scales of its two chunks.
-DEVICE void fetch(u32* stage, const u32* words, const u32* scales, int tile, int step, int steps, int groups, int chunks_per_group)
+DEVICE void fetch(u32* stage, const u32* words, const u32* scales, int tile, int step, int steps, int groups)
 {
     const int lane = threadIdx.x & 31;
     const u32* from = words + ((u64)tile * steps + step) * STEP_WORDS + 4 * lane;
@@ -127,7 +123,7 @@ DEVICE void fetch(u32* stage, const u32* words, const u32* scales, int tile, int
     for (int piece = lane; piece < 4 * SCALES; piece += 32)
     {
         const int half = piece >= 2 * SCALES, place = piece - half * 2 * SCALES;
-        int group = (2 * step + half) / chunks_per_group;
+        int group = (2 * step + half) / (GROUP / CHUNK);
         group = group < groups ? group : groups - 1;
         copy16(stage + STEP_WORDS + 4 * piece, scales + ((u64)tile * groups + group) * (8 * SCALES) + 4 * place);
     }
@@ -135,7 +131,7 @@ DEVICE void fetch(u32* stage, const u32* words, const u32* scales, int tile, int
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) count_product(
     const u32* words, const u32* scales, const u16* x, const u16* addend, u16* y,
-    int in_features, int out_features, int groups, int chunks_per_group, int addend_stride)
+    int in_features, int out_features, int groups, int addend_stride)
 {
     SHARED_BYTES;
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
@@ -144,12 +140,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) count_product(
     u32* ring = records + TOKENS * chunks * RECORD + warp * STAGES * STAGE_WORDS;
     float* partial = (float*)(records + TOKENS * chunks * RECORD + WARPS * STAGES * STAGE_WORDS);
 
-    // The signs are on their way before x is looked at.
+    // The signs are on their way before x is looked at, and before the kernel that makes x has ended.
     int next_tile = blockIdx.x, next_step = warp, next_slot = 0, slot = 0;
     auto prefetch = [&]() {
         if (next_step < steps && next_tile < tiles)
         {
-            fetch(ring + next_slot * STAGE_WORDS, words, scales, next_tile, next_step, steps, groups, chunks_per_group);
+            fetch(ring + next_slot * STAGE_WORDS, words, scales, next_tile, next_step, steps, groups);
             next_step += WARPS;
             if (next_step >= steps)
                 next_step = warp, next_tile += gridDim.x;
@@ -160,6 +156,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) count_product(
 #pragma unroll
     for (int k = 0; k < STAGES - 1; k++)
         prefetch();
+    overlap_next();
+    overlap_wait();
     stage_inputs(records, x, in_features, chunks);
     block_barrier();
 

@@ -86,9 +86,11 @@ DEVICE void stage_slab(Quad* slab, float* sums, float* factors, const u16* x, in
             u32 v[16];
             load_inputs(v, row, first + 32 * word, count, aligned);
             if (BFLOAT)
+            {
 #pragma unroll
                 for (int k = 0; k < 16; k++)
                     v[k] = floats_to_halves(as_float(v[k] << 16) * up, as_float(v[k] & 0xffff0000) * up);
+            }
             if (BIAS)
             {
                 float sum = 0;
@@ -213,6 +215,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) table_product(
 #pragma unroll
     for (int k = 0; k < STAGES - 1; k++)
         prefetch();
+    overlap_next();
+    overlap_wait();
 
     for (int base = begin; base < end; base += together)
     {

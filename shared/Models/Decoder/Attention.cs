@@ -22,6 +22,10 @@ internal sealed class Attention : IDisposable
         _stacked = StackedLinears.Of(linears, LinearRole.Query, LinearRole.Key, LinearRole.Value);
     }
 
+    public Norm? QueryNorm => _queryNorm;
+
+    public Norm? KeyNorm => _keyNorm;
+
     public IEnumerable<(string Name, Tensor Value)> Parameters() => [.. _queryNorm?.Parameters() ?? [], .. _keyNorm?.Parameters() ?? []];
 
     /// <param name="x">[batch, count, hidden]</param>

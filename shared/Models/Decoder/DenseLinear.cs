@@ -1,4 +1,5 @@
 using Qbb.Torch;
+using Qbb.Torch.Interop;
 
 namespace Qbb.Models.Decoder;
 
@@ -6,8 +7,11 @@ namespace Qbb.Models.Decoder;
 /// <param name="weight">[out, in], or [in, out] when transposed; owned.</param>
 /// <param name="bias">[out] or null; owned.</param>
 /// <param name="transposed">The weight is kept as [in, out], as GPT-2 stores it.</param>
-public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : ILinear
+public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : IGraphLinear
 {
+    private static readonly Operator s_mm = new("aten::mm", "out");
+    private static readonly Operator s_addmm = new("aten::addmm", "out");
+
     public int InFeatures => (int)weight.size(transposed ? 0 : 1);
 
     public int OutFeatures => (int)weight.size(transposed ? 1 : 0);
@@ -31,6 +35,41 @@ public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : 
         return DenseProduct.Apply(x, turned, bias);
     }
 
+    /// <inheritdoc/>
+    public bool CanWrite(int tokens, ScalarType type) => weight.device.Type == DeviceType.CUDA && weight.dtype == type;
+
+    /// <inheritdoc/>
+    public void Write(Tensor x, Tensor? addend, Tensor y)
+    {
+        using var scope = torch.NewDisposeScope();
+        var turned = transposed ? weight : weight.t();
+        // A vector as addend would send libtorch to a library that takes memory of its own.
+        if (addend is null)
+            s_mm.CallVoid(x, turned, y);
+        else
+            s_addmm.CallVoid(addend, x, turned, 1, 1, y);
+        if (bias is not null)
+            y.add_(bias);
+    }
+
+    /// <inheritdoc/>
+    public IGraphLinear? Join(IReadOnlyList<IGraphLinear> others)
+    {
+        DenseLinear[] parts = [this, .. others.OfType<DenseLinear>()];
+        if (parts.Length != others.Count + 1 || parts.Any(part => part.IsTransposed || part.Bias is null != bias is null || part.InFeatures != InFeatures))
+            return null;
+        using var off = torch.no_grad();
+        var joined = torch.cat([.. parts.Select(part => part.Weight)]).DetachFromDisposeScope();
+        var biases = bias is null ? null : torch.cat([.. parts.Select(part => part.Bias!)]).DetachFromDisposeScope();
+        var first = 0L;
+        foreach (var part in parts)
+        {
+            part.MoveTo(joined.narrow(0, first, part.OutFeatures).DetachFromDisposeScope());
+            first += part.OutFeatures;
+        }
+        return new DenseLinear(joined, biases, false);
+    }
+
     public IEnumerable<(string Name, Tensor Value)> Parameters()
     {
         yield return ("weight", weight);
@@ -42,5 +81,13 @@ public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : 
     {
         weight.Dispose();
         bias?.Dispose();
+    }
+
+    private bool IsTransposed => transposed;
+
+    private void MoveTo(Tensor view)
+    {
+        weight.Dispose();
+        weight = view;
     }
 }

@@ -31,6 +31,12 @@ internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor
         return (sum, forward(sum));
     }
 
+    /// <summary>[size], or null.</summary>
+    public Tensor? Weight => weight;
+
+    /// <summary>Multiplies by 1 + weight.</summary>
+    public bool IsPlusOne => spec.Kind == NormKind.RmsPlusOne;
+
     public IEnumerable<(string Name, Tensor Value)> Parameters()
     {
         if (weight is not null)

@@ -47,6 +47,17 @@ public sealed class Transformer : IDisposable
 
     public IReadOnlyList<TransformerBlock> Blocks { get; }
 
+    internal Tensor Embedding => _embedding;
+
+    internal double EmbeddingScale => _embeddingScale;
+
+    internal Norm? FinalNorm => _finalNorm;
+
+    /// <summary>Null where the head is the embedding.</summary>
+    internal ILinear? Head => _head;
+
+    internal RopeTable? Rope => _rope;
+
     /// <inheritdoc cref="Load(DecoderConfig, ITensorSource, Device, ScalarType, ILinearLoader?, bool)"/>
     public static Transformer Load(ModelSource model, Device device, ScalarType dtype, ILinearLoader? linears = null, bool own = false) =>
         Load(DecoderConfig.FromJson(model.ConfigJson), model.Tensors, device, dtype, linears, own);

@@ -1,4 +1,5 @@
 using Qbb.Models.Checkpoints;
+using Qbb.Models.Decoder.Graph;
 using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
@@ -21,10 +22,21 @@ public sealed class TransformerBlock : IDisposable
         _mlpNorm = layout.MlpNorm is { } norm ? Norm.Load(source, norm, config.NormEpsilon, device, dtype, own) : null;
         _attention = new Attention(config, layout, source, device, dtype, _linears, own);
         _mlp = new Mlp(config, _linears);
+        Joined = new JoinedLinears(config, _linears);
     }
 
     /// <summary>The names behind this block.</summary>
     public BlockLayout Layout { get; }
+
+    internal Norm AttentionNorm => _attentionNorm;
+
+    internal Norm? MlpNorm => _mlpNorm;
+
+    internal Norm? QueryNorm => _attention.QueryNorm;
+
+    internal Norm? KeyNorm => _attention.KeyNorm;
+
+    internal JoinedLinears Joined { get; }
 
     /// <summary>Loads one block.</summary>
     /// <param name="config">The decoder.</param>
@@ -47,6 +59,7 @@ public sealed class TransformerBlock : IDisposable
     {
         var old = _linears[role];
         _linears[role] = linear;
+        Joined.Reset();
         return old;
     }
 
@@ -83,6 +96,7 @@ public sealed class TransformerBlock : IDisposable
     {
         foreach (var linear in _linears.Values)
             linear.Dispose();
+        Joined.Dispose();
         _attentionNorm.Dispose();
         _mlpNorm?.Dispose();
         _attention.Dispose();

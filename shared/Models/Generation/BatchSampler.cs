@@ -23,8 +23,7 @@ public sealed class BatchSampler(GenerationOptions options)
             : Plain(logits.to(ScalarType.Float32), uniforms);
         return Array.IndexOf(tokens, -1) < 0
             ? tokens
-            : throw new InvalidInputException(
-                "the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
+            : throw NotNumbers();
     }
 
     /// <summary>The whole number that stands for the likeliest token's probability: a row of the largest must not overflow, 2^62 in all.</summary>
@@ -37,6 +36,9 @@ public sealed class BatchSampler(GenerationOptions options)
         var drawn = options.Temperature == 0 ? logits.argmax(1, keepdim: true) : Draw(logits.sub(best), usable, uniforms);
         return drawn.masked_fill(usable.logical_not(), -1).to_array<long>();
     }
+
+    internal static InvalidInputException NotNumbers() =>
+        new("the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
 
     // The row's share of "everything" is cut at the uniform number; relative is [rows, vocabulary], the likeliest token's 0.
     private Tensor Draw(Tensor relative, Tensor usable, double[] uniforms)

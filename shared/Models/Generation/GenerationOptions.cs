@@ -18,6 +18,12 @@ public sealed record GenerationOptions
     /// <summary>A sequence ends with any of these; the token is kept.</summary>
     public IReadOnlyCollection<int> StopIds { get; init; } = [];
 
+    /// <summary>
+    /// Whether a GPU plays every token's step back as one recorded graph (<see cref="Decoder.Graph.GraphDecoder"/>). Off while its kernels are
+    /// tested on the CPU only.
+    /// </summary>
+    public bool Graph { get; init; }
+
     /// <exception cref="InvalidInputException">An option is out of range; the message names it.</exception>
     public void Validate()
     {

@@ -40,16 +40,19 @@ public sealed class TokenGenerator(Transformer model)
         var padding = prompts.Select(prompt => longest - prompt.Count).ToArray();
         var inputs = prompts.SelectMany((prompt, i) => Enumerable.Repeat(0L, padding[i]).Concat(prompt.Select(id => (long)id))).ToArray();
         var inCache = rows;
+        using var graph = new GraphSteps(model, cache, options.Graph);
         while (true)
         {
             cancellation.ThrowIfCancellationRequested();
-            Step(cache, inCache, inputs, cache.Length == 0 ? padding : null, options, onToken);
+            var left = options.MaxTokens - inCache.Max(row => row.Tokens.Count);
+            Step(cache, inCache, inputs, cache.Length == 0 ? padding : null, graph.Serve(left) ? graph : null, options, onToken);
             var active = inCache.Where(row => !row.Ended).ToList();
             if (active.Count == 0)
                 return [.. rows.Select(row => row.Result)];
             // Ended rows are carried along until they are half of the work: taking them out copies the cache.
             if (2 * active.Count <= inCache.Count)
             {
+                graph.Reset();
                 cache.Select([.. active.Select(row => inCache.IndexOf(row))]);
                 inCache = active;
             }
@@ -57,11 +60,12 @@ public sealed class TokenGenerator(Transformer model)
         }
     }
 
-    private void Step(KvCache cache, List<Row> rows, long[] inputs, int[]? padding, GenerationOptions options, Action<int, int>? onToken)
+    private void Step(KvCache cache, List<Row> rows, long[] inputs, int[]? padding, GraphSteps? graph, GenerationOptions options, Action<int, int>? onToken)
     {
         using var scope = torch.NewDisposeScope();
-        var x = model.hidden(torch.tensor(inputs, rows.Count, inputs.Length / rows.Count), cache, padding);
-        var tokens = Draw(model.head(x.narrow(1, x.size(1) - 1, 1)).flatten(0, 1), rows, options);
+        var tokens = graph is null ? Next(cache, rows, inputs, padding, options)
+            : options.Temperature == 0 ? graph.Likeliest(inputs)
+            : Draw(graph.Logits(inputs), rows, options);
         for (var i = 0; i < rows.Count; i++)
         {
             if (rows[i].Ended)
@@ -72,6 +76,12 @@ public sealed class TokenGenerator(Transformer model)
             rows[i].Ended = rows[i].Stopped || rows[i].Tokens.Count == options.MaxTokens;
             onToken?.Invoke(rows[i].Index, token);
         }
+    }
+
+    private long[] Next(KvCache cache, List<Row> rows, long[] inputs, int[]? padding, GenerationOptions options)
+    {
+        var x = model.hidden(torch.tensor(inputs, rows.Count, inputs.Length / rows.Count), cache, padding);
+        return Draw(model.head(x.narrow(1, x.size(1) - 1, 1)).flatten(0, 1), rows, options);
     }
 
     /// <summary>From logits [rows, vocabulary] the next token of every row; what stands for an ended row is of no use.</summary>

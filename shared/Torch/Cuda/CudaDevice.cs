@@ -50,6 +50,17 @@ public sealed unsafe class CudaDevice
         }
     }
 
+    /// <summary>Its place on the bus, by which other libraries of NVIDIA's know it: <c>0000:3b:00.0</c>.</summary>
+    public string PciAddress
+    {
+        get
+        {
+            byte* text = stackalloc byte[32];
+            Driver.Check(Driver.DeviceGetPciAddress(text, 32, _handle), "cuDeviceGetPCIBusId");
+            return Marshal.PtrToStringUTF8((nint)text) ?? "";
+        }
+    }
+
     /// <summary>Bytes that the whole device has free, and has.</summary>
     public (long Free, long Total) Memory
     {

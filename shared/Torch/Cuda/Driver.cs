@@ -11,6 +11,7 @@ internal static unsafe class Driver
     public static readonly delegate* unmanaged<int*, int, int> DeviceGet = (delegate* unmanaged<int*, int, int>)Symbol("cuDeviceGet");
     public static readonly delegate* unmanaged<int*, int, int, int> DeviceGetAttribute = (delegate* unmanaged<int*, int, int, int>)Symbol("cuDeviceGetAttribute");
     public static readonly delegate* unmanaged<byte*, int, int, int> DeviceGetName = (delegate* unmanaged<byte*, int, int, int>)Symbol("cuDeviceGetName");
+    public static readonly delegate* unmanaged<byte*, int, int, int> DeviceGetPciAddress = (delegate* unmanaged<byte*, int, int, int>)Symbol("cuDeviceGetPCIBusId");
     public static readonly delegate* unmanaged<nint*, int, int> PrimaryContextRetain = (delegate* unmanaged<nint*, int, int>)Symbol("cuDevicePrimaryCtxRetain");
     public static readonly delegate* unmanaged<nint*, int> ContextGetCurrent = (delegate* unmanaged<nint*, int>)Symbol("cuCtxGetCurrent");
     public static readonly delegate* unmanaged<nint, int> ContextSetCurrent = (delegate* unmanaged<nint, int>)Symbol("cuCtxSetCurrent");
@@ -23,6 +24,10 @@ internal static unsafe class Driver
         (delegate* unmanaged<int*, nint, int, nuint, int>)Symbol("cuOccupancyMaxActiveBlocksPerMultiprocessor");
     public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> LaunchKernel =
         (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Symbol("cuLaunchKernel");
+    public static readonly delegate* unmanaged<LaunchConfig*, nint, void**, void**, int> LaunchKernelEx =
+        (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)Symbol("cuLaunchKernelEx");
+    public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, int> LaunchCooperativeKernel =
+        (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, int>)Symbol("cuLaunchCooperativeKernel");
     public static readonly delegate* unmanaged<nint*, uint, int> EventCreate = (delegate* unmanaged<nint*, uint, int>)Symbol("cuEventCreate");
     public static readonly delegate* unmanaged<nint, nint, int> EventRecord = (delegate* unmanaged<nint, nint, int>)Symbol("cuEventRecord");
     public static readonly delegate* unmanaged<nint, int> EventSynchronize = (delegate* unmanaged<nint, int>)Symbol("cuEventSynchronize");

@@ -39,7 +39,17 @@ public sealed unsafe class Kernel : IKernel
     /// <remarks>Returns at once. Dynamic shared memory above 48 KB is asked of the driver.</remarks>
     /// <exception cref="ArgumentException">Arguments that the kernel does not take: their count, a size, a tensor elsewhere or not contiguous.</exception>
     /// <exception cref="CudaException">The driver refused.</exception>
-    public void Launch(LaunchShape grid, LaunchShape block, int sharedBytes, params ReadOnlySpan<KernelArgument> arguments)
+    public void Launch(LaunchShape grid, LaunchShape block, int sharedBytes, params ReadOnlySpan<KernelArgument> arguments) =>
+        Queue(grid, block, sharedBytes, overlap: false, arguments);
+
+    /// <summary>
+    /// As <see cref="Launch"/>, but blocks may begin while the kernel before it still runs. Every block must call overlap_wait of device.cu
+    /// before it reads or writes what an earlier kernel works on. Before compute capability 9.0 a plain launch.
+    /// </summary>
+    public void LaunchOverlapping(LaunchShape grid, LaunchShape block, int sharedBytes, params ReadOnlySpan<KernelArgument> arguments) =>
+        Queue(grid, block, sharedBytes, Device.ComputeMajor >= 9, arguments);
+
+    private void Queue(LaunchShape grid, LaunchShape block, int sharedBytes, bool overlap, ReadOnlySpan<KernelArgument> arguments)
     {
         long* values = stackalloc long[arguments.Length];
         void** pointers = stackalloc void*[arguments.Length];
@@ -51,8 +61,18 @@ public sealed unsafe class Kernel : IKernel
         AllowShared(sharedBytes);
         Device.MakeCurrent();
         var stream = torch.cuda.current_stream(Device.Index);
-        var code = Driver.LaunchKernel(_function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)block.X, (uint)block.Y, (uint)block.Z,
-            (uint)sharedBytes, stream, pointers, null);
+        int code;
+        if (overlap)
+        {
+            var attribute = LaunchAttribute.Overlap;
+            var config = new LaunchConfig(grid, block, sharedBytes, stream, &attribute, 1);
+            code = Driver.LaunchKernelEx(&config, _function, pointers, null);
+        }
+        else
+        {
+            code = Driver.LaunchKernel(_function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)block.X, (uint)block.Y, (uint)block.Z,
+                (uint)sharedBytes, stream, pointers, null);
+        }
         Driver.Check(code, $"launch of {Name}, grid {grid}, block {block}, {sharedBytes} bytes of shared memory");
         foreach (ref readonly var argument in arguments)
             GC.KeepAlive(argument.Tensor);

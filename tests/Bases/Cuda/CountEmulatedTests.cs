@@ -8,7 +8,7 @@ namespace Qbb.Bases.Tests.Cuda;
 public class CountEmulatedTests
 {
     private static readonly string[] s_parameters =
-        ["const u32*", "const u32*", "const u16*", "const u16*", "u16*", "int", "int", "int", "int", "int"];
+        ["const u32*", "const u32*", "const u16*", "const u16*", "u16*", "int", "int", "int", "int"];
 
     [Theory]
     [InlineData(1, 16, 256, 128, false, 1, false), InlineData(2, 33, 200, 128, true, 2, true), InlineData(3, 50, 1100, 256, true, 1, false)]
@@ -25,10 +25,10 @@ public class CountEmulatedTests
         var x = (randn([tokens, columns], generator) * 3).to(type);
         var addend = randn([tokens, rows], generator).to(type);
         var y = full([tokens, rows], double.NaN, type, Device.CPU);
-        var shape = new CountShape(count, bias, tokens, bfloat, Warps: 3, Stages: 3, Blocks: 1);
+        var shape = new CountShape(count, bias, tokens, packed.KernelGroup, bfloat, Warps: 3, Stages: 3, Blocks: 1);
         Emulator.Build(shape.Source, CountShape.Kernel, s_parameters)
             .Run(2, shape.Threads, shape.SharedBytes(columns), packed.Words, packed.Scales, x, addend, y, columns, rows,
-                packed.Groups, CountShape.ChunksPerGroup(packed), CountShape.AddendStride(addend, packed));
+                packed.Groups, CountShape.AddendStride(addend, packed));
 
         Products.Check(bases, x, addend, y);
     }

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using Qbb.Bases.Cuda;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
 
@@ -13,10 +12,10 @@ internal sealed unsafe class Emulator
     private static readonly ConcurrentDictionary<string, Lazy<Emulator>> s_built = [];
     private static readonly string s_folder = Directory.CreateTempSubdirectory("qbb-emulator-").FullName;
     private static readonly Lock s_lock = new();
-    private readonly delegate* unmanaged<int, int, int, void**, void> _run;
+    private readonly delegate* unmanaged<int, int, int, int, void**, void> _run;
 
     private Emulator(string library) =>
-        _run = (delegate* unmanaged<int, int, int, void**, void>)NativeLibrary.GetExport(NativeLibrary.Load(library), "emulate");
+        _run = (delegate* unmanaged<int, int, int, int, void**, void>)NativeLibrary.GetExport(NativeLibrary.Load(library), "emulate");
 
     /// <param name="source">A source with device.cu before it, as it is compiled for a GPU.</param>
     /// <param name="kernel">The kernel's name.</param>
@@ -28,7 +27,7 @@ internal sealed unsafe class Emulator
     }
 
     /// <summary>Runs a grid; fibers of one block at a time, so that only one grid runs at once.</summary>
-    public void Run(int grid, int threads, int sharedBytes, params object?[] arguments)
+    public void Run(LaunchShape grid, int threads, int sharedBytes, params object?[] arguments)
     {
         var values = stackalloc long[arguments.Length];
         var pointers = stackalloc void*[arguments.Length];
@@ -45,21 +44,21 @@ internal sealed unsafe class Emulator
             pointers[k] = values + k;
         }
         lock (s_lock)
-            _run(grid, threads, sharedBytes, pointers);
+            _run(grid.X, grid.Y, threads, sharedBytes, pointers);
         GC.KeepAlive(arguments);
     }
 
     private static string Compile(KernelSource source, string kernel, string[] parameters)
     {
         var path = Path.Combine(s_folder, Guid.NewGuid().ToString("n"));
-        var marker = source.Code.IndexOf(BasesKernels.EndOfDevice, StringComparison.Ordinal);
+        var marker = source.Code.IndexOf(DeviceSource.End, StringComparison.Ordinal);
         var arguments = string.Join(", ", parameters.Select((type, k) => $"*(({type}*)arguments[{k}])"));
         File.WriteAllText(path + ".cpp", $$"""
             #include "{{Path.Combine(AppContext.BaseDirectory, "Cuda", "emulator.h")}}"
-            {{source.Code[(marker + BasesKernels.EndOfDevice.Length)..]}}
+            {{source.Code[(marker + DeviceSource.End.Length)..]}}
             static void** arguments;
             static void body() { {{kernel}}({{arguments}}); }
-            extern "C" void emulate(int grid, int threads, int shared, void** given) { arguments = given; emulated::run(grid, threads, shared, body); }
+            extern "C" void emulate(int grid, int rows, int threads, int shared, void** given) { arguments = given; emulated::run(grid, rows, threads, shared, body); }
             """);
         var start = new ProcessStartInfo("g++", ["-x", "c++", "-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-ffp-contract=off", .. source.Options, path + ".cpp", "-o", path + ".so"])
         {

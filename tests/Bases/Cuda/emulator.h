@@ -68,14 +68,14 @@ inline void entry()
     block->fibers[block->current].done = true;
     yield();
 }
-inline void run(int grid, int threads, int shared, void (*kernel)())
+inline void run(int grid, int rows, int threads, int shared, void (*kernel)())
 {
     body = kernel;
-    for (int index = 0; index < grid; index++)
+    for (int index = 0; index < grid * rows; index++)
     {
         Block b;
         block = &b;
-        b.threads = threads, b.block = {index, 0}, b.grid = {grid, 1};
+        b.threads = threads, b.block = {index % grid, index / grid}, b.grid = {grid, rows};
         b.fibers.resize(threads), b.warps.resize(threads / 32), b.slots.resize(threads * 16);
         b.shared.assign(shared + 256, 0xcd); // never zero by luck
         b.aligned = (128 - (uintptr_t)b.shared.data() % 128) % 128;
@@ -108,6 +108,8 @@ inline void run(int grid, int threads, int shared, void (*kernel)())
 DEVICE float as_float(u32 x) { float y; memcpy(&y, &x, 4); return y; }
 DEVICE u32 as_bits(float x) { u32 y; memcpy(&y, &x, 4); return y; }
 DEVICE int round_to_int(float x) { return std::isnan(x) ? 0 : (int)std::nearbyint(x); }
+DEVICE float square_root(float x) { return std::sqrt(x); }
+DEVICE float power_of_two(float x) { return std::exp2(x); }
 DEVICE float half_to_float(u32 x) { _Float16 h; u16 b = (u16)x; memcpy(&h, &b, 2); return (float)h; }
 DEVICE u32 float_to_half(float x) { _Float16 h = (_Float16)x; u16 b; memcpy(&b, &h, 2); return b; }
 DEVICE u32 float_to_bfloat(float x)
@@ -134,6 +136,8 @@ DEVICE u32 permute_bytes(u32 a, u32 b, u32 s)
 }
 DEVICE u32 choose_bits(u32 a, u32 b, u32 mask) { return (a & mask) | (b & ~mask); }
 DEVICE u32 rotate_right(u32 x, int bits) { return bits & 31 ? x >> (bits & 31) | x << (32 - (bits & 31)) : x; }
+DEVICE void overlap_wait() {}
+DEVICE void overlap_next() {}
 DEVICE void warp_barrier() { emulated::warp_wait(); }
 DEVICE void block_barrier() { emulated::wait(emulated::block->all, emulated::block->threads); }
 DEVICE u32 shuffle_from(u32 x, int lane)

@@ -60,8 +60,16 @@ internal sealed class KernelBench(Device device, int? group)
         PackedBases[] weights = [probe, .. Enumerable.Range(1, copies - 1).Select(_ => Random(inFeatures, outFeatures, count))];
         var x = torch.randn([batch, inFeatures], null, ScalarType.Float16, device);
         var y = torch.zeros([batch, outFeatures], ScalarType.Float16, device);
-        foreach (var (name, run) in Kernels(probe, batch, variants))
-            yield return new(inFeatures, outFeatures, batch, name, count, _timer.Median(copies, k => run(weights[k], x, y)), probe.Bytes, dense, CopyBytesPerSecond);
+        try
+        {
+            foreach (var (name, run) in Kernels(probe, batch, variants))
+                yield return new(inFeatures, outFeatures, batch, name, count, _timer.Median(copies, k => run(weights[k], x, y)), probe.Bytes, dense, CopyBytesPerSecond);
+        }
+        finally
+        {
+            foreach (var weight in weights)
+                weight.Dispose();
+        }
     }
 
     private static IEnumerable<(string Name, Action<PackedBases, Tensor, Tensor> Run)> Kernels(PackedBases weight, int batch, bool variants)
@@ -77,6 +85,11 @@ internal sealed class KernelBench(Device device, int? group)
                     yield return ($"count {warps} warps, {stages} stages, {blocks} blocks", (w, x, y) => CountProduct.Run(w, x, null, y, shape));
             }
         }
+        if (batch > TableProduct.MostTokens)
+        {
+            var scratch = new CudaProduct(weight).Scratch(ScalarType.Float16);
+            yield return ("expanded tiles", (w, x, y) => new CudaProduct(w).Expand(x, y, scratch));
+        }
         if (TableProduct.Supports(weight, batch))
         {
             var chosen = TableProduct.ShapeFor(weight, batch, false);
@@ -90,12 +103,6 @@ internal sealed class KernelBench(Device device, int? group)
         }
     }
 
-    private PackedBases Random(int inFeatures, int outFeatures, int count)
-    {
-        var groupSize = Math.Min(group ?? inFeatures, inFeatures);
-        long tiles = FragmentLayout.Tiles(outFeatures), steps = FragmentLayout.Steps(inFeatures), groups = (inFeatures - 1) / groupSize + 1;
-        var words = torch.randint(int.MinValue, int.MaxValue, [tiles, steps, count, 32, 4], null, device).to(ScalarType.Int32);
-        var scales = torch.rand([tiles, groups, 8, count, 2], null, ScalarType.Float16, device) * 0.05;
-        return new(words, scales, count, outFeatures, inFeatures, groupSize, false);
-    }
+    private PackedBases Random(int inFeatures, int outFeatures, int count) =>
+        RandomPackedLoader.Draw(inFeatures, outFeatures, count, group ?? inFeatures, device);
 }

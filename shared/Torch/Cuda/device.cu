@@ -1,5 +1,5 @@
-// What the kernels of this folder ask of the machine: one function for each instruction, in inline PTX, since nothing can be included.
-// It is put before each kernel's source. tests/Bases/Cuda holds the same functions in plain C++, so that the kernels also run without a GPU.
+// What the project's kernels ask of the machine: one function for each instruction, in inline PTX, since nothing can be included.
+// It is put before a kernel's source. tests/Bases/Cuda holds the same functions in plain C++, so that kernels also run without a GPU.
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -15,6 +15,22 @@ struct Sums { float a, b, c, d; };
 DEVICE float as_float(u32 x) { return __uint_as_float(x); }
 DEVICE u32 as_bits(float x) { return __float_as_uint(x); }
 DEVICE int round_to_int(float x) { return __float2int_rn(x); }
+
+// Correctly rounded, which neither the compiler's options nor libraries change.
+DEVICE float square_root(float x)
+{
+    float y;
+    asm("sqrt.rn.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// 2^x to two places of the last bit; 0 for minus infinity.
+DEVICE float power_of_two(float x)
+{
+    float y;
+    asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 
 DEVICE float half_to_float(u32 x)
 {
@@ -69,6 +85,22 @@ DEVICE u32 rotate_right(u32 x, int bits) { return __funnelshift_r(x, x, bits); }
 
 DEVICE u32 shuffle_xor(u32 x, int lanes) { return __shfl_xor_sync(0xffffffffu, x, lanes); }
 DEVICE u32 shuffle_from(u32 x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
+// Waits for the kernel before this one where they were launched to overlap: before it, only what no kernel writes may be read.
+DEVICE void overlap_wait()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Lets the next kernel's blocks begin where there is room.
+DEVICE void overlap_next()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 DEVICE void warp_barrier() { __syncwarp(); }
 DEVICE void block_barrier() { __syncthreads(); }
 

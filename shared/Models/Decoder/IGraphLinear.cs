@@ -1,0 +1,22 @@
+using Qbb.Torch;
+
+namespace Qbb.Models.Decoder;
+
+/// <summary>A linear layer that can be part of a CUDA graph: it writes where it is told and allocates nothing.</summary>
+public interface IGraphLinear : ILinear
+{
+    /// <summary>Whether <see cref="Write"/> can be used for so many tokens of a type.</summary>
+    bool CanWrite(int tokens, ScalarType type);
+
+    /// <summary>y = x Wᵀ + b, plus <paramref name="addend"/>; queued on the current stream of the layer's GPU.</summary>
+    /// <param name="x">[tokens, in], contiguous.</param>
+    /// <param name="addend">[tokens, out] or null; may be <paramref name="y"/>.</param>
+    /// <param name="y">[tokens, out], contiguous; not x.</param>
+    void Write(Tensor x, Tensor? addend, Tensor y);
+
+    /// <summary>
+    /// One layer with the rows of this one and of others behind them, so that one product serves them all. The parts go on working on its
+    /// memory. Null where they do not go together; the caller owns the result.
+    /// </summary>
+    IGraphLinear? Join(IReadOnlyList<IGraphLinear> others);
+}
