@@ -34,7 +34,7 @@ public class EmulatedBasesTests(ITestOutputHelper output)
             Check("gradient of β", bias, expectedBias!);
 
         Torch.Cuda.IKernel Kernel(string name) =>
-            EmulatedKernels.Load(BasesKernels.All.Source(ScalarType.Float32, $"-DBASES={count}"), name, Device.CPU);
+            EmulatedKernels.Load(DenseWeightKernels.All.Source(ScalarType.Float32, $"-DBASES={count}"), name, Device.CPU);
 
         void Check(string what, Tensor actual, Tensor expected)
         {

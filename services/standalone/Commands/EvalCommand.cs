@@ -41,7 +41,7 @@ internal sealed class EvalCommand : QbbCommand
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (text, layout) = EvaluationText.Read(parsed.GetRequiredValue(_text), parsed.GetValue(_layout));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, integer: parsed.GetValue(_integer));
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, products: new() { Integer = parsed.GetValue(_integer) });
         using var teacher = parsed.GetValue(_teacher) is { } path ? LoadedModel.Open(path, device) : null;
         var options = new ScoreOptions(parsed.GetValue(_context) ?? Math.Min(2048, loaded.Model.Config.MaxPositions), parsed.GetValue(_windows));
         options.Validate();

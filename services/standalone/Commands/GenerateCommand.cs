@@ -24,6 +24,10 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<string?> _dtype = SharedOptions.DType();
     private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
+    private readonly Option<bool> _graph = new("--graph")
+    {
+        Description = "On a GPU: multiply packed signs, and play every token's step back as one recorded graph (new; tested on the CPU only so far).",
+    };
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
     public GenerateCommand() : base("generate", "Continues a text.",
@@ -31,7 +35,7 @@ internal sealed class GenerateCommand : QbbCommand
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _device, _dtype, _integer, _threads })
+        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _device, _dtype, _integer, _graph, _threads })
             Options.Add(option);
     }
 
@@ -39,7 +43,8 @@ internal sealed class GenerateCommand : QbbCommand
     {
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, SharedOptions.ParseDType(parsed.GetValue(_dtype), device), parsed.GetValue(_integer));
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, SharedOptions.ParseDType(parsed.GetValue(_dtype), device),
+            new() { Integer = parsed.GetValue(_integer), PackedOnGpu = parsed.GetValue(_graph) });
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
         if (prompt.Length == 0)
@@ -54,6 +59,7 @@ internal sealed class GenerateCommand : QbbCommand
             TopK = parsed.GetValue(_topK),
             TopP = parsed.GetRequiredValue(_topP),
             StopIds = StopIds.Of(loaded.Source),
+            Graph = parsed.GetValue(_graph),
         };
         var watch = Stopwatch.StartNew();
         var seeds = Enumerable.Range(0, samples).Select(k => parsed.GetRequiredValue(_seed) + (ulong)k).ToArray();

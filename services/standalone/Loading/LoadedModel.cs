@@ -31,15 +31,15 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="path">A Hugging Face folder or a GGUF file.</param>
     /// <param name="device">Where to.</param>
     /// <param name="dtype">Type of weights and activations.</param>
-    /// <param name="integer">Layers of binary bases sum integers, and which inputs share a scale then.</param>
+    /// <param name="products">How layers of binary bases calculate; null for the device's usual way.</param>
     /// <exception cref="InvalidInputException">The model cannot be read, or is not quantized by qbb where sums of integers are asked for.</exception>
-    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, ActivationScale? integer = null)
+    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, BasesProductOptions? products = null)
     {
         var source = ModelSource.Open(path);
         try
         {
-            var linears = BasesLinearLoader.For(source, options: new() { Integer = integer });
-            if (integer is not null && linears is null)
+            var linears = BasesLinearLoader.For(source, options: products);
+            if (products?.Integer is not null && linears is null)
                 throw new InvalidInputException($"{path}: sums of integers are for models that qbb quantized to binary bases: leave out --integer");
             return new LoadedModel(source, Transformer.Load(source, device, dtype, linears));
         }

@@ -83,8 +83,6 @@ public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : 
         bias?.Dispose();
     }
 
-    private bool IsTransposed => transposed;
-
     private void MoveTo(Tensor view)
     {
         weight.Dispose();
