@@ -3,6 +3,7 @@ using System.Runtime.Intrinsics.X86;
 using Qbb.Bases;
 using Qbb.Bases.Cpu;
 using Qbb.Models;
+using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Standalone.Benchmarks.Ladder;
 using Qbb.Torch;
@@ -10,8 +11,8 @@ using Qbb.Torch;
 namespace Qbb.Standalone.Benchmarks;
 
 /// <summary>
-/// Times products of one layer on the CPU beside libtorch's in fp32. All that are compared take turns, run by run, so that a machine that
-/// is shared slows them alike; between two runs of one kernel the others read hundreds of megabytes.
+/// Times products of one layer on the CPU beside those of the decoder's plain layer in fp32. All that are compared take turns, run by run,
+/// so that a machine that is shared slows them alike; between two runs of one kernel the others read hundreds of megabytes.
 /// </summary>
 /// <param name="outFeatures">Rows.</param>
 /// <param name="inFeatures">Columns.</param>
@@ -42,7 +43,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         using var generator = new Generator(1);
         var plain = new float[(long)outFeatures * inFeatures];
         Array.Fill(plain, 0.5f);
-        var weight = torch.from_array(plain, outFeatures, inFeatures);
+        using var weight = new DenseLinear(torch.from_array(plain, outFeatures, inFeatures), null, transposed: false);
         var figures = new List<KernelFigure>();
         var (done, total) = (0, bases.Length * tokens.Length * threads.Length);
         var before = torch.get_num_threads();
@@ -71,7 +72,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         return figures;
     }
 
-    private List<KernelFigure> Measure(BinaryBases bases, float[] plain, Tensor weight, Tensor x, int threads)
+    private List<KernelFigure> Measure(BinaryBases bases, float[] plain, DenseLinear weight, Tensor x, int threads)
     {
         var tokens = (int)x.size(0);
         var bytes = 4L * outFeatures * inFeatures;
@@ -81,7 +82,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
         {
             List<(string What, int Bases, long Bytes, Action Run)> runs =
             [
-                ("libtorch fp32", 0, bytes, () => Dense(weight, x)),
+                ("libtorch fp32", 0, bytes, () => weight.forward(x).Dispose()),
                 ("read only", 0, bytes, () => ReadBandwidth.Read(plain, threads)),
                 .. products.Select(p => (p.What, bases.Count, p.Product.Bytes, (Action)(() => p.Product.forward(x).Dispose()))),
                 .. steps.Select(step => (step.Name, bases.Count, step.Bytes, (Action)(() => Multiply(step, x).Dispose()))),
@@ -136,13 +137,6 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
             yield return ($"{instructions} integer".ToLowerInvariant(),
                 new() { Instructions = instructions, Threads = threads, Integer = ActivationScale.Token });
         }
-    }
-
-    // As the decoder multiplies: a product of matrix and vector for one token, of matrices for more.
-    private static void Dense(Tensor weight, Tensor x)
-    {
-        using var scope = torch.NewDisposeScope();
-        _ = x.size(0) == 1 ? weight.matmul(x.select(0, 0)) : torch.nn.functional.linear(x, weight);
     }
 
     /// <summary>Sorted times in ms of each run, taken in turns after one round that does not count.</summary>
