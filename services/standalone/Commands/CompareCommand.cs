@@ -102,7 +102,7 @@ internal sealed class CompareCommand : QbbCommand
     private static void Print(
         IAnsiConsole screen, List<ComparisonRow> rows, ScoreOptions options, DistillationPlan? plan, double sampling, string folder)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("method");
+        var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("method").NoWrap());
         void Right(string title) => table.AddColumn(new TableColumn(title).RightAligned());
         Right("bits/weight");
         foreach (var (text, _) in rows[0].Scores)

@@ -72,7 +72,7 @@ internal sealed class ComparedModels(
     {
         var target = Path.Combine(folder, $"{name.Replace(' ', '-')}-{bases}");
         var watch = Stopwatch.StartNew();
-        return ($"{name}, N = {bases}", make(target) ? target : "", watch.Elapsed.TotalSeconds);
+        return ($"{name.Replace("qbb ", "")}, N = {bases}", make(target) ? target : "", watch.Elapsed.TotalSeconds);
     }
 
     private bool Quantize(string name, Recipe recipe, string target)

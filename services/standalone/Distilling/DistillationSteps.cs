@@ -53,7 +53,7 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
         var method = LayerMethods.For(recipe, plan.Device, threads);
         using var owned = method as IDisposable;
         var quantizer = new ModelQuantizer(recipe, method, calibration: calibration);
-        ProgressBars.Run(output, $"quantizing, N = {recipe.Bases}", report => quantizer.Run(model, student, force: true,
+        ProgressBars.Run(output, recipe.BasesPerLayer is null ? $"quantizing, N = {recipe.Bases}" : "quantizing", report => quantizer.Run(model, student, force: true,
             new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
     }
 

@@ -4,6 +4,7 @@ using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Recipes;
 using Qbb.Standalone.Loading;
+using Qbb.Standalone.Quantizing;
 using Qbb.Standalone.Terminal;
 
 namespace Qbb.Standalone.Distilling;
@@ -15,8 +16,9 @@ namespace Qbb.Standalone.Distilling;
 /// </summary>
 /// <param name="recipe">Of the decomposition; has no distillation.</param>
 /// <param name="plan">What belongs to it.</param>
+/// <param name="mixed">How N is chosen layer by layer; null for the recipe's.</param>
 /// <param name="threads">Threads of the CPU's methods.</param>
-internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan, int threads)
+internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan, MixedPlan? mixed, int threads)
 {
     /// <summary>Where the parts of an output lie until it is finished.</summary>
     public static string WorkFolderOf(string output)
@@ -40,7 +42,8 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
             plan.Sampling(teacher.Model.Config.MaxPositions).Validate();
             Directory.CreateDirectory(work);
             using var data = steps.Sample(teacher, digest, samples);
-            steps.Quantize(recipe, model, student, samples, calibration => IsQuantized(student, digest, calibration));
+            var chosen = mixed is null ? recipe : Choose(model, samples, output, cancel);
+            steps.Quantize(chosen, model, student, samples, calibration => IsQuantized(chosen, student, digest, calibration));
             if (plan.Filters)
                 steps.Filter(teacher, digest, student, data, filtered);
         }
@@ -49,7 +52,13 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
         return result;
     }
 
-    private bool IsQuantized(string student, string teacherDigest, CalibrationStream? calibration)
+    private Recipe Choose(string model, string samples, Output output, CancellationToken cancel)
+    {
+        using var sequences = SampledSequences.Open(samples, cancel);
+        return mixed!.Choose(recipe, model, sequences, plan.Device, threads, output, cancel);
+    }
+
+    private static bool IsQuantized(Recipe recipe, string student, string teacherDigest, CalibrationStream? calibration)
     {
         var path = Path.Combine(student, "metrics.json");
         return File.Exists(path) && JsonNode.Parse(File.ReadAllText(path)) is JsonObject metrics
