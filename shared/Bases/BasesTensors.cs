@@ -68,7 +68,8 @@ public static class BasesTensors
         {
             (alpha, beta) = (Alpha(module, wanted), Beta(module, wanted));
             if (wanted < 1 || wanted > count || !source.Contains(alpha))
-                throw new InvalidInputException($"{module} has {count} bases and no scales for {wanted} of them: ask for another number, or quantize with --nested");
+                throw new InvalidInputException(
+                    $"{module} has {count} bases and no scales for {wanted} of them: ask for another number, or quantize with --nested");
         }
         return new BinaryBases(
             wanted, outFeatures, inFeatures, group,

@@ -17,7 +17,8 @@ public sealed class NestedBases : IQuantizedWeight
     public NestedBases(BinaryBases whole, IReadOnlyList<NestedScales> inner)
     {
         if (inner.Count != whole.Count - 1)
-            throw new InvalidInputException($"nested bases of {whole.Count} planes need scales for {whole.Count - 1} smaller models, not {inner.Count}");
+            throw new InvalidInputException(
+                $"nested bases of {whole.Count} planes need scales for {whole.Count - 1} smaller models, not {inner.Count}");
         (Whole, _inner) = (whole, inner);
         for (var count = 1; count < whole.Count; count++)
             _ = At(count);
@@ -33,8 +34,10 @@ public sealed class NestedBases : IQuantizedWeight
     public int InFeatures => Whole.InFeatures;
 
     /// <summary>Of everything that is stored, the scales of all n included.</summary>
-    public double EffectiveBitsPerWeight =>
-        (Whole.StoredBytes + _inner.Sum(scales => 2L * (scales.Alpha.Length + (scales.Beta?.Length ?? 0)))) * 8.0 / ((double)OutFeatures * InFeatures);
+    public double EffectiveBitsPerWeight => StoredBytes * 8.0 / ((double)OutFeatures * InFeatures);
+
+    /// <summary>Bytes of the planes and of the scales and biases of all n.</summary>
+    public long StoredBytes => Whole.StoredBytes + _inner.Sum(scales => 2L * (scales.Alpha.Length + (scales.Beta?.Length ?? 0)));
 
     /// <summary>The scales of a smaller model.</summary>
     public NestedScales Scales(int count) => _inner[count - 1];
@@ -48,7 +51,8 @@ public sealed class NestedBases : IQuantizedWeight
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Whole.Count);
         var (alpha, beta) = _inner[count - 1];
-        return new BinaryBases(count, OutFeatures, InFeatures, Whole.GroupSize, Whole.Planes[..(count * OutFeatures * Whole.WordsPerRow)], alpha, beta);
+        var planes = Whole.Planes[..(count * OutFeatures * Whole.WordsPerRow)];
+        return new BinaryBases(count, OutFeatures, InFeatures, Whole.GroupSize, planes, alpha, beta);
     }
 
     /// <inheritdoc/>

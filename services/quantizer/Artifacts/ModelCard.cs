@@ -28,9 +28,9 @@ internal static class ModelCard
         if (recipe.Nested)
             Row("nested", $"yes: the first n bases are a model for every n, with scales of their own (`qbb eval --bases n`)");
         if (model.ErrorPerBase is { } errors)
-            Row("relative weight error with 1 … N bases", $"{string.Join(" / ", errors.Select(error => string.Create(CultureInfo.InvariantCulture, $"{error:0.#####}")))}");
+            Row("relative weight error with 1 … N bases", $"{Listed(errors)}");
         if (model.OwnErrorPerBase is { } own)
-            Row("the same of models of their own", $"{string.Join(" / ", own.Select(error => string.Create(CultureInfo.InvariantCulture, $"{error:0.#####}")))}");
+            Row("the same of models of their own", $"{Listed(own)}");
         Row("group", $"{(recipe.Group is { } group ? $"{group} inputs share a scale" : "one scale per row and basis")}");
         Row("bias per group", $"{(recipe.Bias ? "yes" : "no")}");
         Row("effective bits per weight of the quantized layers", $"{model.EffectiveBitsPerWeight:0.###}");
@@ -55,6 +55,9 @@ internal static class ModelCard
     private static string Bases(Recipe recipe) => recipe.BasesPerLayer is { } perLayer
         ? $"{perLayer.Min(layer => layer.Value)} to {perLayer.Most}"
         : recipe.Bases.ToString(CultureInfo.InvariantCulture);
+
+    private static string Listed(IEnumerable<double> errors) =>
+        string.Join(" / ", errors.Select(error => error.ToString("0.#####", CultureInfo.InvariantCulture)));
 
     private static IEnumerable<string> CountsOf(LayerBases perLayer) =>
         perLayer.GroupBy(layer => layer.Value).OrderBy(group => group.Key).Select(group => $"{group.Key} in {group.Count()} layers");

@@ -32,7 +32,8 @@ public sealed class ModelQuantizer
     {
         _recipe = recipe.Resolve();
         if (_recipe is { Bits: not null, BasesPerLayer: null })
-            throw new InvalidInputException("the recipe gives a budget of bits, and N of each layer is still to be chosen: give --bits, which measures it");
+            throw new InvalidInputException(
+                "the recipe gives a budget of bits, and N of each layer is still to be chosen: give --bits, which measures it");
         if (_recipe.Importance != Importance.None && calibration == null)
             throw new InvalidInputException("importance other than none needs calibration data: give --calibration FOLDER or --text FILE");
         if (_recipe.Importance == Importance.None && calibration != null)
@@ -129,8 +130,9 @@ public sealed class ModelQuantizer
         if (perLayer.Count != specs.Count)
         {
             var known = specs.Select(spec => spec.Module).ToHashSet(StringComparer.Ordinal);
+            var strange = perLayer.First(layer => !known.Contains(layer.Key)).Key;
             throw new InvalidInputException(
-                $"the recipe's basesPerLayer names {perLayer.First(layer => !known.Contains(layer.Key)).Key}, which this model does not have: it belongs to another model");
+                $"the recipe's basesPerLayer names {strange}, which this model does not have: it belongs to another model");
         }
     }
 

@@ -27,9 +27,10 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
     public IReadOnlyList<double>? ErrorPerBase => IsNested ? PerBase(layer => layer.ErrorPerBase) : null;
 
     /// <summary>The same as decompositions of their own would have it; null where no method made them.</summary>
-    public IReadOnlyList<double>? OwnErrorPerBase => Layers.All(layer => layer.OwnErrorPerBase != null) ? PerBase(layer => layer.OwnErrorPerBase!) : null;
+    public IReadOnlyList<double>? OwnErrorPerBase =>
+        Layers.All(layer => layer.OwnErrorPerBase != null) ? PerBase(layer => layer.OwnErrorPerBase!) : null;
 
-    /// <summary>The relative error of the layers' outputs with 1..N bases, averaged over the layers; null where no method looked at it.</summary>
+    /// <summary>Of a nested model: <see cref="RelativeOutputError"/> with 1..N bases; null where no method looked at it.</summary>
     public IReadOnlyList<double>? OutputErrorPerBase => Layers.All(layer => layer.OutputErrorPerBase != null)
         ? [.. Layers[0].OutputErrorPerBase!.Select((_, place) => Layers.Average(layer => layer.OutputErrorPerBase![place]))]
         : null;

@@ -94,7 +94,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         var recipe = Recipe.FromJson(File.ReadAllText(path));
         if (recipe.Nested)
             throw new InvalidInputException(
-                $"{student.Path}: is nested; its planes serve several models at once, and training one model's scales leaves the others behind: " +
+                $"{student.Path}: is nested; its planes serve several models, and training the scales of one leaves the others behind: " +
                 "distil a model that was quantized without --nested");
         return recipe.Distillation is null
             ? recipe

@@ -14,7 +14,10 @@ namespace Qbb.Quantizer.Layers;
 /// <param name="EffectiveBitsPerWeight">Bits that the stored form takes for each weight.</param>
 /// <param name="SquaredNorm">‖W‖².</param>
 /// <param name="SquaredError">‖W − Ŵ‖².</param>
-/// <param name="ErrorPerBase">Error with the first 1..N bases of the result (and its bias; of a nested layer with the scales of that number), the last being the layer's error. Empty for methods without bases.</param>
+/// <param name="ErrorPerBase">
+/// Error with the first 1..N bases of the result and its bias, of a nested layer with the scales of that number; the last is the layer's
+/// error. Empty for methods without bases.
+/// </param>
 /// <param name="InitErrorPerBase">Error after 1..N bases of the init, before refinement and rounding. Empty for methods without bases.</param>
 /// <param name="FlippedSigns">Per basis, the share of signs that differ from the init's; from those of the weighted refinement (step 1) for the output-aware method. Empty for methods without bases.</param>
 /// <param name="SubnormalScales">Scales and biases below 6.1e-5 that fp16 keeps with fewer digits, or loses.</param>

@@ -26,7 +26,8 @@ public sealed record Sensitivity(string Model, string Data, string Recipe, int F
         var least = Layers.Sum(layer => layer.Bits.Min());
         if (!(bits * weights >= least))
             throw new InvalidInputException(
-                $"--bits is {bits:0.###}, but {FewestBases} bases for every layer take {(double)least / weights:0.###} bits per weight with their scales: give more");
+                $"--bits is {bits:0.###}, but {FewestBases} bases for every layer take {(double)least / weights:0.###} bits per weight, " +
+                "scales included: give more");
         var chosen = BitsAllocation.Solve(
             [.. Layers.Select(layer => layer.Bits.Zip(layer.Kl, (cost, kl) => new LayerOption(cost, kl)).ToArray())], (long)(bits * weights));
         return new LayerBases(Layers.Zip(chosen, (layer, place) => KeyValuePair.Create(layer.Layer, FewestBases + place)));

@@ -37,7 +37,8 @@ public sealed class SensitivityMeter(Recipe recipe, Func<Recipe, ILayerMethod> m
             throw new InvalidInputException($"{model}: is quantized already; give the model that it was made from");
         var digest = ModelDigest.Compute(source, cancellation);
         if (data.TeacherDigest is { } teacher && teacher != digest)
-            throw new InvalidInputException("the calibration data were sampled from another model: sample from this one with qbb sample, or give --text");
+            throw new InvalidInputException(
+                "the calibration data were sampled from another model: sample from this one with qbb sample, or give --text");
         var (measured, calibrating) = Split(data);
         using var transformer = Transformer.Load(source, options.Device, options.DType);
         using var stream = new SensitivityStream(transformer, new SequenceBatches(measured, null, options.TokensPerBatch), options);
@@ -61,7 +62,8 @@ public sealed class SensitivityMeter(Recipe recipe, Func<Recipe, ILayerMethod> m
                     var values = new float[spec.WeightCount];
                     WeightLoader.ReadWeight(source.Tensors, spec, values);
                     var weights = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = statistics?.Of(spec) };
-                    layers.Add(Measure(index, spec, weights, counts, methods, source, stream, kl => progress?.Report(work.Next(kl, index)), cancellation));
+                    layers.Add(Measure(
+                        index, spec, weights, counts, methods, source, stream, kl => progress?.Report(work.Next(kl, index)), cancellation));
                 }
                 stream.Pass(index, cancellation);
                 inputs?.Pass(index, cancellation);
@@ -77,7 +79,8 @@ public sealed class SensitivityMeter(Recipe recipe, Func<Recipe, ILayerMethod> m
 
     /// <summary>Whether figures are those that <see cref="Run"/> would measure.</summary>
     public bool Fits(Sensitivity found, string modelDigest, ITokenSequences data) =>
-        found.Model == modelDigest && found.Data == IdentityOf(data) && found.Recipe == _recipe.Digest && found.FewestBases == options.FewestBases;
+        found.Model == modelDigest && found.Data == IdentityOf(data) && found.Recipe == _recipe.Digest
+        && found.FewestBases == options.FewestBases;
 
     private LayerSensitivity Measure(
         int index, LinearSpec spec, LayerWeights weights, List<int> counts, Dictionary<int, ILayerMethod> methods, ModelSource source,
@@ -101,8 +104,8 @@ public sealed class SensitivityMeter(Recipe recipe, Func<Recipe, ILayerMethod> m
     {
         if (data.Count <= options.Sequences)
             throw new InvalidInputException(
-                $"the data hold {data.Count} sequences; measuring sensitivities takes {options.Sequences} (--sensitivity-sequences) and at least one more to calibrate on: "
-                + "sample more");
+                $"the data hold {data.Count} sequences; measuring sensitivities takes {options.Sequences} (--sensitivity-sequences) and at least "
+                + "one more to calibrate on: sample more");
         var measured = Enumerable.Range(0, options.Sequences).Select(k => (int)((long)k * data.Count / options.Sequences)).ToHashSet();
         var others = Enumerable.Range(0, data.Count).Where(k => !measured.Contains(k)).ToList();
         var most = Math.Min(others.Count, options.MostCalibrationSequences);

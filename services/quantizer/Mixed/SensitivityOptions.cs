@@ -33,7 +33,8 @@ public sealed record SensitivityOptions
     {
         if (FewestBases < 1 || MostBases > BinaryBases.MostBases || FewestBases >= MostBases)
             throw new InvalidInputException(
-                $"--bases-range is {FewestBases}-{MostBases}; it must be two numbers from 1 to {BinaryBases.MostBases}, the first below the second");
+                $"--bases-range is {FewestBases}-{MostBases}; it must be two numbers from 1 to {BinaryBases.MostBases}, "
+                + "the first below the second");
         if (Sequences < 1)
             throw new InvalidInputException($"--sensitivity-sequences is {Sequences}; it must be at least 1");
     }

@@ -4,7 +4,7 @@ using Qbb.Torch;
 
 namespace Qbb.Quantizer.Mixed;
 
-/// <summary>Some sequences on their way through a model, block by block: the hidden states before the present one, and what comes out at the end.</summary>
+/// <summary>Sequences on their way through a model, block by block: the hidden states before the present one, and the end of it all.</summary>
 internal sealed class SensitivityStream(Transformer model, SequenceBatches batches, SensitivityOptions options) : IDisposable
 {
     private readonly ForwardContext[] _contexts =
@@ -38,16 +38,19 @@ internal sealed class SensitivityStream(Transformer model, SequenceBatches batch
     public BlockStatistics Capture(int index, CancellationToken cancellation)
     {
         var block = model.Blocks[index];
-        var statistics = new BlockStatistics(CaptureStages.Of(model.Config.Order, block.Layout).SelectMany(stage => stage).Where(group => group.Count > 0));
-        var taps = statistics.Firsts.Select(first => (first.Spec.Role, Inner: block.Replace(first.Spec.Role, new TapLinear(block.Linear(first.Spec.Role), first.Statistics)))).ToList();
+        var groups = CaptureStages.Of(model.Config.Order, block.Layout).SelectMany(stage => stage).Where(group => group.Count > 0);
+        var statistics = new BlockStatistics(groups);
+        var inner = new List<(LinearRole Role, ILinear Linear)>();
+        foreach (var (spec, inputs) in statistics.Firsts)
+            inner.Add((spec.Role, block.Replace(spec.Role, new TapLinear(block.Linear(spec.Role), inputs))));
         try
         {
             Forward(index, (_, _) => { }, cancellation);
         }
         finally
         {
-            foreach (var (role, inner) in taps)
-                block.Replace(role, inner).Dispose();
+            foreach (var (role, linear) in inner)
+                block.Replace(role, linear).Dispose();
         }
         return statistics;
     }
@@ -100,9 +103,10 @@ internal sealed class SensitivityStream(Transformer model, SequenceBatches batch
     private Tensor LogProbabilities(Tensor hidden)
     {
         using var scope = torch.NewDisposeScope();
-        var parts = PositionChunks.Of(hidden.size(0), model.Config.VocabularySize)
-            .Select(part => torch.nn.functional.log_softmax(model.head(hidden.narrow(0, part.Start, part.Length)), -1, ScalarType.Float32)).ToArray();
-        return torch.cat(parts).MoveToOuterDisposeScope();
+        var parts = new List<Tensor>();
+        foreach (var (start, length) in PositionChunks.Of(hidden.size(0), model.Config.VocabularySize))
+            parts.Add(torch.nn.functional.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32));
+        return torch.cat([.. parts]).MoveToOuterDisposeScope();
     }
 
     private double Divergence(Tensor truth, Tensor hidden)

@@ -9,8 +9,9 @@ internal sealed class NestedArrays(int bases, int outFeatures, int inFeatures, i
     private readonly int _words = SignPacking.WordsPerRow(inFeatures);
     private readonly int _groups = (inFeatures - 1) / groupSize + 1;
     private readonly uint[] _planes = new uint[bases * outFeatures * SignPacking.WordsPerRow(inFeatures)];
-    private readonly Half[][] _alpha = [.. Enumerable.Range(1, bases).Select(count => new Half[count * outFeatures * ((inFeatures - 1) / groupSize + 1)])];
-    private readonly Half[][]? _beta = bias ? [.. Enumerable.Range(1, bases).Select(_ => new Half[outFeatures * ((inFeatures - 1) / groupSize + 1)])] : null;
+    private readonly Half[][] _alpha = [.. Enumerable.Range(1, bases).Select(count => new Half[count * Scales(outFeatures, inFeatures, groupSize)])];
+    private readonly Half[][]? _beta =
+        bias ? [.. Enumerable.Range(1, bases).Select(_ => new Half[Scales(outFeatures, inFeatures, groupSize)])] : null;
 
     /// <summary>The signs of one row of one plane.</summary>
     public Span<uint> Row(int basis, int row) => _planes.AsSpan((basis * outFeatures + row) * _words, _words);
@@ -40,6 +41,8 @@ internal sealed class NestedArrays(int bases, int outFeatures, int inFeatures, i
             return rounded;
         }
     }
+
+    private static int Scales(int outFeatures, int inFeatures, int groupSize) => outFeatures * ((inFeatures - 1) / groupSize + 1);
 
     /// <summary>The finished layer.</summary>
     public NestedBases ToBases() => new(

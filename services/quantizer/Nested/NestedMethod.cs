@@ -39,7 +39,8 @@ public sealed class NestedMethod : ILayerMethod
     {
         var clock = Stopwatch.StartNew();
         var own = Enumerable.Range(1, _recipe.Bases)
-            .Select(count => new BasesMethod(_recipe with { Nested = false, Bases = count }, _threads).Quantize(weights, importance, cancellation))
+            .Select(count => new BasesMethod(_recipe with { Nested = false, Bases = count }, _threads))
+            .Select(method => method.Quantize(weights, importance, cancellation))
             .ToList();
         var planes = own.ConvertAll(result => (BinaryBases)result.Weight);
         var arrays = new NestedArrays(_recipe.Bases, weights.OutFeatures, weights.InFeatures, planes[^1].GroupSize, _recipe.Bias);

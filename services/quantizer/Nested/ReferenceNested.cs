@@ -21,7 +21,8 @@ internal static class ReferenceNested
     }
 
     /// <summary>Scales and biases of least error for every n, given the signs; returns J = Σ_n λ_n·Σ_j h_j (w_j − ŵ_n,j)².</summary>
-    public static double LeastSquares(ReadOnlySpan<float> w, ReadOnlySpan<double> importance, ReadOnlySpan<double> weights, bool bias, NestedFit fit)
+    public static double LeastSquares(
+        ReadOnlySpan<float> w, ReadOnlySpan<double> importance, ReadOnlySpan<double> weights, bool bias, NestedFit fit)
     {
         var masked = new byte[w.Length];
         for (var count = 1; count <= fit.Bases; count++)

@@ -46,7 +46,11 @@ internal sealed class CompareCommand : QbbCommand
         "qbb compare MODEL -o results --text wiki.test.raw --context 2048 --windows 20 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in (Option[])[_output, _bases, _group, _texts, _context, _windows, _seed, .. _distillation.All, _device, _threads, _force])
+        Option[] options =
+        [
+            _output, _bases, _group, _texts, _context, _windows, _seed, .. _distillation.All, _device, _threads, _force,
+        ];
+        foreach (var option in options)
             Options.Add(option);
         Validators.Add(_distillation.CheckTogether);
     }
@@ -125,8 +129,8 @@ internal sealed class CompareCommand : QbbCommand
         Console.Out.WriteLine($"bits/weight: stored bits of the blocks' linear layers; perplexity and KL to the teacher (nats per token): {windows} windows of {context} tokens.");
         if (plan is not null)
         {
-            Console.Out.WriteLine($"calibrated and distilled on {plan.Sequences} sequences that the teacher sampled in {Number(sampling, "0.0")} s, apart from the text above; "
-                + "seconds of a distilled row hold its calibrated one.");
+            Console.Out.WriteLine($"calibrated and distilled on {plan.Sequences} sequences that the teacher sampled in {Number(sampling, "0.0")} s, "
+                + "apart from the text above; seconds of a distilled row hold its calibrated one.");
         }
         var best = rows.Skip(1).MinBy(row => row.Scores[0].Score.Perplexity)!;
         Console.Out.WriteLine($"The quantized models are in {folder}: try  qbb generate {best.Folder} --prompt \"The sea\"");

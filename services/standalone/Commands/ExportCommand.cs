@@ -31,7 +31,8 @@ internal sealed class ExportCommand : QbbCommand
         using var source = ModelSource.Open(parsed.GetRequiredValue(_model));
         var type = parsed.GetRequiredValue(_format) switch { "fp16" => "F16", "bf16" => "BF16", _ => "F32" };
         var folder = parsed.GetRequiredValue(_output);
-        var bytes = ProgressBars.Run(output, "writing", report => DenseExport.Write(source, folder, type, parsed.GetValue(_force), parsed.GetValue(_bases),
+        var bytes = ProgressBars.Run(output, "writing", report => DenseExport.Write(
+            source, folder, type, parsed.GetValue(_force), parsed.GetValue(_bases),
             new Relay<(string Tensor, int Done, int Total)>(p => report(p.Done, p.Total, p.Tensor)), cancel));
         output.Result(new JsonObject { ["output"] = folder, ["bytes"] = bytes, ["format"] = parsed.GetRequiredValue(_format) },
             _ => Console.Out.WriteLine($"wrote {folder} ({Units.Bytes(bytes)})"));

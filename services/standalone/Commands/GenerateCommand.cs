@@ -39,7 +39,8 @@ internal sealed class GenerateCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)), bases: parsed.GetValue(_bases));
+        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, bases: parsed.GetValue(_bases));
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
         if (prompt.Length == 0)

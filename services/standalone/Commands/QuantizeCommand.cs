@@ -25,7 +25,10 @@ internal sealed class QuantizeCommand : QbbCommand
         CustomParser = SharedOptions.ParseGroup,
     };
     private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
-    private readonly Option<bool> _nested = new("--nested") { Description = "Make the first n bases a model for every n up to N, with scales of their own." };
+    private readonly Option<bool> _nested = new("--nested")
+    {
+        Description = "Make the first n bases a model for every n up to N, with scales of their own.",
+    };
     private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; Rtn and RtnClip are round to nearest, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
     private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for Rtn)." };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
@@ -51,7 +54,12 @@ internal sealed class QuantizeCommand : QbbCommand
         "qbb quantize MODEL -o OUT --bases 2 --group row --refine gradient")
     {
         Arguments.Add(_model);
-        foreach (var option in (Option[])[_output, _bases, _group, _noBias, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _mixed.All, .. _calibration.All, .. _distillation.All, _device, _threads, _force])
+        Option[] options =
+        [
+            _output, _bases, _group, _noBias, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _mixed.All,
+            .. _calibration.All, .. _distillation.All, _device, _threads, _force,
+        ];
+        foreach (var option in options)
             Options.Add(option);
         Validators.Add(_mixed.CheckTogether);
         Validators.Add(_calibration.CheckTogether);
@@ -73,7 +81,8 @@ internal sealed class QuantizeCommand : QbbCommand
         if (plan is not null)
         {
             if (recipe.Nested)
-                throw new InvalidInputException("--nested and --distill do not go together: training the scales of one n leaves the others behind");
+                throw new InvalidInputException(
+                    "--nested and --distill do not go together: training the scales of one n leaves the others behind");
             if (_calibration.HasData(parsed))
                 throw new InvalidInputException("--distill samples its own data, for the decomposition too: leave out --calibration and --text");
             Distil(new DistilledQuantization(WithSamples(recipe, parsed), plan, mixed, threads), model, folder, force, output, cancel);
@@ -83,12 +92,15 @@ internal sealed class QuantizeCommand : QbbCommand
         if (mixed is not null)
         {
             if (calibration is null)
-                throw new InvalidInputException("--bits measures what each layer does to the model, which takes data: give --calibration or --text");
+                throw new InvalidInputException(
+                    "--bits measures what each layer does to the model, which takes data: give --calibration or --text");
             recipe = mixed.Choose(recipe, model, calibration.Sequences, device, threads, output, cancel);
         }
         var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
-        Quantize(new ModelQuantizer(recipe, method, calibration: mixed is not null && recipe.Importance == Importance.None ? null : calibration?.Stream), model, folder, force, output, cancel);
+        // With --bits the data may serve to measure alone.
+        var stream = mixed is not null && recipe.Importance == Importance.None ? null : calibration?.Stream;
+        Quantize(new ModelQuantizer(recipe, method, calibration: stream), model, folder, force, output, cancel);
     }
 
     /// <summary>The recipe's decomposition; where the command line leaves it open it makes use of the samples that there are.</summary>

@@ -50,7 +50,8 @@ internal sealed class ComparedModels(
     public IEnumerable<(string Name, string Folder, double Seconds)> Make(int bases, int? group)
     {
         var weightsAlone = new Recipe { Bases = bases, Group = group };
-        yield return Timed("rtn", bases, target => Quantize("round to nearest", weightsAlone with { Init = Init.Rtn, Refinement = Refinement.None }, target));
+        var rounding = weightsAlone with { Init = Init.Rtn, Refinement = Refinement.None };
+        yield return Timed("rtn", bases, target => Quantize("round to nearest", rounding, target));
         yield return Timed("qbb", bases, target => Quantize("qbb", weightsAlone, target));
         if (plan is null)
             yield break;

@@ -10,7 +10,8 @@ namespace Qbb.Standalone.Comparison;
 /// <param name="Size">Bytes, bits, operations.</param>
 /// <param name="Scores">One per text.</param>
 /// <param name="Seconds">Wall time of quantizing; 0 for the teacher.</param>
-internal sealed record ComparisonRow(string Name, string Folder, ArtifactSize Size, IReadOnlyList<(string Text, Score Score)> Scores, double Seconds)
+internal sealed record ComparisonRow(
+    string Name, string Folder, ArtifactSize Size, IReadOnlyList<(string Text, Score Score)> Scores, double Seconds)
 {
     public JsonObject ToJson() => new()
     {

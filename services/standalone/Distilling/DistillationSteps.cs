@@ -53,7 +53,8 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
         var method = LayerMethods.For(recipe, plan.Device, threads);
         using var owned = method as IDisposable;
         var quantizer = new ModelQuantizer(recipe, method, calibration: calibration);
-        ProgressBars.Run(output, recipe.BasesPerLayer is null ? $"quantizing, N = {recipe.Bases}" : "quantizing", report => quantizer.Run(model, student, force: true,
+        var title = recipe.BasesPerLayer is null ? $"quantizing, N = {recipe.Bases}" : "quantizing";
+        ProgressBars.Run(output, title, report => quantizer.Run(model, student, force: true,
             new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
     }
 

@@ -13,7 +13,10 @@ internal sealed class MixedChoices
     {
         Description = "Choose N layer by layer: bits per weight on average over the quantized weights, scales included. Needs data.",
     };
-    private readonly Option<string?> _range = new("--bases-range") { Description = "With --bits: the numbers of bases to choose from. Default: 1-4." };
+    private readonly Option<string?> _range = new("--bases-range")
+    {
+        Description = "With --bits: the numbers of bases to choose from. Default: 1-4.",
+    };
     private readonly Option<int?> _sequences = new("--sensitivity-sequences")
     {
         Description = "With --bits: sequences to measure on what each layer does to the model. Default: 4.",

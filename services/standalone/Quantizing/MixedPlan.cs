@@ -30,9 +30,10 @@ internal sealed record MixedPlan(double Bits, SensitivityOptions Options, string
             throw new InvalidInputException("--nested and --bits do not go together: a nested model has the same bases in every layer");
         var sensitivity = Measure(recipe, model, data, device, threads, output, cancel);
         var bases = sensitivity.Allocate(Bits);
+        var counts = bases.GroupBy(layer => layer.Value).OrderBy(group => group.Key).Select(group => $"N = {group.Key} in {group.Count()} layers");
         output.Note(string.Create(CultureInfo.InvariantCulture,
-            $"{sensitivity.BitsOf(bases):0.000} of {Bits:0.###} bits/weight: {string.Join(", ", bases.GroupBy(layer => layer.Value).OrderBy(group => group.Key)
-                .Select(group => $"N = {group.Key} in {group.Count()} layers"))}; sum of the layers' KL {sensitivity.SumOfKl(bases):0.0000}"));
+            $"{sensitivity.BitsOf(bases):0.000} of {Bits:0.###} bits/weight: {string.Join(", ", counts)}; "
+            + $"sum of the layers' KL {sensitivity.SumOfKl(bases):0.0000}"));
         return (recipe with { Bits = Bits, BasesPerLayer = bases }).Resolve();
     }
 
@@ -46,7 +47,8 @@ internal sealed record MixedPlan(double Bits, SensitivityOptions Options, string
             using var source = ModelSource.Open(model);
             if (meter.Fits(found, ModelDigest.Compute(source, cancel), data))
                 return found;
-            throw new InvalidInputException($"{File}: was measured on another model, with other data or another recipe: name another file, or delete it");
+            throw new InvalidInputException(
+                $"{File}: was measured on another model, with other data or another recipe: name another file, or delete it");
         }
         var measured = ProgressBars.Run(output, "measuring layers", report => meter.Run(model, data,
             new Relay<SensitivityProgress>(p => report(p.Done, p.Total, $"{p.Layer}, N = {p.Bases}: KL {p.Kl:0.00000}")), cancel));
