@@ -1,4 +1,4 @@
-using Qbb.Quantizer.Decomposition;
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Layers;
 
 namespace Qbb.Quantizer.Tests;

@@ -24,13 +24,16 @@ public sealed class ModelQuantizer
 
     /// <param name="recipe">The choices.</param>
     /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must
-    /// be <see cref="BinaryBases"/>.</param>
+    /// be <see cref="BinaryBases"/> or <see cref="NestedBases"/>.</param>
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
     /// <param name="calibration">What runs through the model meanwhile, where the recipe's importance is other than none.</param>
     /// <exception cref="InvalidInputException">The recipe asks for calibration and there is none, or the other way round.</exception>
     public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0, CalibrationStream? calibration = null)
     {
         _recipe = recipe.Resolve();
+        if (_recipe is { Bits: not null, BasesPerLayer: null })
+            throw new InvalidInputException(
+                "the recipe gives a budget of bits, and N of each layer is still to be chosen: give --bits, which measures it");
         if (_recipe.Importance != Importance.None && calibration == null)
             throw new InvalidInputException("importance other than none needs calibration data: give --calibration FOLDER or --text FILE");
         if (_recipe.Importance == Importance.None && calibration != null)
@@ -66,6 +69,7 @@ public sealed class ModelQuantizer
         var specs = layout.Linears.ToList();
         foreach (var spec in specs)
             CheckShape(source.Tensors, spec);
+        CheckBasesPerLayer(specs);
         if (source.Format == ModelSource.Gguf)
             source.LoadTokenizer();
         var digest = ModelDigest.Compute(source, cancellation);
@@ -117,10 +121,25 @@ public sealed class ModelQuantizer
         }
     }
 
+    private void CheckBasesPerLayer(IReadOnlyList<LinearSpec> specs)
+    {
+        if (_recipe.BasesPerLayer is not { } perLayer)
+            return;
+        foreach (var spec in specs)
+            _ = perLayer[spec.Module];
+        if (perLayer.Count != specs.Count)
+        {
+            var known = specs.Select(spec => spec.Module).ToHashSet(StringComparer.Ordinal);
+            var strange = perLayer.First(layer => !known.Contains(layer.Key)).Key;
+            throw new InvalidInputException(
+                $"the recipe's basesPerLayer names {strange}, which this model does not have: it belongs to another model");
+        }
+    }
+
     private JsonObject Configuration(ModelSource source)
     {
         var config = source.ConfigJson.DeepClone().AsObject();
-        config["quantization_config"] = new JsonObject
+        var quantization = new JsonObject
         {
             ["quant_method"] = BasesLinearLoader.QuantMethod,
             ["bases"] = _recipe.Bases,
@@ -128,6 +147,11 @@ public sealed class ModelQuantizer
             ["bias"] = _recipe.Bias,
             ["recipe_digest"] = _recipe.Digest,
         };
+        if (_recipe.Nested)
+            quantization["nested"] = true;
+        if (_recipe.BasesPerLayer is { } perLayer)
+            quantization["bases_per_layer"] = new JsonObject(perLayer.Select(layer => KeyValuePair.Create(layer.Key, (JsonNode?)layer.Value)));
+        config["quantization_config"] = quantization;
         return config;
     }
 

@@ -56,6 +56,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         Refinement: Refinement.Alternating,
         Rounds: > 0,
         Importance: Importance.None or Importance.Diag,
+        Nested: false,
     };
 
     /// <inheritdoc/>

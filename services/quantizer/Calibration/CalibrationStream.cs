@@ -1,4 +1,3 @@
-using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
@@ -101,7 +100,7 @@ public sealed class CalibrationStream
                     foreach (var spec in group)
                     {
                         sink.Finish(spec, sink.IsFinished(spec) ? null : inputs, cancellation);
-                        Replace(block, spec, Quantized(source, spec, sink.Read(spec)));
+                        Replace(block, spec, ExpandedLinear.Create(sink.Read(spec), source, spec, _options.Device, _options.DType));
                     }
                 }
             }
@@ -123,14 +122,6 @@ public sealed class CalibrationStream
             using var scope = torch.NewDisposeScope();
             pass(store.Get(batch, _options.Device, _options.DType), contexts.Of(_batches.RowsOf(batch), _batches.LengthOf(batch)), batch);
         }
-    }
-
-    // Expanded once: every batch needs the whole weight.
-    private DenseLinear Quantized(ITensorSource source, LinearSpec spec, BinaryBases bases)
-    {
-        using var linear = new BinaryLinear(bases, null, _options.Device, _options.DType);
-        var bias = spec.Bias is null ? null : WeightLoader.Load(source, spec.Bias, [spec.OutFeatures], _options.Device, _options.DType);
-        return new DenseLinear(linear.Weight().DetachFromDisposeScope(), bias, transposed: false);
     }
 
     private static void Replace(TransformerBlock block, LinearSpec spec, ILinear linear) => block.Replace(spec.Role, linear).Dispose();

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Recipes;
 
 namespace Qbb.Quantizer.Decomposition;

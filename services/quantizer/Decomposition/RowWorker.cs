@@ -1,4 +1,5 @@
 using Qbb.Models;
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 

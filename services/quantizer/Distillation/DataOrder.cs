@@ -1,5 +1,5 @@
 using Qbb.Models;
-using Qbb.Quantizer.Decomposition;
+using Qbb.Models.Generation;
 
 namespace Qbb.Quantizer.Distillation;
 

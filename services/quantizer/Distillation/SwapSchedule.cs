@@ -1,4 +1,4 @@
-using Qbb.Quantizer.Decomposition;
+using Qbb.Models.Generation;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -22,7 +22,7 @@ internal sealed class SwapSchedule(DistillationRecipe recipe)
         var random = SplitMix64.For(recipe.Seed, Stream + step, pass);
         var student = new bool[blocks];
         for (var block = 0; block < blocks; block++)
-            student[block] = random.NextUniform() <= probability;
+            student[block] = random.NextUniform() < probability;
         if (!student.Contains(true))
             student[random.Next() % (ulong)blocks] = true;
         return student;

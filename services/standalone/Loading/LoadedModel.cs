@@ -32,13 +32,14 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="device">Where to.</param>
     /// <param name="dtype">Type of weights and activations.</param>
     /// <param name="products">How layers of binary bases calculate; null for the device's usual way.</param>
+    /// <param name="bases">Of a nested model only the first planes; null for all.</param>
     /// <exception cref="InvalidInputException">The model cannot be read, or is not quantized by qbb where sums of integers are asked for.</exception>
-    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, BasesProductOptions? products = null)
+    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, BasesProductOptions? products = null, int? bases = null)
     {
         var source = ModelSource.Open(path);
         try
         {
-            var linears = BasesLinearLoader.For(source, options: products);
+            var linears = BasesLinearLoader.For(source, options: products, bases: bases);
             if (products?.Integer is not null && linears is null)
                 throw new InvalidInputException($"{path}: sums of integers are for models that qbb quantized to binary bases: leave out --integer");
             return new LoadedModel(source, Transformer.Load(source, device, dtype, linears));

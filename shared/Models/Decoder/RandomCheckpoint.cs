@@ -1,5 +1,6 @@
 using System.Text;
 using Qbb.Models.Checkpoints;
+using Qbb.Models.Generation;
 using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
@@ -118,14 +119,7 @@ public sealed class RandomCheckpoint : ITensorSource
 
     private static double Unit(ulong bits) => (bits >> 11) * (1.0 / (1UL << 53));
 
-    /// <summary>SplitMix64.</summary>
-    private static ulong Mix(ulong x)
-    {
-        x += 0x9E3779B97F4A7C15;
-        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-        x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-        return x ^ (x >> 31);
-    }
+    private static ulong Mix(ulong x) => SplitMix64.Hash(x);
 
     /// <summary>FNV-1a of the name.</summary>
     private static ulong Hash(string name) =>

@@ -30,4 +30,15 @@ public class SplitMix64Tests
         numbers.ShouldAllBe(number => number >= 0 && number < 1);
         numbers.Average().ShouldBe(0.5, 0.02);
     }
+
+    [Fact]
+    public void Gaussian_numbers_have_the_moments_of_the_law()
+    {
+        var random = SplitMix64.For(4, 1, 2);
+        var numbers = Enumerable.Range(0, 100_000).Select(_ => random.NextGaussian()).ToList();
+        numbers.Average().ShouldBe(0, 0.02);
+        numbers.Average(number => number * number).ShouldBe(1, 0.03);
+        numbers.Average(number => number * number * number * number).ShouldBe(3, 0.2);
+        SplitMix64.For(4, 2, 1).NextGaussian().ShouldNotBe(numbers[0]);
+    }
 }

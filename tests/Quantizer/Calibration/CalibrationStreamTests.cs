@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Decomposition;

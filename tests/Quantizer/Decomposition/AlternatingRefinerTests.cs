@@ -1,3 +1,4 @@
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Recipes;
 

@@ -1,5 +1,6 @@
 using Qbb.Bases;
 using Qbb.Models;
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;

@@ -71,7 +71,7 @@ public sealed class DistillerTests(TinyModels models) : IClassFixture<TinyModels
         steps.ShouldBe(Enumerable.Range(11, 10));
         result.ResumedFrom.ShouldBe(10);
         result.Curve.ShouldBe(expected.Curve);
-        foreach (var name in new[] { "model.safetensors", "config.json", "recipe.json", "README.md" })
+        foreach (var name in new[] { "model.safetensors", "config.json", "recipe.json", "metrics.json", "README.md" })
             File.ReadAllBytes(Path.Combine(broken, name)).ShouldBe(File.ReadAllBytes(Path.Combine(whole, name)), name);
         Directory.Exists(ModelQuantizer.WorkFolderOf(broken)).ShouldBeFalse();
     }

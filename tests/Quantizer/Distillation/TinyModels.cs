@@ -1,8 +1,8 @@
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Artifacts;
-using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Recipes;
 using Qbb.Tests;
