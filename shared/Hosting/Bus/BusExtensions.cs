@@ -15,7 +15,7 @@ public static class BusExtensions
 
     /// <summary>Adds consumers to the process's bus; of one name only the first time.</summary>
     public static IHostApplicationBuilder AddConsumers(
-        this IHostApplicationBuilder builder, string name, Action<IBusRegistrationConfigurator> consumers)
+        this IHostApplicationBuilder builder, string name, Action<IBusRegistrationConfigurator, BusOptions> consumers)
     {
         Parts(builder).Add(name, consumers);
         return builder;
@@ -35,7 +35,7 @@ public static class BusExtensions
         var options = builder.Configuration.GetSection(BusOptions.Section).Read<BusOptions>();
         builder.Services.AddMassTransit(bus =>
         {
-            Parts(builder).All.ForEach(part => part(bus));
+            Parts(builder).All.ForEach(part => part(bus, options));
             if (options.Transport == BusTransport.RabbitMq)
                 UseRabbitMq(bus);
             else

@@ -7,10 +7,10 @@ internal sealed class BusParts
 {
     private readonly HashSet<string> _names = [];
 
-    public List<Action<IBusRegistrationConfigurator>> All { get; } = [];
+    public List<Action<IBusRegistrationConfigurator, BusOptions>> All { get; } = [];
 
     /// <summary>Adds a part once, however often it is named.</summary>
-    public void Add(string name, Action<IBusRegistrationConfigurator> part)
+    public void Add(string name, Action<IBusRegistrationConfigurator, BusOptions> part)
     {
         if (_names.Add(name))
             All.Add(part);

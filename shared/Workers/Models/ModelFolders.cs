@@ -1,0 +1,117 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Options;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+
+namespace Qbb.Workers.Models;
+
+/// <summary>
+/// Manifests as folders of this machine. Files are links to the store's, so laying out a model copies nothing; each file is verified the first
+/// time that this process uses it. The folders go with the process.
+/// </summary>
+public sealed class ModelFolders : IDisposable
+{
+    private readonly IArtifactStore _store;
+    private readonly ILocalBlobs _blobs;
+    private readonly FileStream _held;
+    private readonly ConcurrentDictionary<Digest, bool> _verified = new();
+
+    public ModelFolders(IArtifactStore store, ILocalBlobs blobs, IOptions<WorkerOptions> options)
+    {
+        (_store, _blobs) = (store, blobs);
+        var all = Directory.CreateDirectory(options.Value.Folder).FullName;
+        RemoveAbandoned(all);
+        Root = Directory.CreateDirectory(Path.Combine(all, Guid.NewGuid().ToString("N"))).FullName;
+        _held = Hold(Root);
+    }
+
+    /// <summary>This process's folder.</summary>
+    public string Root { get; }
+
+    /// <summary>A new name in this process's folder, for work; whoever takes it removes it.</summary>
+    public string NewPath() => Path.Combine(Root, "work-" + Guid.NewGuid().ToString("N"));
+
+    /// <summary>The folder of a manifest, all files verified.</summary>
+    /// <exception cref="ArtifactStoreException">A file is not there, or is damaged.</exception>
+    public async Task<string> OpenAsync(Digest manifest, CancellationToken cancellation = default)
+    {
+        var folder = Path.Combine(Root, manifest.Value);
+        if (Directory.Exists(folder))
+            return folder;
+        var partial = NewPath();
+        await LayOutAsync(manifest, partial, cancellation);
+        Directory.Move(partial, folder);
+        return folder;
+    }
+
+    /// <summary>Lays a manifest's files out in a folder.</summary>
+    public async Task LayOutAsync(Digest manifest, string folder, CancellationToken cancellation = default)
+    {
+        Directory.CreateDirectory(folder);
+        foreach (var (name, entry) in (await ArtifactManifest.ReadAsync(_store, manifest, cancellation)).Files)
+        {
+            await VerifyAsync(entry.Digest, cancellation);
+            var target = Path.Combine(folder, name);
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            FileLinks.Link(await _blobs.FetchAsync(entry.Digest, cancellation), target);
+        }
+    }
+
+    /// <summary>Text of a blob, such as a part of a recipe.</summary>
+    public async Task<string> ReadTextAsync(Digest blob, CancellationToken cancellation = default)
+    {
+        await using var stream = await _store.OpenReadAsync(blob, cancellation: cancellation);
+        using var reader = new StreamReader(stream);
+        return await reader.ReadToEndAsync(cancellation);
+    }
+
+    /// <summary>A blob as a file.</summary>
+    public async Task<string> OpenFileAsync(Digest blob, CancellationToken cancellation = default)
+    {
+        await VerifyAsync(blob, cancellation);
+        return await _blobs.FetchAsync(blob, cancellation);
+    }
+
+    /// <summary>Stores a folder and removes it; its manifest.</summary>
+    public async Task<Digest> StoreAsync(string folder, CancellationToken cancellation = default)
+    {
+        var manifest = await ArtifactFolders.StoreAsync(_store, folder, cancellation);
+        Directory.Delete(folder, recursive: true);
+        return manifest.Digest;
+    }
+
+    public void Dispose()
+    {
+        Directory.Delete(Root, recursive: true);
+        _held.Dispose();
+    }
+
+    private async Task VerifyAsync(Digest blob, CancellationToken cancellation)
+    {
+        if (_verified.ContainsKey(blob))
+            return;
+        await using var stream = await _store.OpenReadAsync(blob, cancellation: cancellation);
+        await stream.CopyToAsync(Stream.Null, 1 << 20, cancellation);
+        _verified[blob] = true;
+    }
+
+    private static FileStream Hold(string folder) =>
+        new(Path.Combine(folder, ".lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+
+    /// <summary>Folders of processes that were killed: nobody holds their locks.</summary>
+    private static void RemoveAbandoned(string all)
+    {
+        foreach (var folder in Directory.EnumerateDirectories(all).Where(folder => File.Exists(Path.Combine(folder, ".lock"))))
+        {
+            try
+            {
+                using var held = Hold(folder);
+                Directory.Delete(folder, recursive: true);
+            }
+            catch (IOException)
+            {
+                // In use by a process that lives.
+            }
+        }
+    }
+}
