@@ -8,9 +8,10 @@ namespace Qbb.Contracts;
 /// <param name="Decomposition">The recipe's part "decomposition".</param>
 /// <param name="Data">Manifest of the calibration data; null where the recipe takes none.</param>
 /// <param name="Index">Which unit: 0 first, whose event says how many there are.</param>
+/// <param name="Size">What a unit holds, as the first one's event said; null in the first, which is as large as fits its time.</param>
 /// <param name="Before">Results of all units before this one where they are chained; else empty.</param>
 public sealed record DecomposeLayers(
-    Guid PipelineId, Digest Model, Digest Decomposition, Digest? Data, int Index, IReadOnlyList<Digest> Before)
+    Guid PipelineId, Digest Model, Digest Decomposition, Digest? Data, int Index, int? Size, IReadOnlyList<Digest> Before)
 {
-    public Digest Unit => UnitKey.Of(nameof(DecomposeLayers), Model, Decomposition, Data, Index, UnitKey.Of(Before));
+    public Digest Unit => UnitKey.Of(nameof(DecomposeLayers), Model, Decomposition, Data, Index, Size, UnitKey.Of(Before));
 }

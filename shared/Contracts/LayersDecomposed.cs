@@ -5,6 +5,7 @@ namespace Qbb.Contracts;
 /// <param name="Unit">Of the command.</param>
 /// <param name="Result">Manifest of the layers' files.</param>
 /// <param name="Units">Units of the whole stage.</param>
+/// <param name="Size">What every unit but the last holds: to be named in the commands of the others.</param>
 /// <param name="Chained">Whether unit k + 1 needs the results of 0 to k; else all may run at once.</param>
 /// <param name="RelativeError">‖W − Ŵ‖²/‖W‖² over the unit's layers.</param>
-public sealed record LayersDecomposed(Guid PipelineId, Digest Unit, Digest Result, int Units, bool Chained, double RelativeError);
+public sealed record LayersDecomposed(Guid PipelineId, Digest Unit, Digest Result, int Units, int Size, bool Chained, double RelativeError);

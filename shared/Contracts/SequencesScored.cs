@@ -5,4 +5,5 @@ namespace Qbb.Contracts;
 /// <param name="Unit">Of the command.</param>
 /// <param name="Result">Manifest of the scores.</param>
 /// <param name="Units">Units of the whole stage.</param>
-public sealed record SequencesScored(Guid PipelineId, Digest Unit, Digest Result, int Units);
+/// <param name="Size">What every unit but the last holds: to be named in the commands of the others.</param>
+public sealed record SequencesScored(Guid PipelineId, Digest Unit, Digest Result, int Units, int Size);

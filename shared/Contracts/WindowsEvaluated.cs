@@ -8,6 +8,7 @@ namespace Qbb.Contracts;
 /// <param name="Unit">Of the command.</param>
 /// <param name="Result">Manifest of score.json.</param>
 /// <param name="Units">Units of the whole stage.</param>
+/// <param name="Size">What every unit but the last holds: to be named in the commands of the others.</param>
 /// <param name="Context">Tokens of a window.</param>
 /// <param name="Windows">Windows of this unit.</param>
 /// <param name="Positions">Scored positions of this unit.</param>
@@ -18,5 +19,5 @@ namespace Qbb.Contracts;
 /// <param name="EffectiveBitsPerWeight">Of the student's quantized layers.</param>
 /// <param name="Bytes">Bytes of the student's configuration and weights.</param>
 public sealed record WindowsEvaluated(
-    Guid PipelineId, Digest Unit, Digest Result, int Units, int Context, int Windows, long Positions, double CrossEntropy,
+    Guid PipelineId, Digest Unit, Digest Result, int Units, int Size, int Context, int Windows, long Positions, double CrossEntropy,
     double TeacherCrossEntropy, double Divergence, long Agreements, double EffectiveBitsPerWeight, long Bytes);
