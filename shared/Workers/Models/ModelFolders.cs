@@ -28,8 +28,8 @@ public sealed class ModelFolders : IDisposable
     /// <summary>This process's folder.</summary>
     public string Root { get; }
 
-    /// <summary>A new name in this process's folder, for work; whoever takes it removes it.</summary>
-    public string NewPath() => Path.Combine(Root, "work-" + Guid.NewGuid().ToString("N"));
+    /// <summary>A new, empty folder for work.</summary>
+    public WorkPath NewFolder() => new(Directory.CreateDirectory(Path.Combine(Root, "work-" + Guid.NewGuid().ToString("N"))).FullName);
 
     /// <summary>The folder of a manifest, all files verified.</summary>
     /// <exception cref="ArtifactStoreException">A file is not there, or is damaged.</exception>
@@ -38,16 +38,15 @@ public sealed class ModelFolders : IDisposable
         var folder = Path.Combine(Root, manifest.Value);
         if (Directory.Exists(folder))
             return folder;
-        var partial = NewPath();
-        await LayOutAsync(manifest, partial, cancellation);
-        Directory.Move(partial, folder);
+        using var partial = NewFolder();
+        await LayOutAsync(manifest, partial.Path, cancellation);
+        Directory.Move(partial.Path, folder);
         return folder;
     }
 
     /// <summary>Lays a manifest's files out in a folder.</summary>
     public async Task LayOutAsync(Digest manifest, string folder, CancellationToken cancellation = default)
     {
-        Directory.CreateDirectory(folder);
         foreach (var (name, entry) in (await ArtifactManifest.ReadAsync(_store, manifest, cancellation)).Files)
         {
             await VerifyAsync(entry.Digest, cancellation);
@@ -72,13 +71,12 @@ public sealed class ModelFolders : IDisposable
         return await _blobs.FetchAsync(blob, cancellation);
     }
 
-    /// <summary>Stores a folder and removes it; its manifest.</summary>
-    public async Task<Digest> StoreAsync(string folder, CancellationToken cancellation = default)
-    {
-        var manifest = await ArtifactFolders.StoreAsync(_store, folder, cancellation);
-        Directory.Delete(folder, recursive: true);
-        return manifest.Digest;
-    }
+    /// <summary>Stores a folder; its manifest.</summary>
+    public async Task<Digest> StoreAsync(string folder, CancellationToken cancellation = default) =>
+        (await ArtifactFolders.StoreAsync(_store, folder, cancellation)).Digest;
+
+    /// <inheritdoc cref="StoreAsync(string, CancellationToken)"/>
+    public Task<Digest> StoreAsync(WorkPath folder, CancellationToken cancellation = default) => StoreAsync(folder.Path, cancellation);
 
     public void Dispose()
     {
