@@ -5,8 +5,10 @@ namespace Qbb.Contracts;
 /// <param name="Model">Manifest of the model's folder.</param>
 /// <param name="Decomposition">As in the units before.</param>
 /// <param name="Data">As in the units before.</param>
+/// <param name="Name">The model's name, for the card of the result.</param>
 /// <param name="Parts">Results of all <see cref="DecomposeLayers"/>, in order.</param>
-public sealed record AssembleModel(Guid PipelineId, Digest Model, Digest Decomposition, Digest? Data, IReadOnlyList<Digest> Parts)
+public sealed record AssembleModel(
+    Guid PipelineId, Digest Model, Digest Decomposition, Digest? Data, string Name, IReadOnlyList<Digest> Parts)
 {
-    public Digest Unit => UnitKey.Of(nameof(AssembleModel), Model, Decomposition, Data, UnitKey.Of(Parts));
+    public Digest Unit => UnitKey.Of(nameof(AssembleModel), Model, Decomposition, Data, Name, UnitKey.Of(Parts));
 }
