@@ -1,3 +1,4 @@
-var builder = WebApplication.CreateBuilder(args);
-var app = builder.Build();
-app.Run();
+using Qbb.Hosting;
+using Qbb.Registry;
+
+return await ServiceHost.RunAsync(args, "registry", "http://localhost:8080", builder => builder.AddRegistry(), app => app.MapRegistry());

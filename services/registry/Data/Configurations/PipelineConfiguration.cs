@@ -17,10 +17,11 @@ internal sealed class PipelineConfiguration : IEntityTypeConfiguration<Pipeline>
         builder.ToTable("pipelines");
         builder.Property(pipeline => pipeline.Id).ValueGeneratedNever();
         // Of one model and recipe one pipeline runs at a time; the others follow it.
-        builder.HasIndex(pipeline => new { pipeline.Model, pipeline.Recipe }).IsUnique().HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
+        builder.HasIndex(pipeline => new { pipeline.ModelId, pipeline.Model, pipeline.Recipe }).IsUnique().HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
         builder.HasIndex(pipeline => pipeline.LeaderId);
         builder.HasIndex(pipeline => new { pipeline.Status, pipeline.CreatedAt });
-        builder.HasIndex(pipeline => pipeline.ModelId);
+        builder.HasIndex(pipeline => pipeline.Recipe);
+        builder.Property(pipeline => pipeline.ModelName).HasMaxLength(Models.ModelName.MostCharacters);
         builder.Property(pipeline => pipeline.Status).HasConversion<string>().HasMaxLength(16);
         builder.Property(pipeline => pipeline.Kind).HasConversion<string>().HasMaxLength(16);
         builder.Property(pipeline => pipeline.Route).AsJson();

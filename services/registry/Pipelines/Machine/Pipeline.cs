@@ -8,6 +8,9 @@ internal sealed record Pipeline
     /// <summary>The model whose version is made.</summary>
     public required Guid ModelId { get; init; }
 
+    /// <summary>Its name.</summary>
+    public required string ModelName { get; init; }
+
     /// <summary>The version that is quantized.</summary>
     public required Guid SourceId { get; init; }
 
@@ -46,6 +49,9 @@ internal sealed record Pipeline
     /// <summary>A unit of this kind needs the results of those before it.</summary>
     public bool Chained { get; init; }
 
+    /// <summary>What a unit of this kind holds, as the first of them said.</summary>
+    public int? UnitSize { get; init; }
+
     /// <summary>The quantized model before distillation.</summary>
     public string? Student { get; init; }
 
@@ -75,6 +81,9 @@ internal sealed record Pipeline
 
     public required DateTimeOffset CreatedAt { get; init; }
 
+    /// <summary>When its first command was made.</summary>
+    public DateTimeOffset? StartedAt { get; init; }
+
     /// <summary>When the first command of this kind was made.</summary>
     public DateTimeOffset KindStartedAt { get; init; }
 
@@ -86,5 +95,6 @@ internal sealed record Pipeline
     /// <summary>Rises with every change.</summary>
     public int Revision { get; init; }
 
+    /// <summary>Whether nothing more comes of it by itself.</summary>
     public bool HasEnded => Status is PipelineStatus.Succeeded or PipelineStatus.Failed or PipelineStatus.Cancelled;
 }

@@ -7,6 +7,9 @@ internal sealed record UnitOutcome(string Result)
     /// <summary>Units of its kind altogether (steps, of a distillation); null for kinds of one unit.</summary>
     public int? Units { get; init; }
 
+    /// <summary>What each unit of its kind holds.</summary>
+    public int? Size { get; init; }
+
     /// <summary>A unit of its kind needs the results of those before it.</summary>
     public bool Chained { get; init; }
 

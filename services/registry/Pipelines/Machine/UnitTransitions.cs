@@ -58,6 +58,7 @@ internal static class UnitTransitions
             LeaderId = null,
             Error = null,
             EndedAt = null,
+            StartedAt = pipeline.StartedAt ?? now,
             KindStartedAt = now,
             ActiveAt = now,
         };
@@ -78,6 +79,7 @@ internal static class UnitTransitions
             Done = 0,
             Total = IsTold(kind) ? 0 : 1,
             Chained = kind == UnitKind.Distil,
+            UnitSize = null,
             KindStartedAt = now,
             ActiveAt = now,
         };
@@ -104,6 +106,7 @@ internal static class UnitTransitions
             Done = pipeline.Kind == UnitKind.Distil ? outcome.Step : pipeline.Done + 1,
             Total = pipeline.Total > 0 ? pipeline.Total : outcome.Units!.Value,
             Chained = pipeline.Chained || outcome.Chained,
+            UnitSize = pipeline.Total > 0 ? pipeline.UnitSize : outcome.Size,
         };
         return pipeline.Kind switch
         {

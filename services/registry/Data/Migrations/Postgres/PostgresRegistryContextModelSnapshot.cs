@@ -412,6 +412,11 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<Guid>("ModelId")
                         .HasColumnType("uuid");
 
+                    b.Property<string>("ModelName")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
                     b.Property<string>("Recipe")
                         .IsRequired()
                         .HasMaxLength(64)
@@ -438,6 +443,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<Guid>("SourceId")
                         .HasColumnType("uuid");
 
+                    b.Property<DateTimeOffset?>("StartedAt")
+                        .HasColumnType("timestamp with time zone");
+
                     b.Property<string>("Status")
                         .IsRequired()
                         .HasMaxLength(16)
@@ -454,6 +462,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<int>("Total")
                         .HasColumnType("integer");
 
+                    b.Property<int?>("UnitSize")
+                        .HasColumnType("integer");
+
                     b.Property<string>("Windows")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
@@ -462,13 +473,13 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasIndex("LeaderId");
 
-                    b.HasIndex("ModelId");
-
-                    b.HasIndex("Model", "Recipe")
-                        .IsUnique()
-                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
+                    b.HasIndex("Recipe");
 
                     b.HasIndex("Status", "CreatedAt");
+
+                    b.HasIndex("ModelId", "Model", "Recipe")
+                        .IsUnique()
+                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
 
                     b.ToTable("pipelines", (string)null);
                 });

@@ -405,6 +405,11 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<Guid>("ModelId")
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("ModelName")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
                     b.Property<string>("Recipe")
                         .IsRequired()
                         .HasMaxLength(64)
@@ -431,6 +436,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<Guid>("SourceId")
                         .HasColumnType("TEXT");
 
+                    b.Property<long?>("StartedAt")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("Status")
                         .IsRequired()
                         .HasMaxLength(16)
@@ -447,6 +455,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<int>("Total")
                         .HasColumnType("INTEGER");
 
+                    b.Property<int?>("UnitSize")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("Windows")
                         .HasMaxLength(64)
                         .HasColumnType("TEXT");
@@ -455,13 +466,13 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasIndex("LeaderId");
 
-                    b.HasIndex("ModelId");
-
-                    b.HasIndex("Model", "Recipe")
-                        .IsUnique()
-                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
+                    b.HasIndex("Recipe");
 
                     b.HasIndex("Status", "CreatedAt");
+
+                    b.HasIndex("ModelId", "Model", "Recipe")
+                        .IsUnique()
+                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
 
                     b.ToTable("pipelines", (string)null);
                 });

@@ -12,7 +12,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Data.Migrations.Postgres
 {
     [DbContext(typeof(PostgresRegistryContext))]
-    [Migration("20261126151135_Initial")]
+    [Migration("20261126153130_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -415,6 +415,11 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<Guid>("ModelId")
                         .HasColumnType("uuid");
 
+                    b.Property<string>("ModelName")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
                     b.Property<string>("Recipe")
                         .IsRequired()
                         .HasMaxLength(64)
@@ -441,6 +446,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<Guid>("SourceId")
                         .HasColumnType("uuid");
 
+                    b.Property<DateTimeOffset?>("StartedAt")
+                        .HasColumnType("timestamp with time zone");
+
                     b.Property<string>("Status")
                         .IsRequired()
                         .HasMaxLength(16)
@@ -457,6 +465,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<int>("Total")
                         .HasColumnType("integer");
 
+                    b.Property<int?>("UnitSize")
+                        .HasColumnType("integer");
+
                     b.Property<string>("Windows")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
@@ -465,13 +476,13 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasIndex("LeaderId");
 
-                    b.HasIndex("ModelId");
-
-                    b.HasIndex("Model", "Recipe")
-                        .IsUnique()
-                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
+                    b.HasIndex("Recipe");
 
                     b.HasIndex("Status", "CreatedAt");
+
+                    b.HasIndex("ModelId", "Model", "Recipe")
+                        .IsUnique()
+                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
 
                     b.ToTable("pipelines", (string)null);
                 });

@@ -11,7 +11,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Data.Migrations.Sqlite
 {
     [DbContext(typeof(SqliteRegistryContext))]
-    [Migration("20261126151120_Initial")]
+    [Migration("20261126153110_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -408,6 +408,11 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<Guid>("ModelId")
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("ModelName")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
                     b.Property<string>("Recipe")
                         .IsRequired()
                         .HasMaxLength(64)
@@ -434,6 +439,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<Guid>("SourceId")
                         .HasColumnType("TEXT");
 
+                    b.Property<long?>("StartedAt")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("Status")
                         .IsRequired()
                         .HasMaxLength(16)
@@ -450,6 +458,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<int>("Total")
                         .HasColumnType("INTEGER");
 
+                    b.Property<int?>("UnitSize")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("Windows")
                         .HasMaxLength(64)
                         .HasColumnType("TEXT");
@@ -458,13 +469,13 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasIndex("LeaderId");
 
-                    b.HasIndex("ModelId");
-
-                    b.HasIndex("Model", "Recipe")
-                        .IsUnique()
-                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
+                    b.HasIndex("Recipe");
 
                     b.HasIndex("Status", "CreatedAt");
+
+                    b.HasIndex("ModelId", "Model", "Recipe")
+                        .IsUnique()
+                        .HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
 
                     b.ToTable("pipelines", (string)null);
                 });
