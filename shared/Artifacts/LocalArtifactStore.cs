@@ -61,14 +61,15 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
         {
             throw new BlobNotFoundException(digest);
         }
-        if (offset < 0 || offset > file.Length || length < 0)
+        var size = file.Length;
+        if (offset < 0 || offset > size || length < 0)
         {
             file.Dispose();
-            throw new ArgumentOutOfRangeException(nameof(offset), $"the range {offset}+{length} lies outside the artifact's {file.Length} bytes");
+            throw new ArgumentOutOfRangeException(nameof(offset), $"the range {offset}+{length} lies outside the artifact's {size} bytes");
         }
         file.Position = offset;
-        var count = Math.Min(length ?? long.MaxValue, file.Length - offset);
-        return Task.FromResult<Stream>(new BlobStream(file, digest, count, verify: count == file.Length));
+        var count = Math.Min(length ?? long.MaxValue, size - offset);
+        return Task.FromResult<Stream>(new BlobStream(file, digest, count, verify: count == size));
     }
 
     public Task<BlobInfo?> FindAsync(Digest digest, CancellationToken cancellation = default)

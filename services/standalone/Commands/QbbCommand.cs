@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Qbb.Models;
+using Qbb.Standalone.Registry;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;
 
@@ -44,7 +45,7 @@ internal abstract class QbbCommand : Command
             output.Error(e.Message);
             return ExitCode.InvalidInput;
         }
-        catch (TorchException e)
+        catch (Exception e) when (e is TorchException or PipelineFailedException)
         {
             output.Error(e.Message);
             return ExitCode.Failed;

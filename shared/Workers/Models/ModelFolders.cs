@@ -11,10 +11,15 @@ namespace Qbb.Workers.Models;
 /// </summary>
 public sealed class ModelFolders : IDisposable
 {
+    private const int MostOpen = 64;
+
     private readonly IArtifactStore _store;
     private readonly ILocalBlobs _blobs;
     private readonly FileStream _held;
     private readonly ConcurrentDictionary<Digest, bool> _verified = new();
+
+    // The last one used is the last of the list; units run one at a time.
+    private readonly List<Digest> _open = [];
 
     public ModelFolders(IArtifactStore store, ILocalBlobs blobs, IOptions<WorkerOptions> options)
     {
@@ -31,16 +36,26 @@ public sealed class ModelFolders : IDisposable
     /// <summary>A new, empty folder for work.</summary>
     public WorkPath NewFolder() => new(Directory.CreateDirectory(Path.Combine(Root, "work-" + Guid.NewGuid().ToString("N"))).FullName);
 
-    /// <summary>The folder of a manifest, all files verified.</summary>
+    /// <summary>The folder of a manifest, all files verified. It stays for this unit and some more; not to be written.</summary>
     /// <exception cref="ArtifactStoreException">A file is not there, or is damaged.</exception>
     public async Task<string> OpenAsync(Digest manifest, CancellationToken cancellation = default)
     {
-        var folder = Path.Combine(Root, manifest.Value);
-        if (Directory.Exists(folder))
+        var folder = PathOf(manifest);
+        if (_open.Remove(manifest))
+        {
+            _open.Add(manifest);
             return folder;
+        }
+        // Links keep the bytes of what the collector removed: old ones go.
+        while (_open.Count >= MostOpen)
+        {
+            Directory.Delete(PathOf(_open[0]), recursive: true);
+            _open.RemoveAt(0);
+        }
         using var partial = NewFolder();
         await LayOutAsync(manifest, partial.Path, cancellation);
         Directory.Move(partial.Path, folder);
+        _open.Add(manifest);
         return folder;
     }
 
@@ -83,6 +98,8 @@ public sealed class ModelFolders : IDisposable
         Directory.Delete(Root, recursive: true);
         _held.Dispose();
     }
+
+    private string PathOf(Digest manifest) => Path.Combine(Root, manifest.Value);
 
     private async Task VerifyAsync(Digest blob, CancellationToken cancellation)
     {

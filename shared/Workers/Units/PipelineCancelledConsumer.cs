@@ -8,7 +8,7 @@ public sealed class PipelineCancelledConsumer(CancelledPipelines cancelled) : IC
 {
     public Task Consume(ConsumeContext<PipelineCancelled> context)
     {
-        cancelled.Cancel(context.Message.PipelineId);
+        cancelled.Cancel(context.Message.PipelineId, context.SentTime ?? DateTime.UtcNow);
         return Task.CompletedTask;
     }
 }

@@ -11,8 +11,8 @@ namespace Qbb.Workers.Units;
 /// <summary>Puts a worker's consumers on its queue.</summary>
 public static class UnitConsumers
 {
-    /// <summary>Tries of a worker beside the first; then the registry decides.</summary>
-    public const int Retries = 2;
+    // Tries beside the first; then the registry decides.
+    private const int Retries = 2;
 
     /// <summary>Adds what all workers have alike, and the consumers of one.</summary>
     /// <param name="builder">Of the process.</param>

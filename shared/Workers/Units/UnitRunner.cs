@@ -11,8 +11,8 @@ namespace Qbb.Workers.Units;
 
 /// <summary>
 /// What surrounds a unit of work in every worker: a result that is there already is told again; else the work is done, its result
-/// remembered and then told. What cannot be done because of its input is told at once; what fails otherwise is tried again, told when the
-/// tries are used up, and left in the error queue.
+/// remembered and then told. What cannot be done because of its input is told at once; what fails otherwise is thrown for the bus to try
+/// again, and in the end to leave in the error queue and to tell as a fault.
 /// </summary>
 public sealed class UnitRunner(
     IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, UnitMetrics metrics, ILogger<UnitRunner> log)
@@ -30,7 +30,8 @@ public sealed class UnitRunner(
         where TEvent : class
     {
         var kind = typeof(TCommand).Name;
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, cancelled.TokenOf(pipeline));
+        using var atHand = cancelled.Begin(pipeline, context.SentTime ?? DateTime.UtcNow);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, atHand.Token);
         try
         {
             stop.Token.ThrowIfCancellationRequested();
@@ -38,17 +39,20 @@ public sealed class UnitRunner(
                 ?? await DoAsync(kind, pipeline, unit, resultOf, work, stop.Token);
             await context.Publish(done, CancellationToken.None);
         }
-        catch (OperationCanceledException) when (cancelled.TokenOf(pipeline).IsCancellationRequested)
+        catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {
             log.LogInformation("{Kind} {Unit} was not finished: its pipeline is cancelled", kind, unit);
         }
         catch (InvalidInputException error)
         {
-            await FailAsync(context, kind, new UnitFailed(pipeline, unit, error.Message, Permanent: true), error);
+            metrics.Failed(kind);
+            log.LogWarning("{Kind} {Unit} cannot be done: {Reason}", kind, unit, error.Message);
+            await context.Publish(new UnitFailed(pipeline, unit, error.Message, Permanent: true), CancellationToken.None);
         }
-        catch (Exception error) when (!stop.IsCancellationRequested && context.GetRetryAttempt() >= UnitConsumers.Retries)
+        catch (Exception error) when (error is not OperationCanceledException)
         {
-            await FailAsync(context, kind, new UnitFailed(pipeline, unit, $"{kind}: {error.Message}", Permanent: false), error);
+            metrics.Failed(kind);
+            log.LogWarning(error, "{Kind} {Unit} failed, try {Try}", kind, unit, context.GetRetryAttempt() + 1);
             throw;
         }
     }
@@ -75,14 +79,6 @@ public sealed class UnitRunner(
         told.Remove(Pipeline);
         // Where another worker did the same unit meanwhile its result stands, so that all go on with one.
         return Told<TEvent>(await results.RememberAsync(unit, new UnitResult(resultOf(done), told), CancellationToken.None), pipeline);
-    }
-
-    private async Task FailAsync<TCommand>(ConsumeContext<TCommand> context, string kind, UnitFailed failed, Exception error)
-        where TCommand : class
-    {
-        metrics.Failed(kind);
-        log.LogWarning(error, "{Kind} {Unit} failed", kind, failed.Unit);
-        await context.Publish(failed, CancellationToken.None);
     }
 
     private static TEvent Told<TEvent>(UnitResult result, Guid pipeline)
