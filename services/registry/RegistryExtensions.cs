@@ -9,6 +9,7 @@ using Qbb.Registry.Http;
 using Qbb.Registry.Idempotency;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Models;
+using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
 using Qbb.Registry.Pipelines.Running;
 using Qbb.Registry.Policies;
@@ -44,6 +45,7 @@ public static class RegistryExtensions
     {
         app.UseExceptionHandler();
         app.UseStatusCodePages();
+        app.UseMiddleware<CrossOriginGuard>();
         app.UseMiddleware<IdempotencyMiddleware>();
         app.MapOpenApi();
         app.MapBlobs();
@@ -59,6 +61,7 @@ public static class RegistryExtensions
         app.MapPolicies();
         app.MapPipelines();
         app.MapCollection();
+        app.MapPages();
         return app;
     }
 

@@ -54,6 +54,8 @@ internal sealed class IdempotencyMiddleware(RequestDelegate next, TimeProvider c
         var dead = clock.GetUtcNow() - s_abandoned;
         await context.IdempotentRequests.Where(row => row.Key == request.Key && row.Status == null && row.CreatedAt < dead)
             .ExecuteDeleteAsync(cancellation);
+        if (await context.IdempotentRequests.AnyAsync(row => row.Key == request.Key, cancellation))
+            return false;
         context.IdempotentRequests.Add(request);
         try
         {

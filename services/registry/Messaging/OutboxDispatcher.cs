@@ -33,7 +33,7 @@ internal sealed class OutboxDispatcher(
             {
                 log.LogWarning("The outbox waits: {Reason}", error.GetBaseException().Message);
             }
-            await signal.WaitAsync(s_poll, stoppingToken).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            await signal.WaitAsync(s_poll, stoppingToken);
         }
     }
 

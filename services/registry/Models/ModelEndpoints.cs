@@ -62,7 +62,7 @@ internal static class ModelEndpoints
         var active = await context.Pipelines.AsNoTracking()
             .Where(pipeline => pipeline.ModelId == model.Id)
             .Where(pipeline => pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following)
-            .OrderByDescending(pipeline => pipeline.Status).Select(pipeline => pipeline.Id).ToListAsync(cancellation);
+            .OrderBy(pipeline => pipeline.Status).Select(pipeline => pipeline.Id).ToListAsync(cancellation);
         foreach (var pipeline in active)
             await pipelines.ApplyAsync(pipeline, new PipelineEvent.Cancelled(), cancellation);
         var now = clock.GetUtcNow();

@@ -1,6 +1,5 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
@@ -33,8 +32,16 @@ internal static class SearchEndpoints
         versions = versions.Where(version => version.DeletedAt == null && version.Model.DeletedAt == null);
         if (!string.IsNullOrEmpty(query.Q))
             versions = versions.Where(version => version.Model.Name.Contains(query.Q) || version.Model.Description.Contains(query.Q));
-        if (query.Kind is { } kind)
+        if (query.Kind is { } wanted)
+        {
+            var kind = wanted switch
+            {
+                "upload" => VersionKind.Upload,
+                "quantized" => VersionKind.Quantized,
+                _ => throw RefusedException.Invalid("kind is upload or quantized"),
+            };
             versions = versions.Where(version => version.Kind == kind);
+        }
         if (query.Recipe is { } recipe)
             versions = versions.Where(version => version.Lineage!.Recipe == recipe || version.Lineage.RecipeName == recipe);
         if (query.Alias is { } alias)

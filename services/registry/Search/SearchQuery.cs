@@ -1,5 +1,3 @@
-using Qbb.Registry.Models;
-
 namespace Qbb.Registry.Search;
 
 /// <summary>What is looked for.</summary>
@@ -13,4 +11,4 @@ namespace Qbb.Registry.Search;
 /// <param name="After">Of the page before.</param>
 /// <param name="Limit">Most of a page.</param>
 public sealed record SearchQuery(
-    string? Q, VersionKind? Kind, string? Recipe, string? Alias, string[]? Tag, string[]? Metric, string? Sort, string? After, int? Limit);
+    string? Q, string? Kind, string? Recipe, string? Alias, string[]? Tag, string[]? Metric, string? Sort, string? After, int? Limit);

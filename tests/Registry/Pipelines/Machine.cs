@@ -11,6 +11,7 @@ internal sealed class Machine
     {
         Id = Guid.NewGuid(),
         ModelId = Guid.NewGuid(),
+        ModelName = "tiny",
         SourceId = Guid.NewGuid(),
         Model = "model",
         Recipe = "recipe",
