@@ -90,7 +90,7 @@ public sealed class PostgresTests(PostgresServer postgres, ITestOutputHelper out
     public async Task Many_units_are_all_counted_once()
     {
         const int Units = 2000;
-        await using var server = await StartAsync(new WorkerScript { Layers = Units }, "--Pipelines:Outstanding=500");
+        await using var server = await StartAsync(new WorkerScript { Layers = Units, SameLayers = true }, "--Pipelines:Outstanding=500");
         await server.UploadAsync("tiny");
         var watch = Stopwatch.StartNew();
         var end = await server.EndOfAsync(await AskAsync(server, Plain), seconds: 240);

@@ -11,6 +11,7 @@ internal sealed class ScriptedWorker(WorkerScript script, IArtifactStore store)
     IConsumer<FilterSequences>, IConsumer<DistillRound>, IConsumer<EvaluateWindows>
 {
     private const int Steps = 30;
+    private static readonly Digest s_layer = Digest.Of("a layer");
 
     public Task Consume(ConsumeContext<SampleSequences> context) => AnswerAsync(context, context.Message, context.Message.PipelineId, context.Message.Unit,
         result => new SequencesSampled(context.Message.PipelineId, context.Message.Unit, result, Units: 2));
@@ -44,8 +45,8 @@ internal sealed class ScriptedWorker(WorkerScript script, IArtifactStore store)
     public Task Consume(ConsumeContext<EvaluateWindows> context)
     {
         return AnswerAsync(context, context.Message, context.Message.PipelineId, context.Message.Unit, result => new WindowsEvaluated(
-            context.Message.PipelineId, context.Message.Unit, result, Units: 3, Size: 2, Context: 8, Windows: 2, Positions: 100, CrossEntropy: 210,
-            TeacherCrossEntropy: 200, Divergence: 5, Agreements: 80, 3.25, 1000));
+            context.Message.PipelineId, context.Message.Unit, result, Units: 3, Size: 2, Context: 8, Windows: 2, Positions: 100,
+            CrossEntropy: 200 + 10 * context.Message.Index, TeacherCrossEntropy: 200, Divergence: 5, Agreements: 80, 3.25, 1000));
     }
 
     private async Task AnswerAsync<T>(ConsumeContext context, object command, Guid pipeline, Digest unit, Func<Digest, T> answer)
@@ -59,10 +60,16 @@ internal sealed class ScriptedWorker(WorkerScript script, IArtifactStore store)
             await context.Publish(new UnitFailed(pipeline, unit, reason, Permanent: true));
             return;
         }
+        var result = command is DecomposeLayers { Index: > 0 } && script.SameLayers ? s_layer : await StoreAsync(unit);
+        for (var copy = 0; copy < script.Copies; copy++)
+            await context.Publish(answer(result));
+    }
+
+    private async Task<Digest> StoreAsync(Digest unit)
+    {
         var blob = await store.PutAsync(new MemoryStream(Encoding.UTF8.GetBytes($"result of {unit}")));
         var manifest = new ArtifactManifest([KeyValuePair.Create("result.txt", new ManifestEntry(blob.Digest, blob.Size))]);
         await manifest.PutAsync(store);
-        for (var copy = 0; copy < script.Copies; copy++)
-            await context.Publish(answer(manifest.Digest));
+        return manifest.Digest;
     }
 }

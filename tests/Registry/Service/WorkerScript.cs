@@ -19,6 +19,9 @@ internal sealed class WorkerScript
     /// <summary>Times that every event is sent.</summary>
     public int Copies { get; set; } = 1;
 
+    /// <summary>Layers all have the same result, which is stored once: for when the work itself is to cost nothing.</summary>
+    public bool SameLayers { get; set; }
+
     public ConcurrentQueue<object> Commands { get; } = new();
 
     public int Count<T>() => Commands.OfType<T>().Count();

@@ -13,6 +13,8 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
     /// <returns><see cref="PipelineEvent.Published"/>, or <see cref="PipelineEvent.PublishRefused"/> with the reason.</returns>
     public async Task<PipelineEvent> PublishAsync(Pipeline pipeline, CancellationToken cancellation)
     {
+        // The last unit's figures are among those that the version gets.
+        await context.SaveChangesAsync(cancellation);
         ArtifactManifest manifest;
         try
         {
@@ -26,6 +28,8 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
         }
         if (await context.LockModelAsync(pipeline.ModelId, cancellation) is not { DeletedAt: null } model)
             return new PipelineEvent.PublishRefused("publish: the model was deleted meanwhile");
+        // The last unit's report is among what the version is described by.
+        await context.SaveChangesAsync(cancellation);
         var (version, _) = await filer.FileAsync(model, manifest, VersionKind.Quantized, cancellation);
         await DescribeAsync(pipeline, version, cancellation);
         await context.SaveChangesAsync(cancellation);
