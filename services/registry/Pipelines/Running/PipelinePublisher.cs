@@ -28,8 +28,6 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
         }
         if (await context.LockModelAsync(pipeline.ModelId, cancellation) is not { DeletedAt: null } model)
             return new PipelineEvent.PublishRefused("publish: the model was deleted meanwhile");
-        // The last unit's report is among what the version is described by.
-        await context.SaveChangesAsync(cancellation);
         var (version, _) = await filer.FileAsync(model, manifest, VersionKind.Quantized, cancellation);
         await DescribeAsync(pipeline, version, cancellation);
         await context.SaveChangesAsync(cancellation);
