@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Qbb.Registry.Data;
+using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Collecting;
 
@@ -10,6 +11,7 @@ internal sealed class CollectionClock(
 {
     private static readonly TimeSpan s_tick = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan s_remember = TimeSpan.FromDays(3);
+    private static readonly TimeSpan s_units = TimeSpan.FromDays(30);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -24,6 +26,7 @@ internal sealed class CollectionClock(
                 var before = clock.GetUtcNow() - s_remember;
                 await context.Inbox.Where(message => message.ReceivedAt < before).ExecuteDeleteAsync(stoppingToken);
                 await context.IdempotentRequests.Where(request => request.CreatedAt < before).ExecuteDeleteAsync(stoppingToken);
+                await ForgetUnitsAsync(context, stoppingToken);
                 if (options.Value.CollectHours == 0 || clock.GetUtcNow() - last < TimeSpan.FromHours(options.Value.CollectHours))
                     continue;
                 last = clock.GetUtcNow();
@@ -36,5 +39,13 @@ internal sealed class CollectionClock(
                 log.LogWarning("The collection is put off: {Reason}", error.GetBaseException().Message);
             }
         }
+    }
+
+    // Of a pipeline that succeeded long ago the units are of no more use; a failed one may still be tried again.
+    private Task<int> ForgetUnitsAsync(RegistryContext context, CancellationToken cancellation)
+    {
+        var before = clock.GetUtcNow() - s_units;
+        var done = context.Pipelines.Where(pipeline => pipeline.Status == PipelineStatus.Succeeded && pipeline.EndedAt < before);
+        return context.Units.Where(unit => done.Any(pipeline => pipeline.Id == unit.PipelineId)).ExecuteDeleteAsync(cancellation);
     }
 }

@@ -168,6 +168,23 @@ public sealed class PipelineFlowTests : IDisposable
     }
 
     [Fact]
+    public async Task What_cannot_be_made_use_of_fails_its_pipeline_with_the_reason_and_others_go_on()
+    {
+        var hold = new TaskCompletionSource();
+        await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Decompose = hold.Task });
+        await server.UploadAsync("tiny");
+        var broken = await StartAsync(server, Plain);
+        var other = await StartAsync(server, """{"decomposition":{"bases":4}}""");
+        await server.InDatabaseAsync(context => context.Pipelines.Where(pipeline => pipeline.Id == Guid.Parse(broken))
+            .ExecuteUpdateAsync(rows => rows.SetProperty(row => row.RecipeJson, "damaged")));
+        hold.SetResult();
+        var end = await server.EndOfAsync(broken);
+        end.GetProperty("state").GetString().ShouldBe("failed");
+        end.GetProperty("error").GetString()!.ShouldStartWith("the registry cannot make use of what a worker said: ");
+        (await server.EndOfAsync(other)).GetProperty("state").GetString().ShouldBe("succeeded");
+    }
+
+    [Fact]
     public async Task Changes_are_streamed_until_the_end()
     {
         await using var server = await RegistryServer.StartAsync(_folder);

@@ -31,6 +31,9 @@ internal abstract record PipelineEvent
 
     public sealed record Cancelled : PipelineEvent;
 
+    /// <summary>What a worker said cannot be made use of, however often it is tried.</summary>
+    public sealed record Broken(string Reason) : PipelineEvent;
+
     /// <summary>A person wants a failed or cancelled pipeline to go on.</summary>
     public sealed record Retried : PipelineEvent;
 

@@ -33,6 +33,7 @@ internal static class PipelineMachine
             Retried when pipeline.Status is PipelineStatus.Failed or PipelineStatus.Cancelled
                 => UnitTransitions.Continue(pipeline, Current(pipeline, units), limits, now),
             Cancelled when !pipeline.HasEnded => End(pipeline, PipelineStatus.Cancelled, null, now),
+            Broken broken when !pipeline.HasEnded => End(pipeline, PipelineStatus.Failed, broken.Reason, now),
             Published version when IsPublishing(pipeline)
                 => End(pipeline with { ResultId = version.VersionId, Done = 1 }, PipelineStatus.Succeeded, null, now),
             PublishRefused refused when IsPublishing(pipeline) => End(pipeline, PipelineStatus.Failed, refused.Error, now),

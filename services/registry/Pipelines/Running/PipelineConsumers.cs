@@ -37,8 +37,12 @@ internal static class PipelineConsumers
         bus.AddConsumer<WorkerEventConsumer<T>>(consumer =>
         {
             consumer.Options<BatchOptions>(batch => batch.SetMessageLimit(Batch).SetTimeLimit(s_together).SetConcurrencyLimit(1));
-            // The database may be away for a while: it is worth the wait, the messages stay unacknowledged meanwhile.
-            consumer.UseMessageRetry(retry => retry.Exponential(8, TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(15), TimeSpan.FromMilliseconds(500)));
+            // The database may be away for a while: the messages stay unacknowledged meanwhile, for less than the broker allows.
+            consumer.UseMessageRetry(retry =>
+            {
+                retry.Exponential(60, TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(15), TimeSpan.FromMilliseconds(500));
+                retry.Handle<Exception>(Transience.IsTransient);
+            });
         }).Endpoint(endpoint =>
         {
             endpoint.Name = queue;

@@ -17,6 +17,7 @@ internal sealed class PipelineRunner(
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
     private readonly HashSet<Guid> _changed = [];
+    private readonly Dictionary<Guid, RecipeParts> _recipes = [];
 
     /// <summary>Pipelines whose state has changed.</summary>
     public IReadOnlyCollection<Guid> Changed => _changed;
@@ -65,7 +66,8 @@ internal sealed class PipelineRunner(
         }
         if (decision.Orders.Count == 0)
             return;
-        var recipe = PipelineRecipe.Parse(row.RecipeJson);
+        if (!_recipes.TryGetValue(row.Id, out var recipe))
+            _recipes[row.Id] = recipe = RecipeParts.Of(PipelineRecipe.Parse(row.RecipeJson));
         var parts = await PartsAsync(row, decision.Orders[0].Kind, cancellation);
         foreach (var order in decision.Orders)
         {

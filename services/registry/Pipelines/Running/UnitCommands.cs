@@ -18,10 +18,10 @@ internal static class UnitCommands
     };
 
     /// <param name="pipeline">The state.</param>
-    /// <param name="recipe">Its recipe.</param>
+    /// <param name="recipe">Digests of its recipe's parts.</param>
     /// <param name="order">The unit.</param>
     /// <param name="parts">Results of <see cref="PartsOf"/>, in order.</param>
-    public static UnitCommand Make(Pipeline pipeline, PipelineRecipe recipe, UnitOrder order, IReadOnlyList<Digest> parts)
+    public static UnitCommand Make(Pipeline pipeline, RecipeParts recipe, UnitOrder order, IReadOnlyList<Digest> parts)
     {
         var (id, model, index) = (pipeline.Id, Digest.Parse(pipeline.Model), order.Index);
         // The first unit finds out what fits its time.
@@ -29,47 +29,44 @@ internal static class UnitCommands
         switch (order.Kind)
         {
             case UnitKind.Sample:
-                var sample = new SampleSequences(id, model, Part(recipe.Sampling), DataUse.Calibration, index);
+                var sample = new SampleSequences(id, model, recipe.Sampling, DataUse.Calibration, index);
                 return new UnitCommand(sample, sample.Unit);
             case UnitKind.GatherData:
-                var gather = new AssembleData(id, model, Part(recipe.Sampling), DataUse.Calibration, parts);
+                var gather = new AssembleData(id, model, recipe.Sampling, DataUse.Calibration, parts);
                 return new UnitCommand(gather, gather.Unit);
             case UnitKind.Decompose:
                 var data = pipeline.Route.Calibrated ? Given(pipeline.Data) : null as Digest?;
-                var decompose = new DecomposeLayers(id, model, Part(recipe.Decomposition), data, index, size, [.. parts.Take(index)]);
+                var decompose = new DecomposeLayers(id, model, recipe.Decomposition, data, index, size, [.. parts.Take(index)]);
                 return new UnitCommand(decompose, decompose.Unit);
             case UnitKind.AssembleModel:
                 var calibration = pipeline.Route.Calibrated ? Given(pipeline.Data) : null as Digest?;
-                var assemble = new AssembleModel(id, model, Part(recipe.Decomposition), calibration, pipeline.ModelName, parts);
+                var assemble = new AssembleModel(id, model, recipe.Decomposition, calibration, pipeline.ModelName, parts);
                 return new UnitCommand(assemble, assemble.Unit);
             case UnitKind.Score:
-                var score = new ScoreSequences(id, model, Given(pipeline.Student), Part(recipe.Filter), Given(pipeline.Data), index, size);
+                var score = new ScoreSequences(id, model, Given(pipeline.Student), recipe.Filter, Given(pipeline.Data), index, size);
                 return new UnitCommand(score, score.Unit);
             case UnitKind.Filter:
-                var filter = new FilterSequences(id, model, Given(pipeline.Student), Part(recipe.Filter), Given(pipeline.Data), parts);
+                var filter = new FilterSequences(id, model, Given(pipeline.Student), recipe.Filter, Given(pipeline.Data), parts);
                 return new UnitCommand(filter, filter.Unit);
             case UnitKind.Distil:
                 var checkpoint = pipeline.Checkpoint is { } last ? Digest.Parse(last) : null as Digest?;
                 var distil = new DistillRound(
-                    id, model, Given(pipeline.Student), Part(recipe.Distillation), Given(pipeline.Filtered), checkpoint);
+                    id, model, Given(pipeline.Student), recipe.Distillation, Given(pipeline.Filtered), checkpoint);
                 return new UnitCommand(distil, distil.Unit);
             case UnitKind.SampleWindows:
-                var windows = new SampleSequences(id, model, Part(recipe.Evaluation), DataUse.Evaluation, index);
+                var windows = new SampleSequences(id, model, recipe.Evaluation, DataUse.Evaluation, index);
                 return new UnitCommand(windows, windows.Unit);
             case UnitKind.GatherWindows:
-                var together = new AssembleData(id, model, Part(recipe.Evaluation), DataUse.Evaluation, parts);
+                var together = new AssembleData(id, model, recipe.Evaluation, DataUse.Evaluation, parts);
                 return new UnitCommand(together, together.Unit);
             case UnitKind.Evaluate:
                 var sequences = pipeline.Windows is { } sampled ? Digest.Parse(sampled) : null as Digest?;
-                var evaluate = new EvaluateWindows(id, model, Given(pipeline.Artifact), Part(recipe.Evaluation), sequences, index, size);
+                var evaluate = new EvaluateWindows(id, model, Given(pipeline.Artifact), recipe.Evaluation, sequences, index, size);
                 return new UnitCommand(evaluate, evaluate.Unit);
             default:
                 throw new InvalidOperationException($"a unit of kind {order.Kind} has no command");
         }
     }
-
-    private static Digest Part(System.Text.Json.Nodes.JsonObject? part) =>
-        PipelineRecipe.DigestOf(part ?? throw new InvalidOperationException("the recipe lacks the part of a stage that is under way"));
 
     private static Digest Given(string? digest) => Digest.Parse(digest);
 }
