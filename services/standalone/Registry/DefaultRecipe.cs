@@ -8,14 +8,12 @@ internal static class DefaultRecipe
 {
     public const string Name = "qbb-3";
 
-    public static PipelineRecipe Create() => PipelineRecipe.Parse("""
-        {
-          "decomposition": { "bases": 3, "group": 128, "importance": "full" },
-          "sampling": { "sequences": 256 },
-          "filter": { "keep": 0.5 },
-          "distillation": { "steps": 60, "batch": 8 }
-        }
-        """);
+    public static PipelineRecipe Create()
+    {
+        using var stream = typeof(DefaultRecipe).Assembly.GetManifestResourceStream("Qbb.Standalone.default-recipe.json")!;
+        using var reader = new StreamReader(stream);
+        return PipelineRecipe.Parse(reader.ReadToEnd());
+    }
 
     /// <summary>The recipe, scored on a text.</summary>
     public static PipelineRecipe ScoredOn(this PipelineRecipe recipe, Digest text)

@@ -20,7 +20,7 @@ internal sealed class Cluster : IDisposable
         "Bus:Transport=RabbitMq",
         "Bus:Host=127.0.0.1",
         $"Bus:Port={broker.Port}",
-        "Bus:Prefix=q" + Guid.NewGuid().ToString("N")[..8],
+        $"Bus:Prefix={Prefix}",
         $"Artifacts:Folder={Store}",
         "Database:Provider=Postgres",
         $"Database:ConnectionString={database}",
@@ -31,6 +31,9 @@ internal sealed class Cluster : IDisposable
         "Logging:LogLevel:Qbb=Information",
         .. more,
     ];
+
+    /// <summary>Of its queues.</summary>
+    public string Prefix { get; } = "q" + Guid.NewGuid().ToString("N")[..8];
 
     public string Store => _folder.File("artifacts");
 

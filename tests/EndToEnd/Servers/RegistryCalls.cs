@@ -51,6 +51,22 @@ internal sealed class RegistryCalls(string url) : IDisposable
         }
     }
 
+    /// <summary>Tries again while the registry is away.</summary>
+    public async Task<T> PatientlyAsync<T>(Func<Task<T>> call)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await call();
+            }
+            catch (Exception error) when (attempt < 60 && error is (Qbb.Models.InvalidInputException or HttpRequestException or IOException))
+            {
+                await Task.Delay(1000);
+            }
+        }
+    }
+
     public Task<JsonObject> VersionAsync(string name, string reference) => _client.GetAsync($"api/models/{name}/versions/{reference}", CancellationToken.None);
 
     public void Dispose() => _client.Dispose();
