@@ -6,7 +6,8 @@ namespace Qbb.Bases;
 
 /// <summary>
 /// Binary bases as tensors of a safetensors file: per linear module <c>.planes</c> (I32 [N, out, ceil(in/32)]), <c>.alpha</c>
-/// (F16 [N, out, groups]) and, with a bias plane, <c>.beta</c> (F16 [out, groups]). The layer's own bias keeps its name, <c>.bias</c>.
+/// (F16 [N, out, groups]) and, with a bias plane, <c>.beta</c> (F16 [out, groups]). A nested weight has for every n below N the scales of its
+/// first n planes too: <c>.alpha.n</c> (F16 [n, out, groups]) and <c>.beta.n</c>. The layer's own bias keeps its name, <c>.bias</c>.
 /// </summary>
 public static class BasesTensors
 {
@@ -27,14 +28,29 @@ public static class BasesTensors
         return tensors;
     }
 
+    /// <summary>The tensors of one nested module, in the order of the file.</summary>
+    public static IReadOnlyList<NamedTensor> Write(string module, NestedBases bases)
+    {
+        var tensors = Write(module, bases.Whole).ToList();
+        for (var count = 1; count < bases.Whole.Count; count++)
+        {
+            var (alpha, beta) = bases.Scales(count);
+            tensors.Add(new(Alpha(module, count), "F16", [count, bases.OutFeatures, bases.Whole.Groups], Bytes<Half>(alpha)));
+            if (beta != null)
+                tensors.Add(new(Beta(module, count), "F16", [bases.OutFeatures, bases.Whole.Groups], Bytes<Half>(beta)));
+        }
+        return tensors;
+    }
+
     /// <summary>Reads one module; the file holds neither in-features nor the group size, the model's configuration does.</summary>
     /// <param name="source">An open checkpoint.</param>
     /// <param name="module">Name of the linear layer without a suffix.</param>
     /// <param name="outFeatures">Rows that the model's configuration asks for.</param>
     /// <param name="inFeatures">Columns that the model's configuration asks for.</param>
     /// <param name="groupSize">Columns that share a scale; null for row scales.</param>
+    /// <param name="bases">Of a nested module only the first planes, with their own scales; null for all.</param>
     /// <exception cref="InvalidInputException">A tensor is missing, or has another type or shape; the message names it.</exception>
-    public static BinaryBases Read(ITensorSource source, string module, int outFeatures, int inFeatures, int? groupSize)
+    public static BinaryBases Read(ITensorSource source, string module, int outFeatures, int inFeatures, int? groupSize, int? bases = null)
     {
         var planes = source.Describe(Planes(module));
         var count = planes.Shape.Count == 3 ? planes.Shape[0] : 0;
@@ -46,13 +62,24 @@ public static class BasesTensors
             throw new InvalidInputException($"{module}: sizes {outFeatures} × {inFeatures} and group {groupSize} must be at least 1");
         var group = Math.Min(groupSize ?? inFeatures, inFeatures);
         var groups = (inFeatures - 1) / group + 1;
-        var beta = Beta(module);
+        var (alpha, beta) = (Alpha(module), Beta(module));
+        var wanted = bases ?? (int)count;
+        if (wanted != count)
+        {
+            (alpha, beta) = (Alpha(module, wanted), Beta(module, wanted));
+            if (wanted < 1 || wanted > count || !source.Contains(alpha))
+                throw new InvalidInputException($"{module} has {count} bases and no scales for {wanted} of them: ask for another number, or quantize with --nested");
+        }
         return new BinaryBases(
-            (int)count, outFeatures, inFeatures, group,
-            ReadPlain<uint>(source, planes.Name, ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)]),
-            ReadPlain<Half>(source, Alpha(module), ["F16"], [count, outFeatures, groups]),
-            source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups]) : null);
+            wanted, outFeatures, inFeatures, group,
+            ReadPlain<uint>(source, planes.Name, ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)], wanted),
+            ReadPlain<Half>(source, alpha, ["F16"], [wanted, outFeatures, groups], wanted),
+            source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups], outFeatures) : null);
     }
+
+    /// <summary>All names that a module may have for its scales and biases, those of smaller models included.</summary>
+    public static IEnumerable<string> Scales(string module) => Enumerable.Range(1, BinaryBases.MostBases - 1)
+        .SelectMany(count => new[] { Alpha(module, count), Beta(module, count) }).Prepend(Beta(module)).Prepend(Alpha(module));
 
     /// <summary>Name of the signs of a module.</summary>
     public static string Planes(string module) => module + ".planes";
@@ -63,7 +90,14 @@ public static class BasesTensors
     /// <summary>Name of the bias plane of a module.</summary>
     public static string Beta(string module) => module + ".beta";
 
-    private static unsafe T[] ReadPlain<T>(ITensorSource source, string name, string[] types, long[] shape)
+    /// <summary>Name of the scales of the first planes of a nested module.</summary>
+    public static string Alpha(string module, int count) => $"{Alpha(module)}.{count}";
+
+    /// <summary>Name of the biases that go with the first planes of a nested module.</summary>
+    public static string Beta(string module, int count) => $"{Beta(module)}.{count}";
+
+    /// <summary>The first <paramref name="count"/> of the outermost dimension.</summary>
+    private static unsafe T[] ReadPlain<T>(ITensorSource source, string name, string[] types, long[] shape, long count)
         where T : unmanaged
     {
         var entry = source.Describe(name);
@@ -75,7 +109,7 @@ public static class BasesTensors
                 $"where the model and its group size ask for [{string.Join(", ", shape)}]");
         if (entry.Bytes > Array.MaxLength || entry.Bytes != entry.Count * sizeof(T))
             throw new InvalidInputException($"{name} has {entry.Bytes} bytes for {entry.Count} elements of {entry.Type}");
-        var elements = new T[entry.Count];
+        var elements = new T[entry.Count / shape[0] * count];
         source.ReadBytes(name, 0, MemoryMarshal.AsBytes(elements.AsSpan()));
         return elements;
     }

@@ -11,7 +11,9 @@ namespace Qbb.Evaluator.Accounting;
 /// <param name="DenseOperations">The same for a dense fp16 model.</param>
 public sealed record ArtifactSize(long Bytes, double EffectiveBitsPerWeight, OperationCounts Operations, OperationCounts DenseOperations)
 {
-    public static ArtifactSize Of(ModelSource source)
+    /// <param name="source">The model.</param>
+    /// <param name="bases">Of a nested model: what its first planes with their own scales take, beside the bytes of all; null for all.</param>
+    public static ArtifactSize Of(ModelSource source, int? bases = null)
     {
         var (bits, weights) = (0L, 0L);
         OperationCounts operations = new(0, 0), dense = new(0, 0);
@@ -25,13 +27,18 @@ public sealed record ArtifactSize(long Bytes, double EffectiveBitsPerWeight, Ope
                 operations += OperationCounts.Dense(layer.OutFeatures, layer.InFeatures);
                 continue;
             }
-            bits += 8 * BasesBytes(source.Tensors, layer.Module);
             var alpha = source.Tensors.Describe(layer.Module + ".alpha").Shape;
-            operations += OperationCounts.Bases(alpha[0], layer.OutFeatures, layer.InFeatures, alpha[2], source.Tensors.Contains(layer.Module + ".beta"));
+            var hasBias = source.Tensors.Contains(layer.Module + ".beta");
+            var planes = source.Tensors.Describe(layer.Module + ".planes");
+            bits += bases is { } count
+                ? 8 * planes.Bytes / planes.Shape[0] * count + 16 * layer.OutFeatures * alpha[2] * (count + (hasBias ? 1 : 0))
+                : 8 * source.Tensors.Entries.Where(entry => IsPart(entry.Name, layer.Module)).Sum(entry => entry.Bytes);
+            operations += OperationCounts.Bases(bases ?? alpha[0], layer.OutFeatures, layer.InFeatures, alpha[2], hasBias);
         }
         return new ArtifactSize(source.Files.Sum(file => new FileInfo(file).Length), (double)bits / weights, operations, dense);
     }
 
-    private static long BasesBytes(ITensorSource tensors, string module) => new[] { ".planes", ".alpha", ".beta" }
-        .Where(suffix => tensors.Contains(module + suffix)).Sum(suffix => tensors.Describe(module + suffix).Bytes);
+    // The scales of a nested layer's smaller models are .alpha.n and .beta.n.
+    private static bool IsPart(string name, string module) => name.StartsWith(module, StringComparison.Ordinal)
+        && new[] { ".planes", ".alpha", ".beta" }.Any(suffix => name.AsSpan(module.Length).StartsWith(suffix, StringComparison.Ordinal));
 }

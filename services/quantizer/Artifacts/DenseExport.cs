@@ -15,24 +15,25 @@ public static class DenseExport
     /// <param name="folder">The folder to write; appears whole or not at all.</param>
     /// <param name="type">F16, BF16 or F32.</param>
     /// <param name="force">Replace the folder if it exists.</param>
+    /// <param name="bases">Of a nested model only the first planes; null for all.</param>
     /// <param name="progress">Told before each tensor.</param>
     /// <param name="cancel">Stops between tensors.</param>
     /// <returns>Bytes of the weights' files.</returns>
     /// <exception cref="InvalidInputException">The target exists or cannot be written, or a weight is too large for the type.</exception>
-    public static long Write(ModelSource source, string folder, string type, bool force,
+    public static long Write(ModelSource source, string folder, string type, bool force, int? bases = null,
         IProgress<(string Tensor, int Done, int Total)>? progress = null, CancellationToken cancel = default)
     {
+        var group = BasesLinearLoader.For(source, bases: bases)?.GroupSize;
         using var writer = ModelFolderWriter.Create(folder, force);
         var layers = QuantizedLayers(source);
         var declarations = Declarations(source, layers, type);
-        var group = BasesLinearLoader.For(source)?.GroupSize;
         var done = 0;
         var bytes = writer.WriteTensors(declarations, (declaration, file) =>
         {
             cancel.ThrowIfCancellationRequested();
             progress?.Report((declaration.Name, done++, declarations.Count));
             if (layers.TryGetValue(declaration.Name, out var layer))
-                file.Write(declaration.Name, Expand(source.Tensors, layer, group));
+                file.Write(declaration.Name, Expand(source.Tensors, layer, group, bases));
             else
                 Copy(source.Tensors, declaration.Name, file);
         });
@@ -55,9 +56,7 @@ public static class DenseExport
     private static List<TensorDeclaration> Declarations(ModelSource source, Dictionary<string, LinearSpec> layers, string type)
     {
         var byPlanes = layers.Values.ToDictionary(layer => BasesTensors.Planes(layer.Module), StringComparer.Ordinal);
-        var scales =
-            layers.Values.SelectMany(layer => new[] { BasesTensors.Alpha(layer.Module), BasesTensors.Beta(layer.Module) })
-                .ToHashSet(StringComparer.Ordinal);
+        var scales = layers.Values.SelectMany(layer => BasesTensors.Scales(layer.Module)).ToHashSet(StringComparer.Ordinal);
         var declarations = new List<TensorDeclaration>();
         foreach (var entry in source.Tensors.Entries)
         {
@@ -69,9 +68,9 @@ public static class DenseExport
         return declarations;
     }
 
-    private static float[] Expand(ITensorSource tensors, LinearSpec layer, int? group)
+    private static float[] Expand(ITensorSource tensors, LinearSpec layer, int? group, int? count)
     {
-        var bases = BasesTensors.Read(tensors, layer.Module, layer.OutFeatures, layer.InFeatures, group);
+        var bases = BasesTensors.Read(tensors, layer.Module, layer.OutFeatures, layer.InFeatures, group, count);
         var weight = new float[layer.WeightCount];
         bases.Dequantize(0, layer.OutFeatures, weight);
         if (!layer.Transposed)

@@ -17,9 +17,11 @@ internal static class LayerFile
     /// <param name="spec">The layer.</param>
     public static string NameOf(int index, LinearSpec spec) => $"{index:d5}-{spec.Role.ToString().ToLowerInvariant()}.safetensors";
 
-    public static void Write(string path, LinearSpec spec, BinaryBases bases, LayerReport report)
+    public static void Write(string path, LinearSpec spec, IQuantizedWeight weight, LayerReport report)
     {
-        var tensors = BasesTensors.Write(spec.Module, bases);
+        var tensors = weight is NestedBases nested
+            ? BasesTensors.Write(spec.Module, nested)
+            : BasesTensors.Write(spec.Module, (BinaryBases)weight);
         using var writer = SafetensorsWriter.Create(
             path,
             tensors.Select(tensor => new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape)),

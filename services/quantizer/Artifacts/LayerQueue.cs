@@ -89,7 +89,7 @@ internal sealed class LayerQueue : ILayerSink
         WeightLoader.ReadWeight(_tensors, spec, values);
         var weights = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs };
         var result = _method.Quantize(weights, cancellation);
-        LayerFile.Write(path, spec, (BinaryBases)result.Weight, result.Report);
+        LayerFile.Write(path, spec, result.Weight, result.Report);
         return result.Report;
     }
 }

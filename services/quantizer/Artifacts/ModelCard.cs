@@ -18,13 +18,19 @@ internal static class ModelCard
         if (source.GgufMetadata?.GetValueOrDefault("general.license") is string license)
             text.Append(CultureInfo.InvariantCulture, $"license: {Quoted(license)}\n");
         text.Append("pipeline_tag: text-generation\ntags:\n- qbb\n- quantized\n---\n\n");
-        text.Append(CultureInfo.InvariantCulture, $"# {name}, {recipe.Bases} binary bases\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"# {name}, {Bases(recipe)} binary bases\n\n");
         text.Append("Every linear layer of the transformer blocks is a sum of binary matrices, `W ≈ Σ αᵢ ⊙ Bᵢ");
         text.Append(recipe.Bias ? " + β`" : "`");
         text.Append(", after QBB: Quantization with Binary Bases for LLMs (NeurIPS 2024). ");
         text.Append("Embeddings, norms and the head are as in the base model.\n\n");
         text.Append("| | |\n|---|---|\n");
-        Row("bases", $"{recipe.Bases}");
+        Row("bases", $"{(recipe.BasesPerLayer is { } perLayer ? string.Join(", ", CountsOf(perLayer)) : recipe.Bases)}");
+        if (recipe.Nested)
+            Row("nested", $"yes: the first n bases are a model for every n, with scales of their own (`qbb eval --bases n`)");
+        if (model.ErrorPerBase is { } errors)
+            Row("relative weight error with 1 … N bases", $"{string.Join(" / ", errors.Select(error => string.Create(CultureInfo.InvariantCulture, $"{error:0.#####}")))}");
+        if (model.OwnErrorPerBase is { } own)
+            Row("the same of models of their own", $"{string.Join(" / ", own.Select(error => string.Create(CultureInfo.InvariantCulture, $"{error:0.#####}")))}");
         Row("group", $"{(recipe.Group is { } group ? $"{group} inputs share a scale" : "one scale per row and basis")}");
         Row("bias per group", $"{(recipe.Bias ? "yes" : "no")}");
         Row("effective bits per weight of the quantized layers", $"{model.EffectiveBitsPerWeight:0.###}");
@@ -45,6 +51,13 @@ internal static class ModelCard
         void Row(string label, FormattableString value) =>
             text.Append(CultureInfo.InvariantCulture, $"| {label} | {value.ToString(CultureInfo.InvariantCulture)} |\n");
     }
+
+    private static string Bases(Recipe recipe) => recipe.BasesPerLayer is { } perLayer
+        ? $"{perLayer.Min(layer => layer.Value)} to {perLayer.Most}"
+        : recipe.Bases.ToString(CultureInfo.InvariantCulture);
+
+    private static IEnumerable<string> CountsOf(LayerBases perLayer) =>
+        perLayer.GroupBy(layer => layer.Value).OrderBy(group => group.Key).Select(group => $"{group.Key} in {group.Count()} layers");
 
     /// <summary>The name of the base model: what its configuration or metadata say, else that of its folder or file.</summary>
     private static string NameOf(ModelSource source) =>

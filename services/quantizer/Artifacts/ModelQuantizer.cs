@@ -24,13 +24,15 @@ public sealed class ModelQuantizer
 
     /// <param name="recipe">The choices.</param>
     /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must
-    /// be <see cref="BinaryBases"/>.</param>
+    /// be <see cref="BinaryBases"/> or <see cref="NestedBases"/>.</param>
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
     /// <param name="calibration">What runs through the model meanwhile, where the recipe's importance is other than none.</param>
     /// <exception cref="InvalidInputException">The recipe asks for calibration and there is none, or the other way round.</exception>
     public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0, CalibrationStream? calibration = null)
     {
         _recipe = recipe.Resolve();
+        if (_recipe is { Bits: not null, BasesPerLayer: null })
+            throw new InvalidInputException("the recipe gives a budget of bits, and N of each layer is still to be chosen: give --bits, which measures it");
         if (_recipe.Importance != Importance.None && calibration == null)
             throw new InvalidInputException("importance other than none needs calibration data: give --calibration FOLDER or --text FILE");
         if (_recipe.Importance == Importance.None && calibration != null)
@@ -58,7 +60,7 @@ public sealed class ModelQuantizer
         if (_recipe.Distillation is not null)
             throw new InvalidInputException("the recipe goes on with a distillation, which needs data beside the model: quantize without it and distil the result");
         CheckOutput(model, output, force);
-        using var opened = QuantizableModel.Open(model);
+        using var opened = Open(model);
         var digest = ModelDigest.Compute(opened.Source, cancellation);
         CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
@@ -94,7 +96,7 @@ public sealed class ModelQuantizer
     /// <exception cref="InvalidInputException">The model cannot be used.</exception>
     public QuantizedUnit RunUnit(string model, UnitRange unit, string folder, Func<bool> more, CancellationToken cancellation = default)
     {
-        using var opened = QuantizableModel.Open(model);
+        using var opened = Open(model);
         if (_calibration != null)
             CheckTeacher(ModelDigest.Compute(opened.Source, cancellation));
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
@@ -117,7 +119,7 @@ public sealed class ModelQuantizer
     /// <exception cref="InvalidInputException">A layer is missing, or the output cannot be written.</exception>
     public QuantizedModel Assemble(string model, string folder, string output, CancellationToken cancellation = default)
     {
-        using var opened = QuantizableModel.Open(model);
+        using var opened = Open(model);
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
         var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
         if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
@@ -180,10 +182,39 @@ public sealed class ModelQuantizer
         }
     }
 
+    private QuantizableModel Open(string model)
+    {
+        var opened = QuantizableModel.Open(model);
+        try
+        {
+            CheckBasesPerLayer(opened.Layers);
+            return opened;
+        }
+        catch
+        {
+            opened.Dispose();
+            throw;
+        }
+    }
+
+    private void CheckBasesPerLayer(IReadOnlyList<LinearSpec> specs)
+    {
+        if (_recipe.BasesPerLayer is not { } perLayer)
+            return;
+        foreach (var spec in specs)
+            _ = perLayer[spec.Module];
+        if (perLayer.Count != specs.Count)
+        {
+            var known = specs.Select(spec => spec.Module).ToHashSet(StringComparer.Ordinal);
+            throw new InvalidInputException(
+                $"the recipe's basesPerLayer names {perLayer.First(layer => !known.Contains(layer.Key)).Key}, which this model does not have: it belongs to another model");
+        }
+    }
+
     private JsonObject Configuration(ModelSource source)
     {
         var config = source.ConfigJson.DeepClone().AsObject();
-        config["quantization_config"] = new JsonObject
+        var quantization = new JsonObject
         {
             ["quant_method"] = BasesLinearLoader.QuantMethod,
             ["bases"] = _recipe.Bases,
@@ -191,6 +222,11 @@ public sealed class ModelQuantizer
             ["bias"] = _recipe.Bias,
             ["recipe_digest"] = _recipe.Digest,
         };
+        if (_recipe.Nested)
+            quantization["nested"] = true;
+        if (_recipe.BasesPerLayer is { } perLayer)
+            quantization["bases_per_layer"] = new JsonObject(perLayer.Select(layer => KeyValuePair.Create(layer.Key, (JsonNode?)layer.Value)));
+        config["quantization_config"] = quantization;
         return config;
     }
 

@@ -23,6 +23,19 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
     /// <summary>‖W − Ŵ‖²/‖W‖² over all quantized weights.</summary>
     public double RelativeError => LayerReport.Relative(Layers.Sum(layer => layer.SquaredError), Layers.Sum(layer => layer.SquaredNorm));
 
+    /// <summary>Of a nested model: ‖W − Ŵ‖²/‖W‖² over all quantized weights with 1..N bases; null for others.</summary>
+    public IReadOnlyList<double>? ErrorPerBase => IsNested ? PerBase(layer => layer.ErrorPerBase) : null;
+
+    /// <summary>The same as decompositions of their own would have it; null where no method made them.</summary>
+    public IReadOnlyList<double>? OwnErrorPerBase => Layers.All(layer => layer.OwnErrorPerBase != null) ? PerBase(layer => layer.OwnErrorPerBase!) : null;
+
+    /// <summary>The relative error of the layers' outputs with 1..N bases, averaged over the layers; null where no method looked at it.</summary>
+    public IReadOnlyList<double>? OutputErrorPerBase => Layers.All(layer => layer.OutputErrorPerBase != null)
+        ? [.. Layers[0].OutputErrorPerBase!.Select((_, place) => Layers.Average(layer => layer.OutputErrorPerBase![place]))]
+        : null;
+
+    private bool IsNested => Layers.All(layer => layer.OwnErrorPerBase != null || layer.OutputErrorPerBase != null);
+
     /// <summary>Bits that the quantized layers take for each of their weights.</summary>
     public double EffectiveBitsPerWeight =>
         Layers.Sum(layer => layer.EffectiveBitsPerWeight * layer.Weights) / Layers.Sum(layer => (double)layer.Weights);
@@ -30,7 +43,7 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
     /// <summary>Time spent on the layers, earlier runs included.</summary>
     public double Seconds => Layers.Sum(layer => layer.Seconds);
 
-    /// <summary>The content of metrics.json.</summary>
+    /// <summary>The content of metrics.json. No times: the same recipe gives the same bytes.</summary>
     /// <param name="modelDigest">Digest of the model that was quantized.</param>
     /// <param name="recipeDigest">Digest of the recipe.</param>
     public JsonObject ToMetrics(string modelDigest, string recipeDigest)
@@ -43,13 +56,26 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
             ["effectiveBitsPerWeight"] = EffectiveBitsPerWeight,
             ["quantizedWeights"] = Layers.Sum(layer => layer.Weights),
             ["bytes"] = Bytes,
-            ["seconds"] = Seconds,
         };
         if (Calibration != null)
             metrics["calibration"] = JsonSerializer.SerializeToNode(Calibration, LayerReport.Json);
         if (RelativeOutputError is { } error)
             metrics["relativeOutputError"] = error;
-        metrics["layers"] = JsonSerializer.SerializeToNode(Layers, LayerReport.Json);
+        foreach (var (name, errors) in new[]
+        {
+            ("errorPerBase", ErrorPerBase), ("ownErrorPerBase", OwnErrorPerBase), ("outputErrorPerBase", OutputErrorPerBase),
+        })
+        {
+            if (errors != null)
+                metrics[name] = JsonSerializer.SerializeToNode(errors);
+        }
+        var layers = JsonSerializer.SerializeToNode(Layers, LayerReport.Json)!.AsArray();
+        foreach (var layer in layers)
+            layer!.AsObject().Remove(LayerReport.SecondsMember);
+        metrics["layers"] = layers;
         return metrics;
     }
+
+    private double[] PerBase(Func<LayerReport, IReadOnlyList<double>> errors) => [.. Enumerable.Range(0, errors(Layers[0]).Count).Select(place =>
+        LayerReport.Relative(Layers.Sum(layer => errors(layer)[place] * layer.SquaredNorm), Layers.Sum(layer => layer.SquaredNorm)))];
 }

@@ -39,7 +39,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
 
     /// <summary>Whether a recipe can run in batches.</summary>
     public static bool Supports(Recipe recipe) =>
-        recipe.Resolve() is { Init: Init.Cascaded, Refinement: Refinement.Alternating, Rounds: > 0, Importance: Importance.None };
+        recipe.Resolve() is { Init: Init.Cascaded, Refinement: Refinement.Alternating, Rounds: > 0, Importance: Importance.None, Nested: false };
 
     /// <inheritdoc/>
     public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default)

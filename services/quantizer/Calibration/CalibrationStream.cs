@@ -1,4 +1,3 @@
-using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
@@ -99,7 +98,7 @@ public sealed class CalibrationStream
                     foreach (var spec in group)
                     {
                         sink.Finish(spec, sink.IsFinished(spec) ? null : inputs, cancellation);
-                        Replace(block, spec, Quantized(source, spec, sink.Read(spec)));
+                        Replace(block, spec, ExpandedLinear.Create(sink.Read(spec), source, spec, _options.Device, _options.DType));
                     }
                 }
             }
@@ -123,16 +122,6 @@ public sealed class CalibrationStream
             if (keep)
                 store.Put(batch, y);
         }
-    }
-
-    // Expanded once: every batch needs the whole weight.
-    private DenseLinear Quantized(ITensorSource source, LinearSpec spec, BinaryBases bases)
-    {
-        using var scope = torch.NewDisposeScope();
-        var weight = torch.empty([spec.OutFeatures, spec.InFeatures]);
-        bases.Dequantize(0, spec.OutFeatures, weight.data<float>());
-        var bias = spec.Bias is null ? null : WeightLoader.Load(source, spec.Bias, [spec.OutFeatures], _options.Device, _options.DType);
-        return new DenseLinear(weight.to(_options.Device).to(_options.DType).DetachFromDisposeScope(), bias, transposed: false);
     }
 
     private static void Replace(TransformerBlock block, LinearSpec spec, ILinear linear) => block.Replace(spec.Role, linear).Dispose();

@@ -57,7 +57,8 @@ public sealed class BasesMethod : ILayerMethod
         {
             throw new InvalidInputException(input.Message, error);
         }
-        return new LayerResult(bases, Report(weights, bases, tallies, clock.Elapsed.TotalSeconds));
+        return new LayerResult(
+            bases, RowTally.Report(weights, bases.EffectiveBitsPerWeight, Recipe.Bases, tallies, clock.Elapsed.TotalSeconds));
     }
 
     private BinaryBases Allocate(LayerWeights weights)
@@ -73,25 +74,5 @@ public sealed class BasesMethod : ILayerMethod
         return new BinaryBases(
             Recipe.Bases, weights.OutFeatures, weights.InFeatures, group, new uint[signs], new Half[scales],
             Recipe.Bias ? new Half[weights.OutFeatures * groups] : null);
-    }
-
-    private LayerReport Report(LayerWeights weights, BinaryBases bases, RowTally[] tallies, double seconds)
-    {
-        var norm = tallies.Sum(tally => tally.Norm);
-        var elements = (double)weights.OutFeatures * weights.InFeatures;
-        return new LayerReport(
-            weights.Name,
-            weights.OutFeatures,
-            weights.InFeatures,
-            bases.EffectiveBitsPerWeight,
-            norm,
-            tallies.Sum(tally => tally.Errors[^1]),
-            PerBasis(basis => LayerReport.Relative(tallies.Sum(tally => tally.Errors[basis]), norm)),
-            PerBasis(basis => LayerReport.Relative(tallies.Sum(tally => tally.InitErrors[basis]), norm)),
-            PerBasis(basis => tallies.Sum(tally => tally.Flips[basis]) / elements),
-            tallies.Sum(tally => tally.Subnormal),
-            seconds);
-
-        double[] PerBasis(Func<int, double> value) => Enumerable.Range(0, Recipe.Bases).Select(value).ToArray();
     }
 }

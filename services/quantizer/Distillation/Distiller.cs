@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Models;
@@ -43,14 +42,12 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         var after = before with { Distillation = _recipe };
         var studentDigest = ModelDigest.Compute(studentSource, cancellation);
         using var work = WorkFolder.Open(output, $"distill {studentDigest} {teacherDigest} {data.Digest} {after.Digest} {options.Device.Type}");
-        var watch = Stopwatch.StartNew();
         try
         {
             var (_, training, facts) = Train(studentSource, teacherSource, data, work.CheckpointPath, _ => false, progress, cancellation);
             ThrowIfNoBetter(training!);
             var origin = DistilledFolder.ReadMetrics(student)["modelDigest"]?.ToString();
             facts["teacherDigest"] = teacherDigest;
-            facts["seconds"] = watch.Elapsed.TotalSeconds;
             using var writer = ModelFolderWriter.Create(output, options.Force, work.Assembly);
             var bytes = DistilledFolder.Write(writer, studentSource, before, after, training!, facts, cancellation);
             cancellation.ThrowIfCancellationRequested();
@@ -132,6 +129,10 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         if (!File.Exists(path))
             throw new InvalidInputException($"{path}: is missing; give a folder as qbb quantize wrote it");
         var recipe = Recipe.FromJson(File.ReadAllText(path));
+        if (recipe.Nested)
+            throw new InvalidInputException(
+                $"{student.Path}: is nested; its planes serve several models at once, and training one model's scales leaves the others behind: " +
+                "distil a model that was quantized without --nested");
         return recipe.Distillation is null
             ? recipe
             : throw new InvalidInputException($"{student.Path}: is distilled already; give the folder that qbb quantize wrote");

@@ -1,5 +1,7 @@
 using Qbb.Quantizer.Batched;
 using Qbb.Quantizer.Decomposition;
+using Qbb.Quantizer.Mixed;
+using Qbb.Quantizer.Nested;
 using Qbb.Quantizer.OutputAware;
 using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Rounding;
@@ -18,8 +20,12 @@ public static class LayerMethods
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
     public static ILayerMethod For(Recipe recipe, Device device, int threads = 0)
     {
+        if (recipe.BasesPerLayer is not null)
+            return new MixedMethod(recipe, one => For(one, device, threads));
         if (recipe.IsRounding)
             return new RtnBasesMethod(recipe, threads);
+        if (recipe.Nested)
+            return recipe.Importance == Importance.Full ? new NestedOutputAware(recipe, threads) : new NestedMethod(recipe, threads);
         if (recipe.Importance == Importance.Full)
             return new OutputAwareMethod(recipe, threads);
         return device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe)

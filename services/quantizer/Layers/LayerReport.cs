@@ -14,7 +14,7 @@ namespace Qbb.Quantizer.Layers;
 /// <param name="EffectiveBitsPerWeight">Bits that the stored form takes for each weight.</param>
 /// <param name="SquaredNorm">‖W‖².</param>
 /// <param name="SquaredError">‖W − Ŵ‖².</param>
-/// <param name="ErrorPerBase">Error with the first 1..N bases of the result (and its bias), the last being the layer's error. Empty for methods without bases.</param>
+/// <param name="ErrorPerBase">Error with the first 1..N bases of the result (and its bias; of a nested layer with the scales of that number), the last being the layer's error. Empty for methods without bases.</param>
 /// <param name="InitErrorPerBase">Error after 1..N bases of the init, before refinement and rounding. Empty for methods without bases.</param>
 /// <param name="FlippedSigns">Per basis, the share of signs that differ from the init's; from those of the weighted refinement (step 1) for the output-aware method. Empty for methods without bases.</param>
 /// <param name="SubnormalScales">Scales and biases below 6.1e-5 that fp16 keeps with fewer digits, or loses.</param>
@@ -32,12 +32,23 @@ public sealed record LayerReport(
     long SubnormalScales,
     double Seconds)
 {
+    /// <summary>The member of a report that differs from run to run.</summary>
+    internal const string SecondsMember = "seconds";
+
     /// <summary>How reports are written: camelCase.</summary>
     internal static JsonSerializerOptions Json { get; } = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
 
     /// <summary>The error of the layer's outputs, step by step; null for methods that do not look at it.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public OutputError? Output { get; init; }
+
+    /// <summary>Of a nested layer: the error that a decomposition of its own would have with 1..N bases; null for others.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<double>? OwnErrorPerBase { get; init; }
+
+    /// <summary>Of a nested layer whose outputs were looked at: their relative error with 1..N bases; null for others.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<double>? OutputErrorPerBase { get; init; }
 
     /// <summary>Number of weights.</summary>
     public long Weights => (long)OutFeatures * InFeatures;

@@ -60,7 +60,7 @@ internal sealed class BlockWorker
 
         void Accept()
         {
-            _best.Take(_trial, onlyBetter: true);
+            _best.TakeBetter(_trial);
             Record();
             _trial.Take(_best);
         }

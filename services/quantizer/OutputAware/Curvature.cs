@@ -1,4 +1,5 @@
 using Qbb.Models;
+using Qbb.Quantizer.Layers;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.OutputAware;
@@ -66,6 +67,25 @@ internal sealed class Curvature
         throw new InvalidInputException(
             $"{layer}: the second moments of its inputs in calibration cannot be factorized even with damping {MostDamping:g1}; " +
             "look at the calibration data");
+    }
+
+    /// <summary>tr(W H Wᵀ).</summary>
+    public double SquaredNorm(LayerWeights weights, int threads)
+    {
+        const int Rows = 16;
+        var features = weights.InFeatures;
+        var sums = new double[weights.OutFeatures];
+        Parallel.For(0, (weights.OutFeatures + Rows - 1) / Rows, new ParallelOptions { MaxDegreeOfParallelism = threads }, block =>
+        {
+            var first = block * Rows;
+            var count = Math.Min(Rows, weights.OutFeatures - first);
+            var values = BlockWorker.Widen(weights, first, count);
+            var products = new double[values.Length];
+            BlockProduct.Add(values, features, count, features, Matrix, features, features, products, features);
+            for (var row = 0; row < count; row++)
+                sums[first + row] = BlockProduct.Dot(values.AsSpan(row * features, features), products.AsSpan(row * features, features));
+        });
+        return sums.Sum();
     }
 
     private static (double[] Factor, double[] InverseDiagonal)? Factorize(double[] matrix, int[] order)

@@ -1,4 +1,7 @@
+using Qbb.Models;
 using Qbb.Quantizer.Decomposition;
+using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Recipes;
 
 namespace Qbb.Quantizer.OutputAware;
 
@@ -27,13 +30,15 @@ internal sealed class JointScales
     private readonly double[] _systems;
     private readonly double[] _right;
     private readonly GroupFit _fit;
+    private readonly bool _keepsPlanes;
 
     /// <param name="matrix">H [in, in].</param>
     /// <param name="shape">A block of the largest shape to come.</param>
     /// <param name="capacity">The most rows.</param>
-    public JointScales(double[] matrix, RowBlock shape, int capacity)
+    /// <param name="keepsPlanes">Leave order and signs of the planes as they are; scales may then be negative.</param>
+    public JointScales(double[] matrix, RowBlock shape, int capacity, bool keepsPlanes = false)
     {
-        (_matrix, _features) = (matrix, shape.Features);
+        (_matrix, _features, _keepsPlanes) = (matrix, shape.Features, keepsPlanes);
         _unknowns = shape.Bases + (shape.HasBias ? 1 : 0);
         _order = shape.Groups * _unknowns;
         _signs = new double[capacity * _unknowns * _features];
@@ -48,6 +53,20 @@ internal sealed class JointScales
     {
         var order = (long)groups * (bases + (bias ? 1 : 0));
         return (int)Math.Clamp(SystemBytes / (8 * order * order), 1, 16);
+    }
+
+    /// <summary>Refuses a layer whose rows would need a system of equations that is too large.</summary>
+    /// <exception cref="InvalidInputException">They would; the message names the remedy.</exception>
+    public static void CheckSize(Recipe recipe, LayerWeights weights)
+    {
+        var group = Math.Min(recipe.Group ?? weights.InFeatures, weights.InFeatures);
+        var unknowns = ((weights.InFeatures - 1L) / group + 1) * (recipe.Bases + (recipe.Bias ? 1 : 0));
+        if (unknowns > MostUnknowns)
+        {
+            throw new InvalidInputException(
+                $"{weights.Name}: groups of {group} make {unknowns} scales and biases a row, and importance full solves for all of them at " +
+                $"once, at most {MostUnknowns}: use a larger group, or importance diag");
+        }
     }
 
     /// <summary>Replaces scales and biases of a block of rows whose gradients are up to date. Errors are not up to date after.</summary>
@@ -141,7 +160,8 @@ internal sealed class JointScales
             codes.CopyTo(_fit.Codes);
             for (var basis = 0; basis < alpha.Length; basis++)
                 _fit.Alpha[basis] = (double)(Half)(alpha[basis] + _right[group * _unknowns + basis]);
-            _fit.Normalize();
+            if (!_keepsPlanes)
+                _fit.Normalize();
             _fit.Codes.CopyTo(codes);
             _fit.Alpha.CopyTo(alpha);
             if (block.HasBias)

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Qbb.Bases;
-using Qbb.Models;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
@@ -39,7 +38,7 @@ public sealed class OutputAwareMethod : ILayerMethod
         var inputs = weights.RequireInputs();
         if (inputs.Features != weights.InFeatures)
             throw new ArgumentException($"{weights.Name} has {weights.InFeatures} inputs, the statistics {inputs.Features}");
-        CheckSize(weights);
+        JointScales.CheckSize(_start.Recipe, weights);
         var curvature = Curvature.Of(inputs, weights.Name);
         var importance = Array.ConvertAll(curvature.InverseDiagonal, value => 1 / value);
         var start = _start.Quantize(weights, importance, cancellation);
@@ -47,7 +46,7 @@ public sealed class OutputAwareMethod : ILayerMethod
         var objectives = Improve(weights, curvature, layer, cancellation);
         var bases = layer.ToBases();
         var errors = layer.SquaredErrors(weights);
-        var output = new OutputError(Norm(weights, curvature), objectives, curvature.Damping, inputs.Count);
+        var output = new OutputError(curvature.SquaredNorm(weights, _threads), objectives, curvature.Damping, inputs.Count);
         return new LayerResult(bases, start.Report with
         {
             SquaredError = errors[^1],
@@ -57,19 +56,6 @@ public sealed class OutputAwareMethod : ILayerMethod
             Seconds = clock.Elapsed.TotalSeconds,
             Output = output,
         });
-    }
-
-    private void CheckSize(LayerWeights weights)
-    {
-        var recipe = _start.Recipe;
-        var group = Math.Min(recipe.Group ?? weights.InFeatures, weights.InFeatures);
-        var unknowns = ((weights.InFeatures - 1L) / group + 1) * (recipe.Bases + (recipe.Bias ? 1 : 0));
-        if (unknowns > JointScales.MostUnknowns)
-        {
-            throw new InvalidInputException(
-                $"{weights.Name}: groups of {group} make {unknowns} scales and biases a row, and importance full solves for all of them at " +
-                $"once, at most {JointScales.MostUnknowns}: use a larger group, or importance diag");
-        }
     }
 
     /// <summary>Steps 2 to 5 on all rows; returns the objective after each step, the start being the first.</summary>
@@ -90,24 +76,5 @@ public sealed class OutputAwareMethod : ILayerMethod
             },
             _ => { });
         return [.. Enumerable.Range(0, 1 + 2 * Rounds).Select(step => objectives.Sum(row => row[step]))];
-    }
-
-    /// <summary>tr(W H Wᵀ).</summary>
-    private double Norm(LayerWeights weights, Curvature curvature)
-    {
-        const int Rows = 16;
-        var features = weights.InFeatures;
-        var sums = new double[weights.OutFeatures];
-        Parallel.For(0, (weights.OutFeatures + Rows - 1) / Rows, new ParallelOptions { MaxDegreeOfParallelism = _threads }, block =>
-        {
-            var first = block * Rows;
-            var count = Math.Min(Rows, weights.OutFeatures - first);
-            var values = BlockWorker.Widen(weights, first, count);
-            var products = new double[values.Length];
-            BlockProduct.Add(values, features, count, features, curvature.Matrix, features, features, products, features);
-            for (var row = 0; row < count; row++)
-                sums[first + row] = BlockProduct.Dot(values.AsSpan(row * features, features), products.AsSpan(row * features, features));
-        });
-        return sums.Sum();
     }
 }

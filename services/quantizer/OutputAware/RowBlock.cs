@@ -102,13 +102,16 @@ internal sealed class RowBlock
             Objective[row] = BlockProduct.Dot(Error.AsSpan(row * Features, Features), Gradient.AsSpan(row * Features, Features));
     }
 
-    /// <summary>Takes rows over from a block of the same shape: all, or those whose objective is lower there.</summary>
-    public void Take(RowBlock other, bool onlyBetter = false)
+    /// <summary>Takes rows over from a block of the same shape whose objective is lower there.</summary>
+    public void TakeBetter(RowBlock other) => Take(other, row => other.Objective[row] < Objective[row]);
+
+    /// <summary>Takes rows over from a block of the same shape: all, or those that are asked for.</summary>
+    public void Take(RowBlock other, Func<int, bool>? wanted = null)
     {
         Rows = other.Rows;
         for (var row = 0; row < Rows; row++)
         {
-            if (onlyBetter && !(other.Objective[row] < Objective[row]))
+            if (wanted?.Invoke(row) == false)
                 continue;
             Copy(other.Codes, Codes, row, Features);
             Copy(other.Alpha, Alpha, row, Groups * Bases);

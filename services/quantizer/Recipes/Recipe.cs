@@ -46,6 +46,15 @@ public sealed record Recipe
     /// <summary>What decides how much an error counts; all but none need calibration data and alternating refinement.</summary>
     public Importance Importance { get; init; }
 
+    /// <summary>Whether the first n planes are a model for every n from 1 to N, with scales of their own.</summary>
+    public bool Nested { get; init; }
+
+    /// <summary>Bits per weight that N of every layer was chosen for; null where N is the same for all.</summary>
+    public double? Bits { get; init; }
+
+    /// <summary>N of every layer; <see cref="Bases"/> is then the largest. Null where N is the same for all.</summary>
+    public LayerBases? BasesPerLayer { get; init; }
+
     /// <summary>Seed of the inits that draw numbers.</summary>
     public long Seed { get; init; }
 
@@ -69,6 +78,7 @@ public sealed record Recipe
         int? rounds = Refinement == Refinement.None ? null : Rounds ?? 15;
         return this with
         {
+            Bases = BasesPerLayer?.Most ?? Bases,
             Rounds = rounds,
             Starts = Refinement != Refinement.Alternating ? null
                 : Starts ?? (Init == Init.Cascaded && rounds > 0 ? Recipes.Starts.Both : Recipes.Starts.Greedy),
@@ -125,6 +135,14 @@ public sealed record Recipe
             yield return "steps is set but the refinement takes no gradient steps";
         if (Importance != Importance.None && Refinement != Refinement.Alternating)
             yield return "importance is set but only alternating refinement takes it into account";
+        if (Bits is { } bits && !(bits > 0 && double.IsFinite(bits)))
+            yield return $"bits is {bits}, it must be positive";
+        if (Nested && (Bits is not null || BasesPerLayer is not null))
+            yield return "nested and bits do not go together: a nested model has the same bases in every layer";
+        if (Nested && Bases < 2)
+            yield return "nested is set but bases is 1, which holds no smaller model";
+        if (Nested && (Refinement != Refinement.Alternating || Init != Init.Cascaded || Rounds == 0))
+            yield return "nested needs alternating refinement of at least 1 round from the cascaded init";
         if (LearningRate is { } rate && (!double.IsFinite(rate) || rate <= 0))
             yield return $"learningRate is {rate}, it must be positive";
         if (LearningRate is not null && !IsGradient)

@@ -17,7 +17,16 @@ internal static class RecipeJson
         {
             writer.WriteStartObject();
             writer.WriteNumber("bases", recipe.Bases);
+            if (recipe.BasesPerLayer is { } perLayer)
+            {
+                writer.WriteStartObject("basesPerLayer");
+                foreach (var (layer, count) in perLayer)
+                    writer.WriteNumber(layer, count);
+                writer.WriteEndObject();
+            }
             writer.WriteBoolean("bias", recipe.Bias);
+            if (recipe.Bits is { } bits)
+                writer.WriteNumber("bits", bits);
             if (recipe.Distillation is { } distillation)
                 DistillationRecipeJson.Write(writer, distillation);
             if (recipe.Group is { } group)
@@ -29,6 +38,8 @@ internal static class RecipeJson
             writer.WriteString("init", Name(recipe.Init));
             if (recipe.LearningRate is { } rate)
                 writer.WriteNumber("learningRate", rate);
+            if (recipe.Nested)
+                writer.WriteBoolean("nested", true);
             writer.WriteString("refinement", Name(recipe.Refinement));
             if (recipe.Rounds is { } rounds)
                 writer.WriteNumber("rounds", rounds);
@@ -61,12 +72,18 @@ internal static class RecipeJson
     private static Recipe Set(Recipe recipe, string name, JsonElement value) => name switch
     {
         "bases" => recipe with { Bases = value.GetInt32() },
+        "basesPerLayer" => recipe with
+        {
+            BasesPerLayer = new LayerBases(value.EnumerateObject().Select(layer => KeyValuePair.Create(layer.Name, layer.Value.GetInt32()))),
+        },
         "bias" => recipe with { Bias = value.GetBoolean() },
+        "bits" => recipe with { Bits = value.GetDouble() },
         "distillation" => recipe with { Distillation = DistillationRecipeJson.Read(value) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
         "importance" => recipe with { Importance = Parse<Importance>(name, value) },
         "init" => recipe with { Init = Parse<Init>(name, value) },
         "learningRate" => recipe with { LearningRate = value.GetDouble() },
+        "nested" => recipe with { Nested = value.GetBoolean() },
         "refinement" => recipe with { Refinement = Parse<Refinement>(name, value) },
         "rounds" => recipe with { Rounds = value.GetInt32() },
         "seed" => recipe with { Seed = value.GetInt64() },

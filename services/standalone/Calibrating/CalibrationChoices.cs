@@ -88,6 +88,6 @@ internal sealed class CalibrationChoices
         }
         var text = TextSequences.Read(parsed.GetRequiredValue(_text)!, model, parsed.GetValue(_context));
         var count = options.Sequences ?? Math.Min(UsualTextSequences, text.Count);
-        return new OpenCalibration(new CalibrationStream(text, options with { Sequences = count }), null);
+        return new OpenCalibration(new CalibrationStream(text, options with { Sequences = count }), text);
     }
 }

@@ -1,11 +1,15 @@
 using Qbb.Quantizer.Calibration;
+using Qbb.Quantizer.Distillation;
 
 namespace Qbb.Standalone.Calibrating;
 
 /// <summary>A calibration and the files that it reads.</summary>
-internal sealed class OpenCalibration(CalibrationStream stream, IDisposable? data) : IDisposable
+internal sealed class OpenCalibration(CalibrationStream stream, ITokenSequences sequences) : IDisposable
 {
     public CalibrationStream Stream => stream;
 
-    public void Dispose() => data?.Dispose();
+    /// <summary>All sequences there are; the stream may use fewer.</summary>
+    public ITokenSequences Sequences => sequences;
+
+    public void Dispose() => (sequences as IDisposable)?.Dispose();
 }

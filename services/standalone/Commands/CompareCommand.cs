@@ -1,15 +1,11 @@
 using System.CommandLine;
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
-using Qbb.Models;
-using Qbb.Quantizer.Artifacts;
-using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
 using Qbb.Standalone.Comparison;
+using Qbb.Standalone.Distilling;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;
@@ -42,13 +38,17 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<bool> _force = SharedOptions.Force();
 
+    private readonly DistillationPlanOptions _distillation = new();
+
     public CompareCommand() : base("compare", "Quantizes a model by round to nearest and by binary bases, and scores every result.",
         "qbb compare MODEL -o results --bases 2 3 4",
+        "qbb compare MODEL -o results --bases 2 3 --distill --sequences 512",
         "qbb compare MODEL -o results --text wiki.test.raw --context 2048 --windows 20 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _output, _bases, _group, _texts, _context, _windows, _seed, _device, _threads, _force })
+        foreach (var option in (Option[])[_output, _bases, _group, _texts, _context, _windows, _seed, .. _distillation.All, _device, _threads, _force])
             Options.Add(option);
+        Validators.Add(_distillation.CheckTogether);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
@@ -56,36 +56,27 @@ internal sealed class CompareCommand : QbbCommand
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (path, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
+        var plan = _distillation.Read(parsed, device, null);
         using var teacher = LoadedModel.Open(path, device);
         var options = new ScoreOptions(parsed.GetValue(_context) ?? Math.Min(512, teacher.Model.Config.MaxPositions), parsed.GetRequiredValue(_windows), Batch: 4);
         options.Validate();
         var texts = Texts(parsed, teacher, options, output, cancel);
-        var rows = new List<ComparisonRow> { Row(output, "teacher", teacher, 0, texts, options, null, cancel) };
+        var rows = new List<ComparisonRow> { Row(output, "teacher", path, teacher, 0, texts, options, null, cancel) };
+        using var models = new ComparedModels(path, teacher, folder, plan, device, threads, force, output, cancel);
+        var sampling = models.Sample();
         foreach (var bases in parsed.GetRequiredValue(_bases))
-            foreach (var (name, recipe) in Recipes(bases, parsed.GetValue(_group)))
+            foreach (var (name, made, seconds) in models.Make(bases, parsed.GetValue(_group)))
             {
-                var target = Path.Combine(folder, $"{name}-{bases}");
-                var watch = Stopwatch.StartNew();
-                var method = LayerMethods.For(recipe, device, threads);
-                using var owned = method as IDisposable;
-                ProgressBars.Run(output, $"{name}, N = {bases}", report => new ModelQuantizer(recipe, method).Run(path, target, force,
-                    new Relay<QuantizeProgress>(p => report(p.Done, p.Total, p.Layer)), cancel));
-                var seconds = watch.Elapsed.TotalSeconds;
-                using var student = LoadedModel.Open(target, device);
-                rows.Add(Row(output, $"{name}, N = {bases}", student, seconds, texts, options, teacher, cancel));
+                using var student = LoadedModel.Open(made, device);
+                rows.Add(Row(output, name, made, student, seconds, texts, options, teacher, cancel));
             }
         output.Result(new JsonObject
         {
             ["output"] = Path.GetFullPath(folder),
             ["context"] = options.Context,
+            ["samplingSeconds"] = plan is null ? null : sampling,
             ["rows"] = new JsonArray([.. rows.Select(row => row.ToJson())]),
-        }, screen => Print(screen, rows, options, folder));
-    }
-
-    private static IEnumerable<(string Name, Recipe Recipe)> Recipes(int bases, int? group)
-    {
-        yield return ("rtn", new Recipe { Bases = bases, Group = group, Init = Init.Rtn, Refinement = Refinement.None }.Resolve());
-        yield return ("qbb", new Recipe { Bases = bases, Group = group }.Resolve());
+        }, screen => Print(screen, rows, options, plan, sampling, folder));
     }
 
     // What the model samples is text that it never saw and that needs no data at all.
@@ -99,16 +90,19 @@ internal sealed class CompareCommand : QbbCommand
         return texts;
     }
 
-    private static ComparisonRow Row(Output output, string name, LoadedModel model, double seconds, List<(string Name, int[] Ids)> texts, ScoreOptions options, LoadedModel? teacher, CancellationToken cancel)
+    private static ComparisonRow Row(
+        Output output, string name, string folder, LoadedModel model, double seconds, List<(string Name, int[] Ids)> texts, ScoreOptions options,
+        LoadedModel? teacher, CancellationToken cancel)
     {
         var scores = texts.Select(text => (text.Name, ProgressBars.Run(output, $"{name}: scoring {text.Name}", report => Scorer.Run(model.Model, text.Ids, options, teacher?.Model,
             new Relay<ScoreProgress>(p => report(p.Done, p.Total, $"perplexity {p.Perplexity:0.00}")), cancel)))).ToList();
-        return new ComparisonRow(name, ArtifactSize.Of(model.Source), scores, seconds);
+        return new ComparisonRow(name, folder, ArtifactSize.Of(model.Source), scores, seconds);
     }
 
-    private static void Print(IAnsiConsole screen, List<ComparisonRow> rows, ScoreOptions options, string folder)
+    private static void Print(
+        IAnsiConsole screen, List<ComparisonRow> rows, ScoreOptions options, DistillationPlan? plan, double sampling, string folder)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("method");
+        var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("method").NoWrap());
         void Right(string title) => table.AddColumn(new TableColumn(title).RightAligned());
         Right("bits/weight");
         foreach (var (text, _) in rows[0].Scores)
@@ -129,7 +123,13 @@ internal sealed class CompareCommand : QbbCommand
         screen.Write(table);
         var (windows, context) = (rows[0].Scores[0].Score.Windows, options.Context);
         Console.Out.WriteLine($"bits/weight: stored bits of the blocks' linear layers; perplexity and KL to the teacher (nats per token): {windows} windows of {context} tokens.");
-        Console.Out.WriteLine($"The quantized models are in {folder}: try  qbb generate {Path.Combine(folder, "qbb-4")} --prompt \"The sea\"");
+        if (plan is not null)
+        {
+            Console.Out.WriteLine($"calibrated and distilled on {plan.Sequences} sequences that the teacher sampled in {Number(sampling, "0.0")} s, apart from the text above; "
+                + "seconds of a distilled row hold its calibrated one.");
+        }
+        var best = rows.Skip(1).MinBy(row => row.Scores[0].Score.Perplexity)!;
+        Console.Out.WriteLine($"The quantized models are in {folder}: try  qbb generate {best.Folder} --prompt \"The sea\"");
     }
 
     private static string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);

@@ -22,15 +22,17 @@ internal sealed class EvalCommand : QbbCommand
     private readonly Option<int?> _context = new("--context") { Description = "Tokens of a window. Default: 2048, or the model's longest context if that is shorter." };
     private readonly Option<int?> _windows = new("--windows") { Description = "Score only the first K windows." };
     private readonly Option<string?> _teacher = new("--teacher") { Description = "The unquantized model: adds KL divergence and top-1 agreement." };
+    private readonly Option<int?> _bases = SharedOptions.FirstBases();
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
     public EvalCommand() : base("eval", "Scores a model: perplexity over windows of a text that do not overlap.",
         "qbb eval MODEL --text wiki.test.raw --context 2048",
-        "qbb eval OUT --teacher MODEL --text wiki.test.raw --windows 20 --json")
+        "qbb eval OUT --teacher MODEL --text wiki.test.raw --windows 20 --json",
+        "qbb eval NESTED --bases 2 --teacher MODEL --text wiki.test.raw")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _text, _layout, _context, _windows, _teacher, _device, _threads })
+        foreach (var option in new Option[] { _text, _layout, _context, _windows, _teacher, _bases, _device, _threads })
             Options.Add(option);
     }
 
@@ -39,18 +41,18 @@ internal sealed class EvalCommand : QbbCommand
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (text, layout) = EvaluationText.Read(parsed.GetRequiredValue(_text), parsed.GetValue(_layout));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device);
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, bases: parsed.GetValue(_bases));
         using var teacher = parsed.GetValue(_teacher) is { } path ? LoadedModel.Open(path, device) : null;
         var options = new ScoreOptions(parsed.GetValue(_context) ?? Math.Min(2048, loaded.Model.Config.MaxPositions), parsed.GetValue(_windows));
         options.Validate();
         var ids = loaded.Tokenizer.Encode(text);
         var score = ProgressBars.Run(output, "scoring", report => Scorer.Run(loaded.Model, ids, options, teacher?.Model,
             new Relay<ScoreProgress>(p => report(p.Done, p.Total, $"perplexity {p.Perplexity:0.000}")), cancel));
-        var size = ArtifactSize.Of(loaded.Source);
-        output.Result(Json(score, size, layout), screen => Print(screen, score, size, layout));
+        var size = ArtifactSize.Of(loaded.Source, parsed.GetValue(_bases));
+        output.Result(Json(score, size, layout, parsed.GetValue(_bases)), screen => Print(screen, score, size, layout));
     }
 
-    private static JsonObject Json(Score score, ArtifactSize size, TextLayout layout) => new()
+    private static JsonObject Json(Score score, ArtifactSize size, TextLayout layout, int? bases) => new()
     {
         ["perplexity"] = score.Perplexity,
         ["windows"] = score.Windows,
@@ -59,6 +61,7 @@ internal sealed class EvalCommand : QbbCommand
         ["layout"] = layout.ToString().ToLowerInvariant(),
         ["kl"] = score.Kl,
         ["top1"] = score.Top1,
+        ["bases"] = bases,
         ["bytes"] = size.Bytes,
         ["effectiveBitsPerWeight"] = size.EffectiveBitsPerWeight,
         ["multiplicationsPerToken"] = size.Operations.Multiplications,

@@ -20,6 +20,10 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<double> _topP = new("--top-p") { Description = "Draw from the most likely tokens that hold this share of the probability.", DefaultValueFactory = _ => 1.0 };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same text.", DefaultValueFactory = _ => 0 };
     private readonly Option<int> _samples = new("--samples") { Description = "Continuations to make, as one batch.", DefaultValueFactory = _ => 1 };
+    private readonly Option<int?> _bases = new("--bases")
+    {
+        Description = "Of a model that was quantized with --nested, the first n bases alone. Default: all.",
+    };
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
@@ -28,14 +32,14 @@ internal sealed class GenerateCommand : QbbCommand
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _device, _threads })
+        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _bases, _device, _threads })
             Options.Add(option);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)));
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)), bases: parsed.GetValue(_bases));
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
         if (prompt.Length == 0)

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
@@ -8,8 +7,8 @@ using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 using Qbb.Standalone.Calibrating;
 using Qbb.Standalone.Distilling;
+using Qbb.Standalone.Quantizing;
 using Qbb.Standalone.Terminal;
-using Spectre.Console;
 
 namespace Qbb.Standalone.Commands;
 
@@ -26,6 +25,7 @@ internal sealed class QuantizeCommand : QbbCommand
         CustomParser = SharedOptions.ParseGroup,
     };
     private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
+    private readonly Option<bool> _nested = new("--nested") { Description = "Make the first n bases a model for every n up to N, with scales of their own." };
     private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; Rtn and RtnClip are round to nearest, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
     private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for Rtn)." };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
@@ -34,6 +34,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe.json with all of these choices instead." };
+    private readonly MixedChoices _mixed = new();
     private readonly CalibrationChoices _calibration = new();
     private readonly DistillationPlanOptions _distillation = new();
     private readonly Option<string> _device = SharedOptions.Device();
@@ -45,11 +46,14 @@ internal sealed class QuantizeCommand : QbbCommand
         "qbb quantize model.gguf -o OUT --bases 4 --group 32 --json",
         "qbb quantize MODEL -o OUT --bases 2 --distill",
         "qbb quantize MODEL -o OUT --bases 2 --calibration DATA",
+        "qbb quantize MODEL -o OUT --bits 2.5 --calibration DATA",
+        "qbb quantize MODEL -o OUT --bases 4 --nested",
         "qbb quantize MODEL -o OUT --bases 2 --group row --refine gradient")
     {
         Arguments.Add(_model);
-        foreach (var option in (Option[])[_output, _bases, _group, _noBias, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _calibration.All, .. _distillation.All, _device, _threads, _force])
+        foreach (var option in (Option[])[_output, _bases, _group, _noBias, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _mixed.All, .. _calibration.All, .. _distillation.All, _device, _threads, _force])
             Options.Add(option);
+        Validators.Add(_mixed.CheckTogether);
         Validators.Add(_calibration.CheckTogether);
         Validators.Add(_distillation.CheckTogether);
     }
@@ -59,21 +63,32 @@ internal sealed class QuantizeCommand : QbbCommand
         var recipe = parsed.GetValue(_recipe) is { } file ? Recipe.FromJson(ReadRecipe(file)) : FromOptions(parsed);
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        var mixed = _mixed.Read(parsed);
+        if (mixed is not null && parsed.GetResult(_bases) is { Implicit: false })
+            throw new InvalidInputException("--bits chooses the bases of every layer: leave out --bases");
         var plan = _distillation.Read(parsed, device, recipe.Distillation);
         if (plan is null && recipe.Distillation is not null)
             throw new InvalidInputException("the recipe goes on with a distillation: add --distill, or take that part out of the file");
         var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
         if (plan is not null)
         {
+            if (recipe.Nested)
+                throw new InvalidInputException("--nested and --distill do not go together: training the scales of one n leaves the others behind");
             if (_calibration.HasData(parsed))
                 throw new InvalidInputException("--distill samples its own data, for the decomposition too: leave out --calibration and --text");
-            Distil(new DistilledQuantization(WithSamples(recipe, parsed), plan, threads), model, folder, force, output, cancel);
+            Distil(new DistilledQuantization(WithSamples(recipe, parsed), plan, mixed, threads), model, folder, force, output, cancel);
             return;
+        }
+        using var calibration = _calibration.Open(parsed, model, device, cancel);
+        if (mixed is not null)
+        {
+            if (calibration is null)
+                throw new InvalidInputException("--bits measures what each layer does to the model, which takes data: give --calibration or --text");
+            recipe = mixed.Choose(recipe, model, calibration.Sequences, device, threads, output, cancel);
         }
         var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
-        using var calibration = _calibration.Open(parsed, model, device, cancel);
-        Quantize(new ModelQuantizer(recipe, method, calibration: calibration?.Stream), model, folder, force, output, cancel);
+        Quantize(new ModelQuantizer(recipe, method, calibration: mixed is not null && recipe.Importance == Importance.None ? null : calibration?.Stream), model, folder, force, output, cancel);
     }
 
     /// <summary>The recipe's decomposition; where the command line leaves it open it makes use of the samples that there are.</summary>
@@ -91,7 +106,7 @@ internal sealed class QuantizeCommand : QbbCommand
         {
             var result = ProgressBars.Run(output, "quantizing", report => quantizer.Run(model, folder, force,
                 new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
-            output.Result(Json(result), screen => Print(screen, result));
+            output.Result(QuantizationReport.Json(result), screen => QuantizationReport.Print(screen, result));
         }
         catch (OperationCanceledException)
         {
@@ -125,6 +140,7 @@ internal sealed class QuantizeCommand : QbbCommand
             Bases = parsed.GetRequiredValue(_bases),
             Group = parsed.GetValue(_group),
             Bias = !parsed.GetValue(_noBias),
+            Nested = parsed.GetValue(_nested),
             Init = init,
             Refinement = parsed.GetValue(_refine) ?? (init is Init.Rtn or Init.RtnClip ? Refinement.None : Refinement.Alternating),
             Starts = parsed.GetValue(_starts),
@@ -146,32 +162,5 @@ internal sealed class QuantizeCommand : QbbCommand
         {
             throw new InvalidInputException($"the recipe {file} cannot be read: {e.Message}", e);
         }
-    }
-
-    private static JsonObject Json(QuantizedModel model) => new()
-    {
-        ["output"] = model.Folder,
-        ["layers"] = model.Layers.Count,
-        ["resumedLayers"] = model.ResumedLayers,
-        ["relativeError"] = model.RelativeError,
-        ["relativeOutputError"] = model.RelativeOutputError,
-        ["calibrationTokens"] = model.Calibration?.Tokens,
-        ["effectiveBitsPerWeight"] = model.EffectiveBitsPerWeight,
-        ["bytes"] = model.Bytes,
-        ["seconds"] = model.Seconds,
-    };
-
-    private static void Print(IAnsiConsole screen, QuantizedModel model)
-    {
-        var grid = new Grid().AddColumn().AddColumn();
-        grid.AddRow("output", Markup.Escape(model.Folder));
-        grid.AddRow("layers", $"{model.Layers.Count}{(model.ResumedLayers > 0 ? $", {model.ResumedLayers} of an earlier run" : "")}");
-        grid.AddRow("weight error", $"{model.RelativeError:0.00000} of the weights' squared norm");
-        if (model.RelativeOutputError is { } error)
-            grid.AddRow("output error", $"{error:0.00000} of the layers' outputs' squared norm, mean over layers; {model.Calibration!.Tokens:n0} tokens");
-        grid.AddRow("linear layers", $"{model.EffectiveBitsPerWeight:0.000} bits/weight");
-        grid.AddRow("size", Units.Bytes(model.Bytes));
-        grid.AddRow("time", $"{model.Seconds:0.0} s");
-        screen.Write(grid);
     }
 }

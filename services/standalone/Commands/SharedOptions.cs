@@ -23,6 +23,12 @@ internal static class SharedOptions
         return option;
     }
 
+    /// <summary>For commands that read a nested model.</summary>
+    public static Option<int?> FirstBases() => new("--bases", "-n")
+    {
+        Description = "Of a model that was quantized with --nested, the first n bases alone. Default: all.",
+    };
+
     public static Option<int?> Threads() => new("--threads") { Description = "CPU threads. Default: all cores." };
 
     public static Option<string> OutputFolder() => new("--output", "-o") { Description = "The folder to write.", Required = true };

@@ -6,14 +6,16 @@ namespace Qbb.Standalone.Comparison;
 
 /// <summary>One line of the table that compares methods.</summary>
 /// <param name="Name">The method, and N.</param>
+/// <param name="Folder">Where the model is.</param>
 /// <param name="Size">Bytes, bits, operations.</param>
 /// <param name="Scores">One per text.</param>
 /// <param name="Seconds">Wall time of quantizing; 0 for the teacher.</param>
-internal sealed record ComparisonRow(string Name, ArtifactSize Size, IReadOnlyList<(string Text, Score Score)> Scores, double Seconds)
+internal sealed record ComparisonRow(string Name, string Folder, ArtifactSize Size, IReadOnlyList<(string Text, Score Score)> Scores, double Seconds)
 {
     public JsonObject ToJson() => new()
     {
         ["method"] = Name,
+        ["folder"] = Folder,
         ["effectiveBitsPerWeight"] = Size.EffectiveBitsPerWeight,
         ["bytes"] = Size.Bytes,
         ["seconds"] = Seconds,

@@ -24,4 +24,7 @@ internal sealed record DistillationPlan(int Sequences, int? Length, double Keep,
     };
 
     public FilterOptions Filter => new() { Keep = Keep };
+
+    /// <summary>Whether any sequence is left out.</summary>
+    public bool Filters => Keep < 1;
 }

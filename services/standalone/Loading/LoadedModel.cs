@@ -28,12 +28,16 @@ internal sealed class LoadedModel : IDisposable
     /// <summary>As <see cref="Tokenizer"/>, but null where the model has none.</summary>
     public Tokenizer? TryTokenizer => Source.TokenizerJsonPath is null && Source.GgufMetadata is null ? null : Tokenizer;
 
-    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32)
+    /// <param name="path">Folder or GGUF file.</param>
+    /// <param name="device">Where to.</param>
+    /// <param name="dtype">Type of weights and activations.</param>
+    /// <param name="bases">Of a nested model only the first planes; null for all.</param>
+    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, int? bases = null)
     {
         var source = ModelSource.Open(path);
         try
         {
-            return new LoadedModel(source, Transformer.Load(source, device, dtype, BasesLinearLoader.For(source)));
+            return new LoadedModel(source, Transformer.Load(source, device, dtype, BasesLinearLoader.For(source, bases: bases)));
         }
         catch
         {

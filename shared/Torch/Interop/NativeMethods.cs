@@ -47,6 +47,7 @@ internal static unsafe partial class NativeMethods
         if (name != Library)
             return 0;
         var file = Path.Combine(AppContext.BaseDirectory, "libqbb_torch.so");
+        BlasKernels.Choose();
         try
         {
             return NativeLibrary.Load(file);

@@ -121,7 +121,7 @@ public sealed class ModelQuantizerTests : IDisposable
         var (one, two) = (Path.Combine(_folder, "one"), Path.Combine(_folder, "two"));
         new ModelQuantizer(Small, new BasesMethod(Small, 1)).Run(model, one);
         new ModelQuantizer(Small, new BasesMethod(Small, 3)).Run(model, two);
-        foreach (var name in new[] { "model.safetensors", "config.json", "recipe.json", "README.md" })
+        foreach (var name in new[] { "model.safetensors", "config.json", "recipe.json", "metrics.json", "README.md" })
             File.ReadAllBytes(Path.Combine(one, name)).ShouldBe(File.ReadAllBytes(Path.Combine(two, name)), name);
     }
 
