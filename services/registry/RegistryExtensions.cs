@@ -77,7 +77,7 @@ public static class RegistryExtensions
 
     private static void AddPipelines(this IServiceCollection services)
     {
-        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineFeed>().AddScoped<Outbox>();
+        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineFeed>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
         services.AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
         services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>();
     }

@@ -1,10 +1,7 @@
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Microsoft.EntityFrameworkCore;
-using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Contracts;
-using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 
 namespace Qbb.Registry.Blobs;
@@ -24,9 +21,11 @@ internal static class BlobEndpoints
         string digest, HttpResponse response, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
     {
         var blob = Parse(digest);
-        // First the lease: the collector must not come in between.
+        if (await store.FindAsync(blob, cancellation) is not { } found)
+            return TypedResults.NotFound();
         await leases.KeepAsync(blob, cancellation);
-        if (!await store.KeepAsync(blob, cancellation) || await store.FindAsync(blob, cancellation) is not { } found)
+        // The collector may have come in between.
+        if (!await store.KeepAsync(blob, cancellation))
             return TypedResults.NotFound();
         response.ContentLength = found.Size;
         return TypedResults.Ok();

@@ -13,7 +13,8 @@ namespace Qbb.Registry.Pipelines.Running;
 /// outbox, the publication of its result, and what its end means for the pipelines that follow it.
 /// </summary>
 internal sealed class PipelineRunner(
-    RegistryContext context, Outbox outbox, PipelinePublisher publisher, IOptions<PipelineOptions> options, TimeProvider clock)
+    RegistryContext context, Outbox outbox, PipelinePublisher publisher, PipelineMeter meter, IOptions<PipelineOptions> options,
+    TimeProvider clock)
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
     private readonly HashSet<Guid> _changed = [];
@@ -40,6 +41,7 @@ internal sealed class PipelineRunner(
     {
         var concerned = await ConcernedAsync(row, units, happened, cancellation);
         var decision = PipelineMachine.Advance(row, concerned, happened, _limits, clock.GetUtcNow());
+        meter.Count(row, decision);
         if (!ReferenceEquals(decision.Pipeline, row))
         {
             context.Entry(row).CurrentValues.SetValues(decision.Pipeline);
