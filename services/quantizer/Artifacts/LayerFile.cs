@@ -12,6 +12,11 @@ internal static class LayerFile
 {
     private const string ReportKey = "report";
 
+    /// <summary>The name of a layer's file.</summary>
+    /// <param name="index">Its place among the layers.</param>
+    /// <param name="spec">The layer.</param>
+    public static string NameOf(int index, LinearSpec spec) => $"{index:d5}-{spec.Role.ToString().ToLowerInvariant()}.safetensors";
+
     public static void Write(string path, LinearSpec spec, IQuantizedWeight weight, LayerReport report)
     {
         var tensors = weight is NestedBases nested

@@ -43,6 +43,9 @@ internal sealed class LayerQueue : ILayerSink
     /// <summary>Reports of all layers, in the model's order, once all are finished.</summary>
     public IReadOnlyList<LayerReport> Reports => [.. _reports.Select(report => report!)];
 
+    /// <summary>Reports of some layers that are finished.</summary>
+    public IReadOnlyList<LayerReport> ReportsOf(int first, int count) => [.. _reports.Skip(first).Take(count).Select(report => report!)];
+
     /// <summary>Layers that an earlier run had finished, of those counted so far.</summary>
     public int Resumed { get; private set; }
 

@@ -61,41 +61,17 @@ public sealed class ModelQuantizer
         if (_recipe.Distillation is not null)
             throw new InvalidInputException("the recipe goes on with a distillation, which needs data beside the model: quantize without it and distil the result");
         CheckOutput(model, output, force);
-        using var source = ModelSource.Open(model);
-        if (source.ConfigJson["quantization_config"] is JsonObject)
-            throw new InvalidInputException($"{model}: is quantized already; give the model that it was made from");
-        var config = DecoderConfig.FromJson(source.ConfigJson);
-        var layout = DecoderLayout.Resolve(config, source.Tensors);
-        var specs = layout.Linears.ToList();
-        foreach (var spec in specs)
-            CheckShape(source.Tensors, spec);
-        CheckBasesPerLayer(specs);
-        if (source.Format == ModelSource.Gguf)
-            source.LoadTokenizer();
-        var digest = ModelDigest.Compute(source, cancellation);
+        using var opened = Open(model);
+        var digest = ModelDigest.Compute(opened.Source, cancellation);
         CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
         try
         {
-            var layers = specs.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
-            var queue = new LayerQueue(source.Tensors, _method, _recipe.Group, layers, progress);
-            if (_calibration == null)
-                specs.ForEach(spec => queue.Finish(spec, null, cancellation));
-            else
-                _calibration.Run(config, layout, source.Tensors, queue, cancellation);
+            var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
+            var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, progress);
+            Quantize(opened, opened.Layout, queue, cancellation);
             using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
-            var bytes = new ArtifactWriter(source, layers).Write(writer, cancellation);
-            var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, bytes, queue.Resumed)
-            {
-                Calibration = _calibration == null ? null : new CalibrationRecord(_calibration.Digest, _calibration.Sequences, _calibration.Tokens),
-            };
-            source.CopySideFiles(writer);
-            writer.WriteJson("config.json", Configuration(source));
-            writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
-            writer.WriteJson("metrics.json", result.ToMetrics(digest, _recipe.Digest));
-            writer.WriteText("README.md", ModelCard.Write(source, _recipe, result, digest));
-            cancellation.ThrowIfCancellationRequested();
-            writer.Commit();
+            var result = Write(writer, output, opened.Source, layers, queue, digest, cancellation);
             work.Discard();
             return result;
         }
@@ -111,6 +87,92 @@ public sealed class ModelQuantizer
         }
     }
 
+    /// <summary>Quantizes some layers only, each into a file of the folder; another call, also on another machine, goes on from there.</summary>
+    /// <param name="model">Folder or GGUF file.</param>
+    /// <param name="unit">Which layers.</param>
+    /// <param name="folder">Holds the files of the layers before, where there is calibration, and gets those of the unit.</param>
+    /// <param name="more">Asked before each layer but the first where the unit is open: whether there is time for it.</param>
+    /// <param name="cancellation">Stops after the layer at hand.</param>
+    /// <returns>What was done: its extent and its files.</returns>
+    /// <exception cref="InvalidInputException">The model cannot be used.</exception>
+    public QuantizedUnit RunUnit(string model, UnitRange unit, string folder, Func<bool> more, CancellationToken cancellation = default)
+    {
+        using var opened = Open(model);
+        if (_calibration != null)
+            CheckTeacher(ModelDigest.Compute(opened.Source, cancellation));
+        var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
+        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
+        var (first, count) = _calibration == null
+            ? RunLayers(opened, unit, queue, more, cancellation)
+            : RunBlock(opened, unit.Index, queue, cancellation);
+        var size = unit.Size ?? (_calibration == null ? count : 1);
+        var total = _calibration == null ? layers.Count : opened.Layout.Blocks.Count;
+        return new QuantizedUnit(
+            [.. layers.Skip(first).Take(count).Select(layer => layer.Path)], queue.ReportsOf(first, count), (total + size - 1) / size, size,
+            _calibration != null);
+    }
+
+    /// <summary>Writes the output once the files of all layers are there.</summary>
+    /// <param name="model">Folder or GGUF file.</param>
+    /// <param name="folder">With the files of all layers.</param>
+    /// <param name="output">The folder to make.</param>
+    /// <param name="cancellation">Stops between tensors.</param>
+    /// <exception cref="InvalidInputException">A layer is missing, or the output cannot be written.</exception>
+    public QuantizedModel Assemble(string model, string folder, string output, CancellationToken cancellation = default)
+    {
+        using var opened = Open(model);
+        var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
+        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
+        if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
+            throw new InvalidInputException($"{folder}: the layer {missing.Module} is missing or damaged");
+        using var writer = ModelFolderWriter.Create(output, force: false);
+        return Write(writer, output, opened.Source, layers, queue, ModelDigest.Compute(opened.Source, cancellation), cancellation);
+    }
+
+    private void Quantize(QuantizableModel opened, DecoderLayout layout, LayerQueue queue, CancellationToken cancellation)
+    {
+        if (_calibration != null)
+            _calibration.Run(opened.Config, layout, opened.Source.Tensors, queue, cancellation);
+        else
+            layout.Linears.ToList().ForEach(spec => queue.Finish(spec, null, cancellation));
+    }
+
+    private static (int First, int Count) RunLayers(
+        QuantizableModel opened, UnitRange unit, LayerQueue queue, Func<bool> more, CancellationToken cancellation)
+    {
+        var (first, most) = (unit.Index * (unit.Size ?? 0), unit.Size ?? int.MaxValue);
+        var done = 0;
+        while (first + done < opened.Layers.Count && done < most && (done == 0 || unit.Size != null || more()))
+            queue.Finish(opened.Layers[first + done++], null, cancellation);
+        return (first, done);
+    }
+
+    private (int First, int Count) RunBlock(QuantizableModel opened, int block, LayerQueue queue, CancellationToken cancellation)
+    {
+        var blocks = opened.Layout.Blocks;
+        Quantize(opened, opened.Layout with { Blocks = [.. blocks.Take(block + 1)] }, queue, cancellation);
+        return (blocks.Take(block).Sum(before => before.Linears.Count), blocks[block].Linears.Count);
+    }
+
+    private QuantizedModel Write(
+        ModelFolderWriter writer, string output, ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers, LayerQueue queue,
+        string digest, CancellationToken cancellation)
+    {
+        var bytes = new ArtifactWriter(source, layers).Write(writer, cancellation);
+        var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, bytes, queue.Resumed)
+        {
+            Calibration = _calibration == null ? null : new CalibrationRecord(_calibration.Digest, _calibration.Sequences, _calibration.Tokens),
+        };
+        source.CopySideFiles(writer);
+        writer.WriteJson("config.json", Configuration(source));
+        writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
+        writer.WriteJson("metrics.json", result.ToMetrics(digest, _recipe.Digest));
+        writer.WriteText("README.md", ModelCard.Write(source, _recipe, result, digest));
+        cancellation.ThrowIfCancellationRequested();
+        writer.Commit();
+        return result;
+    }
+
     private void CheckTeacher(string digest)
     {
         if (_calibration?.TeacherDigest is { } teacher && teacher != digest)
@@ -118,6 +180,21 @@ public sealed class ModelQuantizer
             throw new InvalidInputException(
                 $"the calibration data were sampled from another model (digest {teacher[..Math.Min(12, teacher.Length)]}…, " +
                 $"this one has {digest[..12]}…): sample from this one with qbb sample, or give --text");
+        }
+    }
+
+    private QuantizableModel Open(string model)
+    {
+        var opened = QuantizableModel.Open(model);
+        try
+        {
+            CheckBasesPerLayer(opened.Layers);
+            return opened;
+        }
+        catch
+        {
+            opened.Dispose();
+            throw;
         }
     }
 
@@ -165,17 +242,5 @@ public sealed class ModelQuantizer
         if ((input + "/").StartsWith(target + "/", StringComparison.Ordinal))
             throw new InvalidInputException($"{output}: the output would replace the model {model}; choose another folder");
         ModelFolderWriter.CheckTarget(output, force);
-    }
-
-    private static void CheckShape(ITensorSource tensors, LinearSpec spec)
-    {
-        var shape = tensors.Describe(spec.Weight).Shape;
-        var expected = WeightLoader.StoredShape(spec);
-        if (!shape.SequenceEqual(expected))
-            throw new InvalidInputException(
-                $"tensor {spec.Weight} is [{string.Join(", ", shape)}] where config.json asks for [{string.Join(", ", expected)}]");
-        if (spec.WeightCount > Array.MaxLength)
-            throw new InvalidInputException(
-                $"tensor {spec.Weight} has {spec.WeightCount} weights; at most {Array.MaxLength} can be quantized at once");
     }
 }

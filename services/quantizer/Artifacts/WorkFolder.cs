@@ -59,8 +59,7 @@ internal sealed class WorkFolder : IDisposable
     }
 
     /// <summary>File of one finished layer.</summary>
-    public string LayerPath(int index, LinearSpec spec) =>
-        Path.Combine(_layers, $"{index:d5}-{spec.Role.ToString().ToLowerInvariant()}.safetensors");
+    public string LayerPath(int index, LinearSpec spec) => Path.Combine(_layers, LayerFile.NameOf(index, spec));
 
     /// <summary>File of a training that is under way.</summary>
     public string CheckpointPath => Path.Combine(_layers, "checkpoint.safetensors");

@@ -60,7 +60,18 @@ internal sealed class DistillationTrainer : IDisposable
     /// <param name="progress">Told after every step.</param>
     /// <param name="cancellation">Stops after the step at hand, which is saved.</param>
     /// <exception cref="DistillationRefusedException">The loss was not finite twice.</exception>
-    public TrainingResult Run(string checkpoint, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default)
+    public TrainingResult Run(string checkpoint, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default) =>
+        Run(checkpoint, _ => false, progress, cancellation).Result!;
+
+    /// <summary>Trains from the checkpoint until the end, or until a pause, at which the checkpoint is saved.</summary>
+    /// <param name="checkpoint">Where the training is kept on disk.</param>
+    /// <param name="pause">Asked after every step, with the steps of this run.</param>
+    /// <param name="progress">Told after every step.</param>
+    /// <param name="cancellation">Stops after the step at hand, which is saved.</param>
+    /// <returns>Where the training stands, and what it came to if that is the end.</returns>
+    /// <exception cref="DistillationRefusedException">The loss was not finite twice.</exception>
+    public (DistillationState State, TrainingResult? Result) Run(
+        string checkpoint, Func<int, bool> pause, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default)
     {
         var watch = Stopwatch.StartNew();
         var state = Restore(checkpoint) ?? Start(checkpoint, cancellation);
@@ -88,10 +99,15 @@ internal sealed class DistillationTrainer : IDisposable
             progress?.Report(new DistillProgress(
                 state.Step, _recipe.Steps, loss, state.Curve[^1].HeldOut, state.Curve[0].HeldOut,
                 _tokens / _stepping.Elapsed.TotalSeconds, left));
+            if (state.Step < _recipe.Steps && pause(state.Step - resumed))
+            {
+                Save(checkpoint, state);
+                return (state, null);
+            }
         }
         var scales = _scales.All.Zip(_best.Scales).ToDictionary(pair => pair.First.Name, pair => pair.Second, StringComparer.Ordinal);
         var planes = (_signs?.All ?? []).Zip(_best.Planes).ToDictionary(pair => pair.First.Name, pair => pair.Second, StringComparer.Ordinal);
-        return new TrainingResult(scales, planes, state.Curve[0].HeldOut, state.Best, state.Curve, state.LoweredAt, resumed);
+        return (state, new TrainingResult(scales, planes, state.Curve[0].HeldOut, state.Best, state.Curve, state.LoweredAt, resumed));
     }
 
     public void Dispose()

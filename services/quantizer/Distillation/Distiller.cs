@@ -38,27 +38,23 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         ModelQuantizer.CheckOutput(teacher, output, options.Force);
         using var studentSource = ModelSource.Open(student);
         using var teacherSource = ModelSource.Open(teacher);
-        var before = CheckStudent(studentSource);
-        var config = DecoderConfig.FromJson(studentSource.ConfigJson);
-        ModelShapes.ThrowIfDifferent(student, config, teacher, DecoderConfig.FromJson(teacherSource.ConfigJson));
-        var teacherDigest = ModelDigest.Compute(teacherSource, cancellation);
-        CheckData(data, config, teacher, teacherDigest);
+        var (before, teacherDigest) = Check(studentSource, teacherSource, data, cancellation);
         var after = before with { Distillation = _recipe };
         var studentDigest = ModelDigest.Compute(studentSource, cancellation);
         using var work = WorkFolder.Open(output, $"distill {studentDigest} {teacherDigest} {data.Digest} {after.Digest} {options.Device.Type}");
         try
         {
-            var (training, facts) = Train(studentSource, teacherSource, data, work.CheckpointPath, progress, cancellation);
-            ThrowIfNoBetter(training);
+            var (_, training, facts) = Train(studentSource, teacherSource, data, work.CheckpointPath, _ => false, progress, cancellation);
+            ThrowIfNoBetter(training!);
             var origin = DistilledFolder.ReadMetrics(student)["modelDigest"]?.ToString();
             facts["teacherDigest"] = teacherDigest;
             using var writer = ModelFolderWriter.Create(output, options.Force, work.Assembly);
-            var bytes = DistilledFolder.Write(writer, studentSource, before, after, training, facts, cancellation);
+            var bytes = DistilledFolder.Write(writer, studentSource, before, after, training!, facts, cancellation);
             cancellation.ThrowIfCancellationRequested();
             writer.Commit();
             work.Discard();
             return new DistilledModel(
-                Path.GetFullPath(output), training.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom,
+                Path.GetFullPath(output), training!.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom,
                 training.LoweredAt, origin is null ? null : origin == teacherDigest, bytes);
         }
         catch (DistillationRefusedException)
@@ -68,15 +64,56 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         }
     }
 
-    private (TrainingResult Training, JsonObject Facts) Train(
-        ModelSource studentSource, ModelSource teacherSource, ITokenSequences data, string checkpoint, IProgress<DistillProgress>? progress,
-        CancellationToken cancellation)
+    /// <summary>Trains from one checkpoint to the next, and writes the output when that was the last round.</summary>
+    /// <param name="student">A folder that qbb quantized.</param>
+    /// <param name="teacher">The model that it was made from: folder or GGUF file.</param>
+    /// <param name="data">What to train on and to hold out.</param>
+    /// <param name="checkpoint">File of the training; written anew at the end of the round. Where it is missing the training begins.</param>
+    /// <param name="pause">Asked after every step, with the steps of this round: whether it is over.</param>
+    /// <param name="output">The folder to make in the last round.</param>
+    /// <param name="cancellation">Stops after the step at hand.</param>
+    /// <exception cref="InvalidInputException">Student, teacher and data do not go together.</exception>
+    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice.</exception>
+    public DistillationRound RunRound(
+        string student, string teacher, ITokenSequences data, string checkpoint, Func<int, bool> pause, string output,
+        CancellationToken cancellation = default)
+    {
+        options.Validate();
+        using var studentSource = ModelSource.Open(student);
+        using var teacherSource = ModelSource.Open(teacher);
+        var (before, teacherDigest) = Check(studentSource, teacherSource, data, cancellation);
+        var (state, training, facts) = Train(studentSource, teacherSource, data, checkpoint, pause, null, cancellation);
+        var round = new DistillationRound(state.Step, _recipe.Steps, state.Curve[0].HeldOut, state.Best.HeldOut, training is not null);
+        if (training is null)
+            return round;
+        ThrowIfNoBetter(training);
+        facts["teacherDigest"] = teacherDigest;
+        using var writer = ModelFolderWriter.Create(output, force: false);
+        DistilledFolder.Write(writer, studentSource, before, before with { Distillation = _recipe }, training, facts, cancellation);
+        writer.Commit();
+        return round;
+    }
+
+    private (Recipe Before, string TeacherDigest) Check(
+        ModelSource student, ModelSource teacher, ITokenSequences data, CancellationToken cancellation)
+    {
+        var before = CheckStudent(student);
+        var config = DecoderConfig.FromJson(student.ConfigJson);
+        ModelShapes.ThrowIfDifferent(student.Path, config, teacher.Path, DecoderConfig.FromJson(teacher.ConfigJson));
+        var teacherDigest = ModelDigest.Compute(teacher, cancellation);
+        CheckData(data, config, teacher.Path, teacherDigest);
+        return (before, teacherDigest);
+    }
+
+    private (DistillationState State, TrainingResult? Training, JsonObject Facts) Train(
+        ModelSource studentSource, ModelSource teacherSource, ITokenSequences data, string checkpoint, Func<int, bool> pause,
+        IProgress<DistillProgress>? progress, CancellationToken cancellation)
     {
         using var student = Transformer.Load(studentSource, options.Device, _recipe.Type, BasesLinearLoader.For(studentSource));
         using var teacher = Transformer.Load(teacherSource, options.Device, _recipe.Type, BasesLinearLoader.For(teacherSource));
         using var trainer = new DistillationTrainer(student, teacher, data, _recipe, options);
-        var result = trainer.Run(checkpoint, progress, cancellation);
-        return (result, new JsonObject
+        var (state, result) = trainer.Run(checkpoint, pause, progress, cancellation);
+        return (state, result, new JsonObject
         {
             ["dataDigest"] = data.Digest,
             ["trainingSequences"] = trainer.TrainingCount,

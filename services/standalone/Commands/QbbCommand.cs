@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Qbb.Models;
+using Qbb.Standalone.Registry;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
@@ -45,7 +46,7 @@ internal abstract class QbbCommand : Command
             output.Error(e.Message);
             return ExitCode.InvalidInput;
         }
-        catch (Exception e) when (e is TorchException or CudaException)
+        catch (Exception e) when (e is TorchException or CudaException or PipelineFailedException)
         {
             output.Error(e.Message);
             return ExitCode.Failed;

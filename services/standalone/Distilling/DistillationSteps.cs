@@ -1,4 +1,5 @@
 using Qbb.Models.Checkpoints;
+using Qbb.Models.Generation;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
@@ -19,8 +20,6 @@ namespace Qbb.Standalone.Distilling;
 /// <param name="cancel">Stops in the middle of a step.</param>
 internal sealed class DistillationSteps(DistillationPlan plan, int threads, Output output, CancellationToken cancel)
 {
-    private const int MostCalibrationSequences = 512;
-
     /// <summary>Samples what is missing in a folder.</summary>
     public SampledData Sample(LoadedModel teacher, string digest, string folder)
     {
@@ -45,7 +44,7 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
         using var sequences = recipe.Importance == Importance.None ? null : SampledSequences.Open(data, cancel);
         var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
         {
-            Sequences = Math.Min(sequences.Count, MostCalibrationSequences),
+            Sequences = Math.Min(sequences.Count, CalibrationOptions.MostSampled),
             Device = plan.Device,
         });
         if (isDone?.Invoke(calibration) == true)

@@ -29,37 +29,74 @@ public sealed class DataFilter(FilterOptions options)
         CheckOutput(data.Folder, output, force);
         if (models is null && !options.Random)
             throw new InvalidInputException("a filter by discrepancy needs a teacher and a student");
-        var count = (int)Math.Round(options.Keep * data.Count, MidpointRounding.AwayFromZero);
-        if (count == 0)
-            throw new InvalidInputException(
-                $"keep {options.Keep} of {data.Count} sequences leaves nothing; keep a larger share, or sample more");
+        var count = Count(data);
         if (models is not null)
-        {
-            data.CheckTeacher(models.TeacherDigest);
-            models.Check();
-        }
-        var scores = models is null ? null : Score(data, models, progress, cancellation);
+            Check(data, models);
+        var scores = models is null ? null : Score(data, models, 0, data.Count, progress, cancellation);
         var kept = options.Random ? Selection.Random(data.Count, count, options.Seed) : Selection.Top(scores!, count);
-        return Write(data, Record(data, models, kept, scores), output, force, cancellation);
+        return Write(data, Record(data, models?.TeacherDigest, models?.StudentDigest, kept, scores), output, force, cancellation);
     }
 
-    private double[] Score(SampledData data, ScoredPair models, IProgress<FilterProgress>? progress, CancellationToken cancellation)
+    /// <summary>Scores a part of the data, as <see cref="Run"/> does all of it; a part that begins and ends between batches has the same scores.</summary>
+    /// <param name="data">The data.</param>
+    /// <param name="models">Teacher and student.</param>
+    /// <param name="first">First sequence.</param>
+    /// <param name="count">Sequences.</param>
+    /// <param name="cancellation">Stops between batches.</param>
+    /// <exception cref="InvalidInputException">The data are another teacher's, or teacher and student do not fit.</exception>
+    public double[] Score(SampledData data, ScoredPair models, int first, int count, CancellationToken cancellation = default)
+    {
+        options.Validate();
+        Check(data, models);
+        return Score(data, models, first, count, null, cancellation);
+    }
+
+    /// <summary>Writes the data that are kept by scores that <see cref="Score(SampledData, ScoredPair, int, int, CancellationToken)"/> gave.</summary>
+    /// <param name="data">The data.</param>
+    /// <param name="scores">One per sequence.</param>
+    /// <param name="teacherDigest">Of the models that they are of.</param>
+    /// <param name="studentDigest">As the teacher's.</param>
+    /// <param name="output">The folder to write.</param>
+    /// <param name="cancellation">Stops between shards; nothing stays behind.</param>
+    public DataManifest Keep(
+        SampledData data, double[] scores, string teacherDigest, string studentDigest, string output, CancellationToken cancellation = default)
+    {
+        options.Validate();
+        var kept = options.Random ? Selection.Random(data.Count, Count(data), options.Seed) : Selection.Top(scores, Count(data));
+        return Write(data, Record(data, teacherDigest, studentDigest, kept, scores), output, force: false, cancellation);
+    }
+
+    private int Count(SampledData data)
+    {
+        var count = (int)Math.Round(options.Keep * data.Count, MidpointRounding.AwayFromZero);
+        return count > 0 ? count : throw new InvalidInputException(
+            $"keep {options.Keep} of {data.Count} sequences leaves nothing; keep a larger share, or sample more");
+    }
+
+    private static void Check(SampledData data, ScoredPair models)
+    {
+        data.CheckTeacher(models.TeacherDigest);
+        models.Check();
+    }
+
+    private double[] Score(
+        SampledData data, ScoredPair models, int first, int count, IProgress<FilterProgress>? progress, CancellationToken cancellation)
     {
         var discrepancy = new Discrepancy(models.Teacher, models.Student, options.Measure);
-        var scores = new List<double>(data.Count);
+        var scores = new List<double>(count);
         var sum = 0.0;
-        foreach (var batch in data.Batches(options.Batch))
+        foreach (var rows in Enumerable.Range(first, count).Chunk(options.Batch))
         {
             cancellation.ThrowIfCancellationRequested();
-            var added = discrepancy.Score(batch);
+            var added = discrepancy.Score(data.Batch(rows));
             scores.AddRange(added);
             sum += added.Sum();
-            progress?.Report(new FilterProgress(scores.Count, data.Count, sum / scores.Count));
+            progress?.Report(new FilterProgress(scores.Count, count, sum / scores.Count));
         }
         return [.. scores];
     }
 
-    private FilterRecord Record(SampledData data, ScoredPair? models, int[] kept, double[]? scores)
+    private FilterRecord Record(SampledData data, string? teacherDigest, string? studentDigest, int[] kept, double[]? scores)
     {
         double[]? keptScores = scores is null ? null : [.. kept.Select(row => scores[row])];
         return new FilterRecord(
@@ -68,9 +105,9 @@ public sealed class DataFilter(FilterOptions options)
             options.Keep,
             options.Random,
             options.Random ? options.Seed : null,
-            models is null ? null : options.Measure,
-            models?.TeacherDigest,
-            models?.StudentDigest,
+            scores is null ? null : options.Measure,
+            teacherDigest,
+            studentDigest,
             scores?.Average(),
             keptScores?.Average(),
             kept,

@@ -30,10 +30,7 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
         string folder, bool force = false, IProgress<SampleProgress>? progress = null, CancellationToken cancellation = default)
     {
         Validate();
-        var ordinary = OrdinaryTokens.Of(teacher.Tokenizer, teacher.Model.Config.VocabularySize, teacher.StopIds);
-        var law = earlier is null ? FirstTokenLaw.Uniform(ordinary) : FirstTokenLaw.Unigram(ordinary, earlier);
-        var origin = new SamplingOrigin(teacher.Digest, teacher.Model.Config.VocabularySize, teacher.Tokenizer?.Digest,
-            teacher.Model.DType.ShortName(), options.StopAtEos ? [.. teacher.StopIds.Order()] : [], earlier?.Digest, options);
+        var (sampler, origin) = (Sampler(), Origin());
         using var data = DataFolder.Open(folder, origin, force);
         var finished = data.TryReadManifest();
         var shards = Enumerable.Range(0, options.Shards).Select(shard => TryResume(data, origin, shard, finished)).ToArray();
@@ -42,9 +39,7 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
             return new SamplingResult(folder, finished, shards.Length, 0, 0);
         data.RemoveManifest();
         var meter = new Meter(missing.Sum(shard => SampledShard.Indices(options, shard).LongCount()) * options.Length, progress);
-        var sampler = new SequenceSampler(teacher, options, law);
-        // Small shards share a batch.
-        foreach (var together in missing.Chunk(Math.Max(1, batch / options.ShardSize)))
+        foreach (var together in missing.GroupBy(shard => shard / ShardsOfBatch).Select(group => group.ToArray()))
         {
             foreach (var (shard, sequences) in Sample(sampler, together, meter, cancellation))
                 shards[shard] = Write(data.ShardPath(shard), origin, shard, sequences);
@@ -59,6 +54,37 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
         }
         manifest.Write(folder);
         return new SamplingResult(folder, manifest, shards.Length - missing.Count, meter.Drawn, meter.Seconds);
+    }
+
+    /// <summary>Units that the shards make, each of which is sampled by itself; small shards share one.</summary>
+    public int Units => (options.Shards + ShardsOfBatch - 1) / ShardsOfBatch;
+
+    private int ShardsOfBatch => Math.Max(1, batch / options.ShardSize);
+
+    /// <summary>Samples the shards of one unit into a folder, where <see cref="Run"/> finds them once those of all units are there.</summary>
+    /// <param name="unit">0 to <see cref="Units"/> − 1.</param>
+    /// <param name="folder">A folder of its own, that is there.</param>
+    /// <param name="cancellation">Stops between two tokens.</param>
+    /// <exception cref="InvalidInputException">Options, teacher or earlier data cannot be used.</exception>
+    public void RunUnit(int unit, string folder, CancellationToken cancellation = default)
+    {
+        Validate();
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(unit, Units);
+        var origin = Origin();
+        var first = unit * ShardsOfBatch;
+        int[] shards = [.. Enumerable.Range(first, Math.Min(ShardsOfBatch, options.Shards - first))];
+        foreach (var (shard, sequences) in Sample(Sampler(), shards, new Meter(0, null), cancellation))
+            Write(Path.Combine(folder, ShardFile.NameOf(shard)), origin, shard, sequences);
+    }
+
+    private SamplingOrigin Origin() => new(
+        teacher.Digest, teacher.Model.Config.VocabularySize, teacher.Tokenizer?.Digest, teacher.Model.DType.ShortName(),
+        options.StopAtEos ? [.. teacher.StopIds.Order()] : [], earlier?.Digest, options);
+
+    private SequenceSampler Sampler()
+    {
+        var ordinary = OrdinaryTokens.Of(teacher.Tokenizer, teacher.Model.Config.VocabularySize, teacher.StopIds);
+        return new SequenceSampler(teacher, options, earlier is null ? FirstTokenLaw.Uniform(ordinary) : FirstTokenLaw.Unigram(ordinary, earlier));
     }
 
     private void Validate()

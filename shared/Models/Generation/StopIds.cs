@@ -1,10 +1,9 @@
 using System.Text.Json.Nodes;
-using Qbb.Models;
 
-namespace Qbb.Standalone.Loading;
+namespace Qbb.Models.Generation;
 
 /// <summary>The tokens at which a model's text ends: eos_token_id of generation_config.json, else of config.json; one or several.</summary>
-internal static class StopIds
+public static class StopIds
 {
     public static IReadOnlyList<int> Of(ModelSource source)
     {

@@ -1,0 +1,50 @@
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Registry.Http;
+
+namespace Qbb.Registry.Blobs;
+
+/// <summary>Bytes on their way to become files of a version.</summary>
+internal static class BlobEndpoints
+{
+    public static void MapBlobs(this IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapGroup("/api/blobs").WithTags("blobs");
+        group.MapMethods("/{digest}", [HttpMethods.Head], Find).WithSummary("Says whether bytes are in the store; they are then kept for an upload.");
+        group.MapPut("/{digest}", Put).WithSummary("Streams bytes into the store; they must have the digest of the address.")
+            .Accepts<Stream>("application/octet-stream").ProducesProblem(400).ProducesProblem(507);
+    }
+
+    private static async Task<Results<Ok, NotFound>> Find(
+        string digest, HttpResponse response, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
+    {
+        var blob = Parse(digest);
+        if (await store.FindAsync(blob, cancellation) is not { } found)
+            return TypedResults.NotFound();
+        await leases.KeepAsync(blob, cancellation);
+        // The collector may have come in between.
+        if (!await store.KeepAsync(blob, cancellation))
+            return TypedResults.NotFound();
+        response.ContentLength = found.Size;
+        return TypedResults.Ok();
+    }
+
+    private static async Task<Results<Created, NoContent>> Put(
+        string digest, HttpRequest request, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
+    {
+        var blob = Parse(digest);
+        await leases.KeepAsync(blob, cancellation);
+        if (await store.KeepAsync(blob, cancellation))
+            return TypedResults.NoContent();
+        if (request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = null;
+        await store.PutAsync(request.Body, blob, cancellation);
+        return TypedResults.Created();
+    }
+
+    private static Digest Parse(string digest) => Digest.TryParse(digest, out var parsed)
+        ? parsed
+        : throw RefusedException.Invalid("a digest is the SHA-256 of the bytes as 64 lower-case hexadecimal digits");
+}

@@ -1,0 +1,32 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Extensions.Options;
+using Qbb.Registry.Http;
+
+namespace Qbb.Registry.Collecting;
+
+/// <summary>Makes room.</summary>
+internal static class CollectionEndpoints
+{
+    public static void MapCollection(this IEndpointRouteBuilder routes) =>
+        routes.MapPost("/api/collect", Collect).WithTags("collect").ProducesProblem(400)
+            .WithSummary("Removes what nothing refers to any more, or only says what that would be.")
+            .WithDescription("deletedDays and resultDays, where given, take the place of the settings: 0 spares nothing that was deleted or is only remembered.");
+
+    private static async Task<Ok<CollectionReport>> Collect(
+        bool? dryRun, double? deletedDays, double? resultDays, double? graceMinutes, Collector collector, IOptions<RegistryOptions> options,
+        CancellationToken cancellation)
+    {
+        var usual = CollectionLimits.Of(options.Value);
+        var limits = new CollectionLimits(
+            Days("deletedDays", deletedDays) ?? usual.Deleted, Days("resultDays", resultDays) ?? usual.Results,
+            Days("graceMinutes", graceMinutes / (24 * 60)) ?? usual.Grace);
+        return TypedResults.Ok(await collector.RunAsync(limits, dryRun ?? false, cancellation));
+    }
+
+    private static TimeSpan? Days(string name, double? days) => days switch
+    {
+        null => null,
+        >= 0 and <= 100_000 => TimeSpan.FromDays(days.Value),
+        _ => throw RefusedException.Invalid($"{name} must be 0 or more"),
+    };
+}

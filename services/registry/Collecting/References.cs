@@ -1,0 +1,85 @@
+using Microsoft.EntityFrameworkCore;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Registry.Data;
+using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Running;
+
+namespace Qbb.Registry.Collecting;
+
+/// <summary>The blobs that something still needs.</summary>
+internal sealed class References(RegistryContext context, IArtifactStore store)
+{
+    private readonly HashSet<Digest> _all = [];
+
+    public bool Contains(Digest digest) => _all.Contains(digest);
+
+    /// <summary>Gathers what the database refers to.</summary>
+    /// <param name="purged">Versions whose files count no more.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="cancellation">Stops.</param>
+    public async Task GatherAsync(IReadOnlySet<Guid> purged, DateTimeOffset now, CancellationToken cancellation)
+    {
+        await foreach (var version in context.Versions.AsNoTracking().Where(version => version.PurgedAt == null)
+            .Select(version => new { version.Id, version.Manifest }).AsAsyncEnumerable().WithCancellation(cancellation))
+        {
+            if (!purged.Contains(version.Id))
+                _all.Add(Digest.Parse(version.Manifest));
+        }
+        await foreach (var file in context.Files.AsNoTracking().Select(file => new { file.VersionId, file.Digest })
+            .AsAsyncEnumerable().WithCancellation(cancellation))
+        {
+            if (!purged.Contains(file.VersionId))
+                _all.Add(Digest.Parse(file.Digest));
+        }
+        await foreach (var lease in context.Leases.AsNoTracking().Where(lease => lease.ExpiresAt > now).Select(lease => lease.Digest)
+            .AsAsyncEnumerable().WithCancellation(cancellation))
+        {
+            _all.Add(Digest.Parse(lease));
+        }
+        await GatherPoliciesAsync(cancellation);
+        await GatherPipelinesAsync(cancellation);
+    }
+
+    /// <summary>Adds a manifest and the files that it lists; one that cannot be read is added by itself.</summary>
+    public async Task AddManifestAsync(Digest manifest, CancellationToken cancellation)
+    {
+        if (!_all.Add(manifest))
+            return;
+        try
+        {
+            foreach (var file in (await ArtifactManifest.ReadAsync(store, manifest, cancellation)).Files.Values)
+                _all.Add(file.Digest);
+        }
+        catch (ArtifactStoreException)
+        {
+            // It is gone, or is the single blob itself.
+        }
+    }
+
+    // The text that a policy's recipes score on is to be there when the next upload comes.
+    private async Task GatherPoliciesAsync(CancellationToken cancellation)
+    {
+        foreach (var policy in await context.Policies.AsNoTracking().ToListAsync(cancellation))
+        {
+            foreach (var recipe in policy.Recipes)
+                _all.UnionWith(Recipes.BlobsOf(PipelineRecipe.Parse(recipe.Json)));
+        }
+    }
+
+    private async Task GatherPipelinesAsync(CancellationToken cancellation)
+    {
+        var active = await context.Pipelines.AsNoTracking()
+            .Where(pipeline => pipeline.Status == PipelineStatus.Created || pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following)
+            .ToListAsync(cancellation);
+        foreach (var pipeline in active)
+        {
+            _all.UnionWith(Recipes.BlobsOf(PipelineRecipe.Parse(pipeline.RecipeJson)));
+            await AddManifestAsync(Digest.Parse(pipeline.Model), cancellation);
+            var results = await context.Units.AsNoTracking().Where(unit => unit.PipelineId == pipeline.Id && unit.Result != null)
+                .Select(unit => unit.Result!).ToListAsync(cancellation);
+            foreach (var result in results)
+                await AddManifestAsync(Digest.Parse(result), cancellation);
+        }
+    }
+}

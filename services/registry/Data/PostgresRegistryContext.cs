@@ -1,0 +1,23 @@
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+using Qbb.Registry.Messaging;
+using Qbb.Registry.Models;
+using Qbb.Registry.Pipelines.Machine;
+
+namespace Qbb.Registry.Data;
+
+/// <summary>On PostgreSQL rows are locked one by one.</summary>
+internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryContext> options) : RegistryContext(options)
+{
+    public override Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation) =>
+        Pipelines.FromSql($"""SELECT * FROM pipelines WHERE "Id" = {id} FOR UPDATE""").FirstOrDefaultAsync(cancellation);
+
+    public override Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation) =>
+        Models.FromSql($"""SELECT * FROM models WHERE "Id" = {id} FOR UPDATE""").FirstOrDefaultAsync(cancellation);
+
+    public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
+        Outbox.FromSql($"""SELECT * FROM outbox ORDER BY "Id" LIMIT {count} FOR UPDATE SKIP LOCKED""").AsNoTracking().ToListAsync(cancellation);
+
+    public override bool IsDuplicate(DbUpdateException error) =>
+        error.InnerException is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation };
+}

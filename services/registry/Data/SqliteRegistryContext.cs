@@ -1,0 +1,33 @@
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
+using Qbb.Registry.Messaging;
+using Qbb.Registry.Models;
+using Qbb.Registry.Pipelines.Machine;
+
+namespace Qbb.Registry.Data;
+
+/// <summary>On SQLite a transaction holds the whole file (BEGIN IMMEDIATE), so there are no rows to lock.</summary>
+internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryContext> options) : RegistryContext(options)
+{
+    private const int ConstraintError = 19;
+
+    public override Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation) =>
+        Pipelines.FirstOrDefaultAsync(pipeline => pipeline.Id == id, cancellation);
+
+    public override Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation) =>
+        Models.FirstOrDefaultAsync(model => model.Id == id, cancellation);
+
+    public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
+        Outbox.AsNoTracking().OrderBy(message => message.Id).Take(count).ToListAsync(cancellation);
+
+    public override bool IsDuplicate(DbUpdateException error) => error.InnerException is SqliteException { SqliteErrorCode: ConstraintError };
+
+    // SQLite has no type for times and compares their text wrongly.
+    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
+        configurationBuilder.Properties<DateTimeOffset>().HaveConversion<MicrosecondsConverter>();
+
+    private sealed class MicrosecondsConverter() : ValueConverter<DateTimeOffset, long>(
+        time => time.UtcTicks / TimeSpan.TicksPerMicrosecond,
+        value => new DateTimeOffset(value * TimeSpan.TicksPerMicrosecond, TimeSpan.Zero));
+}

@@ -1,0 +1,3 @@
+namespace Qbb.Registry.Models;
+
+public sealed record TagValue(string Value);

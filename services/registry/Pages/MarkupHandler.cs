@@ -1,0 +1,30 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Text.Encodings.Web;
+
+namespace Qbb.Registry.Pages;
+
+/// <summary>Builds <see cref="Markup"/>: text of the template as it is, everything else encoded.</summary>
+[InterpolatedStringHandler]
+internal readonly struct MarkupHandler(int literalLength, int formattedCount)
+{
+    private readonly StringBuilder _html = new(literalLength + 16 * formattedCount);
+
+    public void AppendLiteral(string text) => _html.Append(text);
+
+    public void AppendFormatted(Markup markup) => _html.Append(markup.Text);
+
+    public void AppendFormatted(IEnumerable<Markup> parts)
+    {
+        foreach (var part in parts)
+            _html.Append(part.Text);
+    }
+
+    public void AppendFormatted(string? text) => _html.Append(HtmlEncoder.Default.Encode(text ?? ""));
+
+    public void AppendFormatted<T>(T value, string? format = null)
+        where T : IFormattable => AppendFormatted(value.ToString(format, CultureInfo.InvariantCulture));
+
+    public Markup ToMarkup() => new(_html.ToString());
+}

@@ -1,0 +1,3 @@
+namespace Qbb.Registry.Pipelines;
+
+public sealed record PipelineCreated(Guid Id);

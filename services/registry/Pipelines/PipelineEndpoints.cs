@@ -1,0 +1,121 @@
+using System.Net.ServerSentEvents;
+using System.Runtime.CompilerServices;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Data;
+using Qbb.Registry.Http;
+using Qbb.Registry.Idempotency;
+using Qbb.Registry.Models;
+using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Running;
+
+namespace Qbb.Registry.Pipelines;
+
+/// <summary>Quantizations: asked for, watched, cancelled, tried again.</summary>
+internal static class PipelineEndpoints
+{
+    private static readonly TimeSpan s_look = TimeSpan.FromSeconds(2);
+
+    public static void MapPipelines(this IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapGroup("/api/pipelines").WithTags("pipelines");
+        group.MapPost("/", Post).WithMetadata(Idempotent.Mark).WithSummary("Asks for a quantization of a version.").ProducesProblem(400).ProducesProblem(404);
+        group.MapGet("/", List).WithSummary("Lists pipelines, the newest first.");
+        group.MapGet("/{id:guid}", Get).WithSummary("Shows a pipeline.").ProducesProblem(404);
+        group.MapGet("/{id:guid}/events", Watch).WithSummary("The pipeline whenever it changes, as server-sent events, until it has ended.");
+        group.MapDelete("/{id:guid}", Cancel).WithSummary("Cancels a pipeline; no further unit is begun.").ProducesProblem(404);
+        group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("The same.").ProducesProblem(404);
+        group.MapPost("/{id:guid}/retry", Retry).WithSummary("Lets a failed or cancelled pipeline go on where it stopped.").ProducesProblem(404).ProducesProblem(409);
+    }
+
+    private static async Task<Accepted<PipelineCreated>> Post(PipelineRequest request, PipelineDesk desk, CancellationToken cancellation)
+    {
+        var id = await desk.StartAsync(request, cancellation);
+        return TypedResults.Accepted($"/api/pipelines/{id}", new PipelineCreated(id));
+    }
+
+    private static async Task<Ok<Page<PipelineView>>> List(
+        string? model, string? state, Guid? after, int? limit, RegistryContext context, PipelineViews views, CancellationToken cancellation)
+    {
+        var most = Paging.LimitOf(limit);
+        var found = context.Pipelines.AsNoTracking();
+        if (model is not null)
+            found = found.Where(pipeline => pipeline.ModelName == model);
+        if (state is not null)
+        {
+            var wanted = StatesOf(state);
+            found = found.Where(pipeline => wanted.Contains(pipeline.Status));
+        }
+        // Ids rise with time.
+        if (after is { } last)
+            found = found.Where(pipeline => pipeline.Id.CompareTo(last) < 0);
+        var rows = await found.OrderByDescending(pipeline => pipeline.Id).Take(most + 1).ToListAsync(cancellation);
+        return TypedResults.Ok(new Page<PipelineView>(
+            await views.OfAsync([.. rows.Take(most)], cancellation), rows.Count > most ? rows[most - 1].Id.ToString() : null));
+    }
+
+    private static async Task<Results<Ok<PipelineView>, StatusCodeHttpResult>> Get(
+        Guid id, PipelineViews views, ETags tags, CancellationToken cancellation) => tags.Ok(await FindAsync(id, views, cancellation));
+
+    private static async Task<ServerSentEventsResult<PipelineView>> Watch(
+        Guid id, PipelineViews views, PipelineFeed feed, IServiceScopeFactory scopes, CancellationToken cancellation)
+    {
+        // What is not there is said by the status, before the stream begins.
+        await FindAsync(id, views, cancellation);
+        return TypedResults.ServerSentEvents(ChangesAsync(id, feed, scopes, cancellation));
+    }
+
+    private static async Task<Ok<PipelineView>> Cancel(
+        Guid id, PipelineInbox pipelines, PipelineViews views, CancellationToken cancellation)
+    {
+        await pipelines.ApplyAsync(id, new PipelineEvent.Cancelled(), cancellation);
+        return TypedResults.Ok(await FindAsync(id, views, cancellation));
+    }
+
+    private static async Task<Ok<PipelineView>> Retry(Guid id, PipelineDesk desk, PipelineViews views, CancellationToken cancellation)
+    {
+        var before = await FindAsync(id, views, cancellation);
+        if (before.State is not ("failed" or "cancelled"))
+            throw RefusedException.Conflict($"the pipeline is {before.State}: only a failed or cancelled one can be tried again");
+        await desk.RetryAsync(id, cancellation);
+        return TypedResults.Ok(await FindAsync(id, views, cancellation));
+    }
+
+    private static async IAsyncEnumerable<SseItem<PipelineView>> ChangesAsync(
+        Guid id, PipelineFeed feed, IServiceScopeFactory scopes, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        PipelineView? last = null;
+        while (!cancellation.IsCancellationRequested)
+        {
+            // Listen first, then look: what changes in between is not missed. The look now and then finds what another process did.
+            var change = feed.NextChange(id);
+            await using (var scope = scopes.CreateAsyncScope())
+            {
+                if (await scope.ServiceProvider.GetRequiredService<PipelineViews>().FindAsync(id, cancellation) is not { } now)
+                    yield break;
+                if (!IsSame(last, now))
+                    yield return new SseItem<PipelineView>(now, "pipeline");
+                last = now;
+                if (now.State is "succeeded" or "failed" or "cancelled")
+                    yield break;
+            }
+            await Task.WhenAny(change, Task.Delay(s_look, cancellation));
+        }
+    }
+
+    private static bool IsSame(PipelineView? last, PipelineView now) => last is not null
+        && (last.State, last.Stage, last.Done, last.Total, last.Error) == (now.State, now.Stage, now.Done, now.Total, now.Error);
+
+    private static async Task<PipelineView> FindAsync(Guid id, PipelineViews views, CancellationToken cancellation) =>
+        await views.FindAsync(id, cancellation) ?? throw RefusedException.NotFound($"there is no pipeline {id}");
+
+    private static PipelineStatus[] StatesOf(string state) => state switch
+    {
+        "queued" => [PipelineStatus.Created, PipelineStatus.Following],
+        "running" => [PipelineStatus.Running],
+        "succeeded" => [PipelineStatus.Succeeded],
+        "failed" => [PipelineStatus.Failed],
+        "cancelled" => [PipelineStatus.Cancelled],
+        _ => throw RefusedException.Invalid("state is one of queued, running, succeeded, failed, cancelled"),
+    };
+}

@@ -1,0 +1,28 @@
+using System.ComponentModel.DataAnnotations;
+using Qbb.Registry.Pipelines.Machine;
+
+namespace Qbb.Registry.Pipelines;
+
+/// <summary>Section <c>Pipelines</c> of the configuration.</summary>
+public sealed class PipelineOptions
+{
+    public const string Section = "Pipelines";
+
+    /// <summary>Units of one pipeline that are outstanding at once.</summary>
+    [Range(1, 100_000)]
+    public int Outstanding { get; set; } = 64;
+
+    /// <summary>Failures of a unit after which its pipeline fails.</summary>
+    [Range(1, 100)]
+    public int Attempts { get; set; } = 5;
+
+    /// <summary>Seconds before the second attempt; every further one waits twice as long, up to 5 minutes.</summary>
+    [Range(0.01, 300)]
+    public double BackoffSeconds { get; set; } = 2;
+
+    /// <summary>Minutes without a sign of a pipeline after which its outstanding units are sent again.</summary>
+    [Range(1, 10_000)]
+    public double SilenceMinutes { get; set; } = 20;
+
+    internal PipelineLimits Limits => new() { Outstanding = Outstanding, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
+}

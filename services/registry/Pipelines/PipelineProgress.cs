@@ -1,0 +1,48 @@
+using Qbb.Registry.Pipelines.Machine;
+
+namespace Qbb.Registry.Pipelines;
+
+/// <summary>How far a pipeline is.</summary>
+internal static class PipelineProgress
+{
+    public static IReadOnlyList<StageView> Stages(Pipeline pipeline)
+    {
+        var kinds = pipeline.Route.Kinds().ToList();
+        var current = pipeline.Status == PipelineStatus.Succeeded ? kinds.Count : kinds.IndexOf(pipeline.Kind);
+        var began = pipeline.Issued > 0 || current > 0;
+        return
+        [
+            .. kinds.Select((kind, index) => (Kind: kind, Index: index)).GroupBy(kind => Machine.Stages.Of(kind.Kind)).Select(stage =>
+            {
+                var counts = stage.Select(kind => CountOf(pipeline, kind.Kind, kind.Index - current)).ToList();
+                var state = stage.All(kind => kind.Index < current) ? "done"
+                    : began && stage.Any(kind => kind.Index <= current) ? "running" : "waiting";
+                return new StageView(KindNames.Of(stage.Key), state, counts.Sum(count => count.Done), counts.Sum(count => count.Total));
+            }),
+        ];
+    }
+
+    /// <summary>Share of the whole, every kind of work counting alike.</summary>
+    public static double Share(Pipeline pipeline)
+    {
+        if (pipeline.Status == PipelineStatus.Succeeded)
+            return 1;
+        var kinds = pipeline.Route.Kinds().ToList();
+        return (kinds.IndexOf(pipeline.Kind) + (pipeline.Total > 0 ? (double)pipeline.Done / pipeline.Total : 0)) / kinds.Count;
+    }
+
+    public static string StateOf(Pipeline pipeline) => pipeline.Status switch
+    {
+        PipelineStatus.Created or PipelineStatus.Following => "queued",
+        var status => KindNames.Of(status),
+    };
+
+    // Where it is behind the current kind, what it took says how many units there were.
+    private static (int Done, int Total) CountOf(Pipeline pipeline, UnitKind kind, int fromCurrent)
+    {
+        if (fromCurrent == 0)
+            return (pipeline.Done, pipeline.Total);
+        var units = fromCurrent < 0 ? pipeline.Times.LastOrDefault(time => time.Kind == kind)?.Units ?? 0 : 0;
+        return (units, units);
+    }
+}

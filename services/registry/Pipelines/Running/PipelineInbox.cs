@@ -1,0 +1,44 @@
+using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Data;
+using Qbb.Registry.Messaging;
+using Qbb.Registry.Pipelines.Machine;
+
+namespace Qbb.Registry.Pipelines.Running;
+
+/// <summary>One transaction around what happens to a pipeline: inbox, state and outbox are saved together or not at all.</summary>
+internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runner, OutboxSignal signal, PipelineFeed feed, TimeProvider clock)
+{
+    /// <summary>Applies messages of one pipeline; each acts once, however often it is delivered.</summary>
+    public async Task ReceiveAsync(
+        Guid pipeline, IReadOnlyList<(Guid MessageId, PipelineEvent Event)> messages, CancellationToken cancellation)
+    {
+        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+        var ids = messages.Select(message => message.MessageId).ToList();
+        var seen = (await context.Inbox.Where(row => ids.Contains(row.MessageId)).Select(row => row.MessageId).ToListAsync(cancellation)).ToHashSet();
+        var fresh = messages.Where(message => seen.Add(message.MessageId)).ToList();
+        if (fresh.Count == 0)
+            return;
+        foreach (var (id, _) in fresh)
+            context.Inbox.Add(new InboxMessage { MessageId = id, ReceivedAt = clock.GetUtcNow() });
+        await runner.ApplyAsync(pipeline, [.. fresh.Select(message => message.Event)], cancellation);
+        await FinishAsync(transaction, cancellation);
+    }
+
+    /// <summary>Applies an event that no message brought.</summary>
+    /// <returns>The state after it; null where there is no such pipeline.</returns>
+    public async Task<Pipeline?> ApplyAsync(Guid pipeline, PipelineEvent happened, CancellationToken cancellation)
+    {
+        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+        var state = await runner.ApplyAsync(pipeline, [happened], cancellation);
+        await FinishAsync(transaction, cancellation);
+        return state;
+    }
+
+    private async Task FinishAsync(Microsoft.EntityFrameworkCore.Storage.IDbContextTransaction transaction, CancellationToken cancellation)
+    {
+        await context.SaveChangesAsync(cancellation);
+        await transaction.CommitAsync(cancellation);
+        signal.Set();
+        feed.Tell(runner.Changed);
+    }
+}

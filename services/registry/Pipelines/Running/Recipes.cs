@@ -1,0 +1,44 @@
+using System.Text;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Registry.Http;
+
+namespace Qbb.Registry.Pipelines.Running;
+
+/// <summary>Recipes that people send.</summary>
+internal static class Recipes
+{
+    private const int MostCharacters = 256 << 10;
+
+    /// <exception cref="RefusedException">It is no recipe; the message lists what is wrong.</exception>
+    public static PipelineRecipe Parse(string json)
+    {
+        try
+        {
+            return json.Length <= MostCharacters
+                ? PipelineRecipe.Parse(json)
+                : throw RefusedException.Invalid($"the recipe is longer than {MostCharacters >> 10} KiB");
+        }
+        catch (FormatException error)
+        {
+            throw RefusedException.Invalid(error.Message);
+        }
+    }
+
+    /// <summary>Puts the parts that commands name into the store.</summary>
+    /// <exception cref="RefusedException">The text to score on is not in the store.</exception>
+    public static async Task StoreAsync(PipelineRecipe recipe, IArtifactStore store, CancellationToken cancellation)
+    {
+        if (recipe.EvaluationText is { } text && !await store.KeepAsync(text, cancellation))
+            throw RefusedException.Invalid($"the recipe's evaluation.text {text} is not in the store: upload it first with PUT /api/blobs/{text}");
+        foreach (var (_, part) in recipe.Parts())
+        {
+            var bytes = Encoding.UTF8.GetBytes(CanonicalJson.Write(part));
+            await store.PutAsync(new MemoryStream(bytes), PipelineRecipe.DigestOf(part), cancellation);
+        }
+    }
+
+    /// <summary>The blobs that a recipe needs.</summary>
+    public static IEnumerable<Digest> BlobsOf(PipelineRecipe recipe) =>
+        [.. recipe.Parts().Select(part => PipelineRecipe.DigestOf(part.Part)), .. recipe.EvaluationText is { } text ? [text] : (Digest[])[]];
+}

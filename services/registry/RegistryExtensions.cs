@@ -1,0 +1,84 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Qbb.Hosting.Bus;
+using Qbb.Hosting.Options;
+using Qbb.Registry.Blobs;
+using Qbb.Registry.Collecting;
+using Qbb.Registry.Data;
+using Qbb.Registry.Http;
+using Qbb.Registry.Idempotency;
+using Qbb.Registry.Messaging;
+using Qbb.Registry.Models;
+using Qbb.Registry.Pages;
+using Qbb.Registry.Pipelines;
+using Qbb.Registry.Pipelines.Running;
+using Qbb.Registry.Policies;
+using Qbb.Registry.Search;
+using Qbb.Registry.Uploads;
+
+namespace Qbb.Registry;
+
+/// <summary>The registry as a part of a host: of its own, or of the one that holds all services.</summary>
+public static class RegistryExtensions
+{
+    public static WebApplicationBuilder AddRegistry(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        services.AddValidatedOptions<RegistryOptions>(RegistryOptions.Section);
+        services.AddValidatedOptions<PipelineOptions>(PipelineOptions.Section);
+        services.AddSingleton(TimeProvider.System);
+        builder.AddDatabase();
+        services.AddHttp();
+        services.AddScoped<ModelFinder>().AddScoped<Views>().AddScoped<VersionFiler>().AddScoped<Champions>();
+        services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<Collector>();
+        services.AddPipelines();
+        // In their order: the database is up to date before anything looks at it.
+        services.AddHostedService<DefaultPolicySeed>();
+        services.AddHostedService<OutboxDispatcher>();
+        services.AddHostedService<PipelineClock>();
+        services.AddHostedService<CollectionClock>();
+        builder.AddConsumers("registry", PipelineConsumers.Add);
+        return builder;
+    }
+
+    public static WebApplication MapRegistry(this WebApplication app)
+    {
+        app.UseExceptionHandler();
+        app.UseStatusCodePages();
+        app.UseMiddleware<CrossOriginGuard>();
+        app.UseMiddleware<IdempotencyMiddleware>();
+        app.MapOpenApi();
+        app.MapBlobs();
+        app.MapModels();
+        app.MapUploads();
+        app.MapVersions();
+        app.MapAliases();
+        app.MapTags();
+        app.MapMetrics();
+        app.MapLineage();
+        app.MapGates();
+        app.MapSearch();
+        app.MapPolicies();
+        app.MapPipelines();
+        app.MapCollection();
+        app.MapPages();
+        return app;
+    }
+
+    private static void AddHttp(this IServiceCollection services)
+    {
+        services.AddHttpContextAccessor();
+        services.AddScoped<ETags>();
+        services.AddProblemDetails();
+        services.AddExceptionHandler<Problems>();
+        services.AddOpenApi();
+        services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower)));
+    }
+
+    private static void AddPipelines(this IServiceCollection services)
+    {
+        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineFeed>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
+        services.AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
+        services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>();
+    }
+}

@@ -1,0 +1,45 @@
+using System.ComponentModel.DataAnnotations;
+using Qbb.Registry.Models;
+using Qbb.Registry.Policies;
+
+namespace Qbb.Registry;
+
+/// <summary>Section <c>Registry</c> of the configuration.</summary>
+public sealed class RegistryOptions : IValidatableObject
+{
+    public const string Section = "Registry";
+
+    /// <summary>The gate of models that have none of their own and no policy with one.</summary>
+    public Gate? Gate { get; set; }
+
+    /// <summary>A policy that is there from the start, unless one of its name is there already.</summary>
+    public DefaultPolicy? DefaultPolicy { get; set; }
+
+    /// <summary>Hours that an uploaded file is kept while no version lists it yet.</summary>
+    [Range(0.01, 10_000)]
+    public double UploadHours { get; set; } = 24;
+
+    /// <summary>Days that a deleted version can be restored before the collector lets its files go.</summary>
+    [Range(0, 10_000)]
+    public double DeletedDays { get; set; } = 7;
+
+    /// <summary>Days that results of units are kept for later pipelines after they were last used.</summary>
+    [Range(0, 10_000)]
+    public double ResultDays { get; set; } = 7;
+
+    /// <summary>Minutes that a blob is spared after it was put or found: somebody may be about to say what it is for.</summary>
+    [Range(0, 100_000)]
+    public double GraceMinutes { get; set; } = 60;
+
+    /// <summary>Hours between two collections; 0 for never by itself.</summary>
+    [Range(0, 10_000)]
+    public double CollectHours { get; set; } = 24;
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        foreach (var problem in Gate?.Problems() ?? [])
+            yield return new($"Registry:Gate:{problem}");
+        foreach (var problem in DefaultPolicy?.Problems() ?? [])
+            yield return new($"Registry:DefaultPolicy: {problem}");
+    }
+}

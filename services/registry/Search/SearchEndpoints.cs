@@ -1,0 +1,74 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Data;
+using Qbb.Registry.Http;
+using Qbb.Registry.Models;
+
+namespace Qbb.Registry.Search;
+
+/// <summary>Versions by what is known of them.</summary>
+internal static class SearchEndpoints
+{
+    public static void MapSearch(this IEndpointRouteBuilder routes) =>
+        routes.MapGet("/api/search", Search).WithTags("search").ProducesProblem(400).WithSummary("Finds versions. All conditions must hold.")
+            .WithDescription("tag=key or tag=key:value; metric=kl<=0.1 with <, <=, >, >= or =; sort=created, -created, kl or -kl (a metric).");
+
+    private static async Task<Ok<Page<VersionView>>> Search(
+        [AsParameters] SearchQuery query, RegistryContext context, Views views, CancellationToken cancellation)
+    {
+        var most = Paging.LimitOf(query.Limit);
+        var skipped = query.After is null ? 0
+            : int.TryParse(query.After, NumberStyles.None, CultureInfo.InvariantCulture, out var after) ? after
+            : throw RefusedException.Invalid("after is not what an earlier answer said");
+        var found = Sort(Filter(context.Versions.AsNoTracking(), query), query.Sort ?? "-created");
+        var ids = await found.Skip(skipped).Take(most + 1).Select(version => version.Id).ToListAsync(cancellation);
+        var shown = await views.OfVersionsAsync([.. ids.Take(most)], files: false, cancellation);
+        return TypedResults.Ok(new Page<VersionView>(shown, ids.Count > most ? $"{skipped + most}" : null));
+    }
+
+    private static IQueryable<ModelVersion> Filter(IQueryable<ModelVersion> versions, SearchQuery query)
+    {
+        versions = versions.Where(version => version.DeletedAt == null && version.Model.DeletedAt == null);
+        if (!string.IsNullOrEmpty(query.Q))
+            versions = versions.Where(version => version.Model.Name.Contains(query.Q) || version.Model.Description.Contains(query.Q));
+        if (query.Kind is { } wanted)
+        {
+            var kind = wanted switch
+            {
+                "upload" => VersionKind.Upload,
+                "quantized" => VersionKind.Quantized,
+                _ => throw RefusedException.Invalid("kind is upload or quantized"),
+            };
+            versions = versions.Where(version => version.Kind == kind);
+        }
+        if (query.Recipe is { } recipe)
+            versions = versions.Where(version => version.Lineage!.Recipe == recipe || version.Lineage.RecipeName == recipe);
+        if (query.Alias is { } alias)
+            versions = versions.Where(version => version.Model.Aliases.Any(row => row.Name == alias && row.VersionId == version.Id));
+        foreach (var tag in query.Tag ?? [])
+        {
+            var (key, value) = tag.IndexOf(':') is var colon and >= 0 ? (tag[..colon], tag[(colon + 1)..]) : (tag, null);
+            versions = versions.Where(version => version.Tags.Any(row => row.Key == key && (value == null || row.Value == value)));
+        }
+        return (query.Metric ?? []).Select(MetricCondition.Parse).Aggregate(versions, (rest, condition) => condition.Apply(rest));
+    }
+
+    private static IQueryable<ModelVersion> Sort(IQueryable<ModelVersion> versions, string sort)
+    {
+        var (isFalling, name) = sort.StartsWith('-') ? (true, sort[1..]) : (false, sort);
+        if (name == "created")
+        {
+            return isFalling
+                ? versions.OrderByDescending(version => version.CreatedAt).ThenByDescending(version => version.Id)
+                : versions.OrderBy(version => version.CreatedAt).ThenBy(version => version.Id);
+        }
+        if (ModelName.ProblemOf(name) is not null)
+            throw RefusedException.Invalid("sort is created or the name of a metric, with - before it for the largest first");
+        // Versions without that metric have no place in the order.
+        var measured = versions.Where(version => version.Metrics.Any(metric => metric.Name == name));
+        return isFalling
+            ? measured.OrderByDescending(version => version.Metrics.First(metric => metric.Name == name).Value).ThenBy(version => version.Id)
+            : measured.OrderBy(version => version.Metrics.First(metric => metric.Name == name).Value).ThenBy(version => version.Id);
+    }
+}

@@ -1,0 +1,56 @@
+using System.Text.Json;
+using Qbb.Artifacts;
+
+namespace Qbb.Registry.Uploads;
+
+/// <summary>Whether some files can be a model at all; whether it can be read is for the workers to say.</summary>
+internal static class ModelFiles
+{
+    private const string Index = "model.safetensors.index.json";
+    private const int MostIndexBytes = 64 << 20;
+    private static readonly string[] s_pickles = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
+
+    /// <summary>What is wrong with the names.</summary>
+    public static IEnumerable<string> Problems(IReadOnlyCollection<string> names)
+    {
+        foreach (var name in names)
+        {
+            if (FileNames.ProblemOf(name) is { } problem)
+                yield return $"the file name \"{Shown(name)}\" is not allowed: {problem}";
+            else if (s_pickles.Any(ending => name.EndsWith(ending, StringComparison.OrdinalIgnoreCase)))
+                yield return $"{name} is a pickle file, which can run code when it is read: convert it to safetensors";
+        }
+        foreach (var same in names.GroupBy(name => name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() > 1))
+            yield return $"{Shown(same.Key)} is listed {same.Count()} times (capital letters do not tell files apart everywhere)";
+        var hasWeights = names.Any(name => name.EndsWith(".safetensors", StringComparison.Ordinal));
+        var isGguf = names.Any(name => name.EndsWith(".gguf", StringComparison.Ordinal));
+        if (!hasWeights && !isGguf)
+            yield return "there are no weights: a model has .safetensors files or one .gguf file";
+        if (hasWeights && !names.Contains("config.json"))
+            yield return "config.json is missing";
+    }
+
+    /// <summary>Files that the index of the weights names and that are not there.</summary>
+    public static async Task<IReadOnlyList<string>> MissingShardsAsync(
+        ArtifactManifest manifest, IArtifactStore store, CancellationToken cancellation)
+    {
+        if (!manifest.Files.TryGetValue(Index, out var entry))
+            return [];
+        if (entry.Size > MostIndexBytes)
+            return [$"{Index} is larger than {MostIndexBytes >> 20} MiB"];
+        try
+        {
+            await using var stream = await store.OpenReadAsync(entry.Digest, cancellation: cancellation);
+            using var index = await JsonDocument.ParseAsync(stream, cancellationToken: cancellation);
+            return [.. index.RootElement.GetProperty("weight_map").EnumerateObject().Select(tensor => tensor.Value.GetString() ?? "")
+                .Distinct(StringComparer.Ordinal).Where(name => !manifest.Files.ContainsKey(name)).Order(StringComparer.Ordinal)
+                .Select(name => $"{Shown(name)} is missing, which {Index} names")];
+        }
+        catch (Exception error) when (error is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            return [$"{Index} cannot be read: {error.Message}"];
+        }
+    }
+
+    private static string Shown(string name) => string.Concat(name.Take(100).Select(character => char.IsControl(character) ? '\uFFFD' : character));
+}

@@ -1,0 +1,38 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Data;
+using Qbb.Registry.Idempotency;
+
+namespace Qbb.Registry.Uploads;
+
+/// <summary>New versions.</summary>
+internal static class UploadEndpoints
+{
+    private const int Tries = 3;
+
+    public static void MapUploads(this IEndpointRouteBuilder routes) =>
+        routes.MapPost("/api/models/{name}/versions", Post).WithTags("versions").WithMetadata(Idempotent.Mark)
+            .WithSummary("Makes a version of uploaded files and starts what the policies ask for. The same files again give the version that is there.")
+            .ProducesProblem(400).ProducesProblem(409);
+
+    private static async Task<Results<Created<UploadedVersion>, Ok<UploadedVersion>>> Post(
+        string name, VersionRequest request, IServiceScopeFactory scopes, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            await using var scope = scopes.CreateAsyncScope();
+            try
+            {
+                var (version, isNew) = await scope.ServiceProvider.GetRequiredService<Uploader>().UploadAsync(name, request, cancellation);
+                return isNew
+                    ? TypedResults.Created($"/api/models/{version.Model}/versions/{version.Version}", version)
+                    : TypedResults.Ok(version);
+            }
+            catch (DbUpdateException error)
+                when (attempt < Tries && scope.ServiceProvider.GetRequiredService<RegistryContext>().IsDuplicate(error))
+            {
+                // Somebody made the same model, version or pipeline at the same moment: the next look finds it.
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+using Microsoft.EntityFrameworkCore;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Registry.Data;
+using Qbb.Registry.Http;
+using Qbb.Registry.Messaging;
+using Qbb.Registry.Models;
+using Qbb.Registry.Pipelines.Running;
+using Qbb.Registry.Policies;
+
+namespace Qbb.Registry.Uploads;
+
+/// <summary>Makes a version of files that are in the store, and starts what the policies ask for: all in one transaction.</summary>
+internal sealed class Uploader(
+    RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, OutboxSignal signal, TimeProvider clock)
+{
+    /// <returns>The second value says whether the version is new.</returns>
+    /// <exception cref="RefusedException">The files cannot be a model, or are not in the store.</exception>
+    public async Task<(UploadedVersion Version, bool IsNew)> UploadAsync(string name, VersionRequest request, CancellationToken cancellation)
+    {
+        var manifest = Check(name, request);
+        await CheckStoreAsync(manifest, request, cancellation);
+        await manifest.PutAsync(store, cancellation);
+        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+        var model = await FindOrAddAsync(name, cancellation);
+        var (version, isNew) = await filer.FileAsync(model, manifest, VersionKind.Upload, cancellation);
+        if (isNew)
+            await TagAsync(version, request.Tags ?? new Dictionary<string, string>(), cancellation);
+        await context.SaveChangesAsync(cancellation);
+        IReadOnlyList<Guid> pipelines = isNew && request.Quantize ? await ApplyPoliciesAsync(model, version, cancellation) : [];
+        await context.SaveChangesAsync(cancellation);
+        await transaction.CommitAsync(cancellation);
+        signal.Set();
+        return (new UploadedVersion(model.Name, version.Number, version.Manifest, pipelines), isNew);
+    }
+
+    private static ArtifactManifest Check(string name, VersionRequest request)
+    {
+        if (ModelName.ProblemOf(name) is { } problem)
+            throw RefusedException.Invalid(problem);
+        if (request.Files is not { Count: > 0 } files || files.Any(file => file?.Name is null))
+            throw RefusedException.Invalid("files are missing");
+        var problems = ModelFiles.Problems([.. files.Select(file => file.Name)]).Concat(TagRules.Problems(request.Tags)).ToList();
+        if (problems.Count > 0)
+            throw RefusedException.Invalid("the upload cannot be a version: " + string.Join("; ", problems), problems);
+        try
+        {
+            return new ArtifactManifest(files.Select(file => KeyValuePair.Create(file.Name, new ManifestEntry(file.Digest, file.Size))));
+        }
+        catch (ArtifactStoreException error)
+        {
+            throw RefusedException.Invalid(error.Message);
+        }
+    }
+
+    private async Task CheckStoreAsync(ArtifactManifest manifest, VersionRequest request, CancellationToken cancellation)
+    {
+        var missing = new List<string>();
+        var wrong = new List<string>();
+        foreach (var (name, entry) in manifest.Files)
+        {
+            // Touched, so that the collector spares it until the version stands.
+            var isThere = await store.KeepAsync(entry.Digest, cancellation);
+            if (!isThere || await store.FindAsync(entry.Digest, cancellation) is not { } blob)
+                missing.Add(name);
+            else if (blob.Size != entry.Size)
+                wrong.Add($"{name} has {blob.Size} bytes, not {entry.Size}");
+        }
+        if (missing.Count > 0)
+        {
+            throw RefusedException.Conflict(
+                $"{missing.Count} of {request.Files.Count} files are not in the store: upload them with PUT /api/blobs/DIGEST, then try again", missing);
+        }
+        if (wrong.Count == 0)
+            wrong.AddRange(await ModelFiles.MissingShardsAsync(manifest, store, cancellation));
+        if (wrong.Count > 0)
+            throw RefusedException.Invalid("the upload cannot be a version: " + string.Join("; ", wrong), wrong);
+    }
+
+    private async Task<Model> FindOrAddAsync(string name, CancellationToken cancellation)
+    {
+        var id = await context.Models.Where(model => model.Name == name).Select(model => (Guid?)model.Id).FirstOrDefaultAsync(cancellation);
+        if (id is { } known)
+        {
+            var there = (await context.LockModelAsync(known, cancellation))!;
+            there.DeletedAt = null;
+            return there;
+        }
+        var added = new Model { Id = Guid.CreateVersion7(), Name = name, CreatedAt = clock.GetUtcNow() };
+        context.Models.Add(added);
+        await context.SaveChangesAsync(cancellation);
+        return added;
+    }
+
+    private async Task TagAsync(ModelVersion version, IReadOnlyDictionary<string, string> tags, CancellationToken cancellation)
+    {
+        var there = await context.Set<VersionTag>().Where(tag => tag.VersionId == version.Id).ToListAsync(cancellation);
+        foreach (var (key, value) in tags)
+        {
+            if (there.Find(tag => tag.Key == key) is { } known)
+                known.Value = value;
+            else
+                context.Add(new VersionTag { VersionId = version.Id, Key = key, Value = value });
+        }
+    }
+
+    private async Task<IReadOnlyList<Guid>> ApplyPoliciesAsync(Model model, ModelVersion version, CancellationToken cancellation)
+    {
+        var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
+        var pipelines = new List<Guid>();
+        var asked = new HashSet<Digest>();
+        foreach (var recipe in policies.Where(policy => NamePattern.Matches(policy.Models, model.Name)).SelectMany(policy => policy.Recipes))
+        {
+            var parsed = PipelineRecipe.Parse(recipe.Json);
+            if (!asked.Add(parsed.Digest))
+                continue;
+            await Recipes.StoreAsync(parsed, store, cancellation);
+            pipelines.Add((await starter.StartAsync(model, version, parsed, recipe.Name, cancellation)).Id);
+        }
+        return pipelines;
+    }
+}

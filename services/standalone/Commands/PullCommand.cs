@@ -1,0 +1,45 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Qbb.Models;
+using Qbb.Standalone.Registry;
+using Qbb.Standalone.Terminal;
+
+namespace Qbb.Standalone.Commands;
+
+/// <summary><c>qbb pull</c>: a version from a registry.</summary>
+internal sealed class PullCommand : QbbCommand
+{
+    private readonly Argument<string> _version = new("MODEL@VERSION") { Description = "The model's name, and a version's number or alias; champion if left out." };
+    private readonly Option<string> _output = SharedOptions.OutputFolder();
+    private readonly Option<bool> _force = SharedOptions.Force();
+    private readonly Option<string> _url = RegistryAddress.Option();
+
+    public PullCommand() : base("pull", "Downloads a version of a model from a registry; every file is verified.",
+        "qbb pull tiny@champion -o OUT",
+        "qbb pull tiny@2 -o OUT --url http://registry:8080")
+    {
+        Arguments.Add(_version);
+        foreach (var option in new Option[] { _output, _force, _url })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        using var client = new RegistryClient(RegistryAddress.Parse(parsed.GetRequiredValue(_url)));
+        var parts = parsed.GetRequiredValue(_version).Split('@');
+        if (parts.Length > 2 || parts.Any(part => part.Length == 0))
+            throw new InvalidInputException($"{parsed.GetRequiredValue(_version)} is no version; give one such as tiny@champion or tiny@2");
+        var reference = parts.Length == 2 ? parts[1] : "champion";
+        var version = client.GetAsync(
+            $"api/models/{Uri.EscapeDataString(parts[0])}/versions/{Uri.EscapeDataString(reference)}", cancel).GetAwaiter().GetResult();
+        var folder = parsed.GetRequiredValue(_output);
+        ProgressBars.Run(output, "downloading", report =>
+        {
+            Downloading.RunAsync(client, version, folder, parsed.GetValue(_force), report, cancel).GetAwaiter().GetResult();
+            return 0;
+        });
+        output.Result(
+            new JsonObject { ["output"] = Path.GetFullPath(folder), ["model"] = version["model"]!.DeepClone(), ["version"] = version["version"]!.DeepClone(), ["manifest"] = version["manifest"]!.DeepClone() },
+            _ => Console.Out.WriteLine($"{folder}: {version["model"]} version {version["version"]}, {version["manifest"]}"));
+    }
+}

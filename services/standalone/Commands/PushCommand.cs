@@ -1,0 +1,61 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Qbb.Contracts;
+using Qbb.Standalone.Registry;
+using Qbb.Standalone.Terminal;
+
+namespace Qbb.Standalone.Commands;
+
+/// <summary><c>qbb push</c>: a model to a registry, which quantizes it as its policies say.</summary>
+internal sealed class PushCommand : QbbCommand
+{
+    private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
+    private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of what the policies ask for." };
+    private readonly Option<string> _url = RegistryAddress.Option();
+
+    public PushCommand() : base("push", "Uploads a model to a registry, which quantizes it without further hands.",
+        "qbb push MODEL --name tiny",
+        "qbb push model.gguf --url http://registry:8080 --json",
+        "qbb push MODEL --recipe two-bases.json")
+    {
+        Arguments.Add(_model);
+        foreach (var option in new Option[] { _name, _recipe, _url })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        var model = parsed.GetRequiredValue(_model);
+        var name = parsed.GetValue(_name) ?? Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(Path.GetFullPath(model)));
+        var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.Read(file) : null;
+        using var client = new RegistryClient(RegistryAddress.Parse(parsed.GetRequiredValue(_url)));
+        var files = ProgressBars.Run(output, "uploading", report => Uploading.RunAsync(client, model, report, cancel).GetAwaiter().GetResult());
+        var version = PostAsync(client, name, files, recipe, cancel).GetAwaiter().GetResult();
+        var pipelines = version["pipelines"]!.AsArray();
+        output.Result(version, _ =>
+        {
+            Console.Out.WriteLine($"{version["model"]} version {version["version"]}, {version["manifest"]}");
+            Console.Out.WriteLine(pipelines.Count == 0
+                ? "no policy asks for anything to be done with it"
+                : $"pipelines: {string.Join(", ", pipelines)}; follow them with  qbb watch {version["model"]}");
+        });
+    }
+
+    private static async Task<JsonObject> PostAsync(
+        RegistryClient client, string name, JsonArray files, PipelineRecipe? recipe, CancellationToken cancel)
+    {
+        var path = $"api/models/{Uri.EscapeDataString(name)}/versions";
+        var version = await client.PostAsync(path, new JsonObject { ["files"] = files, ["quantize"] = recipe is null }, cancel);
+        if (recipe is null)
+            return version;
+        var pipeline = await client.PostAsync("api/pipelines", new JsonObject
+        {
+            ["model"] = version["model"]!.DeepClone(),
+            ["version"] = version["version"]!.DeepClone(),
+            ["recipe"] = JsonNode.Parse(recipe.ToJson()),
+        }, cancel);
+        version["pipelines"] = new JsonArray(pipeline["id"]!.DeepClone());
+        return version;
+    }
+}

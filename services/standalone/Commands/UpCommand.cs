@@ -1,0 +1,62 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Hosting;
+using Qbb.Models;
+using Qbb.Standalone.Registry;
+using Qbb.Standalone.Terminal;
+
+namespace Qbb.Standalone.Commands;
+
+/// <summary><c>qbb up</c>: registry and workers in one process.</summary>
+internal sealed class UpCommand : QbbCommand
+{
+    private readonly Option<int> _port = new("--port") { Description = "Port on this machine; 0 for any that is free.", DefaultValueFactory = _ => 8080 };
+    private readonly Option<string> _data = new("--data") { Description = "Folder of models, results and the database.", DefaultValueFactory = _ => "qbb-data" };
+    private readonly Option<string[]> _recipes = new("--recipe") { Description = "Recipes (JSON files) that run on every upload. Default: three bases, calibrated and distilled.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to score results on. Default: sequences that the model samples." };
+    private readonly Option<string?> _device = new("--device") { Description = "cpu, cuda or cuda:N. Default: the GPU where there is one." };
+    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly Option<string[]> _settings = new("--set") { Description = "A setting of a service, such as Worker:UnitSeconds=60.", AllowMultipleArgumentsPerToken = true };
+
+    public UpCommand() : base("up", "Runs everything in one process: the registry, and workers that quantize what is uploaded. Ctrl+C stops it; it goes on where it was.",
+        "qbb up",
+        "qbb up --port 9000 --data /srv/qbb --text wiki.test.raw",
+        "qbb up --recipe two-bases.json three-bases.json")
+    {
+        foreach (var option in new Option[] { _port, _data, _recipes, _text, _device, _threads, _settings })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        var data = Directory.CreateDirectory(Path.GetFullPath(parsed.GetRequiredValue(_data))).FullName;
+        var settings = new UpSettings(data, parsed.GetRequiredValue(_port), parsed.GetValue(_device), threads, Recipes(parsed, data, cancel), parsed.GetValue(_settings) ?? []);
+        try
+        {
+            OneProcess.RunAsync(settings, address => output.Result(
+                new JsonObject { ["url"] = address, ["data"] = data, ["pid"] = Environment.ProcessId },
+                _ => Console.Out.WriteLine($"qbb is up at {address}, data in {data}; upload with  qbb push MODEL{(address == RegistryAddress.Usual ? "" : $" --url {address}")}")),
+                cancel).GetAwaiter().GetResult();
+        }
+        catch (Exception error) when (ServiceHost.Explain(error) is { } message && error is not OperationCanceledException)
+        {
+            throw new InvalidInputException(message, error);
+        }
+    }
+
+    private Dictionary<string, PipelineRecipe> Recipes(ParseResult parsed, string data, CancellationToken cancel)
+    {
+        var files = parsed.GetValue(_recipes) ?? [];
+        var recipes = files.Length == 0
+            ? new() { [DefaultRecipe.Name] = DefaultRecipe.Create() }
+            : files.ToDictionary(file => Path.GetFileNameWithoutExtension(file), RecipeFiles.Read);
+        if (parsed.GetValue(_text) is not { } text)
+            return recipes;
+        using var stream = File.OpenRead(text);
+        var blob = new LocalArtifactStore(UpSettings.StoreOf(data)).PutAsync(stream, cancellation: cancel).GetAwaiter().GetResult();
+        return recipes.ToDictionary(recipe => recipe.Key, recipe => recipe.Value.ScoredOn(blob.Digest));
+    }
+}

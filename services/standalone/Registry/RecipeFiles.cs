@@ -1,0 +1,32 @@
+using System.Text.Json.Nodes;
+using Qbb.Contracts;
+using Qbb.Models;
+using Qbb.Quantizer.Recipes;
+
+namespace Qbb.Standalone.Registry;
+
+/// <summary>Reads recipes of pipelines, and refuses at once what the workers would refuse later.</summary>
+internal static class RecipeFiles
+{
+    /// <exception cref="InvalidInputException">It cannot be read, or its parts cannot be used; the message lists what is wrong.</exception>
+    public static PipelineRecipe Read(string file)
+    {
+        try
+        {
+            return Check(PipelineRecipe.Parse(File.ReadAllText(file)));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or FormatException or InvalidInputException)
+        {
+            throw new InvalidInputException($"{file}: {error.Message}", error);
+        }
+    }
+
+    private static PipelineRecipe Check(PipelineRecipe recipe)
+    {
+        var whole = (JsonObject)recipe.Decomposition.DeepClone();
+        if (recipe.Distillation is { } distillation)
+            whole["distillation"] = distillation.DeepClone();
+        Recipe.FromJson(whole.ToJsonString());
+        return recipe;
+    }
+}

@@ -1,0 +1,22 @@
+using System.CommandLine;
+using Qbb.Models;
+
+namespace Qbb.Standalone.Registry;
+
+/// <summary>Where the registry is.</summary>
+internal static class RegistryAddress
+{
+    public const string Usual = "http://localhost:8080";
+    private const string Variable = "QBB_URL";
+
+    public static Option<string> Option() => new("--url")
+    {
+        Description = $"Address of the registry. Default: {Variable}, or {Usual}.",
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable(Variable) ?? Usual,
+    };
+
+    /// <exception cref="InvalidInputException">It is no address.</exception>
+    public static Uri Parse(string text) => Uri.TryCreate(text.TrimEnd('/') + "/", UriKind.Absolute, out var uri) && uri.Scheme is ("http" or "https")
+        ? uri
+        : throw new InvalidInputException($"{text} is no address of a registry; give one such as {Usual}");
+}

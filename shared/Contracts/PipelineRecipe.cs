@@ -1,0 +1,107 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Qbb.Contracts;
+
+/// <summary>
+/// The whole set of choices of one quantization, in parts. A part is what a stage's commands name by its digest, and only the service
+/// that does the stage knows what is in it.
+/// </summary>
+/// <param name="Decomposition">How layers become sums of binary matrices; a recipe.json without its distillation.</param>
+/// <param name="Sampling">What is sampled from the teacher; null where neither calibration nor distillation wants data.</param>
+/// <param name="Filter">What of it is kept to distil on; null without distillation.</param>
+/// <param name="Distillation">How the scales are trained; null where they are not.</param>
+/// <param name="Evaluation">What the result is scored on: "text", a digest, or "sampling", to score it on sequences of the teacher's.</param>
+public sealed record PipelineRecipe(
+    JsonObject Decomposition, JsonObject? Sampling, JsonObject? Filter, JsonObject? Distillation, JsonObject Evaluation)
+{
+    private static readonly string[] s_parts = ["decomposition", "sampling", "filter", "distillation", "evaluation"];
+
+    /// <summary>Whether the decomposition looks at what layers see in calibration.</summary>
+    public bool IsCalibrated => Text(Decomposition, "importance") is not (null or "none");
+
+    /// <summary>The text that the result is scored on; null for sequences of the teacher's.</summary>
+    public Digest? EvaluationText => Text(Evaluation, "text") is { } digest ? Digest.Parse(digest) : null;
+
+    /// <summary>The identity of the whole: of its canonical JSON.</summary>
+    public Digest Digest => Digest.Of(ToJson());
+
+    /// <summary>The digest by which commands name a part: of its canonical JSON, which is to be in the artifact store.</summary>
+    public static Digest DigestOf(JsonObject part) => Digest.Of(CanonicalJson.Write(part));
+
+    /// <summary>Canonical JSON of all parts there are.</summary>
+    public string ToJson()
+    {
+        var all = new JsonObject();
+        foreach (var (name, part) in Parts())
+            all[name] = part.DeepClone();
+        return CanonicalJson.Write(all);
+    }
+
+    /// <summary>The parts there are, by name.</summary>
+    public IEnumerable<(string Name, JsonObject Part)> Parts()
+    {
+        JsonObject?[] parts = [Decomposition, Sampling, Filter, Distillation, Evaluation];
+        return s_parts.Zip(parts).Where(part => part.Second is not null).Select(part => (part.First, part.Second!));
+    }
+
+    /// <summary>Reads a recipe and fills in the parts that follow from the others.</summary>
+    /// <exception cref="FormatException">It is no recipe; the message lists everything that is wrong with the parts. What is in them is
+    /// looked at by the services that know it.</exception>
+    public static PipelineRecipe Parse(string json)
+    {
+        JsonObject all;
+        try
+        {
+            all = JsonNode.Parse(json) as JsonObject ?? throw new FormatException("the recipe is no JSON object");
+            var problems = Problems(all).ToList();
+            if (problems.Count > 0)
+                throw new FormatException("the recipe cannot be used: " + string.Join("; ", problems));
+        }
+        catch (Exception error) when (error is JsonException or ArgumentException)
+        {
+            throw new FormatException($"the recipe is no JSON object: {error.Message}", error);
+        }
+        var recipe = new PipelineRecipe((JsonObject)all["decomposition"]!, Part("sampling"), Part("filter"), Part("distillation"), Part("evaluation") ?? []);
+        var wantsData = recipe.IsCalibrated || recipe.Distillation is not null;
+        return recipe with
+        {
+            Sampling = wantsData ? recipe.Sampling ?? [] : null,
+            Filter = recipe.Distillation is null ? null : recipe.Filter ?? [],
+        };
+
+        JsonObject? Part(string name) => all[name] as JsonObject;
+    }
+
+    private static IEnumerable<string> Problems(JsonObject all)
+    {
+        foreach (var (name, value) in all)
+        {
+            if (!s_parts.Contains(name))
+                yield return $"unknown member {name} (known are {string.Join(", ", s_parts)})";
+            else if (value is not JsonObject)
+                yield return $"{name} must be an object";
+        }
+        if (all["decomposition"] is not JsonObject decomposition)
+        {
+            yield return "decomposition is missing";
+            yield break;
+        }
+        var distils = all["distillation"] is JsonObject;
+        if (decomposition.ContainsKey("distillation"))
+            yield return "distillation stands beside decomposition, not in it";
+        if (all["filter"] is JsonObject && !distils)
+            yield return "filter is given but nothing is distilled";
+        if (all["sampling"] is JsonObject && !distils && Text(decomposition, "importance") is (null or "none"))
+            yield return "sampling is given but neither calibration (decomposition.importance) nor distillation wants data";
+        if (all["evaluation"] is JsonObject evaluation && evaluation.ContainsKey("text"))
+        {
+            if (!Digest.TryParse(Text(evaluation, "text"), out _))
+                yield return "evaluation.text is no digest of an artifact";
+            if (evaluation.ContainsKey("sampling"))
+                yield return "evaluation has both text and sampling";
+        }
+    }
+
+    private static string? Text(JsonObject part, string name) => part[name] is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
+}

@@ -1,0 +1,26 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace Qbb.Contracts;
+
+/// <summary>
+/// The identity of a unit of work: the digest of what kind of work it is and of everything that its result depends on. Who asked for it is
+/// no part of it, so two pipelines that need the same work share one result.
+/// </summary>
+public static class UnitKey
+{
+    // Counts up whenever a worker begins to make something else of the same inputs.
+    private const string Scheme = "qbb unit 1";
+
+    /// <param name="kind">The command's name.</param>
+    /// <param name="inputs">Digests, numbers and words in a fixed order; null for an input that is absent.</param>
+    public static Digest Of(string kind, params IEnumerable<object?> inputs)
+    {
+        // JSON keeps apart what a plain concatenation would run together.
+        string?[] parts = [Scheme, kind, .. inputs.Select(input => Convert.ToString(input, CultureInfo.InvariantCulture))];
+        return Digest.Of(JsonSerializer.Serialize(parts));
+    }
+
+    /// <summary>Several digests as one input.</summary>
+    public static Digest Of(IReadOnlyList<Digest> inputs) => Digest.Of(JsonSerializer.Serialize(inputs));
+}

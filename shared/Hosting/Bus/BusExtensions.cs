@@ -1,0 +1,66 @@
+using MassTransit;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using Qbb.Hosting.Options;
+using Qbb.Hosting.Startup;
+
+namespace Qbb.Hosting.Bus;
+
+/// <summary>One bus for all services of a process.</summary>
+public static class BusExtensions
+{
+    private static readonly TimeSpan s_stop = TimeSpan.FromSeconds(28);
+    private static readonly TimeSpan s_finish = TimeSpan.FromSeconds(20);
+
+    /// <summary>Adds consumers to the process's bus; of one name only the first time.</summary>
+    public static IHostApplicationBuilder AddConsumers(
+        this IHostApplicationBuilder builder, string name, Action<IBusRegistrationConfigurator, BusOptions> consumers)
+    {
+        Parts(builder).Add(name, consumers);
+        return builder;
+    }
+
+    /// <summary>Makes the bus, with the consumers that were added; call it once, when all are.</summary>
+    public static IHostApplicationBuilder AddBus(this IHostApplicationBuilder builder)
+    {
+        builder.Services.AddValidatedOptions<BusOptions>(BusOptions.Section);
+        builder.Services.AddOptions<MassTransitHostOptions>().Configure(host =>
+        {
+            // What is at hand may finish, then it is handed back: all in less than the 30 s that a stop may take.
+            host.WaitUntilStarted = true;
+            host.ConsumerStopTimeout = s_finish;
+            host.StopTimeout = s_stop;
+        });
+        var options = builder.Configuration.GetSection(BusOptions.Section).Read<BusOptions>();
+        builder.Services.AddMassTransit(bus =>
+        {
+            Parts(builder).All.ForEach(part => part(bus, options));
+            if (options.Transport == BusTransport.RabbitMq)
+                UseRabbitMq(bus);
+            else
+                bus.UsingInMemory((context, memory) => memory.ConfigureEndpoints(context));
+        });
+        if (options.Transport == BusTransport.RabbitMq)
+            builder.Services.AddSingleton<IDependency, BrokerDependency>();
+        return builder;
+    }
+
+    private static void UseRabbitMq(IBusRegistrationConfigurator bus) => bus.UsingRabbitMq((context, rabbit) =>
+    {
+        var options = context.GetRequiredService<IOptions<BusOptions>>().Value;
+        rabbit.Host(options.Host, (ushort)options.Port, options.VirtualHost, host =>
+        {
+            host.Username(options.User);
+            host.Password(options.ReadPassword());
+        });
+        rabbit.ConfigureEndpoints(context);
+    });
+
+    private static BusParts Parts(IHostApplicationBuilder builder)
+    {
+        if (!builder.Properties.TryGetValue(typeof(BusParts), out var parts))
+            builder.Properties[typeof(BusParts)] = parts = new BusParts();
+        return (BusParts)parts;
+    }
+}

@@ -1,0 +1,46 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Qbb.Hosting.Bus;
+
+/// <summary>Section <c>Bus</c> of the configuration.</summary>
+public sealed class BusOptions : IValidatableObject
+{
+    public const string Section = "Bus";
+
+    public BusTransport Transport { get; set; } = BusTransport.Memory;
+
+    /// <summary>Of the broker.</summary>
+    public string Host { get; set; } = "localhost";
+
+    [Range(1, 65535)]
+    public int Port { get; set; } = 5672;
+
+    public string VirtualHost { get; set; } = "/";
+
+    public string User { get; set; } = "guest";
+
+    public string Password { get; set; } = "guest";
+
+    /// <summary>A file whose first line is the password, instead of <see cref="Password"/>.</summary>
+    public string? PasswordFile { get; set; }
+
+    /// <summary>A word before every queue's name, so that several systems share one broker.</summary>
+    [RegularExpression("[a-z0-9-]*", ErrorMessage = "Bus:Prefix may have lower-case letters, digits and hyphens only")]
+    public string Prefix { get; set; } = "";
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (!Enum.IsDefined(Transport))
+            yield return new("Bus:Transport must be memory or rabbitmq");
+        if (string.IsNullOrWhiteSpace(Host))
+            yield return new("Bus:Host is empty; give the broker's host name");
+        if (PasswordFile is not null && !File.Exists(PasswordFile))
+            yield return new($"Bus:PasswordFile is {PasswordFile}, where there is no file");
+    }
+
+    /// <summary>The password, wherever it stands.</summary>
+    public string ReadPassword() => PasswordFile is null ? Password : File.ReadLines(PasswordFile).FirstOrDefault()?.Trim() ?? "";
+
+    /// <summary>The name of a queue.</summary>
+    public string QueueOf(string service) => Prefix.Length == 0 ? service : $"{Prefix}-{service}";
+}

@@ -1,0 +1,90 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using Qbb.Artifacts;
+using Qbb.Hosting.Artifacts;
+using Qbb.Hosting.Bus;
+using Qbb.Hosting.Options;
+using Qbb.Hosting.Startup;
+using Qbb.Hosting.Telemetry;
+
+namespace Qbb.Hosting;
+
+/// <summary>What every service does alike: configuration, telemetry, store, bus, health, waiting for what it needs, and a clean end.</summary>
+public static class ServiceHost
+{
+    /// <summary>How long a stop may take.</summary>
+    public static TimeSpan StopTimeout { get; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Runs a service until it is told to stop.</summary>
+    /// <param name="args">Settings as --Section:Name=value, above those of appsettings.json and of the environment.</param>
+    /// <param name="name">The service.</param>
+    /// <param name="url">Where it listens unless the setting Urls says otherwise.</param>
+    /// <param name="add">Adds the service.</param>
+    /// <param name="map">Maps its endpoints, if it has any.</param>
+    /// <returns>The exit code: 0, or 1 where it could not start; the reason is on stderr.</returns>
+    public static async Task<int> RunAsync(
+        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null)
+    {
+        try
+        {
+            await using var app = Build(args, name, url, add, map);
+            await StartAsync(app);
+            await app.WaitForShutdownAsync();
+            return 0;
+        }
+        catch (Exception error) when (Explain(error) is { } message)
+        {
+            await Console.Error.WriteLineAsync("error: " + message);
+            return 1;
+        }
+    }
+
+    /// <summary>Puts a service together.</summary>
+    public static WebApplication Build(
+        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null)
+    {
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        if (string.IsNullOrEmpty(builder.Configuration["Urls"]))
+            builder.Configuration["Urls"] = url;
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
+        builder.Services.AddValidatedOptions<StartupOptions>(StartupOptions.Section);
+        builder.Services.AddSingleton<DependencyGate>();
+        builder.Services.AddHealthChecks();
+        builder.AddTelemetry(name);
+        builder.AddArtifacts();
+        add(builder);
+        builder.AddBus();
+        var app = builder.Build();
+        // Alive is who answers; ready is who has its bus and whatever else the service checks.
+        app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false });
+        app.MapHealthChecks("/health/ready");
+        map?.Invoke(app);
+        return app;
+    }
+
+    /// <summary>Validates the settings, waits for broker and database, then starts.</summary>
+    /// <exception cref="StartupException">What it needs is away.</exception>
+    /// <exception cref="OptionsValidationException">A setting cannot be used.</exception>
+    public static async Task StartAsync(WebApplication app, CancellationToken cancellation = default)
+    {
+        app.Services.GetService<IStartupValidator>()?.Validate();
+        using var stopped = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
+        await app.Services.GetRequiredService<DependencyGate>().WaitAsync(stopped.Token);
+        await app.StartAsync(stopped.Token);
+    }
+
+    /// <summary>What to tell people of an error that kept a service from starting; null for one that is ours.</summary>
+    public static string? Explain(Exception error) => error switch
+    {
+        OptionsValidationException invalid => string.Join("; ", invalid.Failures),
+        AggregateException several when several.InnerExceptions.All(inner => Explain(inner) is not null) =>
+            string.Join("; ", several.InnerExceptions.Select(Explain)),
+        StartupException or ArtifactStoreException => error.Message,
+        IOException { InnerException: Microsoft.AspNetCore.Connections.AddressInUseException } => error.Message,
+        OperationCanceledException => "stopped before it had started",
+        _ => null,
+    };
+}

@@ -1,0 +1,132 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Options;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+
+namespace Qbb.Workers.Models;
+
+/// <summary>
+/// Manifests as folders of this machine. Files are links to the store's, so laying out a model copies nothing; each file is verified the first
+/// time that this process uses it. The folders go with the process.
+/// </summary>
+public sealed class ModelFolders : IDisposable
+{
+    private const int MostOpen = 64;
+
+    private readonly IArtifactStore _store;
+    private readonly ILocalBlobs _blobs;
+    private readonly FileStream _held;
+    private readonly ConcurrentDictionary<Digest, bool> _verified = new();
+
+    // The last one used is the last of the list; units run one at a time.
+    private readonly List<Digest> _open = [];
+
+    public ModelFolders(IArtifactStore store, ILocalBlobs blobs, IOptions<WorkerOptions> options)
+    {
+        (_store, _blobs) = (store, blobs);
+        var all = Directory.CreateDirectory(options.Value.Folder).FullName;
+        RemoveAbandoned(all);
+        Root = Directory.CreateDirectory(Path.Combine(all, Guid.NewGuid().ToString("N"))).FullName;
+        _held = Hold(Root);
+    }
+
+    /// <summary>This process's folder.</summary>
+    public string Root { get; }
+
+    /// <summary>A new, empty folder for work.</summary>
+    public WorkPath NewFolder() => new(Directory.CreateDirectory(Path.Combine(Root, "work-" + Guid.NewGuid().ToString("N"))).FullName);
+
+    /// <summary>The folder of a manifest, all files verified. It stays for this unit and some more; not to be written.</summary>
+    /// <exception cref="ArtifactStoreException">A file is not there, or is damaged.</exception>
+    public async Task<string> OpenAsync(Digest manifest, CancellationToken cancellation = default)
+    {
+        var folder = PathOf(manifest);
+        if (_open.Remove(manifest))
+        {
+            _open.Add(manifest);
+            return folder;
+        }
+        // Links keep the bytes of what the collector removed: old ones go.
+        while (_open.Count >= MostOpen)
+        {
+            Directory.Delete(PathOf(_open[0]), recursive: true);
+            _open.RemoveAt(0);
+        }
+        using var partial = NewFolder();
+        await LayOutAsync(manifest, partial.Path, cancellation);
+        Directory.Move(partial.Path, folder);
+        _open.Add(manifest);
+        return folder;
+    }
+
+    /// <summary>Lays a manifest's files out in a folder.</summary>
+    public async Task LayOutAsync(Digest manifest, string folder, CancellationToken cancellation = default)
+    {
+        foreach (var (name, entry) in (await ArtifactManifest.ReadAsync(_store, manifest, cancellation)).Files)
+        {
+            await VerifyAsync(entry.Digest, cancellation);
+            var target = Path.Combine(folder, name);
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            FileLinks.Link(await _blobs.FetchAsync(entry.Digest, cancellation), target);
+        }
+    }
+
+    /// <summary>Text of a blob, such as a part of a recipe.</summary>
+    public async Task<string> ReadTextAsync(Digest blob, CancellationToken cancellation = default)
+    {
+        await using var stream = await _store.OpenReadAsync(blob, cancellation: cancellation);
+        using var reader = new StreamReader(stream);
+        return await reader.ReadToEndAsync(cancellation);
+    }
+
+    /// <summary>A blob as a file.</summary>
+    public async Task<string> OpenFileAsync(Digest blob, CancellationToken cancellation = default)
+    {
+        await VerifyAsync(blob, cancellation);
+        return await _blobs.FetchAsync(blob, cancellation);
+    }
+
+    /// <summary>Stores a folder; its manifest.</summary>
+    public async Task<Digest> StoreAsync(string folder, CancellationToken cancellation = default) =>
+        (await ArtifactFolders.StoreAsync(_store, folder, cancellation)).Digest;
+
+    /// <inheritdoc cref="StoreAsync(string, CancellationToken)"/>
+    public Task<Digest> StoreAsync(WorkPath folder, CancellationToken cancellation = default) => StoreAsync(folder.Path, cancellation);
+
+    public void Dispose()
+    {
+        Directory.Delete(Root, recursive: true);
+        _held.Dispose();
+    }
+
+    private string PathOf(Digest manifest) => Path.Combine(Root, manifest.Value);
+
+    private async Task VerifyAsync(Digest blob, CancellationToken cancellation)
+    {
+        if (_verified.ContainsKey(blob))
+            return;
+        await using var stream = await _store.OpenReadAsync(blob, cancellation: cancellation);
+        await stream.CopyToAsync(Stream.Null, 1 << 20, cancellation);
+        _verified[blob] = true;
+    }
+
+    private static FileStream Hold(string folder) =>
+        new(Path.Combine(folder, ".lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+
+    /// <summary>Folders of processes that were killed: nobody holds their locks.</summary>
+    private static void RemoveAbandoned(string all)
+    {
+        foreach (var folder in Directory.EnumerateDirectories(all).Where(folder => File.Exists(Path.Combine(folder, ".lock"))))
+        {
+            try
+            {
+                using var held = Hold(folder);
+                Directory.Delete(folder, recursive: true);
+            }
+            catch (IOException)
+            {
+                // In use by a process that lives.
+            }
+        }
+    }
+}

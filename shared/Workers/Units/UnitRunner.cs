@@ -1,0 +1,90 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using MassTransit;
+using Microsoft.Extensions.Logging;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Models;
+
+namespace Qbb.Workers.Units;
+
+/// <summary>
+/// What surrounds a unit of work in every worker: a result that is there already is told again; else the work is done, its result
+/// remembered and then told. What cannot be done because of its input is told at once; what fails otherwise is thrown for the bus to try
+/// again, and in the end to leave in the error queue and to tell as a fault.
+/// </summary>
+public sealed class UnitRunner(
+    IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, UnitMetrics metrics, ILogger<UnitRunner> log)
+{
+    private const string Pipeline = "pipelineId";
+
+    /// <param name="context">Of the command.</param>
+    /// <param name="pipeline">Who asks.</param>
+    /// <param name="unit">Its identity.</param>
+    /// <param name="resultOf">The manifest that an event names.</param>
+    /// <param name="work">Does the work, stores its files and gives the event.</param>
+    public async Task RunAsync<TCommand, TEvent>(
+        ConsumeContext<TCommand> context, Guid pipeline, Digest unit, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work)
+        where TCommand : class
+        where TEvent : class
+    {
+        var kind = typeof(TCommand).Name;
+        using var atHand = cancelled.Begin(pipeline, context.SentTime ?? DateTime.UtcNow);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, atHand.Token);
+        try
+        {
+            stop.Token.ThrowIfCancellationRequested();
+            var done = await FindAsync<TEvent>(kind, pipeline, unit, stop.Token)
+                ?? await DoAsync(kind, pipeline, unit, resultOf, work, stop.Token);
+            await context.Publish(done, CancellationToken.None);
+        }
+        catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
+        {
+            log.LogInformation("{Kind} {Unit} was not finished: its pipeline is cancelled", kind, unit);
+        }
+        catch (InvalidInputException error)
+        {
+            metrics.Failed(kind);
+            log.LogWarning("{Kind} {Unit} cannot be done: {Reason}", kind, unit, error.Message);
+            await context.Publish(new UnitFailed(pipeline, unit, error.Message, Permanent: true), CancellationToken.None);
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            metrics.Failed(kind);
+            log.LogWarning(error, "{Kind} {Unit} failed, try {Try}", kind, unit, context.GetRetryAttempt() + 1);
+            throw;
+        }
+    }
+
+    private async Task<TEvent?> FindAsync<TEvent>(string kind, Guid pipeline, Digest unit, CancellationToken cancellation)
+        where TEvent : class
+    {
+        if (await results.FindAsync(unit, cancellation) is not { } found)
+            return null;
+        metrics.Found(kind);
+        return Told<TEvent>(found, pipeline);
+    }
+
+    private async Task<TEvent> DoAsync<TEvent>(
+        string kind, Guid pipeline, Digest unit, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work,
+        CancellationToken cancellation)
+        where TEvent : class
+    {
+        var watch = Stopwatch.StartNew();
+        var done = await gate.RunAsync(() => work(cancellation), cancellation);
+        metrics.Done(kind, watch.Elapsed);
+        log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, unit, watch.Elapsed.TotalSeconds);
+        var told = JsonSerializer.SerializeToNode(done, JsonSerializerOptions.Web)!.AsObject();
+        told.Remove(Pipeline);
+        // Where another worker did the same unit meanwhile its result stands, so that all go on with one.
+        return Told<TEvent>(await results.RememberAsync(unit, new UnitResult(resultOf(done), told), CancellationToken.None), pipeline);
+    }
+
+    private static TEvent Told<TEvent>(UnitResult result, Guid pipeline)
+    {
+        var json = (JsonObject)result.Event.DeepClone();
+        json[Pipeline] = pipeline;
+        return json.Deserialize<TEvent>(JsonSerializerOptions.Web)!;
+    }
+}

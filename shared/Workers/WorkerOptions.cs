@@ -1,0 +1,56 @@
+using System.ComponentModel.DataAnnotations;
+using Qbb.Torch;
+
+namespace Qbb.Workers;
+
+/// <summary>Section <c>Worker</c> of the configuration.</summary>
+public sealed class WorkerOptions : IValidatableObject
+{
+    public const string Section = "Worker";
+
+    /// <summary>Where models are laid out while they are worked on; best on the disk of the artifact store, where it costs no room.</summary>
+    public string Folder { get; set; } = Path.Combine(Path.GetTempPath(), "qbb-worker");
+
+    /// <summary>cpu, cuda or cuda:N; null for the GPU where there is one.</summary>
+    public string? Device { get; set; }
+
+    /// <summary>CPU threads; 0 for all cores.</summary>
+    [Range(0, 4096)]
+    public int Threads { get; set; }
+
+    /// <summary>Seconds that a unit should take, where its size can be chosen.</summary>
+    [Range(1, 600)]
+    public int UnitSeconds { get; set; } = 30;
+
+    /// <summary>Models that stay loaded between units.</summary>
+    [Range(1, 64)]
+    public int WarmModels { get; set; } = 2;
+
+    /// <summary>The device that is meant.</summary>
+    public Device ReadDevice() => Device is { } text ? Torch.Device.Parse(text) : torch.cuda.is_available() ? Torch.Device.Parse("cuda") : Torch.Device.CPU;
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (string.IsNullOrWhiteSpace(Folder))
+            yield return new("Worker:Folder is empty; give a folder");
+        if (ProblemOfDevice() is { } problem)
+            yield return new($"Worker:Device is {Device}: {problem}");
+    }
+
+    private string? ProblemOfDevice()
+    {
+        if (Device is null)
+            return null;
+        try
+        {
+            var device = ReadDevice();
+            return device.Type == DeviceType.CUDA && device.Index >= torch.cuda.device_count()
+                ? $"this machine has {torch.cuda.device_count()} CUDA devices"
+                : null;
+        }
+        catch (FormatException error)
+        {
+            return error.Message;
+        }
+    }
+}

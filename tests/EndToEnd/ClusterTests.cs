@@ -1,0 +1,78 @@
+using Qbb.Contracts;
+using Qbb.EndToEnd.Tests.Servers;
+using Qbb.Registry.Tests.Service;
+using Qbb.Tests;
+
+namespace Qbb.EndToEnd.Tests;
+
+/// <summary>The services as processes over a real RabbitMQ and a real PostgreSQL.</summary>
+public sealed class ClusterTests(RabbitServer broker, PostgresServer database) : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>, IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(4);
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task All_stages_run_and_a_stop_is_quick()
+    {
+        using var cluster = await NewClusterAsync();
+        using var registry = new RegistryCalls(cluster.Url);
+        var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
+        var ended = await registry.EndAsync(await registry.StartAsync("tiny", version, TinyRecipes.Full()), s_patience, cluster.Logs);
+        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+        var champion = await registry.VersionAsync("tiny", "champion");
+        champion["version"]!.GetValue<int>().ShouldBe(ended["result"]!["version"]!.GetValue<int>());
+        foreach (var service in (string[])[.. Cluster.Workers, "qbb-registry"])
+        {
+            var (code, time) = await cluster[service].StopAsync();
+            code.ShouldBe(0, cluster[service].Log);
+            time.ShouldBeLessThan(TimeSpan.FromSeconds(30), service);
+        }
+    }
+
+    [Fact]
+    public async Task A_worker_that_is_stopped_in_a_unit_hands_it_back()
+    {
+        using var cluster = await NewClusterAsync("Worker:UnitSeconds=600");
+        using var registry = new RegistryCalls(cluster.Url);
+        var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
+        // Steps enough for minutes, which the unit's time allows.
+        var recipe = PipelineRecipe.Parse(TinyRecipes.Full().ToJson().Replace("\"steps\":40", "\"steps\":100000", StringComparison.Ordinal));
+        var pipeline = await registry.StartAsync("tiny", version, recipe);
+        while ((await registry.Client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None))["stage"]?.ToString() != "distil")
+            await Task.Delay(200);
+        await Task.Delay(3000);
+        var (_, time) = await cluster["qbb-quantizer"].StopAsync();
+        time.ShouldBeLessThan(TimeSpan.FromSeconds(30));
+        (await registry.Client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None))["state"]!.ToString().ShouldBe("running");
+        // The next worker takes it up again: it is in the queue, not in the error queue.
+        await cluster.Start("qbb-quantizer").ReadyAsync();
+        var state = await registry.Client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None);
+        state["error"].ShouldBeNull();
+        cluster["qbb-quantizer"].Log.ShouldNotContain("failed");
+    }
+
+    [Fact]
+    public async Task A_service_whose_broker_is_away_says_so_and_gives_up()
+    {
+        RabbitServer.Require();
+        using var service = new ServiceProcess("qbb-quantizer", FreePort.Next(),
+        [
+            "Bus:Transport=RabbitMq", "Bus:Host=127.0.0.1", $"Bus:Port={FreePort.Next()}", "Startup:WaitSeconds=3",
+            $"Artifacts:Folder={_folder.File("artifacts")}", $"Worker:Folder={_folder.File("work")}",
+        ]);
+        (await service.ExitAsync()).ShouldBe(1);
+        service.Log.ShouldContain("Waiting for the broker at 127.0.0.1:");
+        service.Log.ShouldContain("error: the broker at 127.0.0.1:");
+        service.Log.ShouldContain("Gave up after 3 s (Startup:WaitSeconds)");
+    }
+
+    private async Task<Cluster> NewClusterAsync(params string[] more)
+    {
+        RabbitServer.Require();
+        var cluster = new Cluster(broker, database.NewDatabase(), more);
+        await cluster.StartAsync();
+        return cluster;
+    }
+}

@@ -1,0 +1,81 @@
+using Qbb.Tests;
+
+namespace Qbb.EndToEnd.Tests.Servers;
+
+/// <summary>The four services as processes over a broker and a database, sharing an artifact store.</summary>
+internal sealed class Cluster : IDisposable
+{
+    public static readonly string[] Workers = ["qbb-synthdata", "qbb-quantizer", "qbb-evaluator"];
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly Dictionary<string, ServiceProcess> _services = [];
+    private readonly Dictionary<string, int> _ports = [];
+    private readonly string[] _settings;
+
+    /// <param name="broker">RabbitMQ.</param>
+    /// <param name="database">A connection string of PostgreSQL.</param>
+    /// <param name="more">More settings of all services.</param>
+    public Cluster(RabbitServer broker, string database, params string[] more) => _settings =
+    [
+        "Bus:Transport=RabbitMq",
+        "Bus:Host=127.0.0.1",
+        $"Bus:Port={broker.Port}",
+        $"Bus:Prefix={Prefix}",
+        $"Artifacts:Folder={Store}",
+        "Database:Provider=Postgres",
+        $"Database:ConnectionString={database}",
+        $"Worker:Folder={_folder.File("work")}",
+        "Worker:Threads=1",
+        "Worker:UnitSeconds=1",
+        "Logging:LogLevel:Default=Warning",
+        "Logging:LogLevel:Qbb=Information",
+        .. more,
+    ];
+
+    /// <summary>Of its queues.</summary>
+    public string Prefix { get; } = "q" + Guid.NewGuid().ToString("N")[..8];
+
+    public string Store => _folder.File("artifacts");
+
+    public ServiceProcess Registry => _services["qbb-registry"];
+
+    public string Url => $"http://127.0.0.1:{_ports["qbb-registry"]}";
+
+    public ServiceProcess this[string name] => _services[name];
+
+    /// <summary>Starts all services.</summary>
+    public async Task StartAsync()
+    {
+        Start("qbb-registry");
+        await Registry.ReadyAsync();
+        foreach (var worker in Workers)
+            Start(worker);
+        foreach (var worker in Workers)
+            await _services[worker].ReadyAsync();
+    }
+
+    /// <summary>Starts a service, or one more of a kind under another name: "qbb-quantizer/2".</summary>
+    public ServiceProcess Start(string name)
+    {
+        if (_services.Remove(name, out var before))
+            before.Dispose();
+        if (!_ports.TryGetValue(name, out var port))
+            _ports[name] = port = FreePort.Next();
+        var program = name.Split('/')[0];
+        // A section that a service does not know would be refused nowhere, but those that it does not need are left out.
+        var settings = program == "qbb-registry"
+            ? _settings.Where(setting => !setting.StartsWith("Worker:", StringComparison.Ordinal))
+            : _settings.Where(setting => !setting.StartsWith("Database:", StringComparison.Ordinal) && !setting.StartsWith("Pipelines:", StringComparison.Ordinal));
+        return _services[name] = new ServiceProcess(program, port, settings);
+    }
+
+    /// <summary>What all services said.</summary>
+    public string Logs() => string.Join("\n", _services.Select(service => $"== {service.Key}\n{service.Value.Log}"));
+
+    public void Dispose()
+    {
+        foreach (var service in _services.Values)
+            service.Dispose();
+        _folder.Dispose();
+    }
+}

@@ -1,0 +1,73 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using Qbb.Contracts;
+using Qbb.Standalone.Registry;
+
+namespace Qbb.EndToEnd.Tests.Servers;
+
+/// <summary>Drives a registry through HTTP, as its users do.</summary>
+internal sealed class RegistryCalls(string url) : IDisposable
+{
+    private readonly RegistryClient _client = new(new Uri(url + "/"));
+
+    public RegistryClient Client => _client;
+
+    /// <summary>Uploads a model without quantizing it; the version's number.</summary>
+    public async Task<int> UploadAsync(string name, string model)
+    {
+        var files = await Uploading.RunAsync(_client, model, (_, _, _) => { }, CancellationToken.None);
+        var version = await _client.PostAsync($"api/models/{name}/versions", new JsonObject { ["files"] = files, ["quantize"] = false }, CancellationToken.None);
+        return version["version"]!.GetValue<int>();
+    }
+
+    /// <summary>Starts a pipeline; its id.</summary>
+    public async Task<string> StartAsync(string name, int version, PipelineRecipe recipe) =>
+        (await _client.PostAsync("api/pipelines", new JsonObject
+        {
+            ["model"] = name,
+            ["version"] = version,
+            ["recipe"] = JsonNode.Parse(recipe.ToJson()),
+        }, CancellationToken.None))["id"]!.ToString();
+
+    /// <summary>Waits for a pipeline's end, over restarts of the registry.</summary>
+    public async Task<JsonObject> EndAsync(string pipeline, TimeSpan patience, Func<string>? logs = null)
+    {
+        var watch = Stopwatch.StartNew();
+        JsonObject? state = null;
+        while (true)
+        {
+            try
+            {
+                state = await _client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None);
+                if (Watching.HasEnded(state))
+                    return state;
+            }
+            catch (Qbb.Models.InvalidInputException)
+            {
+                // The registry is being restarted.
+            }
+            watch.Elapsed.ShouldBeLessThan(patience, $"{state}\n{logs?.Invoke()}");
+            await Task.Delay(200);
+        }
+    }
+
+    /// <summary>Tries again while the registry is away.</summary>
+    public async Task<T> PatientlyAsync<T>(Func<Task<T>> call)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await call();
+            }
+            catch (Exception error) when (attempt < 60 && error is (Qbb.Models.InvalidInputException or HttpRequestException or IOException))
+            {
+                await Task.Delay(1000);
+            }
+        }
+    }
+
+    public Task<JsonObject> VersionAsync(string name, string reference) => _client.GetAsync($"api/models/{name}/versions/{reference}", CancellationToken.None);
+
+    public void Dispose() => _client.Dispose();
+}

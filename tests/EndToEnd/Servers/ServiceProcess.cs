@@ -1,0 +1,103 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace Qbb.EndToEnd.Tests.Servers;
+
+/// <summary>A service as a process of its own, which a test may stop or kill.</summary>
+internal sealed class ServiceProcess : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
+    private readonly StringBuilder _log = new();
+    private readonly Process _process;
+    private readonly string _url;
+
+    /// <param name="program">qbb-registry, qbb-quantizer, …</param>
+    /// <param name="port">Where its health is asked.</param>
+    /// <param name="settings">As Section:Name=value.</param>
+    public ServiceProcess(string program, int port, IEnumerable<string> settings)
+    {
+        _url = $"http://127.0.0.1:{port}";
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, program + ".dll"));
+        foreach (var setting in settings.Append($"Urls={_url}"))
+            start.ArgumentList.Add("--" + setting);
+        start.Environment["OMP_NUM_THREADS"] = "1";
+        _process = Process.Start(start)!;
+        _process.OutputDataReceived += (_, line) => Note(line.Data);
+        _process.ErrorDataReceived += (_, line) => Note(line.Data);
+        _process.BeginOutputReadLine();
+        _process.BeginErrorReadLine();
+    }
+
+    public string Url => _url;
+
+    public bool HasExited => _process.HasExited;
+
+    /// <summary>What it said so far.</summary>
+    public string Log
+    {
+        get
+        {
+            lock (_log)
+                return _log.ToString();
+        }
+    }
+
+    /// <summary>Waits until it says that it is ready.</summary>
+    public async Task ReadyAsync()
+    {
+        using var http = new HttpClient();
+        var watch = Stopwatch.StartNew();
+        while (true)
+        {
+            HasExited.ShouldBeFalse(Log);
+            watch.Elapsed.ShouldBeLessThan(s_patience, Log);
+            try
+            {
+                if ((await http.GetAsync($"{_url}/health/ready")).IsSuccessStatusCode)
+                    return;
+            }
+            catch (HttpRequestException)
+            {
+                // Not yet.
+            }
+            await Task.Delay(100);
+        }
+    }
+
+    /// <summary>kill -9.</summary>
+    public void Kill()
+    {
+        _process.Kill();
+        _process.WaitForExit();
+    }
+
+    /// <summary>Asks it to stop; the exit code and the time that it took.</summary>
+    public async Task<(int Code, TimeSpan Time)> StopAsync()
+    {
+        var watch = Stopwatch.StartNew();
+        using var kill = Process.Start("kill", ["-TERM", $"{_process.Id}"]);
+        await _process.WaitForExitAsync();
+        return (_process.ExitCode, watch.Elapsed);
+    }
+
+    /// <summary>Waits for it to end by itself.</summary>
+    public async Task<int> ExitAsync()
+    {
+        await _process.WaitForExitAsync().WaitAsync(s_patience);
+        return _process.ExitCode;
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+            Kill();
+        _process.Dispose();
+    }
+
+    private void Note(string? line)
+    {
+        lock (_log)
+            _log.AppendLine(line);
+    }
+}

@@ -1,0 +1,39 @@
+using Qbb.Contracts;
+using Qbb.Tests;
+
+namespace Qbb.EndToEnd.Tests;
+
+/// <summary>A model of two blocks and recipes that take seconds.</summary>
+internal static class TinyRecipes
+{
+    public const string ModelName = "llama-gqa-tied";
+
+    public static string Model { get; } = Reference.Path("architectures", ModelName);
+
+    /// <summary>Layers without calibration, nothing distilled.</summary>
+    public static PipelineRecipe Plain(int bases = 2) => PipelineRecipe.Parse($$"""
+        {
+          "decomposition": { "bases": {{bases}}, "group": 16 },
+          "evaluation": { "sampling": { "sequences": 8, "length": 16 } }
+        }
+        """);
+
+    /// <summary>All stages.</summary>
+    public static PipelineRecipe Full(int seed = 0) => PipelineRecipe.Parse($$"""
+        {
+          "decomposition": { "bases": 2, "group": 16, "importance": "full", "rounds": 5 },
+          "sampling": { "sequences": 64, "length": 16, "seed": {{seed}} },
+          "filter": { "keep": 0.5 },
+          "distillation": { "steps": 40, "batch": 4, "evaluateEvery": 10, "learningRate": 0.01, "seed": {{seed}} },
+          "evaluation": { "sampling": { "sequences": 8, "length": 16 } }
+        }
+        """);
+
+    /// <summary>The same for the direct command.</summary>
+    public static string FullForCommand => """
+        {
+          "bases": 2, "group": 16, "importance": "full", "rounds": 5,
+          "distillation": { "steps": 40, "batch": 4, "evaluateEvery": 10, "learningRate": 0.01, "seed": 0 }
+        }
+        """;
+}

@@ -1,0 +1,41 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Qbb.Hosting.Startup;
+
+namespace Qbb.Hosting.Tests;
+
+public class DependencyGateTests
+{
+    [Fact]
+    public async Task What_comes_late_is_waited_for()
+    {
+        var tries = 0;
+        await Gate(30, () => ++tries < 3 ? throw new IOException("not yet") : Task.CompletedTask).WaitAsync();
+        tries.ShouldBe(3);
+    }
+
+    [Fact]
+    public async Task What_never_comes_is_given_up_with_the_reason()
+    {
+        var error = await Should.ThrowAsync<StartupException>(() => Gate(1, () => throw new IOException("connection refused")).WaitAsync());
+        error.Message.ShouldContain("the oracle is away: connection refused");
+        error.Message.ShouldContain("Gave up after 1 s (Startup:WaitSeconds)");
+        ServiceHost.Explain(error).ShouldBe(error.Message);
+    }
+
+    [Fact]
+    public async Task A_wait_can_be_cancelled()
+    {
+        using var cancel = new CancellationTokenSource(200);
+        await Should.ThrowAsync<OperationCanceledException>(() => Gate(60, () => throw new IOException("no")).WaitAsync(cancel.Token));
+    }
+
+    private static DependencyGate Gate(int seconds, Func<Task> probe) => new(
+        [new Oracle(probe)], Microsoft.Extensions.Options.Options.Create(new StartupOptions { WaitSeconds = seconds }), NullLogger<DependencyGate>.Instance);
+
+    private sealed class Oracle(Func<Task> probe) : IDependency
+    {
+        public string Name => "the oracle";
+
+        public Task ProbeAsync(CancellationToken cancellation) => probe();
+    }
+}

@@ -1,0 +1,220 @@
+using Qbb.Registry.Pipelines.Machine;
+using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+
+namespace Qbb.Registry.Tests.Pipelines;
+
+public sealed class PipelineMachineTests
+{
+    private static readonly Worker s_worker = new();
+
+    [Theory]
+    [InlineData(false, false, false, "Decompose AssembleModel Evaluate Publish")]
+    [InlineData(false, true, false, "Decompose AssembleModel Sample GatherData Score Filter Distil Evaluate Publish")]
+    [InlineData(true, false, true, "Sample GatherData Decompose AssembleModel SampleWindows GatherWindows Evaluate Publish")]
+    [InlineData(true, true, false, "Sample GatherData Decompose AssembleModel Score Filter Distil Evaluate Publish")]
+    public void Kinds_of_work_follow_one_another(bool calibrated, bool distils, bool samples, string expected)
+    {
+        var machine = New(new PipelineRoute(calibrated, distils, samples));
+        var kinds = new List<UnitKind>();
+        var orders = new Queue<UnitOrder>(machine.On(new Started()));
+        while (orders.TryDequeue(out var order))
+        {
+            if (kinds.Count == 0 || kinds[^1] != order.Kind)
+                kinds.Add(order.Kind);
+            foreach (var next in machine.On(s_worker.Answer(order)))
+                orders.Enqueue(next);
+        }
+        kinds.Add(machine.Pipeline.Kind);
+
+        string.Join(' ', kinds).ShouldBe(expected);
+        machine.Publications.ShouldBe(1);
+        machine.Pipeline.Artifact.ShouldBe(distils ? "distilled" : "AssembleModel 0");
+        machine.On(new Published(Guid.NewGuid())).ShouldBeEmpty();
+        machine.Pipeline.Status.ShouldBe(PipelineStatus.Succeeded);
+        machine.Pipeline.Times.Select(time => time.Kind).ShouldBe(kinds[..^1]);
+    }
+
+    [Fact]
+    public void The_first_unit_goes_alone_and_then_no_more_than_the_limit_are_outstanding()
+    {
+        var machine = New(limits: new PipelineLimits { Outstanding = 4 });
+        var worker = new Worker { Layers = 10 };
+        Indices(machine.On(new Started())).ShouldBe([0]);
+        Indices(machine.On(worker.Answer(UnitKind.Decompose, 0))).ShouldBe([1, 2, 3, 4]);
+        Indices(machine.On(worker.Answer(UnitKind.Decompose, 2))).ShouldBe([5]);
+        machine.On(worker.Answer(UnitKind.Decompose, 2)).ShouldBeEmpty("the same result again");
+        machine.On(worker.Answer(UnitKind.Decompose, 9)).ShouldBeEmpty("it was never sent");
+        (machine.Pipeline.Done, machine.Pipeline.Total).ShouldBe((2, 10));
+    }
+
+    [Fact]
+    public void A_chained_decomposition_goes_one_by_one()
+    {
+        var machine = New();
+        var worker = new Worker { Chained = true, Layers = 3 };
+        machine.On(new Started());
+        Indices(machine.On(worker.Answer(UnitKind.Decompose, 0))).ShouldBe([1]);
+        Indices(machine.On(worker.Answer(UnitKind.Decompose, 1))).ShouldBe([2]);
+        machine.On(worker.Answer(UnitKind.Decompose, 2)).Single().Kind.ShouldBe(UnitKind.AssembleModel);
+    }
+
+    [Fact]
+    public void A_failed_unit_waits_longer_each_time_and_fails_the_pipeline_in_the_end()
+    {
+        var machine = New(limits: new PipelineLimits { Attempts = 3, Backoff = TimeSpan.FromSeconds(2) });
+        machine.On(new Started());
+        foreach (var seconds in new[] { 2, 4 })
+        {
+            machine.On(Failed("disk full")).ShouldBeEmpty();
+            machine.On(Failed("disk full")).ShouldBeEmpty("twice the same");
+            machine.Pipeline.Status.ShouldBe(PipelineStatus.Running);
+            machine.Pipeline.Error.ShouldBe("decompose 1: disk full");
+            machine.Now += TimeSpan.FromSeconds(seconds - 0.1);
+            machine.On(new UnitsDue()).ShouldBeEmpty();
+            machine.Now += TimeSpan.FromSeconds(0.1);
+            Indices(machine.On(new UnitsDue())).ShouldBe([0]);
+        }
+        machine.On(Failed("disk full"));
+        machine.Pipeline.Status.ShouldBe(PipelineStatus.Failed);
+        machine.Pipeline.Error.ShouldBe("decompose 1: disk full (attempt 3)");
+
+        Indices(machine.On(new Retried())).ShouldBe([0]);
+        machine.Unit(UnitKind.Decompose, 0).Attempt.ShouldBe(4);
+        machine.Pipeline.Error.ShouldBeNull();
+        machine.On(Failed("disk full"));
+        machine.Pipeline.Status.ShouldBe(PipelineStatus.Running, "another try has its own attempts");
+    }
+
+    [Fact]
+    public void A_failed_unit_that_is_done_after_all_clears_the_trouble()
+    {
+        var machine = New();
+        machine.On(new Started());
+        machine.On(Failed("disk full"));
+        machine.On(s_worker.Answer(UnitKind.Decompose, 0)).ShouldNotBeEmpty("a late result of an earlier attempt counts");
+        machine.Pipeline.Error.ShouldBeNull();
+        machine.Now += TimeSpan.FromHours(1);
+        machine.On(new UnitsDue()).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_permanent_failure_fails_at_once_and_says_where()
+    {
+        var machine = At(UnitKind.Decompose, s_worker);
+        machine.On(s_worker.Answer(UnitKind.Decompose, 0));
+        machine.On(new UnitFailed(Worker.Key(UnitKind.Decompose, 1), "tensor is damaged", Permanent: true)).ShouldBeEmpty();
+        machine.Pipeline.Status.ShouldBe(PipelineStatus.Failed);
+        machine.Pipeline.Error.ShouldBe("decompose 2: tensor is damaged");
+        machine.On(s_worker.Answer(UnitKind.Decompose, 2)).ShouldBeEmpty("it has ended");
+        Indices(machine.On(new Retried())).ShouldBe([1, 2, 3, 4], ignoreOrder: true);
+    }
+
+    [Fact]
+    public void Cancel_sends_nothing_more_and_retry_goes_on_from_there()
+    {
+        var worker = new Worker { Layers = 4 };
+        var machine = At(UnitKind.Decompose, worker);
+        machine.On(worker.Answer(UnitKind.Decompose, 0));
+        machine.On(worker.Answer(UnitKind.Decompose, 2));
+        machine.On(new Cancelled()).ShouldBeEmpty();
+        machine.Pipeline.Status.ShouldBe(PipelineStatus.Cancelled);
+        machine.On(worker.Answer(UnitKind.Decompose, 1)).ShouldBeEmpty();
+        machine.On(new Cancelled()).ShouldBeEmpty();
+
+        Indices(machine.On(new Retried())).ShouldBe([1, 3], ignoreOrder: true);
+        machine.Pipeline.Done.ShouldBe(2);
+    }
+
+    [Fact]
+    public void A_restart_sends_the_outstanding_units_again_as_they_were()
+    {
+        var machine = At(UnitKind.Decompose, s_worker);
+        var orders = machine.On(s_worker.Answer(UnitKind.Decompose, 0));
+        machine.On(s_worker.Answer(UnitKind.Decompose, 1));
+        var before = machine.Pipeline;
+        machine.On(new Resumed()).ShouldBe(orders.Skip(1), ignoreOrder: true);
+        machine.Pipeline.ShouldBeSameAs(before);
+    }
+
+    [Fact]
+    public void A_follower_takes_its_leaders_artifact()
+    {
+        var leader = At(UnitKind.Publish, s_worker);
+        leader.On(new Published(Guid.NewGuid()));
+        var follower = New();
+        follower.On(new Followed(leader.Pipeline.Id)).ShouldBeEmpty();
+        follower.Pipeline.Status.ShouldBe(PipelineStatus.Following);
+        follower.On(new LeaderEnded(leader.Pipeline)).ShouldBeEmpty();
+        follower.Publications.ShouldBe(1);
+        follower.Pipeline.Artifact.ShouldBe(leader.Pipeline.Artifact);
+        follower.On(new LeaderEnded(leader.Pipeline));
+        follower.Publications.ShouldBe(1);
+    }
+
+    [Fact]
+    public void A_follower_fails_with_its_leader_and_starts_when_it_is_cancelled()
+    {
+        var leader = At(UnitKind.Decompose, s_worker);
+        leader.On(new UnitFailed(Worker.Key(UnitKind.Decompose, 0), "damaged", Permanent: true));
+        var follower = New();
+        follower.On(new Followed(leader.Pipeline.Id));
+        follower.On(new LeaderEnded(leader.Pipeline));
+        follower.Pipeline.Error.ShouldBe(leader.Pipeline.Error);
+
+        var other = New();
+        other.On(new Followed(leader.Pipeline.Id));
+        other.On(new Started()).Single().Kind.ShouldBe(UnitKind.Decompose);
+        other.Pipeline.LeaderId.ShouldBeNull();
+    }
+
+    [Fact]
+    public void An_answer_that_makes_no_sense_fails_the_pipeline()
+    {
+        var machine = New();
+        machine.On(new Started());
+        machine.On(new UnitDone(Worker.Key(UnitKind.Decompose, 0), new UnitOutcome("result") { Units = 0 }));
+        machine.Pipeline.Error.ShouldBe("decompose 1: the worker says that there are 0 units");
+
+        machine = At(UnitKind.Distil, s_worker);
+        machine.On(new UnitDone(Worker.Key(UnitKind.Distil, 0), new UnitOutcome("checkpoint") { Units = 20, Step = 0 }));
+        machine.Pipeline.Error.ShouldBe("distil 1: the round ended at step 0, where it began");
+
+        machine = At(UnitKind.Evaluate, s_worker);
+        machine.On(new UnitDone(Worker.Key(UnitKind.Evaluate, 0), new UnitOutcome("score") { Units = 1 }));
+        machine.Pipeline.Error.ShouldBe("evaluate 1: the worker scored nothing");
+    }
+
+    [Fact]
+    public void The_time_left_follows_the_rate_seen_and_an_earlier_pipeline()
+    {
+        var worker = new Worker { Layers = 10 };
+        var machine = New(new PipelineRoute(Calibrated: false, Distils: false, SamplesWindows: false));
+        machine.On(new Started());
+        machine.Now += TimeSpan.FromSeconds(8);
+        for (var layer = 0; layer < 4; layer++)
+            machine.On(worker.Answer(UnitKind.Decompose, layer));
+        TimeLeft.Estimate(machine.Pipeline, [], machine.Now).ShouldBeNull("nothing is known of the other kinds");
+        KindTime[] earlier = [new(UnitKind.AssembleModel, 1, 5), new(UnitKind.Evaluate, 6, 60)];
+        TimeLeft.Estimate(machine.Pipeline, earlier, machine.Now).ShouldBe(TimeSpan.FromSeconds(6 * 2 + 5 + 60));
+    }
+
+    private static UnitFailed Failed(string reason) => new(Worker.Key(UnitKind.Decompose, 0), reason, Permanent: false);
+
+    private static IEnumerable<int> Indices(IEnumerable<UnitOrder> orders) => orders.Select(order => order.Index);
+
+    private static Machine New(PipelineRoute? route = null, PipelineLimits? limits = null)
+    {
+        var machine = new Machine { Limits = limits ?? new PipelineLimits() };
+        machine.Pipeline = machine.Pipeline with { Route = route ?? machine.Pipeline.Route };
+        return machine;
+    }
+
+    private static Machine At(UnitKind kind, Worker worker)
+    {
+        var machine = New();
+        var orders = machine.On(new Started());
+        while (machine.Pipeline.Kind != kind)
+            orders = [.. orders.SelectMany(order => machine.On(worker.Answer(order)))];
+        return machine;
+    }
+}

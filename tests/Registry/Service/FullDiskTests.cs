@@ -1,0 +1,45 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using Qbb.Tests;
+
+namespace Qbb.Registry.Tests.Service;
+
+public sealed class FullDiskTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    [Fact]
+    public async Task A_full_disk_refuses_the_upload_and_leaves_nothing_of_it()
+    {
+        var disk = _folder.File("store");
+        Directory.CreateDirectory(disk);
+        Assert.SkipUnless(Run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk), "needs the right to mount a small disk");
+        try
+        {
+            await using var server = await RegistryServer.StartAsync(_folder);
+            var large = new byte[6 << 20];
+            var response = await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(large)}", new ByteArrayContent(large));
+            response.StatusCode.ShouldBe(HttpStatusCode.InsufficientStorage);
+            (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("detail").GetString()!.ShouldContain("see that the disk has room");
+            Directory.EnumerateFiles(disk, "*", SearchOption.AllDirectories).ShouldBeEmpty();
+
+            await server.UploadAsync("tiny");
+        }
+        finally
+        {
+            Run("umount", disk).ShouldBeTrue();
+        }
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static bool Run(string program, params string[] arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+        process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode == 0;
+    }
+}

@@ -1,0 +1,83 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using Npgsql;
+using Qbb.Tests;
+
+namespace Qbb.Registry.Tests.Service;
+
+/// <summary>A PostgreSQL server of the test's own, on a free port of this machine, in a temporary folder.</summary>
+public sealed class PostgresServer : IAsyncLifetime
+{
+    private const string User = "postgres";
+    private readonly TemporaryFolder _folder = new();
+    private readonly int _port = FreePort();
+    private string? _programs;
+
+    private string Data => _folder.File("data");
+
+    public async ValueTask InitializeAsync()
+    {
+        _programs = Directory.Exists("/usr/lib/postgresql")
+            ? Directory.EnumerateDirectories("/usr/lib/postgresql").Select(version => Path.Combine(version, "bin")).LastOrDefault(Directory.Exists)
+            : null;
+        if (_programs is null)
+            return;
+        if (Environment.UserName == "root")
+            Process.Start("chown", [User, _folder.Path]).WaitForExit();
+        await RunAsync("initdb", "-A", "trust", "-D", Data, "--no-sync");
+        await StartAsync();
+    }
+
+    /// <summary>A connection string of a database that nobody has used; skips the test where PostgreSQL is not installed.</summary>
+    public string NewDatabase()
+    {
+        Assert.SkipWhen(_programs is null, "needs PostgreSQL: apt-get install -y --no-install-recommends postgresql");
+        return new NpgsqlConnectionStringBuilder
+        {
+            Host = "127.0.0.1",
+            Port = _port,
+            Username = User,
+            Database = $"qbb_{Guid.NewGuid():N}",
+        }.ConnectionString;
+    }
+
+    public Task StartAsync() => RunAsync(
+        "pg_ctl", "-D", Data, "-w", "-l", _folder.File("log"), "-o", $"-c listen_addresses=127.0.0.1 -c unix_socket_directories= -p {_port}", "start");
+
+    /// <summary>Stops as a power cut would: what was not committed is lost.</summary>
+    public Task CrashAsync() => RunAsync("pg_ctl", "-D", Data, "-w", "-m", "immediate", "stop");
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_programs is not null)
+        {
+            NpgsqlConnection.ClearAllPools();
+            await CrashAsync();
+        }
+        _folder.Dispose();
+    }
+
+    // The server refuses to run as root.
+    private async Task RunAsync(string program, params string[] arguments)
+    {
+        var path = Path.Combine(_programs!, program);
+        var start = Environment.UserName == "root"
+            ? new ProcessStartInfo("setpriv", ["--reuid", User, "--regid", User, "--clear-groups", path, .. arguments])
+            : new ProcessStartInfo(path, arguments);
+        start.WorkingDirectory = "/";
+        start.RedirectStandardOutput = program != "pg_ctl";
+        using var process = Process.Start(start) ?? throw new InvalidOperationException($"{program} does not start");
+        if (start.RedirectStandardOutput)
+            await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        process.ExitCode.ShouldBe(0, $"{program} {string.Join(' ', arguments)}");
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
