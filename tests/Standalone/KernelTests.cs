@@ -10,7 +10,8 @@ public class KernelTests
     public void All_kernels_and_all_that_was_tried_agree_with_the_reference()
     {
         var result = QbbProcess.Run(
-            "bench", "kernels", "--out", "96", "--in", "256", "--bases", "1", "3", "--tokens", "1", "5", "--repeats", "1", "--ladder", "--json");
+            "bench", "kernels", "--device", "cpu", "--out", "96", "--in", "256", "--bases", "1", "3", "--tokens", "1", "5",
+            "--repeats", "1", "--ladder", "--json");
         result.Code.ShouldBe(0, result.Error);
         var figures = result.Json["figures"]!.AsArray();
         figures.ShouldContain(figure => figure!["what"]!.ToString() == "portable float");
@@ -44,9 +45,9 @@ public class KernelTests
     [Theory]
     [InlineData("--integer", "generate", "MODEL", "--integer=row")]
     [InlineData("--integer", "generate", "MODEL", "--prompt", "x", "--integer")]
-    [InlineData("--tokens", "bench", "kernels", "--tokens", "0")]
-    [InlineData("--out", "bench", "kernels", "--out", "8")]
-    [InlineData("--in", "bench", "kernels", "--in", "200", "--out", "64", "--ladder")]
+    [InlineData("--tokens", "bench", "kernels", "--device", "cpu", "--tokens", "0")]
+    [InlineData("--out", "bench", "kernels", "--device", "cpu", "--out", "8")]
+    [InlineData("--in", "bench", "kernels", "--device", "cpu", "--in", "200", "--out", "64", "--ladder")]
     public void What_cannot_be_done_is_named(string says, params string[] arguments)
     {
         var result = QbbProcess.Run([.. arguments.Select(argument => argument == "MODEL" ? s_model : argument)]);
