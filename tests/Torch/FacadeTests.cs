@@ -28,6 +28,7 @@ public partial class FacadeTests
         ("mul_", () => V(1, 2).mul_(V(3, 5)).mul_(2), [6, 20]),
         ("div", () => V(1, 2).div(V(4, 5)).div(2), [0.125, 0.2]),
         ("div_", () => V(1, 2).div_(V(4, 5)).div_(2), [0.125, 0.2]),
+        ("addmm_", () => tensor<float>([1, 2, 3, 4], 2, 2).addmm_(tensor<float>([1, 0, 1, 1], 2, 2), tensor<float>([2, 3, 4, 5], 2, 2), 2, 3).flatten(), [8, 13, 24, 32]),
         ("addcmul_", () => V(1, 2).addcmul_(V(3, 4), V(5, 6), 2), [31, 50]),
         ("addcdiv_", () => V(1, 2).addcdiv_(V(3, 4), V(4, 8), 2), [2.5, 3]),
         ("lerp_", () => V(1, 2).lerp_(V(3, 6), 0.25), [1.5, 3]),
@@ -166,6 +167,7 @@ public partial class FacadeTests
         ("cholesky", () => linalg.cholesky(tensor<float>([4, 2, 2, 5], 2, 2)).flatten(), [2, 0, 1, 2]),
         ("cholesky_ex", () => linalg.cholesky_ex(tensor<float>([4, 2, 2, 5], 2, 2), true).Factor.flatten(), [2, 1, 0, 2]),
         ("cholesky_ex", () => linalg.cholesky_ex(tensor<float>([1, 2, 2, 1], 2, 2)).Info, [2]),
+        ("cholesky_solve", () => linalg.cholesky_solve(tensor<float>([8, 9], 2, 1), tensor<float>([2, 0, 1, 2], 2, 2)).flatten(), [1.375, 1.25]),
         ("cholesky_inverse", () => linalg.cholesky_inverse(tensor<float>([2, 0, 1, 2], 2, 2)).flatten(), [5 / 16.0, -1 / 8.0, -1 / 8.0, 1 / 4.0]),
         ("solve", () => linalg.solve(tensor<float>([2, 0, 0, 4], 2, 2), V(2, 2)), [1, 0.5]),
         ("inv", () => linalg.inv(tensor<float>([2, 0, 0, 4], 2, 2)).flatten(), [0.5, 0, 0, 0.25]),
@@ -200,7 +202,7 @@ public partial class FacadeTests
     [Fact]
     public void No_operator_is_without_a_case()
     {
-        string[] elsewhere = ["scaled_dot_product_attention", "_foreach_add", "_foreach_mul", "_foreach_mul_", "_foreach_norm", "_foreach_copy_", "NewDisposeScope", "no_grad", "enable_grad", "is_grad_enabled", "get_num_threads", "set_num_threads", "slow_blas", "from_blob",
+        string[] elsewhere = ["mm", "scaled_dot_product_attention", "_foreach_add", "_foreach_mul", "_foreach_mul_", "_foreach_norm", "_foreach_copy_", "NewDisposeScope", "no_grad", "enable_grad", "is_grad_enabled", "get_num_threads", "set_num_threads", "slow_blas", "from_blob",
             "stride", "size", "dim", "numel", "is_contiguous", "data_ptr", "data", "to_array", "item", "item_int64", "requires_grad_", "backward",
             "DetachFromDisposeScope", "MoveToOuterDisposeScope", "Save", "Describe", "ToString", "Dispose"];
         var facade = new[] { typeof(Tensor), typeof(torch), typeof(linalg), typeof(F) }
