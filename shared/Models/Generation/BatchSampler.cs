@@ -27,7 +27,9 @@ public sealed class BatchSampler(GenerationOptions options)
                 "the model gave logits that are not numbers; its weights are damaged or too large for the type of calculation");
     }
 
-    /// <summary>The whole number that stands for the likeliest token's probability: a row of the largest must not overflow, 2^62 in all.</summary>
+    /// <summary>
+    /// The whole number that stands for the likeliest token's probability: a row of the largest must not overflow, 2^62 in all.
+    /// </summary>
     internal static double Unit(long vocabulary) => Math.ScaleB(1, 62 - (BitOperations.Log2((ulong)vocabulary) + 1));
 
     private long[] Plain(Tensor logits, double[] uniforms)
