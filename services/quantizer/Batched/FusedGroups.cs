@@ -22,7 +22,8 @@ internal sealed class FusedGroups
     /// <param name="recipe">Resolved: cascaded init, alternating refinement, at least one round.</param>
     /// <param name="device">Where the weights are.</param>
     /// <param name="loader">Where kernels come from; null for the device's own.</param>
-    public FusedGroups(Recipe recipe, Device device, KernelLoader? loader = null) => (_recipe, _device, _loader) = (recipe, device, loader ?? KernelModule.LoadKernel);
+    public FusedGroups(Recipe recipe, Device device, KernelLoader? loader = null) =>
+        (_recipe, _device, _loader) = (recipe, device, loader ?? KernelModule.LoadKernel);
 
     /// <summary>Numbers that the kernel reports of each group.</summary>
     private int Statistics => 1 + 3 * _recipe.Bases;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Qbb.Bases;
 using Qbb.Models;
+using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Recipes;
 using Qbb.Torch;
@@ -9,7 +10,7 @@ using Qbb.Torch.Cuda;
 namespace Qbb.Quantizer.Batched;
 
 /// <summary>
-/// Alternating refinement on a device, many groups at a time. Finds what <see cref="Decomposition.BasesMethod"/> finds on the CPU, up to
+/// Alternating refinement on a device, many groups at a time. Finds what <see cref="BasesMethod"/> finds on the CPU, up to
 /// ties and the last digits of scales; on one device the result is always the same. On a GPU by <see cref="FusedGroups"/> where groups are
 /// short enough, else by <see cref="GroupBatch"/>, which is its plain form.
 /// </summary>
@@ -48,17 +49,29 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     /// <inheritdoc/>
     public string Name => $"qbb alternating on {_device.Type.ToString().ToLowerInvariant()}";
 
-    /// <summary>Whether a recipe can run in batches.</summary>
-    public static bool Supports(Recipe recipe) =>
-        recipe.Resolve() is { Init: Init.Cascaded, Refinement: Refinement.Alternating, Rounds: > 0, Importance: Importance.None };
+    /// <summary>Whether a recipe can run in batches. Importance diag only by fused kernels: groups that they do not take go to the CPU.</summary>
+    public static bool Supports(Recipe recipe) => recipe.Resolve() is
+    {
+        Init: Init.Cascaded,
+        Refinement: Refinement.Alternating,
+        Rounds: > 0,
+        Importance: Importance.None or Importance.Diag,
+    };
 
     /// <inheritdoc/>
     public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default)
     {
         using var scope = torch.NewDisposeScope();
         var clock = Stopwatch.StartNew();
+        Tensor? importance = null;
+        if (_recipe.Importance == Importance.Diag)
+        {
+            if (!IsFused(weights.InFeatures))
+                return new BasesMethod(_recipe).Quantize(weights, cancellation);
+            importance = torch.tensor(weights.RequireInputs().Importance()).to(_device);
+        }
         var w = torch.tensor(weights.Values.Span, weights.OutFeatures, weights.InFeatures).to(_device);
-        using var found = Decompose(w, weights.Name, cancellation);
+        using var found = Decompose(w, weights.Name, importance, cancellation);
         return found.ToResult(weights.Name, clock);
     }
 
@@ -67,14 +80,21 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     /// <param name="name">Its name, for messages.</param>
     /// <param name="cancellation">Stops between batches.</param>
     /// <exception cref="InvalidInputException">A scale does not fit fp16; the message names the weight.</exception>
-    public TorchDecomposition Decompose(Tensor weight, string name, CancellationToken cancellation = default)
+    public TorchDecomposition Decompose(Tensor weight, string name, CancellationToken cancellation = default) =>
+        Decompose(weight, name, null, cancellation);
+
+    public void Dispose() => _tables.Dispose();
+
+    private bool IsFused(long columns) => _kernels is not null && Math.Min(_recipe.Group ?? columns, columns) <= FusedGroups.MostLength;
+
+    private TorchDecomposition Decompose(Tensor weight, string name, Tensor? importance, CancellationToken cancellation)
     {
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         var (rows, columns) = (weight.size(0), weight.size(1));
         var size = Math.Min(_recipe.Group ?? columns, columns);
-        if (_kernels is not null && size <= FusedGroups.MostLength)
-            return Fused(weight, (int)size, name);
+        if (IsFused(columns))
+            return Fused(weight, importance, (int)size, name);
         var whole = columns / size;
         var tail = columns - whole * size;
         var results = new List<BatchResult>();
@@ -112,11 +132,9 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         }
     }
 
-    public void Dispose() => _tables.Dispose();
-
-    private TorchDecomposition Fused(Tensor weight, int size, string name)
+    private TorchDecomposition Fused(Tensor weight, Tensor? importance, int size, string name)
     {
-        var found = new FusedGroups(_recipe, _device, _kernels).Refine(weight.contiguous());
+        var found = new FusedGroups(_recipe, _device, _kernels).Refine(weight.contiguous(), importance);
         found.CheckFinite(name);
         return new TorchDecomposition(FusedGroups.Pack(found.Codes, _recipe.Bases, _kernels), found.Alpha, found.Beta, (int)weight.size(1), size)
         {

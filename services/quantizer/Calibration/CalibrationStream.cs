@@ -90,9 +90,10 @@ public sealed class CalibrationStream
             {
                 if (open.Count > 0)
                 {
+                    var captures = new CaptureStage(open.Count);
                     for (var k = 0; k < open.Count; k++)
-                        Replace(block, open[k][0], new CaptureLinear(open[k][0].InFeatures, open[k][0].OutFeatures, statistics[k]));
-                    Forward(block, contexts, store, keep: false, cancellation);
+                        Replace(block, open[k][0], new CaptureLinear(open[k][0].InFeatures, open[k][0].OutFeatures, statistics[k], captures));
+                    Batches(store, (x, context, _) => captures.Run(() => block.forward(x, context)), contexts, cancellation);
                 }
                 foreach (var group in stage)
                 {
@@ -110,19 +111,17 @@ public sealed class CalibrationStream
             }
         }
         if (!isLast)
-            Forward(block, contexts, store, keep: true, cancellation);
+            Batches(store, (x, context, batch) => store.Put(batch, block.forward(x, context)), contexts, cancellation);
     }
 
-    private void Forward(TransformerBlock block, Contexts contexts, ActivationStore store, bool keep, CancellationToken cancellation)
+    /// <summary>Lets all batches go through something, each with its context and number.</summary>
+    private void Batches(ActivationStore store, Action<Tensor, ForwardContext, int> pass, Contexts contexts, CancellationToken cancellation)
     {
         for (var batch = 0; batch < _batches.Count; batch++)
         {
             cancellation.ThrowIfCancellationRequested();
             using var scope = torch.NewDisposeScope();
-            var x = store.Get(batch, _options.Device, _options.DType);
-            var y = block.forward(x, contexts.Of(_batches.RowsOf(batch), _batches.LengthOf(batch)));
-            if (keep)
-                store.Put(batch, y);
+            pass(store.Get(batch, _options.Device, _options.DType), contexts.Of(_batches.RowsOf(batch), _batches.LengthOf(batch)), batch);
         }
     }
 

@@ -9,7 +9,11 @@ namespace Qbb.Quantizer.Calibration;
 /// Stands in for a linear layer that is not quantized yet: adds its inputs to statistics, if any are asked for, and gives zeros. What
 /// would follow from its outputs is not of interest yet, so its weight need not be there.
 /// </summary>
-internal sealed class CaptureLinear(int inFeatures, int outFeatures, InputStatistics? statistics = null) : ILinear
+/// <param name="inFeatures">Of the layer.</param>
+/// <param name="outFeatures">Of the layer.</param>
+/// <param name="statistics">Of its inputs; null where they are not of interest.</param>
+/// <param name="stage">Told of every input that was seen; may end the forward pass.</param>
+internal sealed class CaptureLinear(int inFeatures, int outFeatures, InputStatistics? statistics = null, CaptureStage? stage = null) : ILinear
 {
     public int InFeatures => inFeatures;
 
@@ -18,6 +22,7 @@ internal sealed class CaptureLinear(int inFeatures, int outFeatures, InputStatis
     public Tensor forward(Tensor x)
     {
         statistics?.Add(x);
+        stage?.Seen();
         return torch.zeros([.. x.shape[..^1], outFeatures], x.dtype, x.device);
     }
 

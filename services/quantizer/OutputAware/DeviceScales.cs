@@ -1,5 +1,4 @@
 using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.OutputAware;
 
@@ -7,10 +6,8 @@ namespace Qbb.Quantizer.OutputAware;
 /// <see cref="JointScales"/> on a device: XᵀHX of many rows at a time, group by group as a matrix product of signs and H and a kernel
 /// that adds the products up under signs; then Cholesky's factors of all rows at once.
 /// </summary>
-internal sealed class DeviceScales(DeviceShape shape, DeviceCurvature curvature, DeviceSteps steps, long batchBytes = 2L << 30)
+internal sealed class DeviceScales(DeviceShape shape, DeviceCurvature curvature, DeviceKernels kernels, long batchBytes = 2L << 30)
 {
-    private const int Threads = 256;
-
     /// <summary>Replaces scales and biases of a state that is up to date. Errors are not up to date after.</summary>
     public void Run(DeviceState state)
     {
@@ -24,13 +21,13 @@ internal sealed class DeviceScales(DeviceShape shape, DeviceCurvature curvature,
             var count = Math.Min(rows, shape.Rows - first);
             var systems = Systems(state, first, count);
             var right = torch.empty([count, shape.Order, 1], type, systems.device);
-            steps.Pieces("right_sides", count * shape.Groups,
+            kernels.Pieces("right_sides", count * shape.Groups,
                 state.Codes, state.Gradients, right, first, count, shape.Columns, shape.GroupSize, shape.Groups);
             systems.diagonal(1, 2).mul_(1 + JointScales.Ridge);
             var (factors, failed) = torch.linalg.cholesky_ex(systems);
             systems.Dispose();
             var solution = torch.linalg.cholesky_solve(right, factors).contiguous();
-            steps.Pieces("change_scales", count * shape.Groups,
+            kernels.Pieces("change_scales", count * shape.Groups,
                 state.Codes, state.Alpha, state.Beta, solution, failed.to(ScalarType.Int32), shape.Rows, first, count, shape.Columns,
                 shape.GroupSize, shape.Groups);
         }
@@ -42,14 +39,14 @@ internal sealed class DeviceScales(DeviceShape shape, DeviceCurvature curvature,
         var (type, device) = (curvature.Matrix.dtype, curvature.Matrix.device);
         var systems = torch.empty([count, shape.Order, shape.Order], type, device);
         var signs = torch.empty([count * shape.Unknowns, shape.Columns], type, device);
-        steps.Kernel("spread").Launch(DeviceSteps.Blocks(count * shape.Columns, Threads), Threads, 0, state.Codes, signs, first, count, shape.Columns);
+        kernels.Elements("spread", count * shape.Columns, state.Codes, signs, first, count, shape.Columns);
         for (var group = 0; group < shape.Groups; group++)
         {
             using var inner = torch.NewDisposeScope();
             var begin = group * shape.GroupSize;
             var (length, width) = (Math.Min(shape.GroupSize, shape.Columns - begin), shape.Columns - begin);
             var products = torch.matmul(signs.narrow(1, begin, length), curvature.Matrix.narrow(0, begin, length).narrow(1, begin, width));
-            steps.Pieces("fold", count * (shape.Groups - group),
+            kernels.Pieces("fold", count * (shape.Groups - group),
                 state.Codes, products, systems, first, count, shape.Columns, shape.GroupSize, shape.Groups, group);
         }
         return systems.MoveToOuterDisposeScope();

@@ -27,9 +27,7 @@ public sealed class InputStatistics(int features) : IDisposable
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
         var rows = x.detach().reshape(-1, features);
-        if (rows.dtype != ScalarType.Float64)
-            rows = rows.to(ScalarType.Float32);
-        var product = torch.matmul(rows.t(), rows);
+        var product = Product(rows);
         if (_sum is null)
             _sum = product.to(ScalarType.Float64).clone().DetachFromDisposeScope();
         else
@@ -74,4 +72,14 @@ public sealed class InputStatistics(int features) : IDisposable
     }
 
     public void Dispose() => _sum?.Dispose();
+
+    private static Tensor Product(Tensor rows)
+    {
+        // Products of 16-bit numbers are exact in fp32, in which the GPU's matrix units sum them, ten times faster than fp32 itself.
+        if (rows.dtype is ScalarType.BFloat16 or ScalarType.Float16 && rows.device.Type == DeviceType.CUDA && torch.has_mm_out_dtype)
+            return torch.mm(rows.t(), rows, ScalarType.Float32);
+        if (rows.dtype != ScalarType.Float64)
+            rows = rows.to(ScalarType.Float32);
+        return torch.matmul(rows.t(), rows);
+    }
 }

@@ -14,14 +14,16 @@ namespace Qbb.Quantizer.OutputAware;
 /// equally near up to rounding, so objectives agree and bytes do not. Layers whose groups or systems of equations are too large for it go
 /// to the CPU's form.
 /// </summary>
-public sealed class TorchOutputAware : ILayerMethod
+public sealed class TorchOutputAware : ILayerMethod, IDisposable
 {
     private const int MostUnknowns = 4096;
     private readonly Recipe _recipe;
     private readonly Device _device;
-    private readonly KernelLoader _kernels;
+    private readonly KernelLoader _loader;
+    private readonly DeviceKernels _kernels;
     private readonly ScalarType _type;
     private readonly OutputAwareMethod _plain;
+    private readonly CurvatureCache _curvatures = new();
 
     /// <param name="recipe">The choices, importance being full; resolved here.</param>
     /// <param name="device">A GPU.</param>
@@ -38,9 +40,13 @@ public sealed class TorchOutputAware : ILayerMethod
     /// <param name="threads">As above.</param>
     internal TorchOutputAware(Recipe recipe, Device device, KernelLoader kernels, ScalarType type, int threads = 0)
     {
-        (_recipe, _device, _kernels, _type) = (recipe.Resolve(), device, kernels, type);
+        (_recipe, _device, _loader, _type) = (recipe.Resolve(), device, kernels, type);
         if (!Supports(_recipe))
-            throw new InvalidInputException("only a recipe with cascaded init and at least one round of alternating refinement, importance full, runs on a GPU");
+        {
+            throw new InvalidInputException(
+                "only a recipe with cascaded init, at least one round of alternating refinement and importance full runs on a GPU");
+        }
+        _kernels = new DeviceKernels(_recipe.Bases, _recipe.Bias, device, type, kernels);
         _plain = new OutputAwareMethod(_recipe, threads);
     }
 
@@ -54,7 +60,7 @@ public sealed class TorchOutputAware : ILayerMethod
     /// <inheritdoc/>
     public LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default)
     {
-        var shape = ShapeOf(weights);
+        var shape = ShapeOf(weights.OutFeatures, weights.InFeatures);
         if (shape.GroupSize > FusedGroups.MostLength || shape.Order > MostUnknowns)
             return _plain.Quantize(weights, cancellation);
         using var scope = torch.NewDisposeScope();
@@ -87,16 +93,16 @@ public sealed class TorchOutputAware : ILayerMethod
             throw new ArgumentException($"{name} has {weight.size(1)} inputs, the statistics {inputs.Features}");
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var shape = new DeviceShape(weight.size(0), (int)weight.size(1), (int)Math.Min(_recipe.Group ?? weight.size(1), weight.size(1)), _recipe.Bases, _recipe.Bias);
-        var curvature = DeviceCurvature.Of(inputs.Mean(_device), name, _type);
-        var start = new FusedGroups(_recipe, _device, _kernels).Refine(weight.contiguous(), curvature.Importance);
+        var shape = ShapeOf(weight.size(0), (int)weight.size(1));
+        var curvature = _curvatures.Of(inputs, () => DeviceCurvature.Of(inputs.Mean(_device), name, _type));
+        var start = new FusedGroups(_recipe, _device, _loader).Refine(weight.contiguous(), curvature.Importance);
         start.CheckFinite(name);
         var steps = new DeviceSteps(shape, weight.to(_type).contiguous(), curvature, _kernels);
         var best = DeviceState.Of(start.Codes.clone(), start.Alpha, start.Beta, _type);
         var objectives = Improve(shape, curvature, steps, best, cancellation);
         var sums = steps.Report(best, start.Codes);
         var norm = Norm(weight, curvature.Matrix);
-        return new TorchDecomposition(FusedGroups.Pack(best.Codes, shape.Bases, _kernels), best.Alpha, best.Beta, shape.Columns, shape.GroupSize)
+        return new TorchDecomposition(FusedGroups.Pack(best.Codes, shape.Bases, _loader), best.Alpha, best.Beta, shape.Columns, shape.GroupSize)
         {
             SquaredNorm = start.SquaredNorm,
             Errors = sums[..shape.Bases],
@@ -106,11 +112,13 @@ public sealed class TorchOutputAware : ILayerMethod
         };
     }
 
+    public void Dispose() => _curvatures.Dispose();
+
     /// <summary>Steps 2 to 5; returns the objective after each step, the start being the first.</summary>
-    private static double[] Improve(DeviceShape shape, DeviceCurvature curvature, DeviceSteps steps, DeviceState best, CancellationToken cancellation)
+    private double[] Improve(DeviceShape shape, DeviceCurvature curvature, DeviceSteps steps, DeviceState best, CancellationToken cancellation)
     {
         using var scope = torch.NewDisposeScope();
-        var scales = new DeviceScales(shape, curvature, steps);
+        var scales = new DeviceScales(shape, curvature, _kernels);
         var objectives = new List<Tensor>();
         steps.Measure(best);
         Record();
@@ -148,6 +156,6 @@ public sealed class TorchOutputAware : ILayerMethod
         return torch.matmul(w, matrix).mul_(w).to(ScalarType.Float64).sum().item();
     }
 
-    private DeviceShape ShapeOf(LayerWeights weights) => new(
-        weights.OutFeatures, weights.InFeatures, Math.Min(_recipe.Group ?? weights.InFeatures, weights.InFeatures), _recipe.Bases, _recipe.Bias);
+    private DeviceShape ShapeOf(long rows, int columns) =>
+        new(rows, columns, Math.Min(_recipe.Group ?? columns, columns), _recipe.Bases, _recipe.Bias);
 }

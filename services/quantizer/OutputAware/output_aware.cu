@@ -152,11 +152,13 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) report(
 
 // ---- column loops -----------------------------------------------------------------------------------------------------------------------
 
-// A square of a matrix [columns, columns] whose rows and columns both begin at `first`, in shared memory; 0 beyond `count`.
+// A square of a matrix [columns, columns] whose rows and columns both begin at `first`, in shared memory; 0 beyond `count`. The diagonal
+// is replaced by its reciprocal: what a column does to itself is nowhere read again.
 __device__ __forceinline__ void load_square(const REAL* matrix, int columns, int first, int count, REAL* square) {
     for (int i = threadIdx.x; i < BLOCK * BLOCK; i += WARPS * 32) {
         const int k = i / BLOCK, j = i % BLOCK;
-        square[i] = k < count && j < count ? matrix[(long long)(first + k) * columns + first + j] : (REAL)0;
+        const REAL v = k < count && j < count ? matrix[(long long)(first + k) * columns + first + j] : (REAL)0;
+        square[i] = k == j && k < count ? 1 / v : v;
     }
     __syncthreads();
 }
@@ -194,7 +196,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) feedback(
                 read_table(levels, middles, next_at, lane, next);
                 int place;
                 const REAL value = __shfl_sync(ALL, w[s], turn);
-                const REAL e = (value - nearest(table, value, place)) / square[k * BLOCK + k];
+                const REAL e = (value - nearest(table, value, place)) * square[k * BLOCK + k];
                 if (lane == turn) {
                     left[s] = e;
                     codes[row * columns + column] = ranks[at * LEVELS + place];
@@ -246,7 +248,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) descend(
                     read_table(levels, middles, row * groups + now, lane, table);
                 }
                 int place;
-                const REAL best = __shfl_sync(ALL, w[s] - e[s] + gradient[s] / square[k * BLOCK + k], turn);
+                const REAL best = __shfl_sync(ALL, w[s] - e[s] + gradient[s] * square[k * BLOCK + k], turn);
                 const REAL found = nearest(table, best, place);
                 const REAL difference = __shfl_sync(ALL, w[s] - found - e[s], turn);
                 if (lane == turn) {

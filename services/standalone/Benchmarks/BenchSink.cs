@@ -11,7 +11,7 @@ using Qbb.Torch;
 namespace Qbb.Standalone.Benchmarks;
 
 /// <summary>Decomposes the layers that a calibration comes by and keeps them no longer than the calibration needs them.</summary>
-internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device device, int threads, Action<LinearSpec> report) : ILayerSink
+internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device device, int threads, Action<LinearSpec> report) : ILayerSink, IDisposable
 {
     private readonly ILayerMethod _method = LayerMethods.For(recipe, device, threads);
     private (LinearSpec Spec, BinaryBases Bases)? _last;
@@ -48,6 +48,8 @@ internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device devi
         Count(result.Report);
         report(spec);
     }
+
+    public void Dispose() => (_method as IDisposable)?.Dispose();
 
     private LayerResult Decompose(LinearSpec spec, Tensor weight, InputStatistics inputs, CancellationToken cancellation)
     {

@@ -29,11 +29,11 @@ internal sealed class OutputAwareBench(ModelShape shape, Recipe recipe, Calibrat
         var layout = DecoderLayout.Resolve(config, source);
         var count = layout.Linears.Count();
         // Compiles kernels and fills caches.
-        Pass(config with { BlockCount = 1 }, source, 1, (_, _) => { }, cancel);
+        Pass(config with { BlockCount = 1 }, source, 1, (_, _) => { }, cancel).Dispose();
         if (options.Device.Type == DeviceType.CUDA)
             CudaMemory.ResetPeak(options.Device);
         var watch = Stopwatch.StartNew();
-        var sink = Pass(config, source, sequences, (layer, spec) => progress(layer, count, spec.Module), cancel);
+        using var sink = Pass(config, source, sequences, (layer, spec) => progress(layer, count, spec.Module), cancel);
         var memory = options.Device.Type == DeviceType.CUDA ? CudaMemory.Of(options.Device) : new CudaMemory(0, Process.GetCurrentProcess().PeakWorkingSet64, 0);
         return new DecomposeFigures(
             sink.Weights, all, sink.Seconds, watch.Elapsed.TotalSeconds, memory.Peak, memory.PeakReserved, sink.SquaredError / sink.SquaredNorm)

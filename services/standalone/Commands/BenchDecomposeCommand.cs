@@ -15,17 +15,49 @@ namespace Qbb.Standalone.Commands;
 /// <summary><c>qbb bench decompose</c>: the time that a model of some shape takes to decompose.</summary>
 internal sealed class BenchDecomposeCommand : QbbCommand
 {
-    private readonly Option<string> _shape = new("--shape") { Description = "7b (LLaMA-2-7B), 135m (SmolLM2) or tiny, or a model: its shape, and with importance its weights.", DefaultValueFactory = _ => "7b" };
-    private readonly Option<int> _bases = new("--bases", "-n") { Description = "N, binary matrices per layer.", DefaultValueFactory = _ => 4 };
-    private readonly Option<int?> _group = new("--group", "-g") { Description = "Inputs that share a scale, or row.", DefaultValueFactory = _ => 128, CustomParser = SharedOptions.ParseGroup };
-    private readonly Option<Refinement> _refine = new("--refine") { Description = "How signs and scales are improved.", DefaultValueFactory = _ => Refinement.Alternating };
+    private readonly Option<string> _shape = new("--shape")
+    {
+        Description = "7b (LLaMA-2-7B), 135m (SmolLM2) or tiny, or a model: its shape, and with importance its weights.",
+        DefaultValueFactory = _ => "7b",
+    };
+    private readonly Option<int> _bases = new("--bases", "-n")
+    {
+        Description = "N, binary matrices per layer.",
+        DefaultValueFactory = _ => 4,
+    };
+    private readonly Option<int?> _group = new("--group", "-g")
+    {
+        Description = "Inputs that share a scale, or row.",
+        DefaultValueFactory = _ => 128,
+        CustomParser = SharedOptions.ParseGroup,
+    };
+    private readonly Option<Refinement> _refine = new("--refine")
+    {
+        Description = "How signs and scales are improved.",
+        DefaultValueFactory = _ => Refinement.Alternating,
+    };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both." };
     private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };
-    private readonly Option<int?> _blocks = new("--blocks") { Description = "Transformer blocks to decompose; the rest is reckoned at their rate. Default: all on a GPU, 1 on the CPU." };
+    private readonly Option<int?> _blocks = new("--blocks")
+    {
+        Description = "Transformer blocks to decompose; the rest is reckoned at their rate. Default: all on a GPU, 1 on the CPU.",
+    };
     private readonly Option<bool> _plain = new("--plain") { Description = "On a GPU: tensor operations alone, without fused kernels." };
-    private readonly Option<Importance> _importance = new("--importance") { Description = "full: output-aware, with random tokens running through the model.", DefaultValueFactory = _ => Importance.None };
-    private readonly Option<int> _tokens = new("--tokens") { Description = "Tokens of the calibration.", DefaultValueFactory = _ => 262_144 };
-    private readonly Option<int> _length = new("--length") { Description = "Tokens of a sequence.", DefaultValueFactory = _ => 512 };
+    private readonly Option<Importance> _importance = new("--importance")
+    {
+        Description = "full: output-aware, with random tokens running through the model.",
+        DefaultValueFactory = _ => Importance.None,
+    };
+    private readonly Option<int> _tokens = new("--tokens")
+    {
+        Description = "Tokens of the calibration.",
+        DefaultValueFactory = _ => 262_144,
+    };
+    private readonly Option<int> _length = new("--length")
+    {
+        Description = "Tokens of a sequence.",
+        DefaultValueFactory = _ => 512,
+    };
     private readonly Option<string?> _dtype = SharedOptions.DType();
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();

@@ -23,8 +23,6 @@ internal static unsafe class Driver
         (delegate* unmanaged<int*, nint, int, nuint, int>)Symbol("cuOccupancyMaxActiveBlocksPerMultiprocessor");
     public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> LaunchKernel =
         (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Symbol("cuLaunchKernel");
-    public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, int> LaunchCooperativeKernel =
-        (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, int>)Symbol("cuLaunchCooperativeKernel");
     public static readonly delegate* unmanaged<nint*, uint, int> EventCreate = (delegate* unmanaged<nint*, uint, int>)Symbol("cuEventCreate");
     public static readonly delegate* unmanaged<nint, nint, int> EventRecord = (delegate* unmanaged<nint, nint, int>)Symbol("cuEventRecord");
     public static readonly delegate* unmanaged<nint, int> EventSynchronize = (delegate* unmanaged<nint, int>)Symbol("cuEventSynchronize");

@@ -11,7 +11,8 @@ namespace Qbb.Torch.Cuda;
 public sealed class KernelCache(string folder)
 {
     /// <summary>$XDG_CACHE_HOME/qbb/kernels, else ~/.cache/qbb/kernels.</summary>
-    public static KernelCache Default { get; } = new(DefaultFolder(Environment.GetEnvironmentVariable("XDG_CACHE_HOME"), Environment.GetFolderPath(Environment.SpecialFolder.UserProfile)));
+    public static KernelCache Default { get; } = new(DefaultFolder(
+        Environment.GetEnvironmentVariable("XDG_CACHE_HOME"), Environment.GetFolderPath(Environment.SpecialFolder.UserProfile)));
 
     public string Folder { get; } = folder;
 

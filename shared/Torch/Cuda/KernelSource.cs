@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Reflection;
 
 namespace Qbb.Torch.Cuda;
@@ -8,6 +9,8 @@ namespace Qbb.Torch.Cuda;
 /// <param name="Options">Options of NVRTC beside the architecture: <c>-DBASES=4</c>, <c>--use_fast_math</c>.</param>
 public sealed record KernelSource(string Name, string Code, params IReadOnlyList<string> Options)
 {
+    private static readonly ConcurrentDictionary<(Assembly, string), string> s_read = [];
+
     /// <summary>Reads a source that is embedded in an assembly.</summary>
     /// <param name="assembly">The assembly that holds it.</param>
     /// <param name="file">The last part of the resource's name: <c>alternating.cu</c>.</param>
@@ -24,11 +27,12 @@ public sealed record KernelSource(string Name, string Code, params IReadOnlyList
     /// <summary>All that the compiler is told.</summary>
     public IReadOnlyList<string> CompilerOptions(string architecture) => [$"--gpu-architecture={architecture}", "--std=c++17", .. Options];
 
-    private static string Read(Assembly assembly, string file)
+    private static string Read(Assembly assembly, string file) => s_read.GetOrAdd((assembly, file), static key =>
     {
-        var resource = assembly.GetManifestResourceNames().FirstOrDefault(name => name == file || name.EndsWith("." + file, StringComparison.Ordinal))
-            ?? throw new ArgumentException($"{assembly.GetName().Name} has no resource {file}", nameof(file));
-        using var reader = new StreamReader(assembly.GetManifestResourceStream(resource)!);
+        var (from, name) = key;
+        var resource = from.GetManifestResourceNames().FirstOrDefault(other => other == name || other.EndsWith("." + name, StringComparison.Ordinal))
+            ?? throw new ArgumentException($"{from.GetName().Name} has no resource {name}", nameof(file));
+        using var reader = new StreamReader(from.GetManifestResourceStream(resource)!);
         return reader.ReadToEnd();
-    }
+    });
 }

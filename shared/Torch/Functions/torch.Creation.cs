@@ -21,6 +21,7 @@ public static partial class torch
     private static readonly Operator _where_self = new("aten::where", "self");
     private static readonly Operator _outer = new("aten::outer");
     private static readonly Operator _matmul = new("aten::matmul");
+    private static readonly Operator _mm_dtype = new("aten::mm", "dtype");
     private static readonly Operator _einsum = new("aten::einsum");
     private static readonly Operator _searchsorted_Tensor = new("aten::searchsorted", "Tensor");
     private static readonly Operator _multinomial = new("aten::multinomial");
@@ -50,6 +51,10 @@ public static partial class torch
     /// <summary>Outer product of two vectors.</summary>
     public static Tensor outer(Tensor a, Tensor b) => _outer.Call(a, b);
     public static Tensor matmul(Tensor a, Tensor b) => _matmul.Call(a, b);
+    /// <summary>Product of matrices of 16-bit numbers, summed and given in a wider type. On a GPU with libtorch 2.9 or later.</summary>
+    public static Tensor mm(Tensor a, Tensor b, ScalarType out_dtype) => _mm_dtype.Call(a, b, out_dtype);
+    /// <summary>Whether this libtorch has <see cref="mm(Tensor, Tensor, ScalarType)"/>.</summary>
+    public static bool has_mm_out_dtype { get; } = nn.functional.IsAtLeast(2, 9);
     /// <summary>Einstein's summation: <c>einsum("ij,jk->ik", a, b)</c>.</summary>
     public static Tensor einsum(string equation, params Tensor[] operands) => _einsum.Call(equation, operands);
     /// <summary>Places of values in a sorted sequence, the last dimension of both; right: after equal elements.</summary>

@@ -57,7 +57,7 @@ public static partial class torch
             /// <summary>Pads the last dimensions: (left, right) of the last, then of the one before it, …</summary>
             public static Tensor pad(Tensor x, long[] pad, Scalar value) => _constant_pad_nd.Call(x, pad, value);
 
-            private static bool IsAtLeast(int major, int minor) =>
+            internal static bool IsAtLeast(int major, int minor) =>
                 Version.Parse(version.Split('+', '-', 'a')[0]) >= new Version(major, minor);
         }
     }

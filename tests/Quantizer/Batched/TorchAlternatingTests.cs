@@ -3,6 +3,7 @@ using Qbb.Models;
 using Qbb.Quantizer.Batched;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.OutputAware;
 using Qbb.Quantizer.Recipes;
 using Qbb.Tests.Emulation;
 using Qbb.Torch;
@@ -86,6 +87,20 @@ public class TorchAlternatingTests
         different.ShouldBeLessThanOrEqualTo(recipe.Bases * rows * columns / 500);
         (found.Beta != null).ShouldBe(recipe.Bias);
         batched.Report.SubnormalScales.ShouldBe(plain.Report.SubnormalScales);
+    }
+
+    [Fact]
+    public void Errors_count_by_column_in_the_fused_kernel_as_on_the_cpu()
+    {
+        using var inputs = new InputStatistics(200);
+        using (torch.NewDisposeScope())
+            inputs.Add(torch.tensor(Synthetic.Gaussian(50 * 200, 4), 50, 200) * torch.arange(1, 201, 1, ScalarType.Float32));
+        var layer = new LayerWeights("w", 6, 200, Synthetic.StudentT5(6 * 200, 31)) { Inputs = inputs };
+        var recipe = new Recipe { Bases = 3, Group = 64, Importance = Importance.Diag };
+        using var method = new TorchAlternating(recipe, Device.CPU, 1, EmulatedKernels.Load);
+        var (found, expected) = (method.Quantize(layer), new BasesMethod(recipe).Quantize(layer));
+        found.Report.RelativeError.ShouldBe(expected.Report.RelativeError, 1e-4 * expected.Report.RelativeError);
+        ((BinaryBases)found.Weight).Planes.ShouldBe(((BinaryBases)expected.Weight).Planes);
     }
 
     [Fact]

@@ -26,6 +26,22 @@ public class InputStatisticsTests
         statistics.Importance().ShouldBe(Enumerable.Range(0, 5).Select(j => expected[6 * j] + 0.01 * mean), 1e-6);
     }
 
+    [Theory]
+    [InlineData(ScalarType.BFloat16), InlineData(ScalarType.Float16), InlineData(ScalarType.Float32)]
+    public void On_a_gpu_no_digits_of_the_inputs_are_lost(ScalarType type)
+    {
+        Assert.SkipUnless(torch.cuda.is_available(), "no GPU here");
+        using var scope = torch.NewDisposeScope();
+        var x = torch.tensor(Synthetic.Gaussian(5000 * 64, 2), 5000, 64).to(type);
+        using var statistics = new InputStatistics(64);
+        statistics.Add(x.to(Device.CUDA));
+        var wide = x.to(ScalarType.Float64);
+        var expected = torch.matmul(wide.t(), wide) / 5000;
+        var error = (statistics.Mean(Device.CPU) - expected).abs().max().item();
+        TestContext.Current.TestOutputHelper!.WriteLine($"{type}: largest error {error:g3}, allowed 1e-5");
+        error.ShouldBeLessThan(1e-5);
+    }
+
     [Fact]
     public void Curvature_inverts_the_damped_matrix_in_order_of_falling_diagonal()
     {

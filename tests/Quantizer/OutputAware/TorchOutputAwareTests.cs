@@ -59,20 +59,36 @@ public class TorchOutputAwareTests
         var curvature = DeviceCurvature.Of(inputs.Mean(Device.CPU), "w", ScalarType.Float64);
         var shape = new DeviceShape(7, 96, 32, 2, true);
         var w = torch.tensor(Synthetic.Gaussian(7 * 96, 3), 7, 96).to(ScalarType.Float64);
-        var steps = new DeviceSteps(shape, w, curvature, EmulatedKernels.Load);
+        var kernels = new DeviceKernels(2, true, Device.CPU, ScalarType.Float64, EmulatedKernels.Load);
+        var steps = new DeviceSteps(shape, w, curvature, kernels);
         var codes = torch.randint(0, 4, [7, 96]).to(ScalarType.Byte);
         var state = DeviceState.Of(codes, torch.full([2, 7, 3], 0.5, ScalarType.Float16), torch.zeros([7, 3], ScalarType.Float16), ScalarType.Float64);
         steps.Measure(state);
         var other = state.Copy();
-        new DeviceScales(shape, curvature, steps).Run(state);
-        new DeviceScales(shape, curvature, steps, batchBytes: 1).Run(other);
+        new DeviceScales(shape, curvature, kernels).Run(state);
+        new DeviceScales(shape, curvature, kernels, batchBytes: 1).Run(other);
         other.Codes.to_array<byte>().ShouldBe(state.Codes.to_array<byte>());
         other.Alpha.to_array<Half>().ShouldBe(state.Alpha.to_array<Half>());
         other.Beta!.to_array<Half>().ShouldBe(state.Beta!.to_array<Half>());
     }
 
+    [Fact]
+    public void The_order_of_threads_changes_nothing()
+    {
+        using var inputs = Inputs.Correlated(200, 300, 7);
+        var layer = new LayerWeights("w", 9, 200, Synthetic.StudentT5(9 * 200, 3)) { Inputs = inputs };
+        var recipe = Full with { Bases = 3, Group = 64 };
+        using var forwards = new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.Load, ScalarType.Float64);
+        using var backwards = new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.LoadBackwards, ScalarType.Float64);
+        var (one, other) = ((BinaryBases)forwards.Quantize(layer).Weight, (BinaryBases)backwards.Quantize(layer).Weight);
+        other.Planes.ShouldBe(one.Planes);
+        other.Alpha.ShouldBe(one.Alpha);
+        other.Beta.ShouldBe(one.Beta);
+    }
+
     private static void Compare(TorchOutputAware method, Recipe recipe, int rows, int columns, double tolerance)
     {
+        using var owned = method;
         using var inputs = Inputs.Correlated(columns, 3 * columns, 7);
         var layer = new LayerWeights("w", rows, columns, Synthetic.StudentT5(rows * columns, 3)) { Inputs = inputs };
         var plain = new OutputAwareMethod(recipe).Quantize(layer).Report;

@@ -12,6 +12,10 @@ internal static class EmulatedKernels
     private static readonly Lock s_lock = new();
     private static readonly Dictionary<string, nint> s_libraries = [];
 
+    /// <summary>The emulator with the threads of a block in the opposite order: results must not depend on it.</summary>
+    public static IKernel LoadBackwards(KernelSource source, string kernel, Device device) =>
+        Load(source with { Options = [.. source.Options, "-DEMULATED_BACKWARDS"] }, kernel, device);
+
     /// <summary>The emulator as a <see cref="KernelLoader"/>.</summary>
     public static IKernel Load(KernelSource source, string kernel, Device device)
     {
@@ -38,7 +42,8 @@ internal static class EmulatedKernels
                     $"{{ emulator::launch<{kernel}>(grid, block, shared, arguments); }}\n");
             File.WriteAllText(file, $"#include \"cuda_emulator.h\"\n{code}\n{string.Concat(launchers)}");
             var library = Path.Combine(folder, "kernel.so");
-            string[] options = ["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-I", AppContext.BaseDirectory, .. source.Options.Where(option => option.StartsWith("-D", StringComparison.Ordinal)), file, "-o", library];
+            var defines = source.Options.Where(option => option.StartsWith("-D", StringComparison.Ordinal));
+            string[] options = ["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-I", AppContext.BaseDirectory, .. defines, file, "-o", library];
             using var process = Process.Start(new ProcessStartInfo("g++", options) { RedirectStandardError = true })!;
             var errors = process.StandardError.ReadToEnd();
             process.WaitForExit();

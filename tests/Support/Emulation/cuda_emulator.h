@@ -1,6 +1,7 @@
 // Runs CUDA kernels on the CPU, slowly and exactly, so that their logic is tested where no GPU is: every thread is a fibre, and fibres
 // change places at synchronisation points only. A warp's lanes must meet at the same point, as on the device: else the process ends with
-// a message. Only what the project's kernels use is there.
+// a message. With EMULATED_BACKWARDS fibres take their turns from the last to the first: a result that differs then depends on the order of
+// threads. Only what the project's kernels use is there.
 #pragma once
 #include <ucontext.h>
 
@@ -67,7 +68,11 @@ inline void step(int fibre) {
 // Runs a warp until all its lanes wait for the block, or have ended.
 inline void run_warp(int first, int last) {
     for (;;) {
+#ifdef EMULATED_BACKWARDS
+        for (int k = last - 1; k >= first; k--) step(k);
+#else
         for (int k = first; k < last; k++) step(k);
+#endif
         int warp = 0, block = 0, ended = 0;
         for (int k = first; k < last; k++) {
             warp += fibres[k].point > 0;
@@ -99,7 +104,12 @@ inline void run_block(int threads) {
     bool more = true;
     while (more) {
         more = false;
-        for (int first = 0; first < threads; first += 32) {
+        for (int turn = 0; turn < threads; turn += 32) {
+#ifdef EMULATED_BACKWARDS
+            int first = (threads - 1) / 32 * 32 - turn;
+#else
+            int first = turn;
+#endif
             int last = first + 32 < threads ? first + 32 : threads;
             if (fibres[first].point == 0) continue;
             run_warp(first, last);
