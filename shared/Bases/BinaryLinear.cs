@@ -183,10 +183,10 @@ public sealed class BinaryLinear : IGraphLinear
     {
         using var scope = torch.NewDisposeScope();
         var wide = dense.to(ScalarType.Float32);
-        var alpha = wantsAlpha
-            ? torch.stack([.. Enumerable.Range(0, _bases.Count).Select(i => SumGroups(wide * Signs(i, ScalarType.Float32)))]).MoveToOuterDisposeScope()
-            : null;
-        return (alpha, wantsBeta ? SumGroups(wide).MoveToOuterDisposeScope() : null);
+        Tensor? alpha = null;
+        if (wantsAlpha)
+            alpha = torch.stack([.. Enumerable.Range(0, _bases.Count).Select(i => SumGroups(wide * Signs(i, ScalarType.Float32)))]);
+        return (alpha?.MoveToOuterDisposeScope(), wantsBeta ? SumGroups(wide).MoveToOuterDisposeScope() : null);
     }
 
     /// <summary>[out, in] → [out, groups].</summary>

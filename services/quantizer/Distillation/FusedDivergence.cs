@@ -4,8 +4,8 @@ using Qbb.Torch.Cuda;
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
-/// τ²·KL(teacher ‖ student) of some positions on a GPU: logits are read where they lie, in their own type, and the gradient is made in the
-/// same launch. The plain form is <see cref="ReferenceLogitLoss"/>.
+/// τ²·KL(teacher ‖ student) of some positions on a GPU: logits are read where they lie, in their own type, and the gradient is made in
+/// the same launch. The plain form is <see cref="ReferenceLogitLoss"/>.
 /// </summary>
 internal static class FusedDivergence
 {

@@ -5,7 +5,9 @@ using Qbb.Torch;
 
 namespace Qbb.Standalone.Benchmarks;
 
-/// <summary>Steps of distillation of a student of random signs against a teacher of random weights, by the trainer that qbb distill uses.</summary>
+/// <summary>
+/// Steps of distillation of a student of random signs against a teacher of random weights, by the trainer that qbb distill uses.
+/// </summary>
 /// <param name="shape">Of both.</param>
 /// <param name="bases">N of the student.</param>
 /// <param name="positions">Positions of a sequence.</param>
@@ -60,17 +62,19 @@ internal sealed class DistillBench(ModelShape shape, int bases, int positions, D
     }
 
     /// <summary>
-    /// Products that the method asks for, 2 FLOP a weight and token: in the blocks teacher forward, student forward, gradient of the input
-    /// (not for the q, k, v of the first block, whose input is not trained) and gradient of the dense weight, from which the scales' follows;
-    /// in the head the first three. Causal attention: 4 FLOP a pair of positions and channel forward, twice that backward. What a program
-    /// calculates again to save memory does not count.
+    /// Products that the method asks for, 2 FLOP a weight and token: in the blocks teacher forward, student forward, gradient of the
+    /// input (not for the q, k, v of the first block, whose input is not trained) and gradient of the dense weight, from which the
+    /// scales' follows; in the head the first three. Causal attention: 4 FLOP a pair of positions and channel forward, twice that
+    /// backward. What a program calculates again to save memory does not count.
     /// </summary>
     private double Flops(double tokens)
     {
         var config = shape.Config;
         var linears = shape.Linears(config.BlockCount);
-        var untrained = linears.Where(linear => linear.Block == 0).Where(linear => linear.Role is LinearRole.Query or LinearRole.Key or LinearRole.Value or LinearRole.QueryKeyValue)
-            .Sum(linear => linear.WeightCount);
+        var untrained = linears.Where(linear => linear is
+        {
+            Block: 0, Role: LinearRole.Query or LinearRole.Key or LinearRole.Value or LinearRole.QueryKeyValue
+        }).Sum(linear => linear.WeightCount);
         var attention = 4.0 * positions / 2 * config.HeadCount * config.HeadDimension * config.BlockCount;
         return tokens * (8.0 * linears.Sum(linear => linear.WeightCount) - 2.0 * untrained + 6.0 * shape.HeadWeights + 4 * attention);
     }

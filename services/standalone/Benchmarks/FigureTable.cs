@@ -12,9 +12,13 @@ internal static class FigureTable
     /// <param name="title">What a number is: "median".</param>
     public static void Print(IAnsiConsole screen, IReadOnlyList<Figure> figures, string title)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("what").AddColumn(new TableColumn(title).RightAligned()).AddColumn("unit");
+        var table = new Table().Border(TableBorder.Simple)
+            .AddColumn("what").AddColumn(new TableColumn(title).RightAligned()).AddColumn("unit");
         foreach (var f in figures)
-            table.AddRow(Markup.Escape(f.What), f.Value.ToString(f.Value < 10 ? "0.000" : "0.0", CultureInfo.InvariantCulture), Markup.Escape(f.Unit));
+        {
+            var value = f.Value.ToString(f.Value < 10 ? "0.000" : "0.0", CultureInfo.InvariantCulture);
+            table.AddRow(Markup.Escape(f.What), value, Markup.Escape(f.Unit));
+        }
         screen.Write(table);
     }
 

@@ -5,7 +5,9 @@ using Qbb.Torch;
 
 namespace Qbb.Standalone.Benchmarks;
 
-/// <summary>Samples sequences from a teacher of random weights, as <c>qbb sample</c> does: one token, then the teacher's own draws.</summary>
+/// <summary>
+/// Samples sequences from a teacher of random weights, as <c>qbb sample</c> does: one token, then the teacher's own draws.
+/// </summary>
 internal sealed class SampleBench(ModelShape shape, int batch, int length, Device device, ScalarType dtype, GenerationOptions options)
 {
     private const int WarmUp = 8;

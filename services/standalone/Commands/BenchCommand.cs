@@ -36,7 +36,9 @@ internal sealed class BenchCommand : QbbCommand
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         if (torch.slow_blas() is { } slow)
             output.Warning(slow);
-        var bench = new Bench(parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_context), parsed.GetRequiredValue(_repeats), threads, parsed.GetValue(_only) ?? []);
+        var bench = new Bench(
+            parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_context), parsed.GetRequiredValue(_repeats), threads,
+            parsed.GetValue(_only) ?? []);
         var figures = ProgressBars.Run(output, "measuring", report => bench.Run((done, total, what) => report(done, total, what), cancel));
         output.Result(new JsonObject
         {

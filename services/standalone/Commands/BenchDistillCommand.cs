@@ -20,9 +20,16 @@ internal sealed class BenchDistillCommand : QbbCommand
     private readonly Option<int> _tokens = new("--tokens") { Description = "Positions of a sequence.", DefaultValueFactory = _ => 2048 };
     private readonly Option<int> _batch = new("--batch") { Description = "Sequences of a pass.", DefaultValueFactory = _ => 8 };
     private readonly Option<int> _accumulate = new("--accumulate") { Description = "Passes of a step.", DefaultValueFactory = _ => 1 };
-    private readonly Option<int> _steps = new("--steps") { Description = "Timed steps, after two that warm up.", DefaultValueFactory = _ => 5 };
+    private readonly Option<int> _steps = new("--steps")
+    {
+        Description = "Timed steps, after two that warm up.",
+        DefaultValueFactory = _ => 5,
+    };
     private readonly Option<string> _loss = new("--loss") { Description = "As in qbb distill.", DefaultValueFactory = _ => "kd" };
-    private readonly Option<bool> _checkpointing = new("--activation-checkpointing") { Description = "Run every block twice to need less memory." };
+    private readonly Option<bool> _checkpointing = new("--activation-checkpointing")
+    {
+        Description = "Run every block twice to need less memory.",
+    };
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<string?> _dtype = SharedOptions.DType();
 
@@ -30,7 +37,8 @@ internal sealed class BenchDistillCommand : QbbCommand
         "qbb bench distill --shape 7b --bases 2 --tokens 2048 --batch 8 --device cuda")
     {
         _loss.AcceptOnlyFromAmong([.. DistillationLossNames.All.Keys]);
-        foreach (var option in new Option[] { _shape, _bases, _tokens, _batch, _accumulate, _steps, _loss, _checkpointing, _device, _dtype })
+        Option[] options = [_shape, _bases, _tokens, _batch, _accumulate, _steps, _loss, _checkpointing, _device, _dtype];
+        foreach (var option in options)
             Options.Add(option);
     }
 
@@ -48,7 +56,12 @@ internal sealed class BenchDistillCommand : QbbCommand
             Type = SharedOptions.ParseDType(parsed.GetValue(_dtype), device),
         };
         recipe.Resolve();
-        var options = new DistillationOptions { Device = device, ActivationCheckpointing = parsed.GetValue(_checkpointing), CacheBytes = 0 };
+        var options = new DistillationOptions
+        {
+            Device = device,
+            ActivationCheckpointing = parsed.GetValue(_checkpointing),
+            CacheBytes = 0,
+        };
         var bench = new DistillBench(ModelShape.Of(parsed.GetRequiredValue(_shape)), bases, tokens, recipe, options);
         var figures = ProgressBars.Run(output, "distilling", report => bench.Run(steps, (done, total) => report(done, total, ""), cancel));
         output.Result(

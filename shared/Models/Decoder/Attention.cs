@@ -36,7 +36,9 @@ internal sealed class Attention : IDisposable
         var (queries, keys, values) = Project(x);
         if (_queryNorm is not null)
             (queries, keys) = (_queryNorm.forward(queries), _keyNorm!.forward(keys));
-        var mixed = context.Cache is { } cache ? WithCache(queries, keys, values, cache, context) : WithoutCache(queries, keys, values, context);
+        var mixed = context.Cache is { } cache
+            ? WithCache(queries, keys, values, cache, context)
+            : WithoutCache(queries, keys, values, context);
         return _linears[LinearRole.AttentionOutput].forward(mixed).MoveToOuterDisposeScope();
     }
 

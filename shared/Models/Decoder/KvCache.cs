@@ -100,7 +100,9 @@ public sealed class KvCache : IDisposable
         return Seen(block, count);
     }
 
-    /// <summary>The memory of a block as a whole: [batch, key/value heads, capacity, head] each, of which <see cref="Length"/> places are taken.</summary>
+    /// <summary>
+    /// The memory of a block as a whole: [batch, key/value heads, capacity, head] each, of which <see cref="Length"/> places are taken.
+    /// </summary>
     internal (Tensor Keys, Tensor Values) Whole(int block) => (_keys[block], _values[block]);
 
     /// <summary>The places that are taken and the next ones: views [batch, key/value heads, length + count, head].</summary>

@@ -81,9 +81,11 @@ internal static class ScaledAttention
         else if (window > 0)
             (keys, values) = (keys.narrow(2, Math.Max(0, all - window), Math.Min(all, window)), values.narrow(2, Math.Max(0, all - window), Math.Min(all, window)));
         // Only the kernel for half precision without a mask shares keys; elsewhere the option would mean the slow formula.
-        var shares = groups != heads && mask is null && queries.dtype is ScalarType.BFloat16 or ScalarType.Float16 && torch.nn.functional.has_enable_gqa;
+        var shares = groups != heads && mask is null && queries.dtype is ScalarType.BFloat16 or ScalarType.Float16
+            && torch.nn.functional.has_enable_gqa;
+        var isCausal = plain && count > 1 && context.Past == 0;
         return torch.nn.functional.scaled_dot_product_attention(
-            queries, Repeat(keys), Repeat(values), mask, is_causal: plain && count > 1 && context.Past == 0, scale: scale, enable_gqa: shares);
+            queries, Repeat(keys), Repeat(values), mask, is_causal: isCausal, scale: scale, enable_gqa: shares);
 
         Tensor Repeat(Tensor x) => groups == heads || shares
             ? x

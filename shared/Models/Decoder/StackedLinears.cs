@@ -12,7 +12,8 @@ internal sealed class StackedLinears : IDisposable
     private readonly Tensor _weight;
     private readonly Tensor? _bias;
 
-    private StackedLinears((LinearRole Role, ILinear Linear)[] parts, Tensor weight, Tensor? bias) => (_parts, _weight, _bias) = (parts, weight, bias);
+    private StackedLinears((LinearRole Role, ILinear Linear)[] parts, Tensor weight, Tensor? bias) =>
+        (_parts, _weight, _bias) = (parts, weight, bias);
 
     /// <summary>Stacks the layers of some roles where that makes them faster: on a GPU.</summary>
     public static StackedLinears? Of(Dictionary<LinearRole, ILinear> linears, params LinearRole[] roles) =>

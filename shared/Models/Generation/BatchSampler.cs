@@ -26,7 +26,9 @@ public sealed class BatchSampler(GenerationOptions options)
             : throw NotNumbers();
     }
 
-    /// <summary>The whole number that stands for the likeliest token's probability: a row of the largest must not overflow, 2^62 in all.</summary>
+    /// <summary>
+    /// The whole number that stands for the likeliest token's probability: a row of the largest must not overflow, 2^62 in all.
+    /// </summary>
     internal static double Unit(long vocabulary) => Math.ScaleB(1, 62 - (BitOperations.Log2((ulong)vocabulary) + 1));
 
     private long[] Plain(Tensor logits, double[] uniforms)

@@ -46,18 +46,19 @@ public static partial class torch
             /// <summary>Mean squared difference (reduction as in cross_entropy).</summary>
             public static Tensor mse_loss(Tensor x, Tensor target, int reduction = 1) => _mse_loss.Call(x, target, reduction);
             /// <summary>
-            /// softmax(scale · q kᵀ + mask) v in one fused kernel where there is one; queries, keys, values are [.., heads, n, d]. libtorch 2.1
-            /// and later. With enable_gqa neighbouring heads of queries share a head of keys and values; no mask then.
+            /// softmax(scale · q kᵀ + mask) v in one fused kernel where there is one; queries, keys, values are [.., heads, n, d].
+            /// libtorch 2.1 and later. With enable_gqa neighbouring heads of queries share a head of keys and values; no mask then.
             /// </summary>
             public static Tensor scaled_dot_product_attention(
-                Tensor query, Tensor key, Tensor value, Tensor? attn_mask = null, double dropout_p = 0, bool is_causal = false, double? scale = null,
-                bool enable_gqa = false) => enable_gqa
+                Tensor query, Tensor key, Tensor value, Tensor? attn_mask = null, double dropout_p = 0, bool is_causal = false,
+                double? scale = null, bool enable_gqa = false) => enable_gqa
                 ? _scaled_dot_product_attention.Call(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
                 : _scaled_dot_product_attention.Call(query, key, value, attn_mask, dropout_p, is_causal, scale);
             /// <summary>Pads the last dimensions: (left, right) of the last, then of the one before it, …</summary>
             public static Tensor pad(Tensor x, long[] pad, Scalar value) => _constant_pad_nd.Call(x, pad, value);
 
-            internal static bool IsAtLeast(int major, int minor) => Version.Parse(version.Split('+', '-', 'a')[0]) >= new Version(major, minor);
+            internal static bool IsAtLeast(int major, int minor) =>
+                Version.Parse(version.Split('+', '-', 'a')[0]) >= new Version(major, minor);
         }
     }
 }

@@ -30,11 +30,12 @@ public static partial class torch
             {
                 using var off = no_grad();
                 using var outer = NewDisposeScope();
-                var moved = _slots.Select(slot => (Slot: slot, Gradient: slot.Parameter.grad)).Where(pair => pair.Gradient is not null).ToArray();
+                var moved = _slots.Select(slot => (Slot: slot, Gradient: slot.Parameter.grad))
+                    .Where(pair => pair.Gradient is not null).ToArray();
                 foreach (var (slot, _) in moved)
                     slot.Step++;
                 // A step of one small parameter at a time is a dozen launches each.
-                if (moved.Length > 0 && moved.All(pair => pair.Slot.Parameter is { dtype: ScalarType.Float32, device.Type: DeviceType.CUDA }))
+                if (moved.Length > 0 && moved.All(pair => IsFused(pair.Slot.Parameter)))
                 {
                     foreach (var group in moved.GroupBy(pair => pair.Slot.WeightDecay))
                         Fused([.. group.Select(pair => pair.Slot)], [.. group.Select(pair => pair.Gradient!)], lr, group.Key);
@@ -53,13 +54,16 @@ public static partial class torch
                 }
             }
 
+            private static bool IsFused(Tensor parameter) => parameter is { dtype: ScalarType.Float32, device.Type: DeviceType.CUDA };
+
             /// <summary>The same by libtorch's kernel for many parameters.</summary>
             private void Fused(Slot[] slots, Tensor[] gradients, double lr, double decay)
             {
                 var steps = tensor(slots.Select(slot => (float)slot.Step).ToArray()).to(slots[0].Parameter.device).unbind();
                 _fused_adamw_inplace.CallVoid(
                     slots.Select(slot => slot.Parameter).ToArray(), gradients, slots.Select(slot => slot.Mean).ToArray(),
-                    slots.Select(slot => slot.Square).ToArray(), Array.Empty<Tensor>(), steps, lr, _beta1, _beta2, decay, _eps, false, false);
+                    slots.Select(slot => slot.Square).ToArray(), Array.Empty<Tensor>(), steps,
+                    lr, _beta1, _beta2, decay, _eps, false, false);
             }
 
             /// <summary>Frees all gradients.</summary>

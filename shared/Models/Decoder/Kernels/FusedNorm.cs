@@ -10,8 +10,8 @@ internal static class FusedNorm
 
     /// <summary>Whether it can take the place of the plain form.</summary>
     public static bool Serves(Tensor x, Tensor weight) =>
-        ElementKernels.Serve(x) && weight.dtype == x.dtype && x.size(-1) == weight.numel() && x.size(-1) % RowView.Step == 0 && x.numel() > 0
-        && !(weight.requires_grad && torch.is_grad_enabled());
+        ElementKernels.Serve(x) && weight.dtype == x.dtype && x.size(-1) == weight.numel() && x.size(-1) % RowView.Step == 0
+        && x.numel() > 0 && !(weight.requires_grad && torch.is_grad_enabled());
 
     /// <param name="x">[…, size]</param>
     /// <param name="branch">What is added to x first, or null.</param>

@@ -8,7 +8,8 @@ internal static class FusedRotation
 {
     /// <summary>Whether it can take the place of the plain form for heads [batch, count, heads, head] and cosines […, pairs].</summary>
     public static bool Serves(Tensor x, Tensor cos) =>
-        ElementKernels.Serve(x) && cos.dtype == x.dtype && cos.size(-1) % RowView.Step == 0 && x.size(-1) % RowView.Step == 0 && x.numel() > 0;
+        ElementKernels.Serve(x) && cos.dtype == x.dtype && cos.size(-1) % RowView.Step == 0 && x.size(-1) % RowView.Step == 0
+        && x.numel() > 0;
 
     /// <param name="x">[batch, count, heads, head]</param>
     /// <param name="cos">[count, 1, pairs] or [batch, count, 1, pairs]</param>
@@ -49,7 +50,8 @@ internal static class FusedRotation
         var units = (long)batch * count * (heads + 2 * groups) * (head / RowView.Step);
         DecoderKernels.ForEach("rotate_append", q, units,
             qRows.Start, qRows.Row, q.stride()[2], kRows.Start, kRows.Row, k.stride()[2], vRows.Start, vRows.Row, v.stride()[2],
-            cos, sin, y, cachedKeys, cachedValues, (int)(cos.numel() / pairs), count, heads, groups, head, pairs, (int)cachedKeys.size(2), past, units);
+            cos, sin, y, cachedKeys, cachedValues, (int)(cos.numel() / pairs), count, heads, groups, head, pairs,
+            (int)cachedKeys.size(2), past, units);
         return y.MoveToOuterDisposeScope();
     }
 

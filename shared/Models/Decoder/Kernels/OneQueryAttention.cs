@@ -3,13 +3,17 @@ using Qbb.Torch.Cuda;
 
 namespace Qbb.Models.Decoder.Kernels;
 
-/// <summary>Attention of one new token per sequence over the cache, which is read once whatever the number of heads that share keys.</summary>
+/// <summary>
+/// Attention of one new token per sequence over the cache, which is read once whatever the number of heads that share keys.
+/// </summary>
 internal static class OneQueryAttention
 {
     private const int Warps = 4;
     private const int MostQueries = 8;
 
-    /// <summary>With fewer blocks of threads than this the GPU is not full, and libtorch's kernel, which cuts the past in pieces, is better.</summary>
+    /// <summary>
+    /// With fewer blocks of threads than this the GPU is not full, and libtorch's kernel, which cuts the past in pieces, is better.
+    /// </summary>
     private const int FewestBlocks = 256;
 
     internal static readonly ElementKernels Kernels = new(typeof(OneQueryAttention).Assembly, "attend_one.cu");
@@ -33,7 +37,8 @@ internal static class OneQueryAttention
         var (batch, heads, head, groups) = (queries.size(0), queries.size(2), queries.size(3), keys.size(1));
         var y = torch.empty([batch, 1, heads * head], queries.dtype, queries.device);
         Kernels.For(queries, $"-DHEAD={head} -DQUERIES={heads / groups} -DWARPS={Warps}")["attend_one"].Launch(
-            (int)(batch * groups), 32 * Warps, 0, queries, keys, values, y, (int)keys.size(2), first, seen, (float)(scale * Math.Log2(Math.E)));
+            (int)(batch * groups), 32 * Warps, 0,
+            queries, keys, values, y, (int)keys.size(2), first, seen, (float)(scale * Math.Log2(Math.E)));
         return y;
     }
 }

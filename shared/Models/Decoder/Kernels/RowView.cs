@@ -16,7 +16,9 @@ internal readonly record struct RowView(nint Pointer, long Row)
 
     public KernelArgument Start => KernelArgument.Pointer(Pointer);
 
-    /// <summary>Views x so that the dimensions before the last <paramref name="inner"/> are one of rows; null where it does not lie so.</summary>
+    /// <summary>
+    /// Views x so that the dimensions before the last <paramref name="inner"/> are one of rows; null where it does not lie so.
+    /// </summary>
     public static RowView? Of(Tensor x, int inner)
     {
         var (shape, strides) = (x.shape, x.stride());

@@ -3,6 +3,7 @@
 
 #define TILES 256  // the most of them in a row
 #define WARPS_AT_MOST 32
+#define INFINITE __uint_as_float(0x7f800000u)
 
 __device__ __forceinline__ i64 warp_sum(i64 x) {
     for (int step = 16; step > 0; step >>= 1) x += __shfl_xor_sync(0xffffffffu, x, step);
@@ -14,7 +15,7 @@ __device__ __forceinline__ void fetch(const element* row, int c, int vocabulary,
     if (vocabulary % 8 == 0 && c < vocabulary)
         load8(row + c, x);
     else
-        EIGHT(k) x[k] = c + k < vocabulary ? widen(row[c + k]) : -1.0f / 0.0f;
+        EIGHT(k) x[k] = c + k < vocabulary ? widen(row[c + k]) : -INFINITE;
 }
 
 __device__ __forceinline__ i64 weight(float x, float best, float temperature, float unit) {
@@ -32,7 +33,7 @@ extern "C" __global__ void draw(const element* logits, const double* uniforms, i
     const int tile = blockDim.x * 8, tiles = (vocabulary + tile - 1) / tile;
     float x[8];
 
-    float best = -1.0f / 0.0f;
+    float best = -INFINITE;
     int place = vocabulary, fault = 0;
     for (int c = threadIdx.x * 8; c < vocabulary; c += tile) {
         fetch(row, c, vocabulary, x);
@@ -54,8 +55,8 @@ extern "C" __global__ void draw(const element* logits, const double* uniforms, i
         fault |= faults[w];
         if (bests[w] > best || (bests[w] == best && places[w] < place)) best = bests[w], place = places[w];
     }
-    if (fault || !(fabsf(best) < 1.0f / 0.0f) || temperature == 0) {
-        if (threadIdx.x == 0) tokens[blockIdx.x] = fault || !(fabsf(best) < 1.0f / 0.0f) ? -1 : place;
+    if (fault || !(fabsf(best) < INFINITE) || temperature == 0) {
+        if (threadIdx.x == 0) tokens[blockIdx.x] = fault || !(fabsf(best) < INFINITE) ? -1 : place;
         return;
     }
 
