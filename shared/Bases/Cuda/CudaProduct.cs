@@ -34,7 +34,7 @@ internal sealed class CudaProduct : IBasesProduct
         var planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device);
         var alpha = torch.tensor(bases.Alpha, bases.Count, bases.OutFeatures, bases.Groups).to(device);
         var beta = bases.Beta is null ? null : torch.tensor(bases.Beta, bases.OutFeatures, bases.Groups).to(device);
-        return new CudaProduct(PackedBases.Pack(planes, alpha, beta, bases.InFeatures, bases.GroupSize));
+        return Ready(PackedBases.Pack(planes, alpha, beta, bases.InFeatures, bases.GroupSize));
     }
 
     /// <summary>Whether the kernels know groups of this size, and a compiler is there for them.</summary>
@@ -128,7 +128,14 @@ internal sealed class CudaProduct : IBasesProduct
             part._weight = view;
             first += view.OutFeatures;
         }
-        return new CudaProduct(joined);
+        return Ready(joined);
+    }
+
+    // Kernels fetch signs before they wait for the kernel before them, which must not be the one that packs.
+    private static CudaProduct Ready(PackedBases weight)
+    {
+        torch.cuda.synchronize(Math.Max(weight.Words.device.Index, 0));
+        return new CudaProduct(weight);
     }
 
     /// <inheritdoc/>

@@ -60,9 +60,19 @@ public sealed unsafe class Kernel : IKernel
             return;
         AllowShared(sharedBytes);
         Device.MakeCurrent();
-        var attribute = LaunchAttribute.Overlap;
-        var config = new LaunchConfig(grid, block, sharedBytes, torch.cuda.current_stream(Device.Index), &attribute, overlap ? 1u : 0);
-        var code = Driver.LaunchKernel(&config, _function, pointers, null);
+        var stream = torch.cuda.current_stream(Device.Index);
+        int code;
+        if (overlap)
+        {
+            var attribute = LaunchAttribute.Overlap;
+            var config = new LaunchConfig(grid, block, sharedBytes, stream, &attribute, 1);
+            code = Driver.LaunchKernelWithAttributes(&config, _function, pointers, null);
+        }
+        else
+        {
+            code = Driver.LaunchKernel(_function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)block.X, (uint)block.Y, (uint)block.Z,
+                (uint)sharedBytes, stream, pointers, null);
+        }
         Driver.Check(code, $"launch of {Name}, grid {grid}, block {block}, {sharedBytes} bytes of shared memory");
         foreach (ref readonly var argument in arguments)
             GC.KeepAlive(argument.Tensor);
