@@ -81,6 +81,14 @@ public sealed class BinaryLinear : IGraphLinear
     }
 
     /// <inheritdoc/>
+    public bool TryWriteNormed(Tensor x, Tensor weight, double epsilon, bool plusOne, Tensor y) => ((CudaProduct)_product.Value!)
+        .TryWrite(plusOne ? CountInput.NormedPlusOne : CountInput.Normed, x, weight, epsilon, _bias, y);
+
+    /// <inheritdoc/>
+    public bool TryWriteGated(Tensor x, Tensor? addend, Tensor y) =>
+        (addend is null || _bias is null) && ((CudaProduct)_product.Value!).TryWrite(CountInput.Gated, x, null, 0, addend ?? _bias, y);
+
+    /// <inheritdoc/>
     public IGraphLinear? Join(IReadOnlyList<IGraphLinear> others)
     {
         BinaryLinear[] parts = [this, .. others.OfType<BinaryLinear>()];

@@ -33,17 +33,19 @@ internal static class CountProduct
 
     /// <summary>y = x Ŵᵀ (+ addend), queued on the current stream.</summary>
     /// <param name="weight">Ŵ [out, in].</param>
-    /// <param name="x">f16 or bf16 [tokens, in]</param>
+    /// <param name="x">f16 or bf16 [tokens, in]; [tokens, 2 in] for a gated input.</param>
     /// <param name="addend">[tokens, out], [out] or null.</param>
     /// <param name="y">[tokens, out], of x's type.</param>
     /// <param name="shape">Null for <see cref="ShapeFor"/>.</param>
-    public static void Run(PackedBases weight, Tensor x, Tensor? addend, Tensor y, CountShape? shape = null)
+    /// <param name="norm">Weight [in] of a normed input.</param>
+    /// <param name="epsilon">Added to the mean square of a normed input.</param>
+    public static void Run(PackedBases weight, Tensor x, Tensor? addend, Tensor y, CountShape? shape = null, Tensor? norm = null, double epsilon = 0)
     {
         shape ??= ShapeFor(weight, (int)x.size(0), x.dtype == ScalarType.BFloat16);
         var module = KernelModule.Load(shape.Source, x.device);
         var blocks = Math.Min(FragmentLayout.Tiles(weight.OutFeatures), module.Device.MultiprocessorCount * shape.Blocks);
         module[CountShape.Kernel].LaunchOverlapping(blocks, shape.Threads, shape.SharedBytes(weight.InFeatures),
-            weight.Words, weight.Scales, x, addend, y, weight.InFeatures, weight.OutFeatures, weight.Groups,
-            CountShape.AddendStride(addend, weight));
+            weight.Words, weight.Scales, x, norm, addend, y, weight.InFeatures, weight.OutFeatures, weight.Groups,
+            CountShape.AddendStride(addend, weight), (float)epsilon);
     }
 }

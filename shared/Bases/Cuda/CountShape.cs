@@ -12,7 +12,8 @@ namespace Qbb.Bases.Cuda;
 /// <param name="Warps">Warps of a block; they share a tile's inputs.</param>
 /// <param name="Stages">Steps that a warp has in shared memory at a time.</param>
 /// <param name="Blocks">Blocks that one multiprocessor shall hold.</param>
-internal sealed record CountShape(int Bases, bool HasBias, int Tokens, int Group, bool BFloat, int Warps, int Stages, int Blocks)
+/// <param name="Input">What stands between x and the product.</param>
+internal sealed record CountShape(int Bases, bool HasBias, int Tokens, int Group, bool BFloat, int Warps, int Stages, int Blocks, CountInput Input = CountInput.Plain)
 {
     public const string Kernel = "count_product";
 
@@ -24,7 +25,7 @@ internal sealed record CountShape(int Bases, bool HasBias, int Tokens, int Group
     public int Threads => 32 * Warps;
 
     public KernelSource Source => DeviceSource.Of(typeof(CountShape).Assembly, "count.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DTOKENS={Tokens}", $"-DGROUP={Group}",
-        $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DBLOCKS={Blocks}");
+        $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DBLOCKS={Blocks}", $"-DINPUT={(int)Input}");
 
     /// <summary>Shared memory of a block: records of x, the warps' rings, two buffers of partial sums.</summary>
     public int SharedBytes(int inFeatures)

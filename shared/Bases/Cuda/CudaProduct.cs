@@ -34,7 +34,7 @@ internal sealed class CudaProduct : IBasesProduct
         var planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device);
         var alpha = torch.tensor(bases.Alpha, bases.Count, bases.OutFeatures, bases.Groups).to(device);
         var beta = bases.Beta is null ? null : torch.tensor(bases.Beta, bases.OutFeatures, bases.Groups).to(device);
-        return new CudaProduct(PackedBases.Pack(planes, alpha, beta, bases.InFeatures, bases.GroupSize));
+        return Ready(PackedBases.Pack(planes, alpha, beta, bases.InFeatures, bases.GroupSize));
     }
 
     /// <summary>Whether the kernels know groups of this size, and a compiler is there for them.</summary>
@@ -79,6 +79,22 @@ internal sealed class CudaProduct : IBasesProduct
         }
     }
 
+    /// <summary>y = f(x) Ŵᵀ + addend in one kernel; false, and nothing done, where none does it.</summary>
+    /// <param name="input">f.</param>
+    /// <param name="x">As <see cref="CountProduct.Run"/> has it.</param>
+    /// <param name="norm">Weight of a norm, or null.</param>
+    /// <param name="epsilon">Of a norm.</param>
+    /// <param name="addend">[tokens, out], [out] or null.</param>
+    /// <param name="y">[tokens, out]</param>
+    public bool TryWrite(CountInput input, Tensor x, Tensor? norm, double epsilon, Tensor? addend, Tensor y)
+    {
+        var tokens = (int)x.size(0);
+        if (tokens > MostCounted || !CountProduct.Supports(_weight, tokens))
+            return false;
+        CountProduct.Run(_weight, x, addend, y, CountProduct.ShapeFor(_weight, tokens, x.dtype == ScalarType.BFloat16) with { Input = input }, norm, epsilon);
+        return true;
+    }
+
     /// <summary>Memory for <see cref="Expand"/>: as many tiles of Ŵ as are expanded at a time.</summary>
     public Tensor Scratch(ScalarType type) =>
         torch.empty([16L * TilesAtOnce, _weight.InFeatures], type, _weight.Words.device);
@@ -112,7 +128,14 @@ internal sealed class CudaProduct : IBasesProduct
             part._weight = view;
             first += view.OutFeatures;
         }
-        return new CudaProduct(joined);
+        return Ready(joined);
+    }
+
+    // Kernels fetch signs before they wait for the kernel before them, which must not be the one that packs.
+    private static CudaProduct Ready(PackedBases weight)
+    {
+        torch.cuda.synchronize(Math.Max(weight.Words.device.Index, 0));
+        return new CudaProduct(weight);
     }
 
     /// <inheritdoc/>

@@ -33,6 +33,14 @@ internal sealed class PackedLinear(CudaProduct product, Tensor? bias, ScalarType
     }
 
     /// <inheritdoc/>
+    public bool TryWriteNormed(Tensor x, Tensor weight, double epsilon, bool plusOne, Tensor y) =>
+        product.TryWrite(plusOne ? CountInput.NormedPlusOne : CountInput.Normed, x, weight, epsilon, bias, y);
+
+    /// <inheritdoc/>
+    public bool TryWriteGated(Tensor x, Tensor? addend, Tensor y) =>
+        (addend is null || bias is null) && product.TryWrite(CountInput.Gated, x, null, 0, addend ?? bias, y);
+
+    /// <inheritdoc/>
     public IGraphLinear? Join(IReadOnlyList<IGraphLinear> others)
     {
         PackedLinear[] parts = [this, .. others.OfType<PackedLinear>()];

@@ -4,6 +4,9 @@
 // that a plane of signs and a plane of x have in common: with b = 1 for +1 and 0 for -1, B x = 2 b x - sum x, and b x is the sum of its counts
 // times powers of two. Nothing is unpacked, counts are exact, and the only multiplications are those by scales, once a group and plane.
 //
+// INPUT says what stands between x and the product, calculated by every block anew since that is cheaper than a launch: 0 nothing, 1 the RMS
+// norm with weight `norm`, 2 the same with 1 + weight, 3 silu(gate) * up with gate and up side by side in x [tokens, 2 in].
+//
 // Compiled for: BASES (1..8), BIAS (0, 1), TOKENS (1..4), GROUP (inputs of a scale, a multiple of 128; 2^30 for the row), WARPS, STAGES, BFLOAT (type of x and y), BLOCKS (least blocks an SM shall hold).
 // Order of summation is fixed by the shape alone, so that results repeat bit for bit.
 
@@ -17,6 +20,8 @@
 
 DEVICE float load_element(u32 bits) { return BFLOAT ? as_float(bits << 16) : half_to_float(bits); }
 DEVICE u32 store_element(float x) { return BFLOAT ? float_to_bfloat(x) : float_to_half(x); }
+DEVICE float rounded(float x) { return load_element(store_element(x)); }
+DEVICE float element_of(const u32 (&pairs)[16], int k) { return load_element(k & 1 ? pairs[k >> 1] >> 16 : pairs[k >> 1] & 0xffff); }
 
 // The 32 inputs from `first` on, two in a word; zeros beyond the row's end.
 DEVICE void load_inputs(u32 (&pairs)[16], const u16* row, int first, int count, bool aligned)
@@ -60,23 +65,80 @@ DEVICE void transpose_bits(u32 (&r)[16])
     }
 }
 
+// 1 / sqrt(mean square + epsilon) of every token, for all threads.
+DEVICE void measure_rows(float* inverses, float* scratch, const u16* x, int in_features, float epsilon)
+{
+    const bool aligned = in_features % 8 == 0 && ((u64)x & 15) == 0;
+    for (int token = 0; token < TOKENS; token++)
+    {
+        const u16* row = x + (u64)token * in_features;
+        float sum = 0;
+        for (int first = 32 * threadIdx.x; first < in_features; first += 32 * THREADS)
+        {
+            u32 r[16];
+            load_inputs(r, row, first, in_features, aligned);
+#pragma unroll
+            for (int k = 0; k < 32; k++)
+                sum += element_of(r, k) * element_of(r, k);
+        }
+#pragma unroll
+        for (int k = 16; k; k /= 2)
+            sum += as_float(shuffle_xor(as_bits(sum), k));
+        if (threadIdx.x % 32 == 0)
+            scratch[token * WARPS + threadIdx.x / 32] = sum;
+    }
+    block_barrier();
+    if (threadIdx.x < TOKENS)
+    {
+        float sum = 0;
+        for (int k = 0; k < WARPS; k++)
+            sum += scratch[threadIdx.x * WARPS + k];
+        inverses[threadIdx.x] = 1 / square_root(sum / in_features + epsilon);
+    }
+    block_barrier();
+}
+
+// The 32 inputs of an item as the product takes them, rounded where the decoder's layers round.
+DEVICE void take_inputs(float (&f)[32], const u16* x, const u16* norm, const float* inverses, int token, int first, int in_features, int count, bool aligned)
+{
+    u32 r[16];
+    load_inputs(r, x + (u64)token * in_features * (INPUT == 3 ? 2 : 1), first, count, aligned);
+#pragma unroll
+    for (int k = 0; k < 32; k++)
+        f[k] = element_of(r, k);
+    if (INPUT == 1 || INPUT == 2)
+    {
+        const float inverse = inverses[token];
+        load_inputs(r, norm, first, count, aligned && ((u64)norm & 15) == 0);
+#pragma unroll
+        for (int k = 0; k < 32; k++)
+            f[k] = INPUT == 1 ? rounded(rounded(f[k] * inverse) * element_of(r, k)) : rounded(f[k] * inverse * (1 + element_of(r, k)));
+    }
+    if (INPUT == 3)
+    {
+        load_inputs(r, x + (u64)(2 * token + 1) * in_features, first, count, aligned);
+#pragma unroll
+        for (int k = 0; k < 32; k++)
+            f[k] = rounded(rounded(f[k] / (1 + power_of_two(-1.4426950408889634f * f[k]))) * element_of(r, k));
+    }
+}
+
 // Four neighbouring lanes turn 128 inputs of one token into a record of shared memory, 32 each.
-DEVICE void stage_inputs(u32* records, const u16* x, int in_features, int chunks)
+DEVICE void stage_inputs(u32* records, const u16* x, const u16* norm, const float* inverses, int in_features, int chunks)
 {
     const int lane = threadIdx.x & 31, total = TOKENS * chunks * 4;
     const bool aligned = in_features % 8 == 0 && ((u64)x & 15) == 0;
     for (int base = threadIdx.x - lane; base < total; base += THREADS)
     {
-        const int item = base + lane, t = item & 3, chunk = (item >> 2) % chunks, token = (item >> 2) / chunks;
-        u32 r[16];
         // Lanes behind the last item go along with zeros: shuffles need the whole warp.
-        load_inputs(r, x + (u64)token * in_features, chunk * CHUNK + 32 * t, item < total ? in_features : 0, aligned);
+        const int item = base + lane < total ? base + lane : 0, t = lane & 3, chunk = (item >> 2) % chunks, token = (item >> 2) / chunks;
         float f[32];
+        take_inputs(f, x, norm, inverses, token, chunk * CHUNK + 32 * t, in_features, base + lane < total ? in_features : 0, aligned);
+        u32 r[16];
         u32 largest = 0;
 #pragma unroll
         for (int k = 0; k < 32; k++)
         {
-            f[k] = load_element(k & 1 ? r[k >> 1] >> 16 : r[k >> 1] & 0xffff);
             u32 size = as_bits(f[k]) & 0x7fffffff;
             largest = size > largest ? size : largest;
         }
@@ -100,7 +162,7 @@ DEVICE void stage_inputs(u32* records, const u16* x, int in_features, int chunks
         sum += (int)shuffle_xor((u32)sum, 1);
         sum += (int)shuffle_xor((u32)sum, 2);
         transpose_bits(r);
-        if (item >= total)
+        if (base + lane >= total)
             continue;
         u32* record = records + (token * chunks + chunk) * RECORD;
 #pragma unroll
@@ -130,8 +192,8 @@ DEVICE void fetch(u32* stage, const u32* words, const u32* scales, int tile, int
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) count_product(
-    const u32* words, const u32* scales, const u16* x, const u16* addend, u16* y,
-    int in_features, int out_features, int groups, int addend_stride)
+    const u32* words, const u32* scales, const u16* x, const u16* norm, const u16* addend, u16* y,
+    int in_features, int out_features, int groups, int addend_stride, float epsilon)
 {
     SHARED_BYTES;
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
@@ -158,7 +220,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) count_product(
         prefetch();
     overlap_next();
     overlap_wait();
-    stage_inputs(records, x, in_features, chunks);
+    float* inverses = partial + WARPS * TOKENS;
+    if (INPUT == 1 || INPUT == 2)
+        measure_rows(inverses, partial, x, in_features, epsilon);
+    stage_inputs(records, x, norm, inverses, in_features, chunks);
     block_barrier();
 
     const Counts start{MAGIC, 0, MAGIC, 0}, zero{0, 0, 0, 0};

@@ -24,7 +24,7 @@ internal static unsafe class Driver
         (delegate* unmanaged<int*, nint, int, nuint, int>)Symbol("cuOccupancyMaxActiveBlocksPerMultiprocessor");
     public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> LaunchKernel =
         (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Symbol("cuLaunchKernel");
-    public static readonly delegate* unmanaged<LaunchConfig*, nint, void**, void**, int> LaunchKernelEx =
+    public static readonly delegate* unmanaged<LaunchConfig*, nint, void**, void**, int> LaunchKernelWithAttributes =
         (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)Symbol("cuLaunchKernelEx");
     public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, int> LaunchCooperativeKernel =
         (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, int>)Symbol("cuLaunchCooperativeKernel");

@@ -66,7 +66,7 @@ public sealed unsafe class Kernel : IKernel
         {
             var attribute = LaunchAttribute.Overlap;
             var config = new LaunchConfig(grid, block, sharedBytes, stream, &attribute, 1);
-            code = Driver.LaunchKernelEx(&config, _function, pointers, null);
+            code = Driver.LaunchKernelWithAttributes(&config, _function, pointers, null);
         }
         else
         {

@@ -8,7 +8,7 @@ namespace Qbb.Bases.Tests.Cuda;
 public class CountEmulatedTests
 {
     private static readonly string[] s_parameters =
-        ["const u32*", "const u32*", "const u16*", "const u16*", "u16*", "int", "int", "int", "int"];
+        ["const u32*", "const u32*", "const u16*", "const u16*", "const u16*", "u16*", "int", "int", "int", "int", "float"];
 
     [Theory]
     [InlineData(1, 16, 256, 128, false, 1, false), InlineData(2, 33, 200, 128, true, 2, true), InlineData(3, 50, 1100, 256, true, 1, false)]
@@ -27,9 +27,42 @@ public class CountEmulatedTests
         var y = full([tokens, rows], double.NaN, type, Device.CPU);
         var shape = new CountShape(count, bias, tokens, packed.KernelGroup, bfloat, Warps: 3, Stages: 3, Blocks: 1);
         Emulator.Build(shape.Source, CountShape.Kernel, s_parameters)
-            .Run(2, shape.Threads, shape.SharedBytes(columns), packed.Words, packed.Scales, x, addend, y, columns, rows,
-                packed.Groups, CountShape.AddendStride(addend, packed));
+            .Run(2, shape.Threads, shape.SharedBytes(columns), packed.Words, packed.Scales, x, null, addend, y, columns, rows,
+                packed.Groups, CountShape.AddendStride(addend, packed), 0f);
 
         Products.Check(bases, x, addend, y);
+    }
+
+    [Theory]
+    [InlineData(nameof(CountInput.Normed), 512, 1, false), InlineData(nameof(CountInput.Normed), 300, 2, true)]
+    [InlineData(nameof(CountInput.NormedPlusOne), 300, 1, false), InlineData(nameof(CountInput.Gated), 640, 2, false), InlineData(nameof(CountInput.Gated), 300, 1, true)]
+    public void What_stands_before_the_product_is_calculated_on_the_way(string input, int columns, int tokens, bool bfloat)
+    {
+        using var scope = NewDisposeScope();
+        var seed = Environment.TickCount;
+        var kind = Enum.Parse<CountInput>(input);
+        var bases = RandomBases.Create(seed, 2, 40, columns, 128, false);
+        using var packed = Packing.Pack(bases, Device.CPU);
+        var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
+        using var generator = new Generator((ulong)seed);
+        var x = randn([tokens, kind == CountInput.Gated ? 2 * columns : columns], generator).to(type);
+        var norm = randn([columns], generator).to(type);
+        var y = full([tokens, 40], double.NaN, type, Device.CPU);
+        var shape = new CountShape(2, false, tokens, 128, bfloat, Warps: 3, Stages: 3, Blocks: 1, kind);
+        Emulator.Build(shape.Source, CountShape.Kernel, s_parameters)
+            .Run(2, shape.Threads, shape.SharedBytes(columns), packed.Words, packed.Scales, x, norm, null, y, columns, 40, packed.Groups, 0, 1e-5f);
+        Products.Check(bases, Plain(kind, x, norm), null, y);
+    }
+
+    private static Tensor Plain(CountInput kind, Tensor x, Tensor norm)
+    {
+        if (kind == CountInput.Gated)
+        {
+            var width = x.size(1) / 2;
+            return nn.functional.silu(x.narrow(1, 0, width).to(ScalarType.Float32)).to(x.dtype) * x.narrow(1, width, width);
+        }
+        var wide = x.to(ScalarType.Float32);
+        var scaled = wide * wide.square().mean(-1, keepdim: true).add(1e-5).rsqrt();
+        return kind == CountInput.Normed ? scaled.to(x.dtype) * norm : (scaled * (norm.to(ScalarType.Float32) + 1)).to(x.dtype);
     }
 }

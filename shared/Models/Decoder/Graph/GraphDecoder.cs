@@ -158,15 +158,24 @@ public sealed class GraphDecoder : IDisposable
     {
         var (config, index) = (_model.Config, block.Layout.Index);
         var (keys, values) = _cache.Whole(index);
-        Norm(block.AttentionNorm);
-        block.Joined.QueryKeyValue!.Write(_normed, null, _qkv);
+        Normed(block.AttentionNorm, block.Joined.QueryKeyValue!, _qkv);
         _kernels.Attend(_qkv, block.QueryNorm?.Weight, block.KeyNorm?.Weight, _cos, _sin, _positions, _starts, keys, values, _mixed, _partial,
             config.Windows[index] ?? 0, _splits, config.ScaleOf(index), config.NormEpsilon);
         ((IGraphLinear)block.Linear(LinearRole.AttentionOutput)).Write(_mixed, _x, _x);
-        Norm(block.MlpNorm!);
-        block.Joined.GateUp!.Write(_normed, null, _gateUp);
+        Normed(block.MlpNorm!, block.Joined.GateUp!, _gateUp);
+        var down = (IGraphLinear)block.Linear(LinearRole.Down);
+        if (config.Activation == Activation.Silu && down.TryWriteGated(_gateUp, _x, _x))
+            return;
         _kernels.Gate(_gateUp, _inner, config.Activation);
-        ((IGraphLinear)block.Linear(LinearRole.Down)).Write(_inner, _x, _x);
+        down.Write(_inner, _x, _x);
+    }
+
+    private void Normed(Norm norm, IGraphLinear layer, Tensor y)
+    {
+        if (layer.TryWriteNormed(_x, norm.Weight!, _model.Config.NormEpsilon, norm.IsPlusOne, y))
+            return;
+        Norm(norm);
+        layer.Write(_normed, null, y);
     }
 
     private void Norm(Norm norm) => _kernels.Norm(_x, norm.Weight!, _normed, _model.Config.NormEpsilon, norm.IsPlusOne);
