@@ -32,7 +32,7 @@ public sealed class OneProcessTests : IDisposable
 
         var direct = QbbProcess.Run(
             "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.FullForCommand),
-            "--distill", "--sequences", "64", "--length", "16", "--keep", "0.5");
+            "--distill", "--sequences", "64", "--length", "16", "--keep", "0.5", "--threads", "1");
         direct.Code.ShouldBe(0, direct.Error);
         SameFolders(_folder.File("direct"), _folder.File("pulled"));
     }

@@ -25,6 +25,7 @@ public static class UnitConsumers
         if (services.All(service => service.ServiceType != typeof(UnitRunner)))
         {
             services.AddValidatedOptions<WorkerOptions>(WorkerOptions.Section);
+            services.AddHostedService<WorkerThreads>();
             services.AddSingleton<ComputeGate>();
             services.AddSingleton<CancelledPipelines>();
             services.AddSingleton<UnitMetrics>();
