@@ -1,30 +1,36 @@
 # make demo    quantize and score the sample teacher     make test    run every test
 # make build   leave the command at out/qbb              make bench   print the benchmarks' tables
-# make install PREFIX=/usr/local                         make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
-# make help    say all this
+# make install PREFIX=/usr/local                         make up      broker, database and four services on this machine
+# make help    say all this                              make down    stop them
+# make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
 SHELL := /bin/bash
 CONFIGURATION := Release
 PREFIX ?= /usr/local
 PACKAGES := libtorch-dev libopenblas0-pthread g++ cmake
 GPU_TESTS := Torch Bases Models Quantizer Synthdata
+# For tests of the services, and for make up; no other use of qbb needs them.
+SERVERS := rabbitmq-server postgresql
 PROJECT := services/standalone/Qbb.Standalone.csproj
 SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' 'CMakeLists.txt' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps build demo test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers build up down demo test bench gpu-bundle install uninstall format check-format clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 # Installs only what is missing; asks for nothing.
 deps:
-	@missing=(); for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
+	@missing=(); for p in $(PACKAGES) $(MORE); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  echo "installing from Debian: $${missing[*]}"; \
 	  run=; [ "$$(id -u)" = 0 ] || run=sudo; \
 	  $$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
 	fi
+
+servers:
+	@$(MAKE) --no-print-directory deps MORE="$(SERVERS)"
 
 build: deps out/qbb
 
@@ -36,7 +42,13 @@ out/qbb: $(SOURCES)
 demo: build
 	@samples/demo
 
-test: deps
+up: servers build
+	@deploy/up
+
+down:
+	@deploy/down
+
+test: servers
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 

@@ -65,7 +65,8 @@ public sealed class BinaryLinear : IGraphLinear
     public Tensor forward(Tensor x)
     {
         using var scope = torch.NewDisposeScope();
-        var y = Records(x) || Trains ? Dense(x) : _product.Value?.forward(x) ?? Dense(x);
+        // Products of packed signs sum in fp32: for fp64 the weight is expanded.
+        var y = Records(x) || Trains || _dtype == ScalarType.Float64 ? Dense(x) : _product.Value?.forward(x) ?? Dense(x);
         return (_bias is null ? y : y + _bias).MoveToOuterDisposeScope();
     }
 

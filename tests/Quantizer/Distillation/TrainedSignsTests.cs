@@ -77,19 +77,21 @@ public sealed class TrainedSignsTests(TinyModels models, ITestOutputHelper outpu
     }
 
     [Fact]
-    public void Training_signs_too_comes_nearer_to_the_teacher()
+    public void Training_signs_too_makes_the_loss_smaller()
     {
-        var (still, moved) = (Train(Small with { SignRate = null }), Train(Small));
-        output.WriteLine($"held-out KL {still.Start.Kl:g4} -> scales {still.Best.HeldOut.Kl:g4}, scales and signs {moved.Best.HeldOut.Kl:g4}");
-        still.Planes.ShouldBeEmpty();
-        moved.Planes.Count.ShouldBe(14);
-        moved.Best.HeldOut.Kl.ShouldBeLessThan(still.Best.HeldOut.Kl);
+        // Random tokens have nothing in common that would show on others: what counts here is the loss on those that are trained on.
+        var (still, moved) = (Train(Small with { Steps = 60, SignRate = null }), Train(Small with { Steps = 60 }));
+        output.WriteLine($"loss {still.Loss:g4} with scales alone, {moved.Loss:g4} with signs, allowed 0.9 of the former");
+        still.Result.Planes.ShouldBeEmpty();
+        moved.Result.Planes.Count.ShouldBe(14);
+        moved.Loss.ShouldBeLessThan(0.9 * still.Loss);
 
-        TrainingResult Train(DistillationRecipe recipe)
+        (double Loss, TrainingResult Result) Train(DistillationRecipe recipe)
         {
             using var pair = models.Load();
             using var trainer = new DistillationTrainer(pair.Student, pair.Teacher, TinyModels.Data(10), recipe, new DistillationOptions());
-            return trainer.Run(models.NewPath());
+            var result = trainer.Run(models.NewPath());
+            return (result.Curve[^1].Loss!.Value, result);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
@@ -11,7 +10,7 @@ using Qbb.Tests;
 namespace Qbb.Registry.Tests.Service;
 
 /// <summary>What differs between the databases, on PostgreSQL: locks, duplicates, times, ids in order, and a server that goes away.</summary>
-public sealed class PostgresTests(PostgresServer postgres, ITestOutputHelper output) : IClassFixture<PostgresServer>, IDisposable
+public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<PostgresServer>, IDisposable
 {
     private const string Plain = """{"decomposition":{"bases":3}}""";
     private const string Distilled = """{"decomposition":{"bases":2,"importance":"full"},"distillation":{"steps":30}}""";
@@ -84,20 +83,6 @@ public sealed class PostgresTests(PostgresServer postgres, ITestOutputHelper out
         var collected = await server.Client.PostAsync("/api/collect?deletedDays=0&resultDays=0&graceMinutes=0", null);
         (await collected.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("versions").GetInt32().ShouldBe(1);
         (await server.Client.GetAsync("/models/a")).StatusCode.ShouldBe(HttpStatusCode.OK);
-    }
-
-    [Fact]
-    public async Task Many_units_are_all_counted_once()
-    {
-        const int Units = 2000;
-        await using var server = await StartAsync(new WorkerScript { Layers = Units, SameLayers = true }, "--Pipelines:Outstanding=500");
-        await server.UploadAsync("tiny");
-        var watch = Stopwatch.StartNew();
-        var end = await server.EndOfAsync(await AskAsync(server, Plain), seconds: 240);
-        end.GetProperty("state").GetString().ShouldBe("succeeded");
-        output.WriteLine($"{Units} units in {watch.Elapsed.TotalSeconds:0.0} s with bus in memory, {Units / watch.Elapsed.TotalSeconds:0} units/s");
-        server.Workers.Count<DecomposeLayers>().ShouldBe(Units);
-        (await server.InDatabaseAsync(context => context.Units.CountAsync(unit => unit.Kind == UnitKind.Decompose && unit.Status == UnitStatus.Done))).ShouldBe(Units);
     }
 
     public void Dispose() => _folder.Dispose();

@@ -80,7 +80,7 @@ internal sealed class RegistryServer : IAsyncDisposable
     }
 
     /// <summary>Waits until a pipeline has ended.</summary>
-    public async Task<JsonElement> EndOfAsync(string pipeline, double seconds = 60)
+    public async Task<JsonElement> EndOfAsync(string pipeline, double seconds = 60, int lookMilliseconds = 50)
     {
         var limit = DateTime.UtcNow.AddSeconds(seconds);
         JsonElement shown;
@@ -89,7 +89,7 @@ internal sealed class RegistryServer : IAsyncDisposable
             shown = await Client.GetFromJsonAsync<JsonElement>($"/api/pipelines/{pipeline}");
             if (shown.GetProperty("state").GetString() is "succeeded" or "failed" or "cancelled")
                 return shown;
-            await Task.Delay(50);
+            await Task.Delay(lookMilliseconds);
         }
         while (DateTime.UtcNow < limit);
         throw new TimeoutException($"the pipeline has not ended within {seconds} s: {shown}");

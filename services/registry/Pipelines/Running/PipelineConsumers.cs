@@ -8,7 +8,7 @@ namespace Qbb.Registry.Pipelines.Running;
 internal static class PipelineConsumers
 {
     private const int Batch = 100;
-    private static readonly TimeSpan s_together = TimeSpan.FromMilliseconds(25);
+    private static readonly TimeSpan s_together = TimeSpan.FromMilliseconds(50);
 
     public static void Add(IBusRegistrationConfigurator bus, BusOptions options)
     {
