@@ -11,7 +11,7 @@ GPU_TESTS := Torch Bases Models Quantizer Synthdata
 # For tests of the services, and for make up; no other use of qbb needs them.
 SERVERS := rabbitmq-server postgresql
 PROJECT := services/standalone/Qbb.Standalone.csproj
-SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' 'CMakeLists.txt' 2>/dev/null)
+SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' 'services/*.json' 'CMakeLists.txt' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 

@@ -44,9 +44,10 @@ internal sealed class DistillCommand : QbbCommand
     private readonly Option<bool> _force = SharedOptions.Force();
 
     public DistillCommand() : base("distill",
-        "Trains the scales of a quantized model against its teacher; the signs stay. Interrupted, the same command continues where it stopped.",
+        "Trains the scales of a quantized model, and its signs if asked, against its teacher. Interrupted, the same command continues where it stopped.",
         "qbb distill STUDENT --teacher T --data filtered -o OUT",
         "qbb distill STUDENT --teacher T --text books.txt -o OUT --loss kd --steps 400 --lr 0.002",
+        "qbb distill STUDENT --teacher T --data data -o OUT --loss kd --lr 0.004 --sign-lr 0.003 --feature-weight 2 --steps 2800",
         "qbb distill STUDENT --teacher T --data filtered -o OUT --loss kd-mse-swap --swap-end 0.6 --json")
     {
         Arguments.Add(_student);
