@@ -92,7 +92,10 @@ internal sealed class ComparedModels(
             _steps!.Filter(teacher, _digest, student, _data!, kept);
         try
         {
-            _steps!.Distil(student, model, plan.Filters ? kept : DataFolder, target, force);
+            // Every further base halves what the scales have to mend: at the rate of two bases four would lose what calibration won.
+            var rate = plan.Distillation.LearningRate * Math.Min(1, Math.ScaleB(1, 2 - bases));
+            var slower = plan with { Distillation = plan.Distillation with { LearningRate = rate } };
+            new DistillationSteps(slower, threads, output, cancel).Distil(student, model, plan.Filters ? kept : DataFolder, target, force);
             return true;
         }
         catch (DistillationRefusedException error)
