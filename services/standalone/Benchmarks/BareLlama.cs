@@ -55,8 +55,7 @@ internal sealed class BareLlama : IDisposable
         {
             var prefix = $"model.layers.{block}.";
             x += Attention(Norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.", block, cos, sin, mask);
-            var h = Norm(x, prefix + "post_attention_layernorm.weight");
-            x += Linear(F.silu(Linear(h, prefix + "mlp.gate_proj")) * Linear(h, prefix + "mlp.up_proj"), prefix + "mlp.down_proj");
+            x += Mlp(Norm(x, prefix + "post_attention_layernorm.weight"), prefix + "mlp.");
         }
         return F.linear(Norm(x, "model.norm.weight"), _tensors.GetValueOrDefault("lm_head.weight", embedding)).MoveToOuterDisposeScope();
     }
@@ -71,8 +70,16 @@ internal sealed class BareLlama : IDisposable
 
     private Tensor Norm(Tensor x, string weight) => x * (x.square().mean(2, true) + _config.NormEpsilon).rsqrt() * _tensors[weight];
 
+    private Tensor Mlp(Tensor x, string prefix)
+    {
+        using var scope = torch.NewDisposeScope();
+        return Linear(F.silu(Linear(x, prefix + "gate_proj")) * Linear(x, prefix + "up_proj"), prefix + "down_proj").MoveToOuterDisposeScope();
+    }
+
+    // Scores of all tokens by all tokens go with their block: kept until the end they would take a gigabyte a block at 2048 tokens.
     private Tensor Attention(Tensor x, string prefix, int block, Tensor cos, Tensor sin, Tensor mask)
     {
+        using var scope = torch.NewDisposeScope();
         var (batch, count, size) = (x.size(0), x.size(1), (long)_config.HeadDimension);
         Tensor Heads(string name) => Linear(x, prefix + name).view(batch, count, -1, size).transpose(1, 2);
         Tensor Rotate(Tensor t) => t * cos + torch.cat([-t.narrow(3, size / 2, size / 2), t.narrow(3, 0, size / 2)], 3) * sin;
@@ -90,6 +97,6 @@ internal sealed class BareLlama : IDisposable
         var repeat = _config.HeadCount / _config.KeyValueHeadCount;
         var scores = torch.matmul(q, k.repeat_interleave(repeat, 1).transpose(2, 3)) * (1 / Math.Sqrt(size)) + mask;
         var mixed = torch.matmul(F.softmax(scores, 3), v.repeat_interleave(repeat, 1));
-        return Linear(mixed.transpose(1, 2).reshape(batch, count, -1), prefix + "o_proj");
+        return Linear(mixed.transpose(1, 2).reshape(batch, count, -1), prefix + "o_proj").MoveToOuterDisposeScope();
     }
 }
