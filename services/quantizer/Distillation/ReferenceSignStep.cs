@@ -1,5 +1,3 @@
-using Qbb.Bases;
-
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Models.Decoder;
 using Qbb.Torch;
@@ -111,18 +112,11 @@ internal sealed class TrainedSign : IDisposable
                 Square.data<float>().Slice(row * columns, columns), wide.data<float>().Slice(row * columns, columns),
                 alpha.data<float>().Slice(row * bases * groups, bases * groups),
                 beta is null ? [] : beta.data<float>().Slice(row * groups, groups), Layer.GroupSize, codes);
-            var planes = Layer.Planes.data<int>();
+            var planes = MemoryMarshal.Cast<int, uint>(Layer.Planes.data<int>());
             for (var basis = 0; basis < bases; basis++)
-                Pack(codes, basis, planes.Slice((basis * Layer.OutFeatures + row) * words, words));
+                SignPacking.PackBit(codes, basis, planes.Slice((basis * Layer.OutFeatures + row) * words, words));
             return codes;
         }, _ => { });
-    }
-
-    private static void Pack(ReadOnlySpan<byte> codes, int basis, Span<int> words)
-    {
-        words.Clear();
-        for (var k = 0; k < codes.Length; k++)
-            words[k >> 5] |= (codes[k] >> basis & 1) << (k & 31);
     }
 
     /// <summary>Half the smallest distance between two levels of a group, [out, groups].</summary>
