@@ -25,7 +25,7 @@ internal sealed class SampleCommand : QbbCommand
     private readonly Option<int> _topK = new("--top-k") { Description = "Draw from the K most likely tokens only; 0 for all." };
     private readonly Option<double> _topP = new("--top-p") { Description = "Draw from the most likely tokens that hold this share of the probability.", DefaultValueFactory = _ => s_default.TopP };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same sequences, whatever the batch.", DefaultValueFactory = _ => s_default.Seed };
-    private readonly Option<int?> _batch = new("--batch") { Description = "Sequences sampled together. Default: what fits, 256 at most." };
+    private readonly Option<int?> _batch = new("--batch") { Description = "Sequences sampled together. Default: what fits, at most 256, on a GPU 4096." };
     private readonly Option<FirstToken> _first = new("--first") { Description = "Law of the random first token: uniform over ordinary tokens, or unigram as in --earlier data." };
     private readonly Option<string?> _earlier = new("--earlier") { Description = "Data of an earlier qbb sample, for --first unigram." };
     private readonly Option<bool> _stopAtEos = new("--stop-at-eos") { Description = "End a sequence at the teacher's end-of-text token instead of sampling on." };

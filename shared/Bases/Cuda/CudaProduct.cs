@@ -5,8 +5,8 @@ using Qbb.Torch.Interop;
 namespace Qbb.Bases.Cuda;
 
 /// <summary>
-/// The product on a GPU: bits counted for one or two tokens, levels looked up for up to 64, for more a dense product with tiles that are
-/// expanded on the fly.
+/// The product on a GPU: bits counted for one or two tokens, signs multiplied as bytes for up to 64, or levels looked up where groups are
+/// small, for more a dense product with tiles that are expanded on the fly.
 /// </summary>
 internal sealed class CudaProduct : IBasesProduct
 {
@@ -14,7 +14,7 @@ internal sealed class CudaProduct : IBasesProduct
     private const int MostCounted = 2;
 
     /// <summary>Up to here several products of 16 tokens are faster than expanding the weight.</summary>
-    private const int MostLookedUp = 64;
+    private const int MostInSixteens = 64;
 
     /// <summary>Elements of a tile: it stays small beside the weight, and large enough for the matrix product to be efficient.</summary>
     private const long TileElements = 64L << 20;
@@ -49,7 +49,7 @@ internal sealed class CudaProduct : IBasesProduct
         var tokens = (int)(x.numel() / x.size(-1));
         var input = x.detach().contiguous().view(tokens, _weight.InFeatures);
         var y = torch.empty([tokens, _weight.OutFeatures], x.dtype, x.device);
-        if (tokens > MostLookedUp || !CanWrite(tokens, x.dtype))
+        if (tokens > MostInSixteens || !CanWrite(tokens, x.dtype))
             Expand(input, y, Scratch(x.dtype));
         else
             Write(input, null, y);
@@ -57,7 +57,7 @@ internal sealed class CudaProduct : IBasesProduct
     }
 
     /// <summary>Whether <see cref="Write"/> can be used.</summary>
-    public static bool CanWrite(int tokens, ScalarType type) => tokens is >= 1 and <= MostLookedUp && type is ScalarType.Float16 or ScalarType.BFloat16;
+    public static bool CanWrite(int tokens, ScalarType type) => tokens is >= 1 and <= MostInSixteens && type is ScalarType.Float16 or ScalarType.BFloat16;
 
     /// <summary>y = x Ŵᵀ + addend without memory of its own.</summary>
     /// <param name="x">f16 or bf16 [tokens, in]</param>
@@ -72,10 +72,15 @@ internal sealed class CudaProduct : IBasesProduct
             return;
         }
         using var scope = torch.NewDisposeScope();
-        for (var first = 0; first < tokens; first += TableProduct.MostTokens)
+        for (var first = 0; first < tokens; first += MaskProduct.MostTokens)
         {
-            var count = Math.Min(TableProduct.MostTokens, tokens - first);
-            TableProduct.Run(_weight, x.narrow(0, first, count), addend is { } all && all.dim() == 2 ? all.narrow(0, first, count) : addend, y.narrow(0, first, count));
+            var count = Math.Min(MaskProduct.MostTokens, tokens - first);
+            var (some, result) = (x.narrow(0, first, count), y.narrow(0, first, count));
+            var added = addend is { } all && all.dim() == 2 ? all.narrow(0, first, count) : addend;
+            if (MaskProduct.Supports(_weight, count))
+                MaskProduct.Run(_weight, some, added, result);
+            else
+                TableProduct.Run(_weight, some, added, result);
         }
     }
 

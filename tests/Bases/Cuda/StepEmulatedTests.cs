@@ -57,7 +57,7 @@ public class StepEmulatedTests
         using var generator = new Generator((ulong)Environment.TickCount);
         var source = StepKernels.SourceFor(false, 8, 1);
         var (x, weight, y) = (randn([rows, size], generator).to(Half), randn([size], generator).to(Half), zeros([rows, size], Half));
-        Emulator.Build(source, "norm", "const u16*", "const u16*", "u16*", "int", "float", "int").Run(rows, 512, 64, x, weight, y, size, 1e-5f, 0);
+        Emulator.Build(source, "rms_norm", "const u16*", "const u16*", "u16*", "int", "float", "int").Run(rows, 512, 64, x, weight, y, size, 1e-5f, 0);
         var wide = x.to(ScalarType.Float64);
         Close(y, wide * wide.square().mean(-1, keepdim: true).add(1e-5).rsqrt() * weight.to(ScalarType.Float64));
 

@@ -200,3 +200,31 @@ DEVICE void multiply_add(Sums& c, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1
     }
     warp_wait();
 }
+DEVICE void publish_shared() {}
+DEVICE u64 describe_columns(const void* shared) { return (u64)shared; }
+DEVICE void group_begin() {}
+DEVICE void group_wait() {}
+template <int count>
+DEVICE void group_settle(int (&)[count]) {}
+template <int count>
+DEVICE void group_multiply(int (&c)[count], u32 a0, u32 a1, u32 a2, u32 a3, u64 b, bool add)
+{
+    using namespace emulated;
+    const int g = lane() / 4, t = lane() % 4;
+    u32* mine = slot(lane());
+    mine[0] = a0, mine[1] = a1, mine[2] = a2, mine[3] = a3;
+    warp_wait();
+    for (int k = 0; k < count; k++)
+    {
+        const int column = k / 4 * 8 + 2 * t + k % 2, lower = k / 2 % 2;
+        int sum = 0;
+        for (int input = 0; input < 32; input++)
+        {
+            const u8 a = slot(4 * g + input % 16 / 4)[input / 16 * 2 + lower] >> 8 * (input % 4);
+            const int8_t x = ((const int8_t*)b)[(column / 8 * 2 + input / 16) * 128 + column % 8 * 16 + input % 16];
+            sum += a * x;
+        }
+        c[k] = sum + (add ? c[k] : 0);
+    }
+    warp_wait();
+}

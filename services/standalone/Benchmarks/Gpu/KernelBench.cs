@@ -15,6 +15,8 @@ internal sealed class KernelBench(Device device, int? group)
 
     private static readonly (int Warps, int Stages, int Slab)[] s_tableVariants = [(16, 2, 8), (16, 3, 8), (16, 3, 4), (8, 4, 8), (8, 6, 8), (16, 4, 16)];
 
+    private static readonly (int Warps, int Stages, int Slab)[] s_maskVariants = [(16, 2, 8), (16, 2, 16), (16, 3, 8), (16, 3, 4), (12, 3, 16), (8, 4, 16), (16, 2, 32)];
+
     private static readonly Operator s_mm = new("aten::mm", "out");
     private readonly GraphTimer _timer = new(device);
 
@@ -102,6 +104,17 @@ internal sealed class KernelBench(Device device, int? group)
         {
             var scratch = new CudaProduct(weight).Scratch(ScalarType.Float16);
             yield return ("expanded tiles", (w, x, y) => new CudaProduct(w).Expand(x, y, scratch));
+        }
+        if (MaskProduct.Supports(weight, batch))
+        {
+            var chosen = MaskProduct.ShapeFor(weight, batch, false);
+            yield return ("mask", (w, x, y) => MaskProduct.Run(w, x, null, y, chosen));
+            foreach (var (warps, stages, slab) in variants ? s_maskVariants : [])
+            {
+                var shape = chosen with { Warps = warps, Stages = stages, Slab = slab };
+                if (shape.SharedBytes <= SharedPerMultiprocessor)
+                    yield return ($"mask {warps} warps, {stages} stages, slab {slab}", (w, x, y) => MaskProduct.Run(w, x, null, y, shape));
+            }
         }
         if (TableProduct.Supports(weight, batch))
         {

@@ -43,7 +43,7 @@ internal sealed class StepKernels
         _module["embed"].LaunchOverlapping((int)ids.numel(), 256, 0, ids, table, x, (int)table.size(1), (float)scale);
 
     public void Norm(Tensor x, Tensor weight, Tensor y, double epsilon, bool plusOne) =>
-        _module["norm"].LaunchOverlapping((int)(x.numel() / weight.numel()), 512, 64, x, weight, y, (int)weight.numel(), (float)epsilon, plusOne ? 1 : 0);
+        _module["rms_norm"].LaunchOverlapping((int)(x.numel() / weight.numel()), 512, 64, x, weight, y, (int)weight.numel(), (float)epsilon, plusOne ? 1 : 0);
 
     public void Gate(Tensor x, Tensor y, Activation activation)
     {

@@ -56,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(256) embed(const u64* ids, const u1
 }
 
 // RMS norm; a block a token, size a multiple of 8. plus_one: Gemma's 1 + weight, rounded once.
-extern "C" __global__ void __launch_bounds__(512) norm(const u16* x, const u16* weight, u16* y, int size, float epsilon, int plus_one)
+extern "C" __global__ void __launch_bounds__(512) rms_norm(const u16* x, const u16* weight, u16* y, int size, float epsilon, int plus_one)
 {
     SHARED_BYTES;
     float* sums = (float*)shared_bytes;

@@ -1,0 +1,62 @@
+using Qbb.Bases.Cuda;
+using Qbb.Torch;
+using static Qbb.Torch.torch;
+
+namespace Qbb.Bases.Tests.Cuda;
+
+/// <summary>The kernels of products on a GPU, each over random shapes that are multiples of nothing.</summary>
+public class ProductGpuTests
+{
+    private const int CasesOfEach = 24;
+
+    public static TheoryData<string, int, int, int, int, bool, int, bool> Cases()
+    {
+        var random = new Random();
+        var data = new TheoryData<string, int, int, int, int, bool, int, bool>();
+        // Every case compiles a kernel of its own, so that groups and numbers of tokens take turns.
+        foreach (var (kernel, tokens, groups) in new (string, int[], int[])[]
+        {
+            ("count", [1, 2, 4], [128, 256, 0]), ("mask", [3, 8, 13, 16], [128, 384, 0]), ("table", [1, 8, 13], [32, 64, 96, 128, 0]),
+        })
+        {
+            for (var k = 0; k < CasesOfEach; k++)
+            {
+                var columns = random.Next(1, 5000);
+                var group = groups[k % groups.Length];
+                data.Add(kernel, k / 3 + 1, random.Next(1, 3000), columns, group == 0 ? columns : group, random.Next(2) == 0, tokens[k / 2 % tokens.Length], random.Next(2) == 0);
+            }
+        }
+        return data;
+    }
+
+    [Theory, MemberData(nameof(Cases), DisableDiscoveryEnumeration = true)]
+    public void It_agrees_with_the_definition_and_repeats_bit_for_bit(string kernel, int count, int rows, int columns, int group, bool bias, int tokens, bool bfloat)
+    {
+        Gpu.Require();
+        using var scope = NewDisposeScope();
+        var seed = Environment.TickCount;
+        var bases = RandomBases.Create(seed, count, rows, columns, group, bias);
+        using var packed = Packing.Pack(bases, Device.CUDA);
+        var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
+        using var generator = new Generator((ulong)seed);
+        var x = (randn([tokens, columns], generator) * 3).to(type).to(Device.CUDA);
+        var addend = (bfloat ? randn([tokens, rows], generator) : randn([rows], generator)).to(type).to(Device.CUDA);
+        var y = full([tokens, rows], double.NaN, type, Device.CUDA);
+        Run(y);
+        Products.Check(bases, x, addend, y);
+
+        var again = full([tokens, rows], double.NaN, type, Device.CUDA);
+        Run(again);
+        (y.view(ScalarType.Int16) - again.view(ScalarType.Int16)).to(ScalarType.Int32).sum().item().ShouldBe(0);
+
+        void Run(Tensor result)
+        {
+            if (kernel == "count")
+                CountProduct.Run(packed, x, addend, result);
+            else if (kernel == "mask")
+                MaskProduct.Run(packed, x, addend, result);
+            else
+                TableProduct.Run(packed, x, addend, result);
+        }
+    }
+}
