@@ -21,10 +21,8 @@ internal static class MaskProduct
         return shape;
     }
 
-    /// <summary>Whether the kernel can do it, on this device: products of four warps are Hopper's own.</summary>
-    public static bool Supports(PackedBases weight, int tokens) =>
-        tokens is >= 1 and <= MostTokens && MaskShape.Supports(weight.GroupSize, weight.InFeatures)
-        && CudaDevice.Get(weight.Words.device) is { ComputeMajor: 9, ComputeMinor: 0 };
+    /// <summary>Whether the kernel can do it.</summary>
+    public static bool Supports(PackedBases weight, int tokens) => tokens is >= 1 and <= MostTokens && MaskShape.Supports(weight.GroupSize, weight.InFeatures);
 
     /// <summary>y = x Ŵᵀ (+ addend), queued on the current stream; arguments as those of <see cref="CountProduct.Run"/>.</summary>
     public static void Run(PackedBases weight, Tensor x, Tensor? addend, Tensor y, MaskShape? shape = null)
@@ -34,6 +32,6 @@ internal static class MaskProduct
         var module = KernelModule.Load(shape.Source, x.device);
         var blocks = Math.Min(FragmentLayout.Tiles(weight.OutFeatures), module.Device.MultiprocessorCount);
         module[MaskShape.Kernel].LaunchOverlapping(blocks, shape.Threads, shape.SharedBytes, weight.Words, weight.Scales, x, addend, y,
-            tokens, weight.InFeatures, weight.OutFeatures, weight.Groups, CountShape.AddendStride(addend, weight));
+            tokens, weight.InFeatures, weight.OutFeatures, weight.Groups, CountShape.AddendStride(addend, weight), weight.Up);
     }
 }

@@ -8,7 +8,7 @@ namespace Qbb.Bases.Cuda;
 /// <param name="Columns">Most tokens, 8 or 16.</param>
 /// <param name="Group">Inputs that share a scale, a multiple of 128; <see cref="TableShape.Row"/> for one scale a row.</param>
 /// <param name="BFloat">x and y are bf16, else f16.</param>
-/// <param name="Warps">Warps of a block, a multiple of 4.</param>
+/// <param name="Warps">Warps of a block.</param>
 /// <param name="Stages">Steps that a warp has in shared memory at a time.</param>
 /// <param name="Slab">Steps of 256 inputs whose x is in shared memory at a time.</param>
 internal sealed record MaskShape(int Bases, bool HasBias, int Columns, int Group, bool BFloat, int Warps, int Stages, int Slab)
@@ -20,13 +20,13 @@ internal sealed record MaskShape(int Bases, bool HasBias, int Columns, int Group
     public KernelSource Source => DeviceSource.Of(typeof(MaskShape).Assembly, "mask.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DCOLUMNS={Columns}",
         $"-DGROUP={Group}", $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DSLAB={Slab}");
 
-    /// <summary>Shared memory of a block: the slab of x or the partial sums, a factor and a sum for each chunk of a token, the warps' rings.</summary>
+    /// <summary>Shared memory of a block: the slab of x or the partial sums, a factor and two sums for each chunk of a token, the warps' rings.</summary>
     public int SharedBytes
     {
         get
         {
             var stage = 4 * (128 * Bases + 16 * (Bases + (HasBias ? 1 : 0)));
-            return 2 * Slab * Columns * (256 + 8) + Warps * Stages * stage;
+            return 2 * Slab * Columns * (256 + 12) + Warps * Stages * stage;
         }
     }
 

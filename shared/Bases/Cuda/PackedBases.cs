@@ -10,8 +10,16 @@ namespace Qbb.Bases.Cuda;
 /// <param name="InFeatures">Columns.</param>
 /// <param name="GroupSize">Columns that share a scale.</param>
 /// <param name="HasBias">Whether β follows the α.</param>
-internal sealed record PackedBases(Tensor Words, Tensor Scales, int Count, int OutFeatures, int InFeatures, int GroupSize, bool HasBias) : IDisposable
+/// <param name="Up">The power of two that makes twice the scales of any group add up to between 2¹³ and 2¹⁴, or of most of them where parts were
+/// joined.</param>
+internal sealed record PackedBases(
+    Tensor Words, Tensor Scales, int Count, int OutFeatures, int InFeatures, int GroupSize, bool HasBias, float Up) : IDisposable
 {
+    private const int UpExponent = 14;
+
+    // Keeps its inverse, and products with scales that are halves, in fp32.
+    private const int MostUpExponent = 60;
+
     public int Groups => (InFeatures - 1) / GroupSize + 1;
 
     /// <summary>Bytes that one product reads of the weight.</summary>
@@ -21,8 +29,16 @@ internal sealed record PackedBases(Tensor Words, Tensor Scales, int Count, int O
     public static PackedBases Pack(Tensor planes, Tensor alpha, Tensor? beta, int inFeatures, int groupSize)
     {
         using var off = torch.no_grad();
+        using var scope = torch.NewDisposeScope();
         return new(FragmentLayout.PackSigns(planes).DetachFromDisposeScope(), FragmentLayout.PackScales(alpha, beta).DetachFromDisposeScope(),
-            (int)planes.size(0), (int)planes.size(1), inFeatures, groupSize, beta is not null);
+            (int)planes.size(0), (int)planes.size(1), inFeatures, groupSize, beta is not null, UpFor(alpha));
+    }
+
+    private static float UpFor(Tensor alpha)
+    {
+        var largest = 2 * alpha.to(ScalarType.Float32).abs().sum(0).max().item();
+        // Where all scales are 0 any will do.
+        return (float)Math.ScaleB(1, Math.Clamp(UpExponent - (largest > 0 ? Math.ILogB(largest) + 1 : 0), -MostUpExponent, MostUpExponent));
     }
 
     /// <summary>The group size as kernels are compiled for it: <see cref="TableShape.Row"/> where a row has one scale.</summary>
@@ -33,7 +49,7 @@ internal sealed record PackedBases(Tensor Words, Tensor Scales, int Count, int O
     {
         var first = parts[0];
         foreach (var part in parts)
-            if (part.OutFeatures % FragmentLayout.RowsPerTile != 0 || part with { Words = first.Words, Scales = first.Scales, OutFeatures = first.OutFeatures } != first)
+            if (part.OutFeatures % FragmentLayout.RowsPerTile != 0 || part with { Words = first.Words, Scales = first.Scales, OutFeatures = first.OutFeatures, Up = first.Up } != first)
                 return null;
         using var off = torch.no_grad();
         return first with
@@ -41,6 +57,7 @@ internal sealed record PackedBases(Tensor Words, Tensor Scales, int Count, int O
             Words = torch.cat([.. parts.Select(part => part.Words)]).DetachFromDisposeScope(),
             Scales = torch.cat([.. parts.Select(part => part.Scales)]).DetachFromDisposeScope(),
             OutFeatures = parts.Sum(part => part.OutFeatures),
+            Up = parts.Min(part => part.Up),
         };
     }
 

@@ -1,14 +1,15 @@
-// y = x Ŵᵀ for up to 16 tokens with signs taken as bytes, Ŵ a sum of binary matrices in the layout of FragmentLayout.
+// y = x Ŵᵀ for up to 16 tokens with signs taken as halves, Ŵ a sum of binary matrices in the layout of FragmentLayout.
 //
-// A word of signs under the mask 0x01010101 << p is four bytes that are 0 or 2^p, and so an operand of the matrix unit's product of bytes
-// without being unpacked: one logic operation for four weights. Each 128 inputs of a token become integers V under one power of two; those
-// that meet 2^p are held as V / 2^p, so that all products have the same unit and add up in one place. V has 15 bits in two bytes with a sign
-// each, which stand beside one another as two columns of one product. With b = 1 for +1 and 0 for -1, B x = 2 b x - sum x. Sums are exact up
-// to the scales, one multiplication a group and plane. The products are those of four warps together (wgmma), since only these
-// reach the full rate on Hopper: the same instruction of one warp took 2.5 times as long.
+// A word of signs under the mask 0x00010001 << p is two halves that are 0 or a power of two: 2^(p - 24) below p = 10, then by what the bit
+// means as an exponent. So one logic operation and one multiplication by the scale make two weights of a plane, all planes add up in one
+// register, and the matrix unit multiplies the sum with x, whose halves carry the inverse power. With b = 1 for +1 and 0 for -1, B x = 2 b x -
+// sum x. The bit 15 is a sign instead: it turns the scale itself, and its inputs need no sum.
+//
+// The operations are spread over the units: masks run at half the rate of the others, and are 16 for each word of 32 signs, 32 cycles;
+// multiplications 16 cycles beside them, the matrix unit 8 cycles for 8 tokens and N = 4.
 //
 // Compiled for: BASES (1..8), BIAS (0, 1), COLUMNS (8 or 16: most tokens), GROUP (inputs of a scale, a multiple of 128; 2^30 for the row),
-// WARPS (a multiple of 4), STAGES, SLAB (steps of 256 inputs whose x is in shared memory at a time), BFLOAT (type of x and y).
+// WARPS, STAGES, SLAB (steps of 256 inputs whose x is in shared memory at a time), BFLOAT (type of x and y).
 // The order of summation is fixed by the shape and the number of blocks, so that results repeat bit for bit.
 
 #define SCALES (BASES + BIAS)
@@ -17,12 +18,18 @@
 #define CHUNK 128
 #define STEP_WORDS (BASES * 128)             // words of 16 rows and 256 inputs
 #define STAGE_WORDS (STEP_WORDS + 16 * SCALES)
-#define MAGIC 0x4B400000                     // 1.5 * 2^23 as a float: adding a small integer to these bits adds it to the number
-#define MAGIC_NUMBER 12582912.0f
+#define BELOW 9                              // a weight's half times that of x is 2^-BELOW of their product
 
 DEVICE float load_element(u32 bits) { return BFLOAT ? as_float(bits << 16) : half_to_float(bits); }
 DEVICE u32 store_element(float x) { return BFLOAT ? float_to_bfloat(x) : float_to_half(x); }
 DEVICE float element_of(const u32 (&pairs)[16], int k) { return load_element(k & 1 ? pairs[k >> 1] >> 16 : pairs[k >> 1] & 0xffff); }
+
+// The power of two that bit p of a half is.
+DEVICE constexpr int exponent_of(int p) { return p < 10 ? p - 24 : (1 << (p - 10)) - 15; }
+DEVICE constexpr float power(int exponent) { return exponent < 0 ? 1.0f / (1 << -exponent) : (float)(1 << exponent); }
+
+// What x is multiplied by where it meets bit p: bit 15 gives -+scale where the others give 0 or twice the scale.
+DEVICE constexpr float factor_of(int p) { return p == 15 ? -power(-BELOW - 1) : power(-BELOW - exponent_of(p)); }
 
 // The 32 inputs from `first` on, two in a word; zeros beyond the row's end.
 DEVICE void load_inputs(u32 (&pairs)[16], const u16* row, int first, int count, bool aligned)
@@ -46,10 +53,9 @@ DEVICE void load_inputs(u32 (&pairs)[16], const u16* row, int first, int count, 
     }
 }
 
-// Four neighbouring lanes bring 128 inputs of one token into the order of the products, 32 each: for each chunk and p = 0..3 columns of 32
-// bytes as describe_columns wants them, of eight tokens the high bytes, then the low ones. Byte 4t + b of a column is the input 32t + 8b + p,
-// byte 16 + 4t + b the input 32t + 8b + p + 4, b = 0..3.
-DEVICE void stage_slab(u32* slab, Pair* facts, const u16* x, int tokens, int in_features, int first)
+// Four neighbouring lanes bring 128 inputs of one token into the order of the products, 32 each, under a power of two that makes the largest
+// less than 1: lane 4g + t of a product finds in the k-th of four pieces, for token g, the inputs 32t + p and 32t + p + 16, p = 4k .. 4k + 3.
+DEVICE void stage_slab(Quad* slab, Pair* facts, float* totals, const u16* x, int tokens, int in_features, int first)
 {
     const int lane = threadIdx.x & 31;
     const bool aligned = in_features % 8 == 0 && ((u64)x & 15) == 0;
@@ -59,51 +65,38 @@ DEVICE void stage_slab(u32* slab, Pair* facts, const u16* x, int tokens, int in_
         u32 r[16];
         load_inputs(r, x + (u64)(token < tokens ? token : 0) * in_features, first + chunk * CHUNK + 32 * t, token < tokens ? in_features : 0, aligned);
         u32 largest = 0;
+        float sum = 0, turned = element_of(r, 15) + element_of(r, 31);
 #pragma unroll
         for (int k = 0; k < 32; k++)
         {
-            u32 size = as_bits(element_of(r, k)) & 0x7fffffff;
+            const float value = element_of(r, k);
+            u32 size = as_bits(value) & 0x7fffffff;
             largest = size > largest ? size : largest;
+            sum += k % 16 == 15 ? 0 : value;
         }
-        u32 other = shuffle_xor(largest, 1);
-        largest = other > largest ? other : largest;
-        other = shuffle_xor(largest, 2);
-        largest = other > largest ? other : largest;
-        // The largest gets its leading bit at place 13. Infinity and NaN spoil the whole chunk, as they would any sum.
-        int exponent = 267 - (int)(largest >> 23);
-        exponent = exponent > 253 ? 253 : exponent;
+#pragma unroll
+        for (int k = 1; k < 4; k *= 2)
+        {
+            u32 other = shuffle_xor(largest, k);
+            largest = other > largest ? other : largest;
+            sum += as_float(shuffle_xor(as_bits(sum), k));
+            turned += as_float(shuffle_xor(as_bits(turned), k));
+        }
+        // Infinity and NaN spoil the whole chunk, as they would any sum.
+        int exponent = 253 - (int)(largest >> 23);
+        exponent = exponent < 1 ? 1 : exponent;
         const float up = as_float((u32)exponent << 23);
         const float down = largest >= 0x7f800000u ? as_float(0x7fc00000u) : as_float((u32)(254 - exponent) << 23);
-        u32 sum = 0;
-        u32* to = slab + ((chunk * 4 * NTILES + token / 8) * 4) * 32 + token % 8 * 4 + t;
+        u32 v[16];
 #pragma unroll
-        for (int p = 0; p < 4; p++)
-        {
-            // Half a high byte more makes the high byte round, which the sign of the low one asks for.
-            u32 low[8], high[8], all = 0;
+        for (int p = 0; p < 16; p++)
+            v[p] = floats_to_halves(element_of(r, p) * up * factor_of(p), element_of(r, p + 16) * up * factor_of(p));
+        Quad* to = slab + (chunk * NTILES + token / 8) * 128 + 4 * (token % 8) + t;
 #pragma unroll
-            for (int k = 0; k < 8; k++)
-            {
-                const float value = element_of(r, 8 * (k & 3) + p + (k & 4)) * up * (1.0f / (1 << p));
-                low[k] = as_bits(value + MAGIC_NUMBER);
-                high[k] = low[k] + 128;
-                all += low[k] - MAGIC;
-            }
-            sum += all << p;
-#pragma unroll
-            for (int half = 0; half < 2; half++)
-            {
-                const int k = 4 * half;
-                u32 a = permute_bytes(high[k], high[k + 1], 0x0051), b = permute_bytes(high[k + 2], high[k + 3], 0x0051);
-                u32 c = permute_bytes(low[k], low[k + 1], 0x0040), d = permute_bytes(low[k + 2], low[k + 3], 0x0040);
-                u32* at = to + (p * NTILES * 4 + half) * 32;
-                at[0] = permute_bytes(a, b, 0x5410), at[64] = permute_bytes(c, d, 0x5410);
-            }
-        }
-        sum += shuffle_xor(sum, 1);
-        sum += shuffle_xor(sum, 2);
+        for (int k = 0; k < 4; k++)
+            to[32 * k] = Quad{v[4 * k], v[4 * k + 1], v[4 * k + 2], v[4 * k + 3]};
         if (t == 0)
-            facts[chunk * COLUMNS + token] = Pair{as_bits(2 * down), as_bits(down * (float)(int)sum)};
+            facts[chunk * COLUMNS + token] = Pair{as_bits(down * power(BELOW)), as_bits(sum)}, totals[chunk * COLUMNS + token] = sum + turned;
     }
 }
 
@@ -125,28 +118,65 @@ DEVICE void fetch(u32* stage, const u32* words, const u32* scales, int tile, int
     }
 }
 
+// Weights at bit p of the words of all planes, as halves times the power of two of the bit.
+template <int p>
+DEVICE u32 weights_at(const u32 (&words)[BASES], const u32 (&twice)[BASES])
+{
+    const u32 mask = 0x00010001u << p;
+    u32 sum = p == 15 ? (words[0] & mask) ^ twice[0] : multiply_halves(words[0] & mask, twice[0]);
+#pragma unroll
+    for (int i = 1; i < BASES; i++)
+        sum = p == 15 ? add_halves(sum, (words[i] & mask) ^ twice[i]) : multiply_add_halves(words[i] & mask, twice[i], sum);
+    return sum;
+}
+
+template <int j>
+DEVICE void multiply_pair(Sums (&part)[NTILES], const u32 (&w0)[BASES], const u32 (&w1)[BASES], const u32 (&a0)[BASES], const u32 (&a1)[BASES], const u32 (&b)[NTILES][4])
+{
+    const u32 v0 = weights_at<2 * j>(w0, a0), v1 = weights_at<2 * j>(w1, a1), v2 = weights_at<2 * j + 1>(w0, a0), v3 = weights_at<2 * j + 1>(w1, a1);
+#pragma unroll
+    for (int n = 0; n < NTILES; n++)
+        multiply_add(part[n], v0, v1, v2, v3, b[n][j % 2 * 2], b[n][j % 2 * 2 + 1]);
+}
+
+// Inputs of the k-th piece.
+template <int k>
+DEVICE void multiply_piece(Sums (&part)[NTILES], const u32 (&w0)[BASES], const u32 (&w1)[BASES], const u32 (&a0)[BASES], const u32 (&a1)[BASES], const Quad* piece)
+{
+    u32 b[NTILES][4];
+#pragma unroll
+    for (int n = 0; n < NTILES; n++)
+    {
+        const Quad q = piece[n * 128 + 32 * k];
+        b[n][0] = q.x, b[n][1] = q.y, b[n][2] = q.z, b[n][3] = q.w;
+    }
+    multiply_pair<2 * k>(part, w0, w1, a0, a1, b);
+    multiply_pair<2 * k + 1>(part, w0, w1, a0, a1, b);
+}
+
+// up is the power of two that makes twice the scales of any group add up to 2^14 at most: they have to be halves at every bit.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) mask_product(
     const u32* words, const u32* scales, const u16* x, const u16* addend, u16* y,
-    int tokens, int in_features, int out_features, int groups, int addend_stride)
+    int tokens, int in_features, int out_features, int groups, int addend_stride, float up)
 {
     SHARED_BYTES;
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     const int tiles = (out_features + 15) / 16, steps = (in_features + 255) / 256;
-    u32* slab = (u32*)shared_bytes;              // [2 SLAB][4][NTILES][4][32]
-    Pair* facts = (Pair*)(slab + 2 * SLAB * NTILES * 512);
-    u32* ring = (u32*)(facts + 2 * SLAB * COLUMNS) + warp * STAGES * STAGE_WORDS;
+    Quad* slab = (Quad*)shared_bytes;            // [2 SLAB][NTILES][4][32]
+    Pair* facts = (Pair*)(slab + 2 * SLAB * NTILES * 128);
+    float* totals = (float*)(facts + 2 * SLAB * COLUMNS);
+    u32* ring = (u32*)(totals + 2 * SLAB * COLUMNS) + warp * STAGES * STAGE_WORDS;
     float* partial = (float*)slab;               // [WARPS][COLUMNS][16], when the slab is done
 
-    // A block has the tiles from `begin` to `end`, some of them at a time. Four warps that multiply together have neighbouring tiles and the
-    // same steps; where there are fewer tiles than warps, several fours share them.
+    // A block has the tiles from `begin` to `end`, some of them at a time; where they are fewer than its warps, several warps share a tile.
     const int begin = (int)((u64)blockIdx.x * tiles / gridDim.x), end = (int)((u64)(blockIdx.x + 1) * tiles / gridDim.x);
-    const int together = end - begin < WARPS ? end - begin : WARPS, fours = (together + 3) / 4;
-    const int shares = WARPS / 4 / fours, four = warp / 4 % fours, share = warp / 4 / fours, mine = 4 * four + warp % 4;
-    const bool has_tile = share < shares && mine < together;
+    const int together = end - begin < WARPS ? end - begin : WARPS;
+    const int shares = WARPS / together, mine = warp % together, share = warp / together;
+    const bool active = share < shares;
 
     int next_tile = begin + mine, next_step = share, next_slot = 0, slot = 0;
     auto prefetch = [&]() {
-        if (has_tile && next_step < steps && next_tile < end)
+        if (active && next_step < steps && next_tile < end)
         {
             fetch(ring + next_slot * STAGE_WORDS, words, scales, next_tile, next_step, steps, groups);
             next_step += shares;
@@ -162,10 +192,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) mask_product(
     overlap_next();
     overlap_wait();
 
+    const float down = 1 / up, twice_up = 2 * up;
     for (int base = begin; base < end; base += together)
     {
-        // The same for all four warps; one without a tile goes along and its sums are not looked at.
-        const bool works = share < shares && base + 4 * four < end;
+        const int tile = base + mine;
+        const bool works = active && tile < end;
         Sums sum[NTILES];
 #pragma unroll
         for (int n = 0; n < NTILES; n++)
@@ -174,8 +205,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) mask_product(
         for (int first = 0; first < steps; first += SLAB)
         {
             block_barrier();
-            stage_slab(slab, facts, x, tokens, in_features, first * 256);
-            publish_shared();
+            stage_slab(slab, facts, totals, x, tokens, in_features, first * 256);
             block_barrier();
             for (; works && step < steps && step < first + SLAB; step += shares)
             {
@@ -189,51 +219,46 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) mask_product(
                 {
                     const int chunk = 2 * (step - first) + half;
                     const u32* alpha = stage + STEP_WORDS + (half * 8 + g) * SCALES;
+                    u32 w0[BASES], w1[BASES], a0[BASES], a1[BASES];
+                    float rest[2] = {0, 0};      // less the sum of alpha
                     Sums part[NTILES];
 #pragma unroll
                     for (int n = 0; n < NTILES; n++)
                         part[n] = Sums{0, 0, 0, 0};
-                    float rest[2] = {0, 0};      // beta - sum of alpha
-                    if (BIAS)
-                        rest[0] = half_to_float(alpha[BASES] & 0xffff), rest[1] = half_to_float(alpha[BASES] >> 16);
 #pragma unroll
                     for (int i = 0; i < BASES; i++)
                     {
+                        const Pair signs = ((const Pair*)stage)[(i * 32 + lane) * 2 + half];
+                        w0[i] = signs.x, w1[i] = signs.y;
                         const float low = half_to_float(alpha[i] & 0xffff), high = half_to_float(alpha[i] >> 16);
                         rest[0] -= low, rest[1] -= high;
-                        const Pair signs = ((const Pair*)stage)[(i * 32 + lane) * 2 + half];
-                        const u32 upper0 = signs.x >> 4, upper1 = signs.y >> 4;
-                        int c[8 * NTILES];
-#pragma unroll
-                        for (int k = 0; k < 8 * NTILES; k++)
-                            c[k] = 0;
-                        group_begin();
-#pragma unroll
-                        for (int p = 0; p < 4; p++)
-                        {
-                            const u32 mask = 0x01010101u << p;
-                            group_multiply(c, signs.x & mask, signs.y & mask, upper0 & mask, upper1 & mask, describe_columns(slab + (4 * chunk + p) * NTILES * 128), p > 0);
-                        }
-                        group_wait();
-                        group_settle(c);
-#pragma unroll
-                        for (int n = 0; n < NTILES; n++)
-                        {
-                            const int* v = c + 8 * n;
-                            part[n].a += low * (as_float((u32)(256 * v[0] + v[4] + MAGIC)) - MAGIC_NUMBER);
-                            part[n].b += low * (as_float((u32)(256 * v[1] + v[5] + MAGIC)) - MAGIC_NUMBER);
-                            part[n].c += high * (as_float((u32)(256 * v[2] + v[6] + MAGIC)) - MAGIC_NUMBER);
-                            part[n].d += high * (as_float((u32)(256 * v[3] + v[7] + MAGIC)) - MAGIC_NUMBER);
-                        }
+                        a0[i] = floats_to_halves(twice_up * low, twice_up * low), a1[i] = floats_to_halves(twice_up * high, twice_up * high);
                     }
+                    const Quad* piece = slab + chunk * NTILES * 128 + lane;
+                    multiply_piece<0>(part, w0, w1, a0, a1, piece);
+                    multiply_piece<1>(part, w0, w1, a0, a1, piece);
+                    multiply_piece<2>(part, w0, w1, a0, a1, piece);
+                    multiply_piece<3>(part, w0, w1, a0, a1, piece);
 #pragma unroll
                     for (int n = 0; n < NTILES; n++)
                     {
                         const Quad two = ((const Quad*)(facts + chunk * COLUMNS))[4 * n + t];
-                        sum[n].a += as_float(two.x) * part[n].a + as_float(two.y) * rest[0];
-                        sum[n].b += as_float(two.z) * part[n].b + as_float(two.w) * rest[0];
-                        sum[n].c += as_float(two.x) * part[n].c + as_float(two.y) * rest[1];
-                        sum[n].d += as_float(two.z) * part[n].d + as_float(two.w) * rest[1];
+                        const float left = as_float(two.x) * down, right = as_float(two.z) * down;
+                        sum[n].a += left * part[n].a + as_float(two.y) * rest[0];
+                        sum[n].b += right * part[n].b + as_float(two.w) * rest[0];
+                        sum[n].c += left * part[n].c + as_float(two.y) * rest[1];
+                        sum[n].d += right * part[n].d + as_float(two.w) * rest[1];
+                    }
+                    if (BIAS)
+                    {
+                        const float low = half_to_float(alpha[BASES] & 0xffff), high = half_to_float(alpha[BASES] >> 16);
+#pragma unroll
+                        for (int n = 0; n < NTILES; n++)
+                        {
+                            const Pair all = ((const Pair*)(totals + chunk * COLUMNS))[4 * n + t];
+                            sum[n].a += as_float(all.x) * low, sum[n].b += as_float(all.y) * low;
+                            sum[n].c += as_float(all.x) * high, sum[n].d += as_float(all.y) * high;
+                        }
                     }
                 }
             }
@@ -253,7 +278,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) mask_product(
                 continue;
             float v = 0;
             for (int s = 0; s < shares; s++)
-                v += partial[((4 * s * fours + at / 16) * COLUMNS + token) * 16 + at % 16];
+                v += partial[((s * together + at / 16) * COLUMNS + token) * 16 + at % 16];
             if (addend)
                 v += load_element(addend[(u64)token * addend_stride + row]);
             y[(u64)token * out_features + row] = (u16)store_element(v);

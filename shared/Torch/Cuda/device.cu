@@ -75,6 +75,21 @@ DEVICE u32 subtract_halves(u32 a, u32 b)
     return y;
 }
 
+DEVICE u32 multiply_halves(u32 a, u32 b)
+{
+    u32 y;
+    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+}
+
+// a b + c, rounded once.
+DEVICE u32 multiply_add_halves(u32 a, u32 b, u32 c)
+{
+    u32 y;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(c));
+    return y;
+}
+
 // Byte k of the result is byte (s >> 4k) & 7 of the eight bytes of a (0..3) and b (4..7).
 DEVICE u32 permute_bytes(u32 a, u32 b, u32 s) { return __byte_perm(a, b, s); }
 
@@ -137,59 +152,3 @@ DEVICE void multiply_add(Sums& c, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1
         : "+f"(c.a), "+f"(c.b), "+f"(c.c), "+f"(c.d)
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
-
-// Makes what threads wrote to shared memory visible to products that read it by themselves; before the barrier.
-DEVICE void publish_shared()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
-}
-
-// Where a product of four warps finds columns of 32 bytes in shared memory: eight columns of 16 bytes each lie together, then their other 16
-// bytes, then the next eight columns.
-DEVICE u64 describe_columns(const void* shared)
-{
-    u64 address;
-    asm("cvta.to.shared.u64 %0, %1;" : "=l"(address) : "l"(shared));
-    return (address & 0x3ffff) >> 4 | (u64)(128 >> 4) << 16 | (u64)(256 >> 4) << 32;
-}
-
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-// Four neighbouring warps each multiply 16 rows of bytes with the same columns over 32 inputs: a without sign, b with one. Lane 4g + t holds
-// inputs 4t.. (a0, a1) and 16 + 4t.. (a2, a3) of rows g (a0, a2) and g + 8 (a1, a3), and gets sums[k] of columns 8 (k / 4) + 2t and one
-// more, rows g and g + 8, in the order of count_and. Begun by group_begin, done after group_wait, which all four warps call together.
-DEVICE void group_multiply(int (&c)[8], u32 a0, u32 a1, u32 a2, u32 a3, u64 b, bool add)
-{
-    asm volatile("{.reg .pred p; setp.ne.b32 p, %13, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n16k32.s32.u8.s8 {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, p;}"
-        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3]), "+r"(c[4]), "+r"(c[5]), "+r"(c[6]), "+r"(c[7])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"((int)add));
-}
-
-DEVICE void group_multiply(int (&c)[16], u32 a0, u32 a1, u32 a2, u32 a3, u64 b, bool add)
-{
-    asm volatile("{.reg .pred p; setp.ne.b32 p, %21, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n32k32.s32.u8.s8 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "
-        "{%16, %17, %18, %19}, %20, p;}"
-        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3]), "+r"(c[4]), "+r"(c[5]), "+r"(c[6]), "+r"(c[7]),
-          "+r"(c[8]), "+r"(c[9]), "+r"(c[10]), "+r"(c[11]), "+r"(c[12]), "+r"(c[13]), "+r"(c[14]), "+r"(c[15])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"((int)add));
-}
-
-DEVICE void group_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-
-DEVICE void group_wait()
-{
-    asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" ::: "memory");
-}
-
-// Keeps what reads the sums behind group_wait.
-template <int count>
-DEVICE void group_settle(int (&c)[count])
-{
-#pragma unroll
-    for (int k = 0; k < count; k++)
-        asm volatile("" : "+r"(c[k]));
-}
-#endif

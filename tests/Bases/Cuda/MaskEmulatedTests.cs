@@ -8,7 +8,7 @@ namespace Qbb.Bases.Tests.Cuda;
 public class MaskEmulatedTests
 {
     private static readonly string[] s_parameters =
-        ["const u32*", "const u32*", "const u16*", "const u16*", "u16*", "int", "int", "int", "int", "int"];
+        ["const u32*", "const u32*", "const u16*", "const u16*", "u16*", "int", "int", "int", "int", "int", "float"];
 
     [Theory]
     [InlineData(1, 16, 256, 128, false, 5, false, 1), InlineData(2, 33, 200, 128, true, 8, true, 2), InlineData(3, 50, 1100, 256, true, 11, false, 2)]
@@ -25,9 +25,9 @@ public class MaskEmulatedTests
         var x = (randn([tokens, columns], generator) * 3).to(type);
         var addend = randn([rows], generator).to(type);
         var y = full([tokens, rows], double.NaN, type, Device.CPU);
-        var shape = MaskProduct.ShapeFor(packed, tokens, bfloat) with { Warps = 8, Stages = 3, Slab = 4 };
+        var shape = MaskProduct.ShapeFor(packed, tokens, bfloat) with { Warps = 5, Stages = 3, Slab = 4 };
         Emulator.Build(shape.Source, MaskShape.Kernel, s_parameters).Run(blocks, shape.Threads, shape.SharedBytes,
-            packed.Words, packed.Scales, x, addend, y, tokens, columns, rows, packed.Groups, 0);
+            packed.Words, packed.Scales, x, addend, y, tokens, columns, rows, packed.Groups, 0, packed.Up);
 
         Products.Check(bases, x, addend, y);
     }

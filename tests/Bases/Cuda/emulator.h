@@ -123,6 +123,18 @@ DEVICE u32 add_halves(u32 a, u32 b)
     return float_to_half(half_to_float(a) + half_to_float(b)) | float_to_half(half_to_float(a >> 16) + half_to_float(b >> 16)) << 16;
 }
 DEVICE u32 subtract_halves(u32 a, u32 b) { return add_halves(a, b ^ 0x80008000); }
+DEVICE u32 multiply_add_halves(u32 a, u32 b, u32 c)
+{
+    // Products of halves and their sums are exact in double, so that each half is rounded once.
+    auto half = [](u32 x, u32 y, u32 z) {
+        _Float16 h = (_Float16)((double)half_to_float(x) * half_to_float(y) + half_to_float(z));
+        u16 bits;
+        memcpy(&bits, &h, 2);
+        return (u32)bits;
+    };
+    return half(a, b, c) | half(a >> 16, b >> 16, c >> 16) << 16;
+}
+DEVICE u32 multiply_halves(u32 a, u32 b) { return multiply_add_halves(a, b, 0x80008000); }
 DEVICE u32 permute_bytes(u32 a, u32 b, u32 s)
 {
     u64 bytes = a | (u64)b << 32;
@@ -197,34 +209,6 @@ DEVICE void multiply_add(Sums& c, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1
         u32 *row = slot(4 * g + k), *left = slot(4 * (2 * t) + k), *right = slot(4 * (2 * t + 1) + k);
         c.a += dot(row[0], left[4]) + dot(row[2], left[5]), c.b += dot(row[0], right[4]) + dot(row[2], right[5]);
         c.c += dot(row[1], left[4]) + dot(row[3], left[5]), c.d += dot(row[1], right[4]) + dot(row[3], right[5]);
-    }
-    warp_wait();
-}
-DEVICE void publish_shared() {}
-DEVICE u64 describe_columns(const void* shared) { return (u64)shared; }
-DEVICE void group_begin() {}
-DEVICE void group_wait() {}
-template <int count>
-DEVICE void group_settle(int (&)[count]) {}
-template <int count>
-DEVICE void group_multiply(int (&c)[count], u32 a0, u32 a1, u32 a2, u32 a3, u64 b, bool add)
-{
-    using namespace emulated;
-    const int g = lane() / 4, t = lane() % 4;
-    u32* mine = slot(lane());
-    mine[0] = a0, mine[1] = a1, mine[2] = a2, mine[3] = a3;
-    warp_wait();
-    for (int k = 0; k < count; k++)
-    {
-        const int column = k / 4 * 8 + 2 * t + k % 2, lower = k / 2 % 2;
-        int sum = 0;
-        for (int input = 0; input < 32; input++)
-        {
-            const u8 a = slot(4 * g + input % 16 / 4)[input / 16 * 2 + lower] >> 8 * (input % 4);
-            const int8_t x = ((const int8_t*)b)[(column / 8 * 2 + input / 16) * 128 + column % 8 * 16 + input % 16];
-            sum += a * x;
-        }
-        c[k] = sum + (add ? c[k] : 0);
     }
     warp_wait();
 }
