@@ -10,12 +10,6 @@ public sealed record BasesProductOptions
     /// </summary>
     public ActivationScale? Integer { get; init; }
 
-    /// <summary>
-    /// Whether a GPU multiplies the packed signs as well. Without it a GPU expands a weight for each product: the kernels are tested on
-    /// the CPU only so far (docs/results-gpu.md).
-    /// </summary>
-    public bool PackedOnGpu { get; init; }
-
     /// <summary>Instructions of the CPU's kernels; null for the best that the processor has.</summary>
     public CpuInstructions? Instructions { get; init; }
 

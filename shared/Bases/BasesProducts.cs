@@ -16,6 +16,6 @@ public static class BasesProducts
             return new CpuProduct(bases, options);
         if (options.Integer is not null)
             throw new InvalidInputException($"sums of integers are calculated on the CPU only, not on {device}: use --device cpu");
-        return options.PackedOnGpu && CudaProduct.Supports(bases.GroupSize, bases.InFeatures) ? CudaProduct.Of(bases, device) : null;
+        return CudaProduct.Supports(bases.GroupSize, bases.InFeatures) ? CudaProduct.Of(bases, device) : null;
     }
 }

@@ -30,7 +30,7 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
     private readonly Option<bool> _graph = new("--graph")
     {
-        Description = "On a GPU: multiply packed signs, and play every token's step back as one recorded graph (new; tested on the CPU only so far).",
+        Description = "On a GPU: play every token's step back as one recorded graph, without a launch by the host for each kernel.",
     };
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
@@ -48,7 +48,7 @@ internal sealed class GenerateCommand : QbbCommand
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, SharedOptions.ParseDType(parsed.GetValue(_dtype), device),
-            new() { Integer = parsed.GetValue(_integer), PackedOnGpu = parsed.GetValue(_graph) }, parsed.GetValue(_bases));
+            new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases));
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
         if (prompt.Length == 0)

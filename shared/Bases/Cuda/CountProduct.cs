@@ -13,14 +13,18 @@ internal static class CountProduct
     private const int SharedPerMultiprocessor = 224 << 10;
 
     /// <summary>The shape that serves a weight and a number of tokens on a device.</summary>
-    public static CountShape ShapeFor(PackedBases weight, int tokens, bool bfloat)
+    /// <param name="weight">Ŵ.</param>
+    /// <param name="tokens">Rows of x.</param>
+    /// <param name="bfloat">x is bf16.</param>
+    /// <param name="input">What stands between x and the product: every block calculates it anew, so that one large block does with half the work of two.</param>
+    public static CountShape ShapeFor(PackedBases weight, int tokens, bool bfloat, CountInput input = CountInput.Plain)
     {
         // About 8 KB on the way for each of 16 warps hides the memory's latency.
         var stages = Math.Clamp(16 / weight.Count, 3, 8);
-        var two = new CountShape(weight.Count, weight.HasBias, tokens, weight.KernelGroup, bfloat, Warps: 8, stages, Blocks: 2);
-        if (2 * two.SharedBytes(weight.InFeatures) <= SharedPerMultiprocessor)
+        var two = new CountShape(weight.Count, weight.HasBias, tokens, weight.KernelGroup, bfloat, Warps: 8, stages, Blocks: 2, input);
+        if (input == CountInput.Plain && 2 * two.SharedBytes(weight.InFeatures) <= SharedPerMultiprocessor)
             return two;
-        var one = two with { Warps = 16, Blocks = 1 };
+        var one = two with { Warps = 16, Blocks = 1, Stages = Math.Min(stages, 4) };
         while (one.SharedBytes(weight.InFeatures) > SharedPerMultiprocessor && one.Stages > 2)
             one = one with { Stages = one.Stages - 1 };
         return one;

@@ -5,13 +5,16 @@ using Qbb.Torch.Interop;
 namespace Qbb.Bases.Cuda;
 
 /// <summary>
-/// The product on a GPU: bits counted for one or two tokens, signs multiplied as bytes for up to 64, or levels looked up where groups are
-/// small, for more a dense product with tiles that are expanded on the fly.
+/// The product on a GPU: bits counted for one or two tokens, for up to 64 signs taken as halves or, with many planes or small groups, levels
+/// looked up, for more a dense product with tiles that are expanded on the fly.
 /// </summary>
 internal sealed class CudaProduct : IBasesProduct
 {
     /// <summary>Up to here counting is the fastest.</summary>
     private const int MostCounted = 2;
+
+    /// <summary>More planes than this are looked up as fast as they are masked.</summary>
+    private const int MostMasked = 3;
 
     /// <summary>Up to here several products of 16 tokens are faster than expanding the weight.</summary>
     private const int MostInSixteens = 64;
@@ -77,7 +80,7 @@ internal sealed class CudaProduct : IBasesProduct
             var count = Math.Min(MaskProduct.MostTokens, tokens - first);
             var (some, result) = (x.narrow(0, first, count), y.narrow(0, first, count));
             var added = addend is { } all && all.dim() == 2 ? all.narrow(0, first, count) : addend;
-            if (MaskProduct.Supports(_weight, count))
+            if (_weight.Count <= MostMasked && MaskProduct.Supports(_weight, count))
                 MaskProduct.Run(_weight, some, added, result);
             else
                 TableProduct.Run(_weight, some, added, result);
@@ -96,7 +99,7 @@ internal sealed class CudaProduct : IBasesProduct
         var tokens = (int)x.size(0);
         if (tokens > MostCounted || !CountProduct.Supports(_weight, tokens))
             return false;
-        CountProduct.Run(_weight, x, addend, y, CountProduct.ShapeFor(_weight, tokens, x.dtype == ScalarType.BFloat16) with { Input = input }, norm, epsilon);
+        CountProduct.Run(_weight, x, addend, y, CountProduct.ShapeFor(_weight, tokens, x.dtype == ScalarType.BFloat16, input), norm, epsilon);
         return true;
     }
 

@@ -31,15 +31,13 @@ internal sealed record PackedBases(
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         return new(FragmentLayout.PackSigns(planes).DetachFromDisposeScope(), FragmentLayout.PackScales(alpha, beta).DetachFromDisposeScope(),
-            (int)planes.size(0), (int)planes.size(1), inFeatures, groupSize, beta is not null, UpFor(alpha));
+            (int)planes.size(0), (int)planes.size(1), inFeatures, groupSize, beta is not null, UpFor(alpha.to(ScalarType.Float32).abs().sum(0).max().item()));
     }
 
-    private static float UpFor(Tensor alpha)
-    {
-        var largest = 2 * alpha.to(ScalarType.Float32).abs().sum(0).max().item();
+    /// <param name="most">The largest sum of a group's scales, each without its sign.</param>
+    public static float UpFor(double most) =>
         // Where all scales are 0 any will do.
-        return (float)Math.ScaleB(1, Math.Clamp(UpExponent - (largest > 0 ? Math.ILogB(largest) + 1 : 0), -MostUpExponent, MostUpExponent));
-    }
+        (float)Math.ScaleB(1, Math.Clamp(UpExponent - (most > 0 ? Math.ILogB(2 * most) + 1 : 0), -MostUpExponent, MostUpExponent));
 
     /// <summary>The group size as kernels are compiled for it: <see cref="TableShape.Row"/> where a row has one scale.</summary>
     public int KernelGroup => GroupSize >= InFeatures ? TableShape.Row : GroupSize;

@@ -119,7 +119,7 @@ DEVICE void take_inputs(float (&f)[32], const u16* x, const u16* norm, const flo
         load_inputs(r, x + (u64)(2 * token + 1) * in_features, first, count, aligned);
 #pragma unroll
         for (int k = 0; k < 32; k++)
-            f[k] = rounded(rounded(f[k] / (1 + power_of_two(-1.4426950408889634f * f[k]))) * element_of(r, k));
+            f[k] = rounded(rounded(f[k] * reciprocal(1 + power_of_two(-1.4426950408889634f * f[k]))) * element_of(r, k));
     }
 }
 

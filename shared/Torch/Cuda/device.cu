@@ -32,6 +32,14 @@ DEVICE float power_of_two(float x)
     return y;
 }
 
+// 1 / x to one place of the last bit.
+DEVICE float reciprocal(float x)
+{
+    float y;
+    asm("rcp.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 DEVICE float half_to_float(u32 x)
 {
     float y;

@@ -110,6 +110,7 @@ DEVICE u32 as_bits(float x) { u32 y; memcpy(&y, &x, 4); return y; }
 DEVICE int round_to_int(float x) { return std::isnan(x) ? 0 : (int)std::nearbyint(x); }
 DEVICE float square_root(float x) { return std::sqrt(x); }
 DEVICE float power_of_two(float x) { return std::exp2(x); }
+DEVICE float reciprocal(float x) { return 1 / x; }
 DEVICE float half_to_float(u32 x) { _Float16 h; u16 b = (u16)x; memcpy(&h, &b, 2); return (float)h; }
 DEVICE u32 float_to_half(float x) { _Float16 h = (_Float16)x; u16 b; memcpy(&b, &h, 2); return b; }
 DEVICE u32 float_to_bfloat(float x)
