@@ -1,0 +1,51 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Qbb.Models;
+using Qbb.Standalone.Terminal;
+using Spectre.Console;
+
+namespace Qbb.Standalone.Registry;
+
+/// <summary>What pipelines came to.</summary>
+internal static class ResultTable
+{
+    public static async Task PrintAsync(IAnsiConsole screen, RegistryClient client, IReadOnlyList<JsonObject> pipelines, CancellationToken cancel)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("recipe").NoWrap()).AddColumns("state", "version");
+        foreach (var title in new[] { "bits/\nweight", "size", "teacher's\nperplexity", "perplexity", "KL", "held-out perplexity\nbefore → after distilling", "took" })
+            table.AddColumn(new TableColumn(title).RightAligned());
+        foreach (var pipeline in pipelines)
+        {
+            var (metrics, result) = (pipeline["metrics"], pipeline["result"] as JsonObject);
+            table.AddRow(
+                Markup.Escape(PipelineStage.Name(pipeline)), Text(pipeline["state"]), result is null ? "" : Markup.Escape($"{result["model"]}@{result["version"]}"),
+                Number(metrics?["bitsPerWeight"], "0.000"), metrics?["bytes"] is { } bytes ? Units.Bytes((long)bytes.GetValue<double>()) : "",
+                Number(metrics?["teacherPerplexity"], "0.00"), Number(metrics?["perplexity"], "0.00"), Number(metrics?["kl"], "0.0000"),
+                result is null ? "" : await HeldOutAsync(client, result, cancel), PipelineStage.Seconds(pipeline) is { } seconds ? PipelineStage.Duration(seconds) : "");
+        }
+        screen.Write(table);
+    }
+
+    /// <summary>Perplexity on the sequences that were held out of the training, as the version's metrics.json tells; empty where nothing was distilled.</summary>
+    private static async Task<string> HeldOutAsync(RegistryClient client, JsonObject version, CancellationToken cancel)
+    {
+        try
+        {
+            var metrics = await client.GetAsync($"api/models/{version["model"]}/versions/{version["version"]}/files/metrics.json", cancel);
+            return metrics["distillation"] is JsonObject { } distillation && Perplexity(distillation["start"]) is { Length: > 0 } start
+                ? $"{start} → {Perplexity(distillation["end"])}"
+                : "";
+        }
+        catch (InvalidInputException)
+        {
+            return "";
+        }
+    }
+
+    private static string Perplexity(JsonNode? score) =>
+        score?["crossEntropy"] is { } entropy ? Math.Exp(entropy.GetValue<double>()).ToString("0.00", CultureInfo.InvariantCulture) : "";
+
+    private static string Text(JsonNode? node) => Markup.Escape(node?.ToString() ?? "");
+
+    private static string Number(JsonNode? node, string format) => node?.GetValue<double>().ToString(format, CultureInfo.InvariantCulture) ?? "";
+}
