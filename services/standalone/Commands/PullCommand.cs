@@ -48,7 +48,7 @@ internal sealed class PullCommand : QbbCommand
     /// <summary>A version; where there is none, the message says which there are.</summary>
     private static async Task<JsonObject> FindAsync(RegistryClient client, string name, string reference, CancellationToken cancel)
     {
-        var model = await client.GetAsync($"api/models/{Uri.EscapeDataString(name)}", cancel);
+        var model = await client.ModelAsync(name, cancel);
         try
         {
             return await client.GetAsync($"api/models/{Uri.EscapeDataString(name)}/versions/{Uri.EscapeDataString(reference)}", cancel);

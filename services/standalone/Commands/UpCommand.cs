@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Connections;
 using Qbb.Artifacts;
@@ -36,6 +38,7 @@ internal sealed class UpCommand : QbbCommand
         var port = parsed.GetRequiredValue(_port);
         if (port is < 0 or > 65535)
             throw new InvalidInputException($"--port is {port}; it must be 1 to 65535, or 0 for any that is free");
+        CheckPort(port);
         using var folder = DataFolder.Take(parsed.GetRequiredValue(_data));
         var data = folder.Path;
         var settings = new UpSettings(data, port, parsed.GetValue(_device), threads, Recipes(parsed, data, cancel), Settings(parsed));
@@ -51,13 +54,32 @@ internal sealed class UpCommand : QbbCommand
         }
         catch (IOException error) when (error.InnerException is AddressInUseException)
         {
-            throw new InvalidInputException($"port {port} is in use: choose another with --port, or 0 for any that is free", error);
+            throw Taken(port, error);
         }
         catch (Exception error) when (ServiceHost.Explain(error) is { } message && error is not OperationCanceledException)
         {
             throw new InvalidInputException(message, error);
         }
     }
+
+    /// <summary>Before anything is started: a host that finds its port taken says much more than that.</summary>
+    private static void CheckPort(int port)
+    {
+        if (port == 0)
+            return;
+        try
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            listener.Start();
+        }
+        catch (SocketException error)
+        {
+            throw Taken(port, error);
+        }
+    }
+
+    private static InvalidInputException Taken(int port, Exception error) =>
+        new($"port {port} cannot be had ({error.Message}): choose another with --port, or 0 for any that is free", error);
 
     private string[] Settings(ParseResult parsed)
     {

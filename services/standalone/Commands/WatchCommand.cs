@@ -49,7 +49,7 @@ internal sealed class WatchCommand : QbbCommand
     {
         if (Guid.TryParse(model, out var id))
             return [await client.GetAsync($"api/pipelines/{id}", cancel)];
-        await client.GetAsync($"api/models/{Uri.EscapeDataString(model)}", cancel);
+        await client.ModelAsync(model, cancel);
         var page = await client.GetAsync($"api/pipelines?model={Uri.EscapeDataString(model)}&limit=500", cancel);
         var pipelines = page["items"]!.AsArray().Select(pipeline => pipeline!.AsObject()).ToList();
         if (pipelines.Count == 0)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 
 namespace Qbb.Standalone.Registry;
@@ -31,14 +30,6 @@ internal static class PipelineStage
         { TotalHours: < 1 } time => $"{time.Minutes} min {time.Seconds:00} s",
         var time => $"{(int)time.TotalHours} h {time.Minutes:00} min",
     };
-
-    /// <summary>From its start to its end; null where it has not ended.</summary>
-    public static double? Seconds(JsonObject pipeline) => Moment(pipeline["startedAt"]) is { } started && Moment(pipeline["endedAt"]) is { } ended
-        ? (ended - started).TotalSeconds
-        : null;
-
-    private static DateTimeOffset? Moment(JsonNode? node) =>
-        DateTimeOffset.TryParse(node?.ToString(), CultureInfo.InvariantCulture, DateTimeStyles.None, out var time) ? time : null;
 
     private static double Number(JsonNode? node) => node?.GetValue<double>() ?? 0;
 }

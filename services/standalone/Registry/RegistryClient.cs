@@ -39,6 +39,19 @@ internal sealed class RegistryClient : IDisposable
         return await ReadAsync(answer, cancellation);
     }
 
+    /// <summary>A model; where there is none, the message says where to look.</summary>
+    public async Task<JsonObject> ModelAsync(string name, CancellationToken cancellation)
+    {
+        try
+        {
+            return await GetAsync($"api/models/{Uri.EscapeDataString(name)}", cancellation);
+        }
+        catch (InvalidInputException error) when (error is not RegistryAwayException)
+        {
+            throw new InvalidInputException($"{error.Message} at {Address}; what is there is listed there, and qbb push uploads another", error);
+        }
+    }
+
     public async Task<JsonObject> PostAsync(string path, JsonNode body, CancellationToken cancellation)
     {
         var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) };

@@ -11,19 +11,23 @@ internal static class ResultTable
 {
     public static async Task PrintAsync(IAnsiConsole screen, RegistryClient client, IReadOnlyList<JsonObject> pipelines, CancellationToken cancel)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("recipe").NoWrap()).AddColumns("state", "version");
-        foreach (var title in new[] { "bits/\nweight", "size", "teacher's\nperplexity", "perplexity", "KL", "held-out perplexity\nbefore → after distilling", "took" })
-            table.AddColumn(new TableColumn(title).RightAligned());
+        var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("recipe").NoWrap()).AddColumn(new TableColumn("version").NoWrap());
+        foreach (var title in new[] { "bits/\nweight", "size", "perplexity", "KL", "before → after\ndistillation" })
+            table.AddColumn(new TableColumn(title).RightAligned().NoWrap());
         foreach (var pipeline in pipelines)
         {
             var (metrics, result) = (pipeline["metrics"], pipeline["result"] as JsonObject);
             table.AddRow(
-                Markup.Escape(PipelineStage.Name(pipeline)), Text(pipeline["state"]), result is null ? "" : Markup.Escape($"{result["model"]}@{result["version"]}"),
+                Markup.Escape(PipelineStage.Name(pipeline)), result is null ? Text(pipeline["state"]) : Text(result["version"]),
                 Number(metrics?["bitsPerWeight"], "0.000"), metrics?["bytes"] is { } bytes ? Units.Bytes((long)bytes.GetValue<double>()) : "",
-                Number(metrics?["teacherPerplexity"], "0.00"), Number(metrics?["perplexity"], "0.00"), Number(metrics?["kl"], "0.0000"),
-                result is null ? "" : await HeldOutAsync(client, result, cancel), PipelineStage.Seconds(pipeline) is { } seconds ? PipelineStage.Duration(seconds) : "");
+                Number(metrics?["perplexity"], "0.00"), Number(metrics?["kl"], "0.0000"), result is null ? "" : await HeldOutAsync(client, result, cancel));
         }
         screen.Write(table);
+        if (pipelines.Select(pipeline => pipeline["metrics"]?["teacherPerplexity"]).OfType<JsonNode>().FirstOrDefault() is { } teacher)
+        {
+            Console.Out.WriteLine($"perplexity and KL (nats per token) on the evaluation text, where the model itself has perplexity {Number(teacher, "0.00")};");
+            Console.Out.WriteLine("before → after: perplexity on sequences that the distillation did not see");
+        }
     }
 
     /// <summary>Perplexity on the sequences that were held out of the training, as the version's metrics.json tells; empty where nothing was distilled.</summary>
