@@ -76,7 +76,11 @@ public sealed class BrowserTests : IDisposable
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium, Args = ["--no-sandbox", "--disable-gpu", "--disable-quic"] });
         var page = await browser.NewPageAsync(new() { ViewportSize = new() { Width = width, Height = 800 } });
-        foreach (var address in new[] { "/", $"/models/{name}", $"/models/{name}/versions/2", $"/models/{name}/compare?v=1&v=2", "/pipelines", "/policies", "/search", "/interface", "/none" })
+        string[] pages =
+        [
+            "/", $"/models/{name}", $"/models/{name}/versions/2", $"/models/{name}/compare?v=1&v=2", "/pipelines", "/policies", "/search", "/interface", "/none",
+        ];
+        foreach (var address in pages)
         {
             await page.GotoAsync(up.Url + address);
             (await page.EvaluateAsync<int>("document.documentElement.scrollWidth - document.documentElement.clientWidth")).ShouldBe(0, address);

@@ -64,7 +64,9 @@ public sealed class WrongUseTests(WrongUseTests.Server server) : IClassFixture<W
     [InlineData("watch")]
     [InlineData("pull")]
     public void A_model_that_is_unknown(string command) =>
-        Refused("there is no model nothing", [server.Url, "qbb push"], [command, "nothing", "--url", server.Url, .. command == "pull" ? ["-o", server.Folder("none")] : (string[])[]]);
+        Refused(
+            "there is no model nothing", [server.Url, "qbb push"],
+            [command, "nothing", "--url", server.Url, .. command == "pull" ? ["-o", server.Folder("none")] : (string[])[]]);
 
     [Theory]
     [InlineData("tiny@prod", "no version or alias prod")]

@@ -23,13 +23,17 @@ internal static class ComparePage
             ids.Add((await finder.VersionAsync(name, $"{number}", cancellation)).Id);
         var versions = await views.OfVersionsAsync(ids, files: false, cancellation);
         Column[] columns = [new("Figure"), .. versions.Select(version => new Column($"version {version.Version}", IsNumber: true))];
-        var heads = new[] { new[] { Text("Version") }.Concat(versions.Select(version => Markup.Of($"""<a href="/models/{name}/versions/{version.Version}">version {version.Version}</a> {version.Aliases.Select(Alias)}"""))).ToArray() };
-        var figures = FigureKind.Among(versions.SelectMany(version => version.Metrics.Keys)).Select(kind => Row(kind.Label, versions, version => FigureKind.Text(version.Metrics, kind.Name)));
-        var size = Row("All files", versions, version => Numbers.Bytes(version.Bytes));
+        Markup[][] rows =
+        [
+            [Text("Version"), .. versions.Select(Link)],
+            .. FigureKind.Among(versions.SelectMany(version => version.Metrics.Keys))
+                .Select(kind => Row(kind.Label, versions, version => FigureKind.Text(version.Metrics, kind.Name))),
+            Row("All files", versions, version => Numbers.Bytes(version.Bytes)),
+        ];
         var chart = TradeOffChart.Of(versions) is { } picture ? Markup.Of($"<figure>{picture}</figure>") : Markup.Empty;
         return PageLayout.Page(http, new PageParts("Comparison", Markup.Join(
         [
-            chart, Section("Figures", DataTable.Of("Figures", columns, heads.Concat(figures).Append(size))), Section("Recipes", Recipes(columns, versions)),
+            chart, Section("Figures", DataTable.Of("Figures", columns, rows)), Section("Recipes", Recipes(columns, versions)),
         ]))
         {
             Area = Area.Models,
@@ -37,6 +41,10 @@ internal static class ComparePage
             Above = [("/", "Models"), ($"/models/{name}", name)],
         });
     }
+
+    private static Markup Link(VersionView version) => Markup.Of($"""
+        <a href="/models/{version.Model}/versions/{version.Version}">version {version.Version}</a> {version.Aliases.Select(Alias)}
+        """);
 
     private static Markup[] Row(string label, IReadOnlyList<VersionView> versions, Func<VersionView, string> value) =>
         [Text(label), .. versions.Select(version => Text(value(version)))];
@@ -51,8 +59,11 @@ internal static class ComparePage
             var differs = values.Where((_, index) => versions[index].Lineage is not null).Distinct().Count() > 1;
             return new[] { differs ? Markup.Of($"<mark>{choice}</mark>") : Text(choice) }.Concat(values.Select(Text)).ToArray();
         }).ToList();
-        var title = new[] { Row("recipe", versions, version => version.Lineage?.RecipeName ?? (version.Kind == VersionKind.Upload ? "upload" : version.Lineage?.Recipe[..12] ?? "")) };
-        return Markup.Of($"""<p>Choices in which they differ are <mark>marked</mark>; an empty field is the program’s own choice.</p>{DataTable.Of("Recipes", columns, title.Concat(rows))}""");
+        Markup[] title = [Text("recipe"), .. versions.Select(VersionTable.RecipeOf)];
+        return Markup.Of($"""
+            <p>Choices in which they differ are <mark>marked</mark>; an empty field is the program’s own choice.</p>
+            {DataTable.Of("Recipes", columns, rows.Prepend(title))}
+            """);
     }
 
     /// <summary>All choices by their path, such as distillation.steps.</summary>

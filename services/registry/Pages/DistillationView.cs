@@ -13,13 +13,17 @@ internal static class DistillationView
     {
         if (Score(distillation?["start"]) is not { } start || Score(distillation?["end"]) is not { } end)
             return Markup.Empty;
-        var curve = (distillation!["curve"] as JsonArray ?? []).OfType<JsonObject>().Select(point => (Step: Number(point["step"]), Score: Score(point["heldOut"])))
-            .Where(point => point is { Step: not null, Score: not null }).Select(point => (Step: point.Step!.Value, Score: point.Score!.Value)).ToList();
+        var curve = (distillation!["curve"] as JsonArray ?? []).OfType<JsonObject>()
+            .Select(point => (Step: Number(point["step"]), Score: Score(point["heldOut"])))
+            .Where(point => point is { Step: not null, Score: not null })
+            .Select(point => (Step: point.Step!.Value, Score: point.Score!.Value)).ToList();
         var best = Number(distillation["bestStep"]) is { } step ? (int?)step : null;
         var charts = new[]
         {
-            CurveChart.Of("KL divergence over steps", [.. curve.Select(point => (point.Step, point.Score.Kl))], best, "KL (nats)", "0.0000"),
-            CurveChart.Of("Perplexity over steps", [.. curve.Select(point => (point.Step, Math.Exp(point.Score.CrossEntropy)))], best, "perplexity", "0.00"),
+            CurveChart.Of(
+                "KL divergence over steps", [.. curve.Select(point => (point.Step, point.Score.Kl))], best, "KL (nats)", "0.0000"),
+            CurveChart.Of(
+                "Perplexity over steps", [.. curve.Select(point => (point.Step, Math.Exp(point.Score.CrossEntropy)))], best, "perplexity", "0.00"),
         }.OfType<Markup>();
         return Section("Distillation", Markup.Of($"""
             {Tiles(

@@ -15,9 +15,11 @@ internal static class InterfacePage
             .Where(endpoint => endpoint.RoutePattern.RawText?.StartsWith("/api/", StringComparison.Ordinal) == true)
             .GroupBy(endpoint => endpoint.Metadata.GetMetadata<ITagsMetadata>()?.Tags.FirstOrDefault() ?? "other")
             .OrderBy(group => Array.IndexOf(s_order, group.Key) is var place and >= 0 ? place : s_order.Length)
-            .Select(group => Section(group.Key, DataTable.Of($"Interface of {group.Key}", [new("Request"), new("What it does")], group.Select(Row)), $"api-{group.Key}"));
+            .Select(group => Section(
+                group.Key, DataTable.Of($"Interface of {group.Key}", [new("Request"), new("What it does")], group.Select(Row)), $"api-{group.Key}"));
         return PageLayout.Page(http, new PageParts("Interface for programs", Markup.Of($"""
-            <p class="lead">JSON over HTTP, described in full by <a href="/openapi/v1.json">/openapi/v1.json</a>. Errors are ProblemDetails: <code>detail</code> is for people, <code>errors</code> lists the single problems.</p>
+            <p class="lead">JSON over HTTP, described in full by <a href="/openapi/v1.json">/openapi/v1.json</a>. Errors are
+            ProblemDetails: <code>detail</code> is for people, <code>errors</code> lists the single problems.</p>
             <div class="interface">{sections}</div>
             """))
         {
@@ -28,10 +30,12 @@ internal static class InterfacePage
     private static Markup[] Row(RouteEndpoint endpoint)
     {
         var methods = endpoint.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? [];
+        var path = endpoint.RoutePattern.RawText!.Replace(":guid", "", StringComparison.Ordinal).TrimEnd('/');
+        var more = endpoint.Metadata.GetMetadata<IEndpointDescriptionMetadata>()?.Description;
         return
         [
-            Markup.Of($"""<span class="method">{string.Join(", ", methods)}</span> <code>{endpoint.RoutePattern.RawText!.Replace(":guid", "", StringComparison.Ordinal).TrimEnd('/')}</code>"""),
-            Markup.Of($"""{endpoint.Metadata.GetMetadata<IEndpointSummaryMetadata>()?.Summary}{(endpoint.Metadata.GetMetadata<IEndpointDescriptionMetadata>() is { } more ? Markup.Of($"""<span class="note">{more.Description}</span>""") : Markup.Empty)}"""),
+            Markup.Of($"""<span class="method">{string.Join(", ", methods)}</span> <code>{path}</code>"""),
+            Markup.Of($"{endpoint.Metadata.GetMetadata<IEndpointSummaryMetadata>()?.Summary}{Note(more)}"),
         ];
     }
 }

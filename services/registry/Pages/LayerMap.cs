@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Qbb.Registry.Pages.Shared;
-using static Qbb.Registry.Pages.Shared.Pieces;
 
 namespace Qbb.Registry.Pages;
 
@@ -25,17 +24,25 @@ internal static partial class LayerMap
         var boxes = cells.Select(cell =>
         {
             var shade = most > least ? (int)Math.Min(Shades - 1, (cell.Error - least) / (most - least) * Shades) : 0;
-            return Markup.Of($"""<rect class="shade{shade}" x="{Left + cell.Block * Side}" y="{kinds.IndexOf(cell.Kind) * Side}" width="{Side - 2}" height="{Side - 2}" rx="3"><title>block {cell.Block}, {cell.Kind}: {Numbers.Format(cell.Error, "0.00000")}</title></rect>""");
+            var (x, y) = (Left + cell.Block * Side, kinds.IndexOf(cell.Kind) * Side);
+            var title = Markup.Of($"<title>block {cell.Block}, {cell.Kind}: {Text(cell.Error)}</title>");
+            return Markup.Of($"""<rect class="shade{shade}" x="{x}" y="{y}" width="{Side - 2}" height="{Side - 2}" rx="3">{title}</rect>""");
         });
-        var rows = kinds.Select((kind, index) => Markup.Of($"""<text class="tick" x="{Left - 8}" y="{index * Side + 17}" text-anchor="end">{kind}</text>"""));
+        var rows = kinds.Select((kind, index) => Markup.Of(
+            $"""<text class="tick" x="{Left - 8}" y="{index * Side + 17}" text-anchor="end">{kind}</text>"""));
         var every = blocks > 40 ? 10 : blocks > 16 ? 5 : 1;
         var columns = Enumerable.Range(0, blocks).Where(block => block % every == 0).Select(block => Markup.Of(
             $"""<text class="tick" x="{Left + block * Side + 12}" y="{kinds.Count * Side + 14}" text-anchor="middle">{block}</text>"""));
         var worst = cells.MaxBy(cell => cell.Error);
         var (width, height) = (Left + blocks * Side, kinds.Count * Side + 22);
-        return Section("Error of the layers", Markup.Of($"""
-            <figure><div class="wide"><svg class="chart map" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="Relative weight error of {cells.Count} layers, from {Numbers.Format(least, "0.00000")} to {Numbers.Format(most, "0.00000")}; the largest is of {worst.Kind} in block {worst.Block}">{rows}{columns}{boxes}</svg></div>
-            <figcaption>‖W − Ŵ‖²/‖W‖² before distillation, from {Numbers.Format(least, "0.00000")} to {Numbers.Format(most, "0.00000")} (the strongest colour: {worst.Kind} of block {worst.Block}); blocks across.</figcaption></figure>
+        var said = $"from {Text(least)} to {Text(most)} (the strongest colour: {worst.Kind} of block {worst.Block})";
+        return Pieces.Section("Error of the layers", Markup.Of($"""
+            <figure><div class="wide">
+            <svg class="chart map" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img"
+            aria-label="Relative weight error of {cells.Count} layers, {said}">
+            {rows}{columns}{boxes}
+            </svg></div>
+            <figcaption>‖W − Ŵ‖²/‖W‖² before distillation, {said}; blocks across.</figcaption></figure>
             """));
     }
 
@@ -43,10 +50,13 @@ internal static partial class LayerMap
     {
         if (layer["layer"]?.ToString() is not { } name || Pattern().Match(name) is not { Success: true } match)
             return null;
-        return Number(layer["squaredError"]) is { } error && Number(layer["squaredNorm"]) is > 0 and var norm && int.TryParse(match.Groups[1].ValueSpan, out var block)
+        return Number(layer["squaredError"]) is { } error && Number(layer["squaredNorm"]) is > 0 and var norm
+            && int.TryParse(match.Groups[1].ValueSpan, out var block)
             ? (block, match.Groups[2].Value.Replace("_proj", "", StringComparison.Ordinal), error / norm)
             : null;
     }
+
+    private static string Text(double error) => Numbers.Format(error, "0.00000");
 
     private static double? Number(JsonNode? node) => node is JsonValue value && value.TryGetValue<double>(out var number) && double.IsFinite(number) ? number : null;
 

@@ -12,6 +12,7 @@ namespace Qbb.Registry.Pages;
 /// <summary>All models, each with what its champion comes to and what is done with it.</summary>
 internal static class ModelListPage
 {
+    private static readonly PipelineStatus[] s_active = [PipelineStatus.Created, PipelineStatus.Following, PipelineStatus.Running];
     private static readonly Column[] s_columns =
     [
         new("Model"), new("Champion"), new("Bits/weight", IsNumber: true), new("Perplexity", IsNumber: true), new("Teacher’s", IsNumber: true),
@@ -19,7 +20,8 @@ internal static class ModelListPage
     ];
 
     public static async Task<IResult> Show(
-        string? q, string? after, HttpContext http, RegistryContext context, Views views, PipelineViews pipelines, TimeProvider clock, CancellationToken cancellation)
+        string? q, string? after, HttpContext http, RegistryContext context, Views views, PipelineViews pipelines, TimeProvider clock,
+        CancellationToken cancellation)
     {
         var found = context.Models.AsNoTracking().Where(model => model.DeletedAt == null);
         if (!string.IsNullOrEmpty(q))
@@ -43,7 +45,9 @@ internal static class ModelListPage
     }
 
     private static Markup Filter(string? q) => Markup.Of($"""
-        <form role="search" class="line"><label for="q">Name or description</label> <input id="q" name="q" type="search" value="{q}" maxlength="200"> <button>Filter</button>{(string.IsNullOrEmpty(q) ? Markup.Empty : Markup.Of($""" <a href="/">Show all</a>"""))}</form>
+        <form role="search" class="line"><label for="q">Name or description</label>
+        <input id="q" name="q" type="search" value="{q}" maxlength="200"> <button>Filter</button>
+        {(string.IsNullOrEmpty(q) ? Markup.Empty : Markup.Of($"""<a href="/">Show all</a>"""))}</form>
         """);
 
     private static Markup Empty(string? q, HttpContext http) => string.IsNullOrEmpty(q)
@@ -56,16 +60,26 @@ internal static class ModelListPage
 
     private static Markup[] Row(ModelView model, VersionView? champion, IEnumerable<PipelineView> work, DateTimeOffset now) =>
     [
-        Markup.Of($"""<a class="strong" href="/models/{model.Name}">{model.Name}</a>{(model.Description.Length > 0 ? Markup.Of($"""<span class="note clamp">{model.Description}</span>""") : Markup.Empty)}"""),
-        champion is null ? Markup.Empty : Markup.Of($"""<a href="/models/{model.Name}/versions/{champion.Version}">version {champion.Version}</a>{(champion.Lineage?.RecipeName is { } recipe ? Markup.Of($"""<span class="note">{recipe}</span>""") : Markup.Empty)}"""),
+        Markup.Of($"""<a class="strong" href="/models/{model.Name}">{model.Name}</a>{Note(model.Description, isCut: true)}"""),
+        champion is null ? Markup.Empty
+            : Markup.Of($"""<a href="/models/{model.Name}/versions/{champion.Version}">version {champion.Version}</a>{Note(champion.Lineage?.RecipeName)}"""),
         Text(FigureKind.Text(champion?.Metrics, MetricNames.BitsPerWeight)),
         Text(FigureKind.Text(champion?.Metrics, MetricNames.Perplexity)),
         Text(FigureKind.Text(champion?.Metrics, MetricNames.TeacherPerplexity)),
         Text(champion is null ? "" : Numbers.Bytes(champion.Bytes)),
         Markup.Of($"{model.Versions}"),
-        Markup.Join(work.Take(3).Select(pipeline => Markup.Of($"""<a class="work" href="/pipelines/{pipeline.Id}">{pipeline.RecipeName ?? pipeline.Recipe[..8]}: {(pipeline.State == "queued" ? "queued" : pipeline.Stage)}</a>{Progress(pipeline.Progress, $"{pipeline.RecipeName} progress")}"""))),
+        Markup.Join(work.Take(3).Select(Work)),
         Numbers.Ago(model.CreatedAt, now),
     ];
+
+    private static Markup Work(PipelineView pipeline)
+    {
+        var name = pipeline.RecipeName ?? pipeline.Recipe[..8];
+        return Markup.Of($"""
+            <a class="work" href="/pipelines/{pipeline.Id}">{name}: {(pipeline.State == "queued" ? "queued" : pipeline.Stage)}</a>
+            {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {name}")}
+            """);
+    }
 
     private static async Task<Dictionary<string, VersionView>> ChampionsAsync(
         List<Guid> models, RegistryContext context, Views views, CancellationToken cancellation)
@@ -80,7 +94,7 @@ internal static class ModelListPage
         List<Guid> models, RegistryContext context, PipelineViews views, CancellationToken cancellation)
     {
         var rows = await context.Pipelines.AsNoTracking().Where(pipeline => models.Contains(pipeline.ModelId))
-            .Where(pipeline => pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following || pipeline.Status == PipelineStatus.Created)
+            .Where(pipeline => s_active.Contains(pipeline.Status))
             .OrderBy(pipeline => pipeline.Id).Take(Paging.Usual).ToListAsync(cancellation);
         return (await views.OfAsync(rows, cancellation)).ToLookup(pipeline => pipeline.Model);
     }

@@ -34,7 +34,9 @@ internal static class ModelPage
             Live("pictures", Pictures(versions)),
             Section("Versions", Live("version-list", Versions(versions, order, now, name))),
             Section("Gate", await GateAsync(model, versions, champions, cancellation)),
-            Section("Pipelines", Live("pipeline-list", rows.Count > 0 ? PipelineTable.Of(await pipelines.OfAsync(rows, cancellation), now) : Nothing(Markup.Of($"<p>None was started.</p>")))),
+            Section("Pipelines", Live("pipeline-list", rows.Count > 0
+                ? PipelineTable.Of(await pipelines.OfAsync(rows, cancellation), now)
+                : Nothing(Markup.Of($"<p>None was started.</p>")))),
             await QuantizeForm.MakeAsync(model, versions, context, cancellation),
         ];
         return PageLayout.Page(http, new PageParts(name, Markup.Join(body))
@@ -60,7 +62,8 @@ internal static class ModelPage
         return Markup.Of($"""
             {Tiles(
             [
-                ("Champion", Markup.Of($"""<a href="/models/{name}/versions/{champion.Version}">version {champion.Version}</a>"""), VersionTable.RecipeOf(champion)),
+                ("Champion", Markup.Of($"""<a href="/models/{name}/versions/{champion.Version}">version {champion.Version}</a>"""),
+                    VersionTable.RecipeOf(champion)),
                 ("Bits per weight", Text(FigureKind.Text(champion.Metrics, MetricNames.BitsPerWeight)), Text("of the quantized layers")),
                 ("Perplexity", Text(FigureKind.Text(champion.Metrics, MetricNames.Perplexity)), Text(teacher.Length > 0 ? $"teacher {teacher}" : "")),
                 ("KL divergence", Text(FigureKind.Text(champion.Metrics, MetricNames.Kl)), Text("per position, to the teacher")),
@@ -71,7 +74,8 @@ internal static class ModelPage
     }
 
     private static string Shrunk(VersionView champion, IReadOnlyList<VersionView> versions) =>
-        champion.Lineage is { } lineage && versions.FirstOrDefault(version => version.Model == lineage.Parent.Model && version.Version == lineage.Parent.Version) is { } parent
+        champion.Lineage?.Parent is { } made
+        && versions.FirstOrDefault(version => version.Model == made.Model && version.Version == made.Version) is { } parent
             ? $"{Numbers.Format((double)parent.Bytes / champion.Bytes, "0.0")} times smaller than version {parent.Version}"
             : "all files";
 
@@ -92,7 +96,9 @@ internal static class ModelPage
             return Markup.Empty;
         var graph = Section("Lineage", LineageGraph.Of([.. versions.OrderBy(version => version.Version).Select(version => Node(version, ""))]));
         var chart = TradeOffChart.Of(versions) is { } points
-            ? Section("What smaller costs", Markup.Of($"<figure>{points}<figcaption>Every point is a version; the line joins those that no other beats in both size and perplexity.</figcaption></figure>"))
+            ? Section("What smaller costs", Markup.Of($"""
+                <figure>{points}<figcaption>Every point is a version; the line joins those that no other beats in both size and perplexity.</figcaption></figure>
+                """))
             : Markup.Empty;
         return Markup.Of($"""<div class="figures">{chart}{graph}</div>""");
     }
@@ -102,9 +108,13 @@ internal static class ModelPage
     {
         var isChampion = version.Aliases.Contains(Models.Alias.Champion);
         var figure = FigureKind.Text(version.Metrics, MetricNames.Perplexity);
+        string?[] notes =
+        [
+            isChampion ? "champion" : null, version.Lineage is null ? "upload" : figure.Length > 0 ? $"ppl {figure}" : null, Numbers.Bytes(version.Bytes),
+        ];
         return new(
             $"{version.Model}@{version.Version}", $"/models/{version.Model}/versions/{version.Version}",
-            $"{version.Model} v{version.Version}", (isChampion ? "champion, " : "") + (version.Lineage is null ? "upload, " : figure.Length > 0 ? $"ppl {figure}, " : "") + Numbers.Bytes(version.Bytes),
+            $"{version.Model} v{version.Version}", string.Join(", ", notes.OfType<string>()),
             version.Lineage is { } lineage ? $"{lineage.Parent.Model}@{lineage.Parent.Version}" : null,
             version.Lineage?.RecipeName ?? version.Lineage?.Recipe[..8] ?? "", isChampion ? "champion " + style : style);
     }
@@ -119,10 +129,12 @@ internal static class ModelPage
             .. gate.MaxBitsPerWeight is { } bits ? [$"at most {Numbers.Format(bits, "0.###")} bits per weight"] : (string[])[],
         ];
         var refused = versions.Where(version => version.Kind == VersionKind.Quantized)
-            .Select(version => (version.Version, Reason: ChampionRule.Refusal(gate, version.Metrics))).Where(version => version.Reason is not null)
+            .Select(version => (version.Version, Reason: ChampionRule.Refusal(gate, version.Metrics)))
+            .Where(version => version.Reason is not null)
             .Select(version => Markup.Of($"<li>version {version.Version}: {version.Reason}</li>")).ToList();
         return Markup.Of($"""
-            <p>The champion is the version of the lowest KL divergence among those with {(limits.Length > 0 ? string.Join(", ", limits) : "an evaluation; there are no limits")}.</p>
+            <p>The champion is the version of the lowest KL divergence among those with
+            {(limits.Length > 0 ? string.Join(", ", limits) : "an evaluation; there are no limits")}.</p>
             {(refused.Count > 0 ? Markup.Of($"<p>These do not pass:</p><ul>{refused}</ul>") : Markup.Empty)}
             """);
     }

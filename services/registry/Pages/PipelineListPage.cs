@@ -18,7 +18,8 @@ internal static class PipelineListPage
     ];
 
     public static async Task<IResult> Show(
-        string? state, Guid? after, HttpContext http, RegistryContext context, PipelineViews views, TimeProvider clock, CancellationToken cancellation)
+        string? state, Guid? after, HttpContext http, RegistryContext context, PipelineViews views, TimeProvider clock,
+        CancellationToken cancellation)
     {
         var counts = await context.Pipelines.AsNoTracking().GroupBy(pipeline => pipeline.Status)
             .Select(group => new { group.Key, Count = group.Count() }).ToDictionaryAsync(group => group.Key, group => group.Count, cancellation);
@@ -33,7 +34,10 @@ internal static class PipelineListPage
             found = found.Where(pipeline => pipeline.Id.CompareTo(last) < 0);
         var rows = await found.OrderByDescending(pipeline => pipeline.Id).Take(Paging.Usual + 1).ToListAsync(cancellation);
         var table = rows.Count == 0
-            ? Nothing(Markup.Of($"""<p>{(string.IsNullOrEmpty(state) ? "None was started yet." : $"None is {state}.")} An upload starts those that the <a href="/policies">policies</a> ask for.</p>"""))
+            ? Nothing(Markup.Of($"""
+                <p>{(string.IsNullOrEmpty(state) ? "None was started yet." : $"None is {state}.")}
+                An upload starts those that the <a href="/policies">policies</a> ask for.</p>
+                """))
             : PipelineTable.Of(await views.OfAsync([.. rows.Take(Paging.Usual)], cancellation), clock.GetUtcNow());
         var next = rows.Count > Paging.Usual
             ? Markup.Of($"""<p><a rel="next" href="/pipelines?state={state}&amp;after={rows[Paging.Usual - 1].Id}">Older ones</a></p>""")
@@ -52,7 +56,8 @@ internal static class PipelineListPage
         {
             var isCurrent = link.Name == (string.IsNullOrEmpty(state) ? "all" : state);
             var address = link.Name == "all" ? "/pipelines" : $"/pipelines?state={link.Name}";
-            return Markup.Of($"""<li><a href="{address}"{(isCurrent ? Markup.Of($" aria-current=\"true\"") : Markup.Empty)}>{link.Name} <span class="count">{link.Count}</span></a></li>""");
+            var current = isCurrent ? Markup.Of($" aria-current=\"true\"") : Markup.Empty;
+            return Markup.Of($"""<li><a href="{address}"{current}>{link.Name} <span class="count">{link.Count}</span></a></li>""");
         });
         return Markup.Of($"""<nav class="pills" aria-label="By state"><ul>{links}</ul></nav>""");
     }

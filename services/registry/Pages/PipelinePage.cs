@@ -13,7 +13,8 @@ namespace Qbb.Registry.Pages;
 /// <summary>A pipeline, live: how far its stages are, what they took, what is wrong, what came of it.</summary>
 internal static class PipelinePage
 {
-    public static async Task<IResult> Show(Guid id, HttpContext http, RegistryContext context, PipelineViews views, TimeProvider clock, CancellationToken cancellation)
+    public static async Task<IResult> Show(
+        Guid id, HttpContext http, RegistryContext context, PipelineViews views, TimeProvider clock, CancellationToken cancellation)
     {
         var pipeline = await views.FindAsync(id, cancellation) ?? throw RefusedException.NotFound($"there is no pipeline {id}");
         var row = await context.Pipelines.AsNoTracking().FirstAsync(other => other.Id == id, cancellation);
@@ -46,17 +47,28 @@ internal static class PipelinePage
     {
         var (id, isActive) = (pipeline.Id, pipeline.State is "queued" or "running");
         var action = isActive ? Button(id, "cancel", "Cancel") : pipeline.State == "succeeded" ? Markup.Empty : Button(id, "retry", "Try again");
-        var error = pipeline.Error is null ? Markup.Empty : Markup.Of($"""<p class="{(isActive ? "warning" : "error")}" role="alert">{(isActive ? "Being tried again: " : "")}{pipeline.Error}</p>""");
-        var bar = pipeline.State == "succeeded" ? Markup.Empty : Markup.Of($"""<div class="whole">{Progress(pipeline.Progress, "Progress of the whole")}</div>""");
+        var error = (pipeline.Error, isActive) switch
+        {
+            (null, _) => Markup.Empty,
+            (_, true) => Markup.Of($"""<p class="warning" role="alert">Being tried again: {pipeline.Error}</p>"""),
+            _ => Markup.Of($"""<p class="error" role="alert">{pipeline.Error}</p>"""),
+        };
+        var bar = pipeline.State == "succeeded" ? Markup.Empty
+            : Markup.Of($"""<div class="whole">{Progress(pipeline.Progress, "Progress of the whole")}</div>""");
         return Markup.Of($"""<div class="status"><p role="status">{State(pipeline.State)} {Sentence(pipeline, now)}</p>{action}</div>{bar}{error}""");
     }
 
     private static Markup Sentence(PipelineView pipeline, DateTimeOffset now) => pipeline.State switch
     {
-        "queued" when pipeline.Follows is { } leader => Markup.Of($"""waits for the result of <a href="/pipelines/{leader}">the same work that is under way</a>"""),
-        "running" => Text($"{pipeline.Stage}{(pipeline.Total > 0 ? $", {pipeline.Done} of {pipeline.Total}" : "")}{(pipeline.EtaSeconds is { } left ? $"; about {Numbers.Duration(left)} left" : "; how long it takes is not known yet")}"),
-        "succeeded" when pipeline is { StartedAt: { } started, EndedAt: { } ended } => Markup.Of($"after {Numbers.Duration((ended - started).TotalSeconds)}, {Numbers.Ago(ended, now)}"),
-        "failed" or "cancelled" => Markup.Of($"at {pipeline.Stage}, {Numbers.Ago(pipeline.EndedAt, now)}; what was finished is kept, and another try goes on from there"),
+        "queued" when pipeline.Follows is { } leader =>
+            Markup.Of($"""waits for the result of <a href="/pipelines/{leader}">the same work that is under way</a>"""),
+        "running" => Text(
+            $"{pipeline.Stage}{(pipeline.Total > 0 ? $", {pipeline.Done} of {pipeline.Total}" : "")}; "
+            + (pipeline.EtaSeconds is { } left ? $"about {Numbers.Duration(left)} left" : "how long it takes is not known yet")),
+        "succeeded" when pipeline is { StartedAt: { } started, EndedAt: { } ended } =>
+            Markup.Of($"after {Numbers.Duration((ended - started).TotalSeconds)}, {Numbers.Ago(ended, now)}"),
+        "failed" or "cancelled" => Markup.Of(
+            $"at {pipeline.Stage}, {Numbers.Ago(pipeline.EndedAt, now)}; what was finished is kept, and another try goes on from there"),
         _ => Markup.Empty,
     };
 
@@ -64,7 +76,8 @@ internal static class PipelinePage
     [
         ("Result", Markup.Of($"""<a href="/models/{made.Model}/versions/{made.Version}">version {made.Version}</a>"""), Text(made.Model)),
         ("Bits per weight", Text(FigureKind.Text(pipeline.Metrics, MetricNames.BitsPerWeight)), Text("of the quantized layers")),
-        ("Perplexity", Text(FigureKind.Text(pipeline.Metrics, MetricNames.Perplexity)), Text($"teacher {FigureKind.Text(pipeline.Metrics, MetricNames.TeacherPerplexity)}")),
+        ("Perplexity", Text(FigureKind.Text(pipeline.Metrics, MetricNames.Perplexity)),
+            Text($"teacher {FigureKind.Text(pipeline.Metrics, MetricNames.TeacherPerplexity)}")),
         ("KL divergence", Text(FigureKind.Text(pipeline.Metrics, MetricNames.Kl)), Text("per position, to the teacher")),
         ("Size", Text(FigureKind.Text(pipeline.Metrics, MetricNames.Bytes)), Text("configuration and weights")),
     ]);
@@ -75,7 +88,10 @@ internal static class PipelinePage
         var failed = units.Where(unit => unit.Error is not null && unit.Status != UnitStatus.Done).ToList();
         return failed.Count == 0 ? Markup.Empty : Section("Units in trouble", DataTable.Of(
             "Units in trouble", [new("Unit"), new("Failures", IsNumber: true), new("Error")],
-            failed.Select(unit => new[] { Text($"{KindNames.Of(unit.Kind)} {unit.Index + 1}"), Markup.Of($"{unit.Failures}"), Text(unit.Error) })));
+            failed.Select(unit => new[]
+            {
+                Text($"{KindNames.Of(unit.Kind)} {unit.Index + 1}"), Markup.Of($"{unit.Failures}"), Text(unit.Error),
+            })));
     }
 
     /// <summary>The held-out divergence after each round of the distillation so far.</summary>
@@ -86,7 +102,8 @@ internal static class PipelinePage
             return Markup.Empty;
         List<(double, double)> points = [(0, start), .. rounds.Select(unit => (unit.Index + 1.0, unit.Report!.Kl!.Value))];
         return CurveChart.Of("KL divergence over rounds", points, null, "best KL so far (nats)", "0.0000", "round") is { } chart
-            ? Section("Distillation", Markup.Of($"<figure>{chart}<figcaption>On sequences that are held out of the training, after each round.</figcaption></figure>"))
+            ? Section("Distillation", Markup.Of(
+                $"<figure>{chart}<figcaption>On sequences that are held out of the training, after each round.</figcaption></figure>"))
             : Markup.Empty;
     }
 

@@ -16,12 +16,15 @@ internal static class PipelineTable
     private static Markup[] Row(PipelineView pipeline, DateTimeOffset now) =>
     [
         Markup.Of($"""<a class="strong" href="/pipelines/{pipeline.Id}">{pipeline.RecipeName ?? pipeline.Recipe[..12]}</a>"""),
-        Markup.Of($"""<a href="/models/{pipeline.Model}">{pipeline.Model}</a> <a class="quiet" href="/models/{pipeline.Model}/versions/{pipeline.Version}">version {pipeline.Version}</a>"""),
+        Markup.Of($"""
+            <a href="/models/{pipeline.Model}">{pipeline.Model}</a>
+            <a class="quiet" href="/models/{pipeline.Model}/versions/{pipeline.Version}">version {pipeline.Version}</a>
+            """),
         State(pipeline.State),
         Work(pipeline),
         pipeline.Result is { } made
             ? Markup.Of($"""<a href="/models/{made.Model}/versions/{made.Version}">version {made.Version}</a>""")
-            : pipeline.Error is { } error ? Markup.Of($"""<span class="note clamp">{error}</span>""") : Markup.Empty,
+            : Note(pipeline.Error, isCut: true),
         Text(pipeline.StartedAt is { } started ? Numbers.Duration(((pipeline.EndedAt ?? now) - started).TotalSeconds) : ""),
         Numbers.Ago(pipeline.CreatedAt, now),
     ];
@@ -29,8 +32,11 @@ internal static class PipelineTable
     private static Markup Work(PipelineView pipeline) => pipeline.State switch
     {
         "succeeded" => Markup.Empty,
-        "running" => Markup.Of($"""{Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {pipeline.RecipeName}")}<span class="note">{pipeline.Stage}{(pipeline.EtaSeconds is { } left ? $", about {Numbers.Duration(left)} left" : "")}</span>"""),
-        "queued" => Markup.Of($"""<span class="note">waits for another of the same recipe</span>"""),
-        _ => Markup.Of($"""<span class="note">stopped at {pipeline.Stage}</span>"""),
+        "running" => Markup.Of($"""
+            {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {pipeline.RecipeName}")}
+            {Note(pipeline.Stage + (pipeline.EtaSeconds is { } left ? $", about {Numbers.Duration(left)} left" : ""))}
+            """),
+        "queued" => Note("waits for another of the same recipe"),
+        _ => Note($"stopped at {pipeline.Stage}"),
     };
 }

@@ -14,8 +14,8 @@ internal static class SearchPage
         HttpContext http, RegistryContext context, Views views, TimeProvider clock, CancellationToken cancellation)
     {
         var (order, isAsked) = (string.IsNullOrWhiteSpace(sort) ? "-made" : sort, http.Request.Query.Count > 0);
-        // The interface names the time that versions were made by another word, and finds no size.
-        var wanted = order switch { "made" => "created", "-made" or "size" or "-size" or "version" or "-version" => "-created", _ => order };
+        // The interface has another word for the time that versions were made.
+        var wanted = order switch { "made" => "created", "-made" => "-created", _ => order };
         var found = await SearchEndpoints.FindAsync(new SearchQuery(
             Given(q), Given(kind), Given(recipe), Given(alias), Several(tag), Several(metric), wanted, Given(after), null), context, views, cancellation);
         var table = found.Items.Count == 0

@@ -12,18 +12,29 @@ internal static class VersionForms
     {
         var place = $"/models/{version.Model}/versions/{version.Version}";
         var aliases = version.Aliases.Select(alias => Markup.Of($"""
-            <li>{Alias(alias)} <form method="post" action="{place}/aliases/remove"><input type="hidden" name="alias" value="{alias}"><button class="plain" aria-label="Remove the alias {alias}">Remove</button></form></li>
+            <li>{Alias(alias)} <form method="post" action="{place}/aliases/remove"><input type="hidden" name="alias" value="{alias}">
+            <button class="plain" aria-label="Remove the alias {alias}">Remove</button></form></li>
             """));
         var tags = version.Tags.Select(tag => Markup.Of($"""
-            <li>{Tag(tag.Key, tag.Value)} <form method="post" action="{place}/tags/remove"><input type="hidden" name="key" value="{tag.Key}"><button class="plain" aria-label="Remove the tag {tag.Key}">Remove</button></form></li>
+            <li>{Tag(tag.Key, tag.Value)} <form method="post" action="{place}/tags/remove"><input type="hidden" name="key" value="{tag.Key}">
+            <button class="plain" aria-label="Remove the tag {tag.Key}">Remove</button></form></li>
             """));
         return Section("Aliases and tags", Markup.Of($"""
             <div class="cards">
             <div class="card"><h3>Aliases</h3><ul class="plainlist">{aliases}</ul>
-            <form method="post" action="{place}/aliases" class="fields"><div><label for="alias">Alias</label><input id="alias" name="alias" required maxlength="64" pattern="{NamePattern}" title="Letters, digits, dots, hyphens and underscores" placeholder="production"></div> <div><button>Point it here</button></div></form></div>
+            <form method="post" action="{place}/aliases" class="fields">{Name("alias", "Alias", "production")}
+            <div><button>Point it here</button></div></form></div>
             <div class="card"><h3>Tags</h3><ul class="plainlist">{tags}</ul>
-            <form method="post" action="{place}/tags" class="fields"><div><label for="key">Key</label><input id="key" name="key" required maxlength="64" pattern="{NamePattern}" title="Letters, digits, dots, hyphens and underscores" placeholder="team"></div> <div><label for="value">Value</label><input id="value" name="value" maxlength="256" placeholder="red"></div> <div><button>Set the tag</button></div></form></div>
+            <form method="post" action="{place}/tags" class="fields">{Name("key", "Key", "team")}
+            <div><label for="value">Value</label><input id="value" name="value" maxlength="256" placeholder="red"></div>
+            <div><button>Set the tag</button></div></form></div>
             </div>
             """), "aliases");
     }
+
+    /// <summary>A field for a name of the kind that aliases and keys have.</summary>
+    private static Markup Name(string id, string label, string example) => Markup.Of($"""
+        <div><label for="{id}">{label}</label><input id="{id}" name="{id}" required maxlength="64" pattern="{NamePattern}"
+        title="Letters, digits, dots, hyphens and underscores" placeholder="{example}"></div>
+        """);
 }

@@ -26,7 +26,7 @@ internal static class VersionPage
         [
             Outcome(version),
             Summary(version),
-            Command($"qbb pull {name}@{(version.Aliases.Count > 0 ? version.Aliases[0] : $"{version.Version}")} -o {name}-{version.Version}{SiteAddress.Option(http)}"),
+            Command($"qbb pull {name}@{version.Aliases.FirstOrDefault($"{version.Version}")} -o {name}-{version.Version}{SiteAddress.Option(http)}"),
             Figures(version),
             DistillationView.Of(metrics?["distillation"] as JsonObject),
             LayerMap.Of(metrics?["layers"] as JsonArray),
@@ -41,7 +41,8 @@ internal static class VersionPage
         {
             Area = Area.Models,
             Above = [("/", "Models"), ($"/models/{name}", name)],
-            Heading = Markup.Of($"{name} version {version.Version} {version.Aliases.Select(Alias)}{version.Tags.Select(tag => Tag(tag.Key, tag.Value))}"),
+            Heading = Markup.Of(
+                $"{name} version {version.Version} {version.Aliases.Select(Alias)}{version.Tags.Select(tag => Tag(tag.Key, tag.Value))}"),
         });
     }
 
@@ -74,11 +75,13 @@ internal static class VersionPage
         };
         if (version.Lineage is { } lineage)
         {
-            facts.Insert(1, ("Made from", Markup.Of($"""<a href="/models/{lineage.Parent.Model}/versions/{lineage.Parent.Version}">{lineage.Parent.Model} version {lineage.Parent.Version}</a>""")));
+            var made = lineage.Parent;
+            facts.Insert(1, ("Made from", Markup.Of($"""<a href="/models/{made.Model}/versions/{made.Version}">{made.Model} version {made.Version}</a>""")));
             facts.Insert(2, ("Recipe", Markup.Of($"{lineage.RecipeName} {Digest(lineage.Recipe)}")));
             if (lineage.Pipeline is { } pipeline)
                 facts.Insert(3, ("Pipeline", Markup.Of($"""<a href="/pipelines/{pipeline}">{pipeline.ToString()[..13]}…</a>""")));
-            facts.Add(("Program", Markup.Of($"qbb {lineage.ToolVersion}{(lineage.Commit is { Length: > 0 } commit ? Markup.Of($", commit {Digest(commit)}") : Markup.Empty)}")));
+            var commit = lineage.Commit is { Length: > 0 } known ? Markup.Of($", commit {Digest(known)}") : Markup.Empty;
+            facts.Add(("Program", Markup.Of($"qbb {lineage.ToolVersion}{commit}")));
             facts.AddRange(lineage.Data.Select(data => ($"Data {data.Key}", Digest(data.Value))));
         }
         return Facts(facts);
@@ -112,9 +115,11 @@ internal static class VersionPage
         (string Member, string Label)[] members =
         [
             ("model_type", "Type"), ("num_hidden_layers", "Blocks"), ("hidden_size", "Width"), ("intermediate_size", "Width of the feed-forward part"),
-            ("num_attention_heads", "Attention heads"), ("num_key_value_heads", "Key and value heads"), ("vocab_size", "Tokens"), ("max_position_embeddings", "Longest context"),
+            ("num_attention_heads", "Attention heads"), ("num_key_value_heads", "Key and value heads"), ("vocab_size", "Tokens"),
+            ("max_position_embeddings", "Longest context"),
         ];
-        var facts = members.Where(member => config?[member.Member] is JsonValue).Select(member => (member.Label, Text(config![member.Member]!.ToString()))).ToList();
+        var facts = members.Where(member => config?[member.Member] is JsonValue)
+            .Select(member => (member.Label, Text(config![member.Member]!.ToString()))).ToList();
         return facts.Count < 3 ? Markup.Empty : Section("Architecture", Facts(facts));
     }
 

@@ -17,13 +17,16 @@ internal static class VersionTable
         new("Made", Key: "made"),
     ];
 
+    // A search sorts all versions, of which one page is shown: by what the registry itself can sort by.
+    private static readonly Column[] s_found = [.. s_columns.Select(column => column.Key is "version" or "size" ? column with { Key = null } : column)];
+
     /// <param name="versions">What to show.</param>
     /// <param name="sort">By version, size, made, or the name of a metric.</param>
     /// <param name="now">The time.</param>
     /// <param name="showsModel">Versions are of several models.</param>
     /// <param name="form">The form that the boxes before the versions belong to; null for no boxes.</param>
     public static Markup Of(IEnumerable<VersionView> versions, SortOrder sort, DateTimeOffset now, bool showsModel = false, string? form = null) =>
-        DataTable.Of("Versions", s_columns, Sorted(versions, sort).Select(version => Row(version, now, showsModel, form)), sort);
+        DataTable.Of("Versions", showsModel ? s_found : s_columns, Sorted(versions, sort).Select(version => Row(version, now, showsModel, form)), sort);
 
     /// <summary>Those that lack the figure stand at the end either way.</summary>
     private static IEnumerable<VersionView> Sorted(IEnumerable<VersionView> versions, SortOrder sort)
@@ -49,12 +52,17 @@ internal static class VersionTable
             : Markup.Of($"""<input type="checkbox" form="{form}" name="v" value="{version.Version}" aria-label="Compare version {version.Version}"> """);
         return
         [
-            Markup.Of($"""{box}<a class="strong" href="/models/{version.Model}/versions/{version.Version}">{name}</a> {version.Aliases.Select(Alias)}"""),
+            Markup.Of($"""
+                {box}<a class="strong" href="/models/{version.Model}/versions/{version.Version}">{name}</a> {version.Aliases.Select(Alias)}
+                """),
             RecipeOf(version),
-            Text(FigureKind.Text(version.Metrics, MetricNames.BitsPerWeight)), Text(FigureKind.Text(version.Metrics, MetricNames.Perplexity)),
-            Text(FigureKind.Text(version.Metrics, MetricNames.TeacherPerplexity)), Text(FigureKind.Text(version.Metrics, MetricNames.Kl).Replace(" nats", "", StringComparison.Ordinal)),
-            Text(FigureKind.Text(version.Metrics, MetricNames.Top1)), Text(Numbers.Bytes(version.Bytes)), Numbers.Ago(version.CreatedAt, now),
+            Figure(MetricNames.BitsPerWeight), Figure(MetricNames.Perplexity), Figure(MetricNames.TeacherPerplexity),
+            // Its unit stands in the head.
+            Text(FigureKind.Text(version.Metrics, MetricNames.Kl).Replace(" nats", "", StringComparison.Ordinal)),
+            Figure(MetricNames.Top1), Text(Numbers.Bytes(version.Bytes)), Numbers.Ago(version.CreatedAt, now),
         ];
+
+        Markup Figure(string metric) => Text(FigureKind.Text(version.Metrics, metric));
     }
 
     /// <summary>What made a version.</summary>

@@ -41,8 +41,14 @@ internal sealed class PullCommand : QbbCommand
             return 0;
         });
         output.Result(
-            new JsonObject { ["output"] = Path.GetFullPath(folder), ["model"] = version["model"]!.DeepClone(), ["version"] = version["version"]!.DeepClone(), ["manifest"] = version["manifest"]!.DeepClone() },
-            _ => Console.Out.WriteLine($"{folder}: {version["model"]} version {version["version"]}, {version["manifest"]}; try  qbb generate {folder} --prompt \"The sea\""));
+            new JsonObject
+            {
+                ["output"] = Path.GetFullPath(folder),
+                ["model"] = version["model"]!.DeepClone(),
+                ["version"] = version["version"]!.DeepClone(),
+                ["manifest"] = version["manifest"]!.DeepClone(),
+            },
+            _ => Console.Out.WriteLine($"{folder}: {version["model"]} version {version["version"]}, {version["manifest"]}"));
     }
 
     /// <summary>A version; where there is none, the message says which there are.</summary>

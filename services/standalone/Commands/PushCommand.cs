@@ -46,7 +46,7 @@ internal sealed class PushCommand : QbbCommand
             Console.Out.WriteLine($"see it at {client.Address}models/{version["model"]}");
             Console.Out.WriteLine(pipelines.Count == 0
                 ? "nothing is started: the same files were there already, or no policy asks for anything; ask yourself with --recipe FILE"
-                : $"{pipelines.Count} pipeline{(pipelines.Count == 1 ? "" : "s")} started; follow with  qbb watch {version["model"]}{(address == RegistryAddress.Usual ? "" : $" --url {address}")}");
+                : $"pipelines started: {pipelines.Count}; follow with  qbb watch {version["model"]}{RegistryAddress.OptionFor(address)}");
         });
     }
 

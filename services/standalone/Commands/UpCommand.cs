@@ -49,7 +49,7 @@ internal sealed class UpCommand : QbbCommand
                 var server = new JsonObject { ["url"] = address, ["data"] = data, ["pid"] = Environment.ProcessId };
                 folder.Announce(server);
                 output.Result(server, _ => Console.Out.WriteLine(
-                    $"qbb is up at {address}, data in {data}\nupload with  qbb push MODEL{(address == RegistryAddress.Usual ? "" : $" --url {address}")}   stop with  Ctrl+C"));
+                    $"qbb is up at {address}, data in {data}\nupload with  qbb push MODEL{RegistryAddress.OptionFor(address)}   stop with  Ctrl+C"));
             }, cancel).GetAwaiter().GetResult();
         }
         catch (IOException error) when (error.InnerException is AddressInUseException)

@@ -12,7 +12,8 @@ internal sealed class WatchCommand : QbbCommand
     private readonly Argument<string> _model = new("MODEL") { Description = "The model's name, or a pipeline's id." };
     private readonly Option<string> _url = RegistryAddress.Option();
 
-    public WatchCommand() : base("watch", "Follows the pipelines of a model's newest upload until all have ended, and shows what they came to. Ctrl+C stops watching, not the work.",
+    public WatchCommand() : base(
+        "watch", "Follows the pipelines of a model's newest upload until all have ended, and shows what they came to. Ctrl+C stops watching, not the work.",
         "qbb watch tiny",
         "qbb watch 01a2190b-4bed-754b-a4a6-5b09073c2fe1",
         "qbb watch tiny --url http://registry:8080 --json")
@@ -35,7 +36,9 @@ internal sealed class WatchCommand : QbbCommand
             output.Note($"no longer watching; the work goes on, see {client.Address}pipelines");
             throw;
         }
-        output.Result(new JsonObject { ["pipelines"] = new JsonArray([.. ended]) }, screen => ResultTable.PrintAsync(screen, client, ended, cancel).GetAwaiter().GetResult());
+        output.Result(
+            new JsonObject { ["pipelines"] = new JsonArray([.. ended]) },
+            screen => ResultTable.PrintAsync(screen, client, ended, cancel).GetAwaiter().GetResult());
         var failed = ended.Where(pipeline => pipeline["state"]?.ToString() != "succeeded").ToList();
         if (failed.Count > 0)
         {

@@ -43,7 +43,8 @@ public sealed class ChartTests
     [Fact]
     public void The_lineage_has_a_box_for_each_version_and_a_line_for_each_parent()
     {
-        LineageGraph.Node Node(int number, int? parent) => new($"m@{number}", $"/models/m/versions/{number}", $"m v{number}", "<note>", parent is { } of ? $"m@{of}" : null, "recipe", "");
+        LineageGraph.Node Node(int number, int? parent) => new(
+            $"m@{number}", $"/models/m/versions/{number}", $"m v{number}", "<note>", parent is { } of ? $"m@{of}" : null, "recipe", "");
         var graph = XElement.Parse(LineageGraph.Of([Node(1, null), Node(2, 1), Node(3, 1), Node(4, 3), Node(5, 99)]).Text);
         graph.Descendants("rect").Count().ShouldBe(5);
         graph.Descendants("path").Count().ShouldBe(3);

@@ -46,8 +46,17 @@ internal static partial class InlineMarkdown
             : words;
     }
 
+    // Lengths are bounded: what is never closed must not be looked for to the end, again and again.
     [GeneratedRegex(
-        """(?<ticks>`{1,2})(?<code>[^\n]{1,400}?)\k<ticks>|\*\*(?<strong>[^*\n]{1,400})\*\*|(?<![\w*])[*_](?<stress>[^\s*_][^*_\n]{0,400})[*_](?![\w*])|!\[(?<picture>[^\]\n]{0,400})\]\([^)\n]{0,800}\)|\[(?<words>[^\]\n]{1,400})\]\((?<address>[^)\s]{1,800})[^)\n]{0,200}\)|<(?<bare>https?://[^\s<>]{1,800})>|(?<bare>https?://[^\s<>()`|]{1,800}[^\s<>()`|.,;:!?'"])""",
-        RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+        """
+        (?<ticks>`{1,2})(?<code>[^\n]{1,400}?)\k<ticks>
+        |\*\*(?<strong>[^*\n]{1,400})\*\*
+        |(?<![\w*])[*_](?<stress>[^\s*_][^*_\n]{0,400})[*_](?![\w*])
+        |!\[(?<picture>[^\]\n]{0,400})\]\([^)\n]{0,800}\)
+        |\[(?<words>[^\]\n]{1,400})\]\((?<address>[^)\s]{1,800})[^)\n]{0,200}\)
+        |<(?<bare>https?://[^\s<>]{1,800})>
+        |(?<bare>https?://[^\s<>()`|]{1,800}[^\s<>()`|.,;:!?'"])
+        """,
+        RegexOptions.IgnorePatternWhitespace | RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Pattern();
 }

@@ -41,8 +41,8 @@ internal static partial class MarkdownCard
                 blocks.Add(Head(lines, ref at, heading, level));
             else if (IsTable(lines, at))
                 blocks.Add(MarkdownTable.Render(Take(lines, ref at, row => row.Contains('|', StringComparison.Ordinal))));
-            else if (line.TrimStart().StartsWith('>') && depth < MostDepth)
-                blocks.Add(Markup.Of($"<blockquote>{Blocks([.. Take(lines, ref at, row => row.TrimStart().StartsWith('>')).Select(row => row.TrimStart()[1..].TrimStart())], level, depth + 1)}</blockquote>"));
+            else if (IsQuoted(line) && depth < MostDepth)
+                blocks.Add(Markup.Of($"<blockquote>{Blocks(Quoted(lines, ref at), level, depth + 1)}</blockquote>"));
             else if (Item().IsMatch(line))
                 blocks.Add(List(lines, ref at));
             else if (Rule().IsMatch(line))
@@ -90,10 +90,17 @@ internal static partial class MarkdownCard
         return Markup.Of($"<hr>");
     }
 
-    private static bool IsTable(string[] lines, int at) => lines[at].Contains('|', StringComparison.Ordinal) && at + 1 < lines.Length && Dashes().IsMatch(lines[at + 1]);
+    private static bool IsTable(string[] lines, int at) =>
+        lines[at].Contains('|', StringComparison.Ordinal) && at + 1 < lines.Length && Dashes().IsMatch(lines[at + 1]);
+
+    private static bool IsQuoted(string line) => line.TrimStart().StartsWith('>');
+
+    /// <summary>The quoted lines from here, without their marks.</summary>
+    private static string[] Quoted(string[] lines, ref int at) =>
+        [.. Take(lines, ref at, IsQuoted).Select(line => line.TrimStart()[1..].TrimStart())];
 
     private static bool IsText(string line) =>
-        !string.IsNullOrWhiteSpace(line) && !Fence().IsMatch(line) && !Heading().IsMatch(line) && !Item().IsMatch(line) && !line.TrimStart().StartsWith('>');
+        !string.IsNullOrWhiteSpace(line) && !Fence().IsMatch(line) && !Heading().IsMatch(line) && !Item().IsMatch(line) && !IsQuoted(line);
 
     /// <summary>The line at hand and those behind it that fit.</summary>
     private static string[] Take(string[] lines, ref int at, Func<string, bool> fits)

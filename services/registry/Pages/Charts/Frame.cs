@@ -19,16 +19,16 @@ internal sealed class Frame
     /// <param name="content">Shapes.</param>
     public static Markup Draw(string title, string description, Axis x, Axis y, string xName, string yName, Markup content)
     {
-        var columns = x.Ticks.Select(tick => Markup.Of(
-            $"""<line class="grid" x1="{x.Place(tick):0.#}" x2="{x.Place(tick):0.#}" y1="{Top}" y2="{Bottom}"/><text class="tick" x="{x.Place(tick):0.#}" y="{Bottom + 18}" text-anchor="middle">{x.Text(tick)}</text>"""));
-        var rows = y.Ticks.Select(tick => Markup.Of(
-            $"""<line class="grid" x1="{Left}" x2="{Right}" y1="{y.Place(tick):0.#}" y2="{y.Place(tick):0.#}"/><text class="tick" x="{Left - 8}" y="{y.Place(tick) + 4:0.#}" text-anchor="end">{y.Text(tick)}</text>"""));
+        var columns = x.Ticks.Select(tick => (Place: x.Place(tick), Text: x.Text(tick))).Select(tick => Markup.Of(
+            $"{Svg.Line("grid", tick.Place, Top, tick.Place, Bottom)}{Svg.Text("tick", tick.Place, Bottom + 18, tick.Text, "middle")}"));
+        var rows = y.Ticks.Select(tick => (Place: y.Place(tick), Text: y.Text(tick))).Select(tick => Markup.Of(
+            $"{Svg.Line("grid", Left, tick.Place, Right, tick.Place)}{Svg.Text("tick", Left - 8, tick.Place + 4, tick.Text, "end")}"));
         return Markup.Of($"""
             <svg class="chart" viewBox="0 0 {Width} {Height}" role="group" aria-label="{title}">
             <desc>{description}</desc>
             <g aria-hidden="true">{columns}{rows}
             <path class="axis" d="M{Left} {Top}V{Bottom}H{Right}"/>
-            <text class="name" x="{(Left + Right) / 2}" y="{Height - 10}" text-anchor="middle">{xName}</text>
+            {Svg.Text("name", (Left + Right) / 2, Height - 10, xName, "middle")}
             <text class="name" transform="translate(14 {(Top + Bottom) / 2}) rotate(-90)" text-anchor="middle">{yName}</text></g>
             {content}
             </svg>

@@ -5,7 +5,7 @@ internal static class LineageGraph
 {
     private const int BoxWidth = 230;
     private const int BoxHeight = 56;
-    private const int GapX = 130;
+    private const int GapX = 170;
     private const int GapY = 18;
     private const int MostLetters = 26;
 
@@ -33,7 +33,8 @@ internal static class LineageGraph
             .Select(node => Edge(places[node.Parent!], places[node.Key], node.Edge));
         var boxes = nodes.Where(node => places.ContainsKey(node.Key)).Select(node => Box(node, places[node.Key], byKey));
         return Markup.Of($"""
-            <div class="wide"><svg class="graph" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="group" aria-label="Lineage">{edges}{boxes}</svg></div>
+            <div class="wide"><svg class="graph" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="group" aria-label="Lineage">
+            {edges}{boxes}</svg></div>
             """);
     }
 
@@ -57,17 +58,22 @@ internal static class LineageGraph
     {
         var ((x1, y1), (x2, y2)) = (Corner(from), Corner(to));
         (x1, y1, y2) = (x1 + BoxWidth, y1 + BoxHeight / 2, y2 + BoxHeight / 2);
-        var half = GapX / 2;
-        return Markup.Of($"""<path class="edge" aria-hidden="true" d="M{x1:0.#} {y1:0.#}C{x1 + half:0.#} {y1:0.#} {x1 + half / 2:0.#} {y2:0.#} {x1 + half:0.#} {y2:0.#}H{x2 - 8:0.#}m-6 -5l7 5l-7 5"/><text class="label" aria-hidden="true" x="{x2 - 14:0.#}" y="{y2 - 8:0.#}" text-anchor="end">{Short(label, 16)}</text>""");
+        const int Bend = 60;
+        var path = FormattableString.Invariant(
+            $"M{x1:0.#} {y1:0.#}C{x1 + Bend:0.#} {y1:0.#} {x1 + Bend / 2:0.#} {y2:0.#} {x1 + Bend:0.#} {y2:0.#}H{x2 - 8:0.#}m-6 -5l7 5l-7 5");
+        return Markup.Of($"""<g aria-hidden="true"><path class="edge" d="{path}"/>{Svg.Text("label", x2 - 14, y2 - 8, Short(label, 16), "end")}</g>""");
     }
 
     private static Markup Box(Node node, (int, double) place, Dictionary<string, Node> byKey)
     {
         var (x, y) = Corner(place);
-        var from = node.Parent is { } parent && byKey.TryGetValue(parent, out var source) ? $", made from {source.Title}{(node.Edge.Length > 0 ? $" by {node.Edge}" : "")}" : "";
+        var from = node.Parent is { } parent && byKey.TryGetValue(parent, out var source) ? $", made from {source.Title}" : "";
+        var by = from.Length > 0 && node.Edge.Length > 0 ? $" by {node.Edge}" : "";
         var current = node.Style.Contains("current", StringComparison.Ordinal) ? Markup.Of($" aria-current=\"true\"") : Markup.Empty;
         return Markup.Of($"""
-            <a href="{node.Address}" aria-label="{node.Title}, {node.Note}{from}"{current}><title>{node.Title}, {node.Note}</title><rect class="box {node.Style}" x="{x:0.#}" y="{y:0.#}" width="{BoxWidth}" height="{BoxHeight}" rx="8"/><text class="boxname" x="{x + 12:0.#}" y="{y + 23:0.#}">{Short(node.Title, MostLetters)}</text><text class="boxnote" x="{x + 12:0.#}" y="{y + 43:0.#}">{Short(node.Note, MostLetters + 4)}</text></a>
+            <a href="{node.Address}" aria-label="{node.Title}, {node.Note}{from}{by}"{current}><title>{node.Title}, {node.Note}</title>
+            <rect class="box {node.Style}" x="{x:0.#}" y="{y:0.#}" width="{BoxWidth}" height="{BoxHeight}" rx="8"/>
+            {Svg.Text("boxname", x + 12, y + 23, Short(node.Title, MostLetters))}{Svg.Text("boxnote", x + 12, y + 43, Short(node.Note, MostLetters + 4))}</a>
             """);
     }
 

@@ -27,11 +27,20 @@ internal static class StageTrack
         foreach (var step in timed)
         {
             var (share, hue) = (step.Seconds!.Value / all, steps.ToList().IndexOf(step));
-            bars.Add(Markup.Of($"""<rect class="hue{hue}" x="{1000 * start:0.#}" y="0" width="{Math.Max(2, 1000 * share - 2):0.#}" height="20"><title>{step.Name}: {Numbers.Duration(step.Seconds.Value)}</title></rect>"""));
-            keys.Add(Markup.Of($"""<li><svg class="key" viewBox="0 0 12 12" width="12" height="12" aria-hidden="true"><rect class="hue{hue}" width="12" height="12" rx="3"/></svg> {step.Name} <span class="quiet">{Numbers.Duration(step.Seconds.Value)}, {Numbers.Percent(share)}</span></li>"""));
+            var took = Numbers.Duration(step.Seconds.Value);
+            bars.Add(Markup.Of($"""
+                <rect class="hue{hue}" x="{1000 * start:0.#}" y="0" width="{Math.Max(2, 1000 * share - 2):0.#}" height="20"><title>{step.Name}: {took}</title></rect>
+                """));
+            keys.Add(Markup.Of($"""
+                <li><svg class="key" viewBox="0 0 12 12" width="12" height="12" aria-hidden="true"><rect class="hue{hue}" width="12" height="12" rx="3"/></svg>
+                {step.Name} <span class="quiet">{took}, {Numbers.Percent(share)}</span></li>
+                """));
             start += share;
         }
-        return Markup.Of($"""<figure class="times"><svg viewBox="0 0 1000 20" preserveAspectRatio="none" aria-hidden="true">{bars}</svg><figcaption><ul class="keys">{keys}</ul></figcaption></figure>""");
+        return Markup.Of($"""
+            <figure class="times"><svg viewBox="0 0 1000 20" preserveAspectRatio="none" aria-hidden="true">{bars}</svg>
+            <figcaption><ul class="keys">{keys}</ul></figcaption></figure>
+            """);
     }
 
     private static Markup Item(Step step)
@@ -46,7 +55,8 @@ internal static class StageTrack
             : Markup.Empty;
         var current = step.State == "running" ? Markup.Of($" aria-current=\"step\"") : Markup.Empty;
         return Markup.Of($"""
-            <li class="{step.State}"{current}><span class="name">{step.Name}</span><span class="unseen">: {step.State}</span><span class="note">{units}</span>{bar}<span class="note">{(step.Seconds is { } seconds ? Numbers.Duration(seconds) : "")}</span></li>
+            <li class="{step.State}"{current}><span class="name">{step.Name}</span><span class="unseen">: {step.State}</span>
+            <span class="note">{units}</span>{bar}<span class="note">{(step.Seconds is { } seconds ? Numbers.Duration(seconds) : "")}</span></li>
             """);
     }
 }

@@ -7,6 +7,8 @@ namespace Qbb.Registry.Pages.Charts;
 internal static class TradeOffChart
 {
     private const double LabelWidth = 8;
+    private const double NearX = 90;
+    private const double NearY = 16;
 
     /// <returns>Null where fewer than two versions have both figures: one point is no picture.</returns>
     public static Markup? Of(IEnumerable<VersionView> versions)
@@ -23,7 +25,8 @@ internal static class TradeOffChart
         var best = points.MinBy(point => point.Perplexity)!;
         return Frame.Draw(
             "Perplexity over bits per weight",
-            $"{points.Count} versions from {points[0].Bits:0.00} to {points[^1].Bits:0.00} bits per weight; the lowest perplexity is {best.Perplexity:0.00}, of version {best.Version.Version}. The table of versions has all figures.",
+            FormattableString.Invariant($"{points.Count} versions from {points[0].Bits:0.00} to {points[^1].Bits:0.00} bits per weight; ")
+            + FormattableString.Invariant($"the lowest perplexity is {best.Perplexity:0.00}, of version {best.Version.Version}. The table of versions has all figures."),
             x, y, "bits per weight", "perplexity",
             Markup.Of($"{Teacher(teachers, y)}{Frontier(points, x, y)}{points.Select(point => Dot(point, points, x, y))}"));
     }
@@ -35,22 +38,23 @@ internal static class TradeOffChart
         if (perplexities.Count == 0)
             return Markup.Empty;
         var place = y.Place(perplexities.Min());
-        return Markup.Of($"""<line class="teacher" x1="{Frame.Left}" x2="{Frame.Right}" y1="{place:0.#}" y2="{place:0.#}"/><text class="label" x="{Frame.Left + 6}" y="{place + 16:0.#}">teacher {FigureKind.Of(MetricNames.Perplexity).Text(perplexities.Min())}</text>""");
+        return Markup.Of(
+            $"{Svg.Line("teacher", Frame.Left, place, Frame.Right, place)}{Svg.Text("label", Frame.Left + 6, place + 16, $"teacher {Text(perplexities.Min())}")}");
     }
 
     /// <summary>Joins the versions that no other beats in both figures.</summary>
     private static Markup Frontier(List<Point> points, Axis x, Axis y)
     {
         var best = double.PositiveInfinity;
-        var path = new List<string>();
+        var path = new List<(double, double)>();
         foreach (var point in points.GroupBy(point => point.Bits).Select(same => same.MinBy(point => point.Perplexity)!))
         {
             if (point.Perplexity >= best)
                 continue;
             best = point.Perplexity;
-            path.Add($"{Numbers.Format(x.Place(point.Bits), "0.#")},{Numbers.Format(y.Place(point.Perplexity), "0.#")}");
+            path.Add((x.Place(point.Bits), y.Place(point.Perplexity)));
         }
-        return Markup.Of($"""<polyline class="frontier" points="{string.Join(' ', path)}"/>""");
+        return Svg.Path("frontier", path);
     }
 
     private static Markup Dot(Point point, List<Point> all, Axis x, Axis y)
@@ -59,14 +63,21 @@ internal static class TradeOffChart
         var isChampion = version.Aliases.Contains(Alias.Champion);
         var (left, top) = (x.Place(point.Bits), y.Place(point.Perplexity));
         var name = version.Lineage?.RecipeName is { } recipe ? $"v{version.Version} {recipe}" : $"v{version.Version}";
-        var said = $"version {version.Version}{(isChampion ? ", champion" : "")}: {FigureKind.Of(MetricNames.Perplexity).Text(point.Perplexity)} at {point.Bits:0.00} bits per weight";
+        var said = FormattableString.Invariant(
+            $"version {version.Version}{(isChampion ? ", champion" : "")}: {Text(point.Perplexity)} at {point.Bits:0.00} bits per weight");
         // Below the one above it, where two stand so near that their labels would meet.
-        var hasNear = all.Any(other => other != point && y.Place(other.Perplexity) is var place && place <= top && top - place < 16 && Math.Abs(x.Place(other.Bits) - left) < 90);
-        var isRight = left + name.Length * LabelWidth + 14 > Frame.Right;
+        var hasNear = all.Any(other => other != point && Math.Abs(x.Place(other.Bits) - left) < NearX
+            && top - y.Place(other.Perplexity) is >= 0 and < NearY);
+        var label = left + name.Length * LabelWidth + 14 > Frame.Right
+            ? Svg.Text("label", left + 10, top - 12, name, "end")
+            : Svg.Text("label", left + 12, top + (hasNear ? 16 : -4), name);
         return Markup.Of($"""
-            <a href="/models/{version.Model}/versions/{version.Version}" aria-label="{said}"><title>{said}</title><circle class="dot{(isChampion ? " champion" : "")}" cx="{left:0.#}" cy="{top:0.#}" r="{(isChampion ? 8 : 6)}"/><text class="label" x="{(isRight ? left - 12 : left + 12):0.#}" y="{top + (hasNear ? 16 : -4):0.#}" text-anchor="{(isRight ? "end" : "start")}">{name}</text></a>
+            <a href="/models/{version.Model}/versions/{version.Version}" aria-label="{said}">
+            {(isChampion ? Svg.Dot("dot champion", left, top, 8, said) : Svg.Dot("dot", left, top, 6, said))}{label}</a>
             """);
     }
+
+    private static string Text(double perplexity) => FigureKind.Of(MetricNames.Perplexity).Text(perplexity);
 
     private sealed record Point(VersionView Version, double Bits, double Perplexity);
 }

@@ -33,7 +33,10 @@ internal static class DataTable
             return Markup.Of($"""<th role="columnheader" scope="col" class="{kind}">{column.Title}</th>""");
         var order = sort.AriaOf(key) is { } aria ? Markup.Of($" aria-sort=\"{aria}\"") : Markup.Empty;
         var arrow = sort.AriaOf(key) switch { "ascending" => "▲", "descending" => "▼", _ => "" };
-        return Markup.Of($"""<th role="columnheader" scope="col" class="{kind} sortable"{order}><a href="{sort.AddressOf(key)}">{column.Title}</a><span class="arrow" aria-hidden="true">{arrow}</span></th>""");
+        return Markup.Of($"""
+            <th role="columnheader" scope="col" class="{kind} sortable"{order}><a href="{sort.AddressOf(key)}">{column.Title}</a><span
+            class="arrow" aria-hidden="true">{arrow}</span></th>
+            """);
     }
 
     private static Markup Cell(Column column, Markup cell, bool isName)

@@ -60,6 +60,8 @@ internal static class PageLayout
     }
 
     private static Markup Crumbs(PageParts page) => page.Above.Count == 0 ? Markup.Empty : Markup.Of($"""
-        <nav class="crumbs" aria-label="Breadcrumb"><ol>{page.Above.Select(above => Markup.Of($"""<li><a href="{above.Address}">{above.Name}</a></li>"""))}<li aria-current="page">{page.Title}</li></ol></nav>
+        <nav class="crumbs" aria-label="Breadcrumb"><ol>
+        {page.Above.Select(above => Markup.Of($"""<li><a href="{above.Address}">{above.Name}</a></li>"""))}
+        <li aria-current="page">{page.Title}</li></ol></nav>
         """);
 }
