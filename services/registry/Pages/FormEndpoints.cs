@@ -24,6 +24,8 @@ internal static class FormEndpoints
         group.MapPost("/models/{name}/versions/{version:int}/aliases/remove", RemoveAlias);
         group.MapPost("/models/{name}/versions/{version:int}/tags", SetTag);
         group.MapPost("/models/{name}/versions/{version:int}/tags/remove", RemoveTag);
+        group.MapPost("/models/{name}/versions/{version:int}/delete", Delete);
+        group.MapPost("/models/{name}/versions/{version:int}/restore", Restore);
         group.MapPost("/pipelines/{id:guid}/cancel", Cancel);
         group.MapPost("/pipelines/{id:guid}/retry", Retry);
     }
@@ -70,6 +72,20 @@ internal static class FormEndpoints
         string name, int version, [FromForm] string? key, RegistryContext context, ModelFinder finder, CancellationToken cancellation)
     {
         await TagEndpoints.Delete(name, $"{version}", key ?? "", context, finder, cancellation);
+        return SeeVersion(name, version);
+    }
+
+    private static async Task<IResult> Delete(
+        string name, int version, RegistryContext context, ModelFinder finder, Views views, ETags tags, TimeProvider clock, CancellationToken cancellation)
+    {
+        await VersionEndpoints.Delete(name, $"{version}", context, finder, views, tags, clock, cancellation);
+        return new SeeOther($"/models/{name}#deleted");
+    }
+
+    private static async Task<IResult> Restore(
+        string name, int version, RegistryContext context, ModelFinder finder, Views views, CancellationToken cancellation)
+    {
+        await VersionEndpoints.Restore(name, $"{version}", context, finder, views, cancellation);
         return SeeVersion(name, version);
     }
 

@@ -38,6 +38,7 @@ internal static class ModelPage
                 ? PipelineTable.Of(await pipelines.OfAsync(rows, cancellation), now)
                 : Nothing(Markup.Of($"<p>None was started.</p>")))),
             await QuantizeForm.MakeAsync(model, versions, context, cancellation),
+            await DeletedVersions.MakeAsync(model, context, now, cancellation),
         ];
         return PageLayout.Page(http, new PageParts(name, Markup.Join(body))
         {

@@ -29,8 +29,17 @@ internal static class VersionForms
             <div><label for="value">Value</label><input id="value" name="value" maxlength="256" placeholder="red"></div>
             <div><button>Set the tag</button></div></form></div>
             </div>
+            {Deletion(version, place)}
             """), "aliases");
     }
+
+    private static Markup Deletion(VersionView version, string place) => version.Aliases.Count > 0
+        ? Markup.Of($"""<p class="quiet">A version that has aliases cannot be deleted.</p>""")
+        : Markup.Of($"""
+            <details><summary>Delete this version</summary>
+            <form method="post" action="{place}/delete"><p>It can be restored on the model’s page until the collector has been.</p>
+            <button>Delete version {version.Version}</button></form></details>
+            """);
 
     /// <summary>A field for a name of the kind that aliases and keys have.</summary>
     private static Markup Name(string id, string label, string example) => Markup.Of($"""

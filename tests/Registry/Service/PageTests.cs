@@ -108,6 +108,22 @@ public sealed partial class PageTests : IDisposable
     }
 
     [Fact]
+    public async Task A_version_can_be_deleted_and_restored()
+    {
+        await using var server = await RegistryServer.StartAsync(_folder);
+        await QuantizedAsync(server);
+        (await server.Client.GetStringAsync("/models/tiny/versions/champion")).ShouldContain("has aliases cannot be deleted");
+        (await PostAsync(server, "/models/tiny/versions/2/delete")).StatusCode.ShouldBe(HttpStatusCode.Conflict);
+        await PostAsync(server, "/models/tiny/versions/2/aliases/remove", ("alias", "champion"));
+        (await PostAsync(server, "/models/tiny/versions/2/delete")).StatusCode.ShouldBe(HttpStatusCode.SeeOther);
+        (await server.Client.GetAsync("/models/tiny/versions/2")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        (await server.Client.GetStringAsync("/models/tiny")).ShouldContain("Restore version 2");
+        await PostAsync(server, "/models/tiny/versions/2/restore");
+        (await server.Client.GetStringAsync("/models/tiny")).ShouldNotContain("Restore version 2");
+        (await server.Client.GetAsync("/models/tiny/versions/2")).StatusCode.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
     public async Task A_known_recipe_can_be_asked_for_with_a_form()
     {
         await using var server = await RegistryServer.StartAsync(_folder);
