@@ -11,9 +11,12 @@ internal static class ResultTable
 {
     public static async Task PrintAsync(IAnsiConsole screen, RegistryClient client, IReadOnlyList<JsonObject> pipelines, CancellationToken cancel)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("recipe").NoWrap()).AddColumn(new TableColumn("version").NoWrap());
+        // Narrow enough for 80 characters.
+        var table = new Table().Border(TableBorder.None);
+        foreach (var title in new[] { "recipe", "version" })
+            table.AddColumn(new TableColumn($"[bold]{title}[/]").NoWrap().Padding(0, 0, 2, 0));
         foreach (var title in new[] { "bits/\nweight", "size", "perplexity", "KL", "before → after\ndistillation" })
-            table.AddColumn(new TableColumn(title).RightAligned().NoWrap());
+            table.AddColumn(new TableColumn($"[bold]{title}[/]").RightAligned().NoWrap().Padding(0, 0, 2, 0));
         foreach (var pipeline in pipelines)
         {
             var (metrics, result) = (pipeline["metrics"], pipeline["result"] as JsonObject);
@@ -22,7 +25,9 @@ internal static class ResultTable
                 Number(metrics?["bitsPerWeight"], "0.000"), metrics?["bytes"] is { } bytes ? Units.Bytes((long)bytes.GetValue<double>()) : "",
                 Number(metrics?["perplexity"], "0.00"), Number(metrics?["kl"], "0.0000"), result is null ? "" : await HeldOutAsync(client, result, cancel));
         }
+        screen.WriteLine();
         screen.Write(table);
+        screen.WriteLine();
         if (pipelines.Select(pipeline => pipeline["metrics"]?["teacherPerplexity"]).OfType<JsonNode>().FirstOrDefault() is { } teacher)
         {
             Console.Out.WriteLine($"perplexity and KL (nats per token) on the evaluation text, where the model itself has perplexity {Number(teacher, "0.00")};");
