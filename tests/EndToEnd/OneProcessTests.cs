@@ -44,7 +44,7 @@ public sealed class OneProcessTests : IDisposable
         var up = new UpServer(_folder.File("data"), "--recipe", recipe);
         var (url, port) = (up.Url, up.Port);
         using var watch = Watch();
-        up.Stop();
+        // kill -9: a stop would let a model as small as this one be finished first.
         up.Dispose();
         using var again = new UpServer(_folder.File("data"), "--recipe", recipe, "--port", $"{port}");
         var error = watch.StandardError.ReadToEndAsync();
