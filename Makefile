@@ -1,4 +1,4 @@
-# make demo    quantize and score the sample teacher     make test    run every test
+# make demo    push the sample teacher to qbb up          make test    run every test
 # make build   leave the command at out/qbb              make bench   print the benchmarks' tables
 # make install PREFIX=/usr/local                         make up      broker, database and four services on this machine
 # make help    say all this                              make down    stop them

@@ -14,9 +14,9 @@ internal static class ResultTable
         // Narrow enough for 80 characters.
         var table = new Table().Border(TableBorder.None);
         foreach (var title in new[] { "recipe", "version" })
-            table.AddColumn(new TableColumn($"[bold]{title}[/]").NoWrap().Padding(0, 0, 2, 0));
+            table.AddColumn(new TableColumn(title).NoWrap().Padding(0, 0, 2, 0));
         foreach (var title in new[] { "bits/\nweight", "size", "perplexity", "KL", "before → after\ndistillation" })
-            table.AddColumn(new TableColumn($"[bold]{title}[/]").RightAligned().NoWrap().Padding(0, 0, 2, 0));
+            table.AddColumn(new TableColumn(title).RightAligned().NoWrap().Padding(0, 0, 2, 0));
         foreach (var pipeline in pipelines)
         {
             var (metrics, result) = (pipeline["metrics"], pipeline["result"] as JsonObject);
