@@ -1,4 +1,4 @@
-# make demo    quantize and score the sample teacher     make test    run every test
+# make demo    push the sample teacher to qbb up          make test    run every test
 # make build   leave the command at out/qbb              make bench   print the benchmarks' tables
 # make install PREFIX=/usr/local                         make up      broker, database and four services on this machine
 # make help    say all this                              make down    stop them
@@ -8,14 +8,15 @@ CONFIGURATION := Release
 PREFIX ?= /usr/local
 PACKAGES := libtorch-dev libopenblas0-pthread g++ cmake
 GPU_TESTS := Torch Bases Models Quantizer Synthdata
-# For tests of the services, and for make up; no other use of qbb needs them.
+# For tests of the services, and for make up; no other use of qbb needs them. The browser is for tests alone.
 SERVERS := rabbitmq-server postgresql
+BROWSER := chromium fonts-dejavu-core
 PROJECT := services/standalone/Qbb.Standalone.csproj
-SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' 'services/*.json' 'CMakeLists.txt' 2>/dev/null)
+SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 'CMakeLists.txt' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps servers build up down demo test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers browser build up down demo test bench gpu-bundle install uninstall format check-format clean
 
 help:
 	@sed -n '1,5s/^# //p' Makefile
@@ -31,6 +32,9 @@ deps:
 
 servers:
 	@$(MAKE) --no-print-directory deps MORE="$(SERVERS)"
+
+browser:
+	@$(MAKE) --no-print-directory deps MORE="$(SERVERS) $(BROWSER)"
 
 build: deps out/qbb
 
@@ -48,7 +52,7 @@ up: servers build
 down:
 	@deploy/down
 
-test: servers
+test: browser
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 

@@ -10,6 +10,7 @@ using Qbb.Registry.Idempotency;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Models;
 using Qbb.Registry.Pages;
+using Qbb.Registry.Pages.Shared;
 using Qbb.Registry.Pipelines;
 using Qbb.Registry.Pipelines.Running;
 using Qbb.Registry.Policies;
@@ -43,6 +44,7 @@ public static class RegistryExtensions
 
     public static WebApplication MapRegistry(this WebApplication app)
     {
+        app.UseSecurityHeaders();
         app.UseExceptionHandler();
         app.UseStatusCodePages();
         app.UseMiddleware<CrossOriginGuard>();
@@ -69,6 +71,7 @@ public static class RegistryExtensions
     {
         services.AddHttpContextAccessor();
         services.AddScoped<ETags>();
+        services.AddPages();
         services.AddProblemDetails();
         services.AddExceptionHandler<Problems>();
         services.AddOpenApi();

@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -49,6 +51,7 @@ public static class ServiceHost
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
         if (string.IsNullOrEmpty(builder.Configuration["Urls"]))
             builder.Configuration["Urls"] = url;
+        OwnNamesOnly(builder.Configuration);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
         builder.Services.AddValidatedOptions<StartupOptions>(StartupOptions.Section);
         builder.Services.AddSingleton<DependencyGate>();
@@ -74,6 +77,18 @@ public static class ServiceHost
         using var stopped = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
         await app.Services.GetRequiredService<DependencyGate>().WaitAsync(stopped.Token);
         await app.StartAsync(stopped.Token);
+    }
+
+    /// <summary>
+    /// Who listens on this machine alone is asked for by this machine's names alone: else a page of another site could reach it from a browser here,
+    /// through a name of its own that points here. The setting AllowedHosts names others, such as that of a proxy in front.
+    /// </summary>
+    private static void OwnNamesOnly(ConfigurationManager configuration)
+    {
+        string[] own = ["localhost", "127.0.0.1", "[::1]"];
+        var hosts = configuration["Urls"]!.Split(';', StringSplitOptions.RemoveEmptyEntries).Select(url => BindingAddress.Parse(url).Host);
+        if (string.IsNullOrEmpty(configuration["AllowedHosts"]) && hosts.All(own.Contains))
+            configuration["AllowedHosts"] = string.Join(';', own);
     }
 
     /// <summary>What to tell people of an error that kept a service from starting; null for one that is ours.</summary>

@@ -25,7 +25,7 @@ internal static class AliasEndpoints
         string name, string alias, RegistryContext context, ModelFinder finder, ETags tags, CancellationToken cancellation) =>
         tags.Ok(View(await FindAsync(name, alias, context, finder, cancellation) ?? throw RefusedException.NotFound($"{name} has no alias {alias}")));
 
-    private static async Task<Ok<AliasView>> Put(
+    internal static async Task<Ok<AliasView>> Put(
         string name, string alias, AliasChange change, RegistryContext context, ModelFinder finder, ETags tags, TimeProvider clock,
         CancellationToken cancellation)
     {
@@ -48,7 +48,7 @@ internal static class AliasEndpoints
         return TypedResults.Ok(new AliasView(alias, version.Number, there.UpdatedAt));
     }
 
-    private static async Task<NoContent> Delete(
+    internal static async Task<NoContent> Delete(
         string name, string alias, RegistryContext context, ModelFinder finder, ETags tags, CancellationToken cancellation)
     {
         var there = await FindAsync(name, alias, context, finder, cancellation) ?? throw RefusedException.NotFound($"{name} has no alias {alias}");

@@ -40,7 +40,7 @@ internal static class ModelEndpoints
         string name, ModelFinder finder, Views views, ETags tags, CancellationToken cancellation) =>
         tags.Ok(await views.OfAsync(await finder.ModelAsync(name, cancellation), cancellation));
 
-    private static async Task<Ok<ModelView>> Change(
+    internal static async Task<Ok<ModelView>> Change(
         string name, ModelChange change, RegistryContext context, ModelFinder finder, Views views, ETags tags, CancellationToken cancellation)
     {
         var model = await finder.ModelAsync(name, cancellation);

@@ -3,7 +3,7 @@ using System.Text.RegularExpressions;
 namespace Qbb.Registry.Models;
 
 /// <summary>The names that models and aliases may have; they stand in addresses and on command lines.</summary>
-internal static partial class ModelName
+public static partial class ModelName
 {
     public const int MostCharacters = 64;
 

@@ -24,7 +24,7 @@ internal static class TagEndpoints
             .OrderBy(tag => tag.Key).ToDictionaryAsync(tag => tag.Key, tag => tag.Value, cancellation));
     }
 
-    private static async Task<NoContent> Put(
+    internal static async Task<NoContent> Put(
         string name, string reference, string key, TagValue tag, RegistryContext context, ModelFinder finder, CancellationToken cancellation)
     {
         if (TagRules.Problems(new Dictionary<string, string> { [key] = tag.Value }).FirstOrDefault() is { } problem)
@@ -38,7 +38,7 @@ internal static class TagEndpoints
         return TypedResults.NoContent();
     }
 
-    private static async Task<NoContent> Delete(
+    internal static async Task<NoContent> Delete(
         string name, string reference, string key, RegistryContext context, ModelFinder finder, CancellationToken cancellation)
     {
         var version = await finder.VersionAsync(name, reference, cancellation);

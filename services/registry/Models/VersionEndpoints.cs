@@ -56,7 +56,7 @@ internal static class VersionEndpoints
         return new BlobResult(Digest.Parse(found.Digest), found.Size, Path.GetFileName(found.Name));
     }
 
-    private static async Task<NoContent> Delete(
+    internal static async Task<NoContent> Delete(
         string name, string reference, RegistryContext context, ModelFinder finder, Views views, ETags tags, TimeProvider clock,
         CancellationToken cancellation)
     {
@@ -71,7 +71,7 @@ internal static class VersionEndpoints
         return TypedResults.NoContent();
     }
 
-    private static async Task<Ok<VersionView>> Restore(
+    internal static async Task<Ok<VersionView>> Restore(
         string name, string reference, RegistryContext context, ModelFinder finder, Views views, CancellationToken cancellation)
     {
         var version = await finder.VersionAsync(name, reference, cancellation, deleted: true);

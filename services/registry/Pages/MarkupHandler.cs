@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Encodings.Web;
+using System.Text.Unicode;
 
 namespace Qbb.Registry.Pages;
 
@@ -9,6 +10,8 @@ namespace Qbb.Registry.Pages;
 [InterpolatedStringHandler]
 internal readonly struct MarkupHandler(int literalLength, int formattedCount)
 {
+    // Letters of all scripts as they are; what means something in HTML is encoded always.
+    private static readonly HtmlEncoder s_encoder = HtmlEncoder.Create(UnicodeRanges.All);
     private readonly StringBuilder _html = new(literalLength + 16 * formattedCount);
 
     public void AppendLiteral(string text) => _html.Append(text);
@@ -21,7 +24,7 @@ internal readonly struct MarkupHandler(int literalLength, int formattedCount)
             _html.Append(part.Text);
     }
 
-    public void AppendFormatted(string? text) => _html.Append(HtmlEncoder.Default.Encode(text ?? ""));
+    public void AppendFormatted(string? text) => _html.Append(s_encoder.Encode(text ?? ""));
 
     public void AppendFormatted<T>(T value, string? format = null)
         where T : IFormattable => AppendFormatted(value.ToString(format, CultureInfo.InvariantCulture));

@@ -14,8 +14,9 @@ internal static class SearchEndpoints
         routes.MapGet("/api/search", Search).WithTags("search").ProducesProblem(400).WithSummary("Finds versions. All conditions must hold.")
             .WithDescription("tag=key or tag=key:value; metric=kl<=0.1 with <, <=, >, >= or =; sort=created, -created, kl or -kl (a metric).");
 
-    private static async Task<Ok<Page<VersionView>>> Search(
-        [AsParameters] SearchQuery query, RegistryContext context, Views views, CancellationToken cancellation)
+    /// <summary>A page of what meets all conditions.</summary>
+    /// <exception cref="RefusedException">A condition cannot be understood.</exception>
+    internal static async Task<Page<VersionView>> FindAsync(SearchQuery query, RegistryContext context, Views views, CancellationToken cancellation)
     {
         var most = Paging.LimitOf(query.Limit);
         var skipped = query.After is null ? 0
@@ -24,8 +25,12 @@ internal static class SearchEndpoints
         var found = Sort(Filter(context.Versions.AsNoTracking(), query), query.Sort ?? "-created");
         var ids = await found.Skip(skipped).Take(most + 1).Select(version => version.Id).ToListAsync(cancellation);
         var shown = await views.OfVersionsAsync([.. ids.Take(most)], files: false, cancellation);
-        return TypedResults.Ok(new Page<VersionView>(shown, ids.Count > most ? $"{skipped + most}" : null));
+        return new Page<VersionView>(shown, ids.Count > most ? $"{skipped + most}" : null);
     }
+
+    private static async Task<Ok<Page<VersionView>>> Search(
+        [AsParameters] SearchQuery query, RegistryContext context, Views views, CancellationToken cancellation) =>
+        TypedResults.Ok(await FindAsync(query, context, views, cancellation));
 
     private static IQueryable<ModelVersion> Filter(IQueryable<ModelVersion> versions, SearchQuery query)
     {

@@ -30,6 +30,10 @@ internal sealed class ExamplesHelp(HelpAction standard) : SynchronousCommandLine
             output.WriteLine("Examples:");
             output.WriteLine("  qbb quantize MODEL -o OUT --bases 3 --group 128");
             output.WriteLine("  qbb eval OUT --teacher MODEL --text wiki.test.raw");
+            output.WriteLine("  qbb up");
+            output.WriteLine("  qbb push MODEL --name tiny");
+            output.WriteLine("  qbb watch tiny");
+            output.WriteLine("  qbb pull tiny@champion -o OUT");
             output.WriteLine("  qbb COMMAND --help");
         }
         return code;

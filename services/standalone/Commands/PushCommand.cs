@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Qbb.Contracts;
+using Qbb.Models;
+using Qbb.Registry.Models;
 using Qbb.Standalone.Registry;
 using Qbb.Standalone.Terminal;
 
@@ -29,21 +31,27 @@ internal sealed class PushCommand : QbbCommand
         var model = parsed.GetRequiredValue(_model);
         var name = parsed.GetValue(_name) ?? Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(Path.GetFullPath(model)));
         var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.Read(file) : null;
-        using var client = new RegistryClient(RegistryAddress.Parse(parsed.GetRequiredValue(_url)));
+        if (ModelName.ProblemOf(name) is { } problem)
+            throw new InvalidInputException($"{name} cannot be the model's name there ({problem}): choose another with --name");
+        var address = parsed.GetRequiredValue(_url);
+        using var client = new RegistryClient(RegistryAddress.Parse(address));
+        // Before a large model is read for nothing.
+        client.GetAsync("api/models?limit=1", cancel).GetAwaiter().GetResult();
         var files = ProgressBars.Run(output, "uploading", report => Uploading.RunAsync(client, model, report, cancel).GetAwaiter().GetResult());
-        var version = PostAsync(client, name, files, recipe, cancel).GetAwaiter().GetResult();
+        var version = PostAsync(client, name, files, parsed.GetValue(_recipe), recipe, cancel).GetAwaiter().GetResult();
         var pipelines = version["pipelines"]!.AsArray();
         output.Result(version, _ =>
         {
             Console.Out.WriteLine($"{version["model"]} version {version["version"]}, {version["manifest"]}");
+            Console.Out.WriteLine($"see it at {client.Address}models/{version["model"]}");
             Console.Out.WriteLine(pipelines.Count == 0
-                ? "no policy asks for anything to be done with it"
-                : $"pipelines: {string.Join(", ", pipelines)}; follow them with  qbb watch {version["model"]}");
+                ? "nothing is started: the same files were there already, or no policy asks for anything; ask yourself with --recipe FILE"
+                : $"pipelines started: {pipelines.Count}; follow with  qbb watch {version["model"]}{RegistryAddress.OptionFor(address)}");
         });
     }
 
     private static async Task<JsonObject> PostAsync(
-        RegistryClient client, string name, JsonArray files, PipelineRecipe? recipe, CancellationToken cancel)
+        RegistryClient client, string name, JsonArray files, string? file, PipelineRecipe? recipe, CancellationToken cancel)
     {
         var path = $"api/models/{Uri.EscapeDataString(name)}/versions";
         var version = await client.PostAsync(path, new JsonObject { ["files"] = files, ["quantize"] = recipe is null }, cancel);
@@ -54,6 +62,7 @@ internal sealed class PushCommand : QbbCommand
             ["model"] = version["model"]!.DeepClone(),
             ["version"] = version["version"]!.DeepClone(),
             ["recipe"] = JsonNode.Parse(recipe.ToJson()),
+            ["name"] = RecipeFiles.NameOf(file!),
         }, cancel);
         version["pipelines"] = new JsonArray(pipeline["id"]!.DeepClone());
         return version;

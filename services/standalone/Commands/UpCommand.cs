@@ -1,5 +1,8 @@
 using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Connections;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Hosting;
@@ -32,14 +35,26 @@ internal sealed class UpCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        var data = Directory.CreateDirectory(Path.GetFullPath(parsed.GetRequiredValue(_data))).FullName;
-        var settings = new UpSettings(data, parsed.GetRequiredValue(_port), parsed.GetValue(_device), threads, Recipes(parsed, data, cancel), parsed.GetValue(_settings) ?? []);
+        var port = parsed.GetRequiredValue(_port);
+        if (port is < 0 or > 65535)
+            throw new InvalidInputException($"--port is {port}; it must be 1 to 65535, or 0 for any that is free");
+        CheckPort(port);
+        using var folder = DataFolder.Take(parsed.GetRequiredValue(_data));
+        var data = folder.Path;
+        var settings = new UpSettings(data, port, parsed.GetValue(_device), threads, Recipes(parsed, data, cancel), Settings(parsed));
         try
         {
-            OneProcess.RunAsync(settings, address => output.Result(
-                new JsonObject { ["url"] = address, ["data"] = data, ["pid"] = Environment.ProcessId },
-                _ => Console.Out.WriteLine($"qbb is up at {address}, data in {data}; upload with  qbb push MODEL{(address == RegistryAddress.Usual ? "" : $" --url {address}")}")),
-                cancel).GetAwaiter().GetResult();
+            OneProcess.RunAsync(settings, address =>
+            {
+                var server = new JsonObject { ["url"] = address, ["data"] = data, ["pid"] = Environment.ProcessId };
+                folder.Announce(server);
+                output.Result(server, _ => Console.Out.WriteLine(
+                    $"qbb is up at {address}, data in {data}\nupload with  qbb push MODEL{RegistryAddress.OptionFor(address)}   stop with  Ctrl+C"));
+            }, cancel).GetAwaiter().GetResult();
+        }
+        catch (IOException error) when (error.InnerException is AddressInUseException)
+        {
+            throw Taken(port, error);
         }
         catch (Exception error) when (ServiceHost.Explain(error) is { } message && error is not OperationCanceledException)
         {
@@ -47,12 +62,39 @@ internal sealed class UpCommand : QbbCommand
         }
     }
 
+    /// <summary>Before anything is started: a host that finds its port taken says much more than that.</summary>
+    private static void CheckPort(int port)
+    {
+        if (port == 0)
+            return;
+        try
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            listener.Start();
+        }
+        catch (SocketException error)
+        {
+            throw Taken(port, error);
+        }
+    }
+
+    private static InvalidInputException Taken(int port, Exception error) =>
+        new($"port {port} cannot be had ({error.Message}): choose another with --port, or 0 for any that is free", error);
+
+    private string[] Settings(ParseResult parsed)
+    {
+        var settings = parsed.GetValue(_settings) ?? [];
+        return settings.FirstOrDefault(setting => !setting.Contains('=', StringComparison.Ordinal)) is { } wrong
+            ? throw new InvalidInputException($"--set {wrong} sets nothing: write Section:Name=value, such as Worker:UnitSeconds=60")
+            : settings;
+    }
+
     private Dictionary<string, PipelineRecipe> Recipes(ParseResult parsed, string data, CancellationToken cancel)
     {
         var files = parsed.GetValue(_recipes) ?? [];
         var recipes = files.Length == 0
             ? new() { [DefaultRecipe.Name] = DefaultRecipe.Create() }
-            : files.ToDictionary(file => Path.GetFileNameWithoutExtension(file), RecipeFiles.Read);
+            : RecipeFiles.ReadAll(files);
         if (parsed.GetValue(_text) is not { } text)
             return recipes;
         using var stream = File.OpenRead(text);

@@ -1,10 +1,8 @@
 using System.CommandLine;
-using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Standalone.Registry;
 using Qbb.Standalone.Terminal;
-using Spectre.Console;
 
 namespace Qbb.Standalone.Commands;
 
@@ -14,9 +12,11 @@ internal sealed class WatchCommand : QbbCommand
     private readonly Argument<string> _model = new("MODEL") { Description = "The model's name, or a pipeline's id." };
     private readonly Option<string> _url = RegistryAddress.Option();
 
-    public WatchCommand() : base("watch", "Follows the pipelines of a model until all have ended, and shows what they came to.",
+    public WatchCommand() : base(
+        "watch", "Follows the pipelines of a model's newest upload until all have ended, and shows what they came to. Ctrl+C stops watching, not the work.",
         "qbb watch tiny",
-        "qbb watch tiny --json")
+        "qbb watch 01a2190b-4bed-754b-a4a6-5b09073c2fe1",
+        "qbb watch tiny --url http://registry:8080 --json")
     {
         Arguments.Add(_model);
         Options.Add(_url);
@@ -25,44 +25,39 @@ internal sealed class WatchCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         using var client = new RegistryClient(RegistryAddress.Parse(parsed.GetRequiredValue(_url)));
-        var model = parsed.GetRequiredValue(_model);
-        var ended = new List<JsonObject>();
-        foreach (var id in PipelinesOf(client, model, cancel))
+        var pipelines = PipelinesOfAsync(client, parsed.GetRequiredValue(_model), cancel).GetAwaiter().GetResult();
+        JsonObject[] ended;
+        try
         {
-            ended.Add(ProgressBars.Run(output, "quantizing", report => Watching.RunAsync(client, id, report, cancel).GetAwaiter().GetResult()));
+            ended = new WatchScreen(output, client).RunAsync(pipelines, cancel).GetAwaiter().GetResult();
         }
-        output.Result(new JsonObject { ["pipelines"] = new JsonArray([.. ended]) }, screen => Print(screen, ended));
+        catch (OperationCanceledException)
+        {
+            output.Note($"no longer watching; the work goes on, see {client.Address}pipelines");
+            throw;
+        }
+        output.Result(
+            new JsonObject { ["pipelines"] = new JsonArray([.. ended]) },
+            screen => ResultTable.PrintAsync(screen, client, ended, cancel).GetAwaiter().GetResult());
         var failed = ended.Where(pipeline => pipeline["state"]?.ToString() != "succeeded").ToList();
         if (failed.Count > 0)
-            throw new PipelineFailedException(string.Join("; ", failed.Select(pipeline => $"{pipeline["recipeName"]}: {pipeline["error"] ?? pipeline["state"]}")));
+        {
+            throw new PipelineFailedException(string.Join("; ", failed.Select(pipeline => $"{PipelineStage.Name(pipeline)}: {pipeline["error"] ?? pipeline["state"]}"))
+                + $" (another try goes on from there: {client.Address}pipelines/{failed[0]["id"]})");
+        }
     }
 
-    private static List<string> PipelinesOf(RegistryClient client, string model, CancellationToken cancel)
+    /// <summary>The newest pipeline of each recipe, of the newest version that has any: what came before is history.</summary>
+    private static async Task<IReadOnlyList<JsonObject>> PipelinesOfAsync(RegistryClient client, string model, CancellationToken cancel)
     {
         if (Guid.TryParse(model, out var id))
-            return [id.ToString()];
-        var page = client.GetAsync($"api/pipelines?model={Uri.EscapeDataString(model)}", cancel).GetAwaiter().GetResult();
-        var pipelines = page["items"]!.AsArray().Select(pipeline => pipeline!["id"]!.ToString()).ToList();
-        return pipelines.Count > 0 ? pipelines : throw new InvalidInputException($"the registry has no pipelines of a model {model}; push it with qbb push");
+            return [await client.GetAsync($"api/pipelines/{id}", cancel)];
+        await client.ModelAsync(model, cancel);
+        var page = await client.GetAsync($"api/pipelines?model={Uri.EscapeDataString(model)}&limit=500", cancel);
+        var pipelines = page["items"]!.AsArray().Select(pipeline => pipeline!.AsObject()).ToList();
+        if (pipelines.Count == 0)
+            throw new InvalidInputException($"nothing was asked for with {model}: no policy applies to it; push it with --recipe FILE, or see {client.Address}policies");
+        var newest = pipelines.Max(pipeline => pipeline["version"]!.GetValue<int>());
+        return [.. pipelines.Where(pipeline => pipeline["version"]!.GetValue<int>() == newest).DistinctBy(pipeline => pipeline["recipe"]!.ToString()).Reverse()];
     }
-
-    private static void Print(IAnsiConsole screen, List<JsonObject> pipelines)
-    {
-        var table = new Table().Border(TableBorder.Simple).AddColumns("recipe", "state", "version");
-        foreach (var title in new[] { "bits/weight", "perplexity", "teacher's", "KL", "size" })
-            table.AddColumn(new TableColumn(title).RightAligned());
-        foreach (var pipeline in pipelines)
-        {
-            var (metrics, result) = (pipeline["metrics"], pipeline["result"]);
-            table.AddRow(
-                Text(pipeline["recipeName"]), Text(pipeline["state"]), result is null ? "" : Markup.Escape($"{result["model"]}@{result["version"]}"),
-                Number(metrics?["bitsPerWeight"], "0.000"), Number(metrics?["perplexity"], "0.000"), Number(metrics?["teacherPerplexity"], "0.000"),
-                Number(metrics?["kl"], "0.0000"), metrics?["bytes"] is { } bytes ? Units.Bytes((long)bytes.GetValue<double>()) : "");
-        }
-        screen.Write(table);
-    }
-
-    private static string Text(JsonNode? node) => Markup.Escape(node?.ToString() ?? "");
-
-    private static string Number(JsonNode? node, string format) => node?.GetValue<double>().ToString(format, CultureInfo.InvariantCulture) ?? "";
 }

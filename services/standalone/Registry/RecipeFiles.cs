@@ -21,6 +21,21 @@ internal static class RecipeFiles
         }
     }
 
+    /// <summary>Recipes by the names of their files.</summary>
+    /// <exception cref="InvalidInputException">As <see cref="Read"/>; or two files have one name.</exception>
+    public static Dictionary<string, PipelineRecipe> ReadAll(IEnumerable<string> files)
+    {
+        var recipes = new Dictionary<string, PipelineRecipe>();
+        foreach (var file in files)
+        {
+            if (!recipes.TryAdd(NameOf(file), Read(file)))
+                throw new InvalidInputException($"two recipes are called {NameOf(file)}: rename a file, a recipe is called after its own");
+        }
+        return recipes;
+    }
+
+    public static string NameOf(string file) => Path.GetFileNameWithoutExtension(file);
+
     private static PipelineRecipe Check(PipelineRecipe recipe)
     {
         var whole = (JsonObject)recipe.Decomposition.DeepClone();

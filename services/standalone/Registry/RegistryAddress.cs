@@ -15,6 +15,9 @@ internal static class RegistryAddress
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable(Variable) ?? Usual,
     };
 
+    /// <summary>What a command needs to find the same registry; empty where it looks there anyway.</summary>
+    public static string OptionFor(string address) => address == Usual ? "" : $" --url {address}";
+
     /// <exception cref="InvalidInputException">It is no address.</exception>
     public static Uri Parse(string text) => Uri.TryCreate(text.TrimEnd('/') + "/", UriKind.Absolute, out var uri) && uri.Scheme is ("http" or "https")
         ? uri

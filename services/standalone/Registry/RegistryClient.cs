@@ -11,14 +11,14 @@ namespace Qbb.Standalone.Registry;
 internal sealed class RegistryClient : IDisposable
 {
     private readonly HttpClient _http;
-    private readonly Uri _address;
-
     public RegistryClient(Uri address)
     {
-        _address = address;
+        Address = address;
         // No limit of time: a large file takes long. What hangs is cancelled by hand.
         _http = new HttpClient(new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(10) }) { BaseAddress = address, Timeout = Timeout.InfiniteTimeSpan };
     }
+
+    public Uri Address { get; }
 
     public async Task<bool> HasBlobAsync(Digest digest, CancellationToken cancellation)
     {
@@ -36,7 +36,20 @@ internal sealed class RegistryClient : IDisposable
     {
         using var answer = await SendAsync(new HttpRequestMessage(HttpMethod.Get, path), cancellation);
         await CheckedAsync(answer, cancellation);
-        return (await answer.Content.ReadFromJsonAsync<JsonObject>(cancellation))!;
+        return await ReadAsync(answer, cancellation);
+    }
+
+    /// <summary>A model; where there is none, the message says where to look.</summary>
+    public async Task<JsonObject> ModelAsync(string name, CancellationToken cancellation)
+    {
+        try
+        {
+            return await GetAsync($"api/models/{Uri.EscapeDataString(name)}", cancellation);
+        }
+        catch (InvalidInputException error) when (error is not RegistryAwayException)
+        {
+            throw new InvalidInputException($"{error.Message} at {Address}; what is there is listed there, and qbb push uploads another", error);
+        }
     }
 
     public async Task<JsonObject> PostAsync(string path, JsonNode body, CancellationToken cancellation)
@@ -45,7 +58,7 @@ internal sealed class RegistryClient : IDisposable
         request.Headers.Add("Idempotency-Key", Guid.NewGuid().ToString());
         using var answer = await SendAsync(request, cancellation);
         await CheckedAsync(answer, cancellation);
-        return (await answer.Content.ReadFromJsonAsync<JsonObject>(cancellation))!;
+        return await ReadAsync(answer, cancellation);
     }
 
     /// <summary>A file, streamed; dispose the answer.</summary>
@@ -66,8 +79,22 @@ internal sealed class RegistryClient : IDisposable
         }
         catch (HttpRequestException error)
         {
-            throw new InvalidInputException($"no registry answers at {_address} ({error.Message}): start one with qbb up, or give its address with --url", error);
+            throw new RegistryAwayException($"no registry answers at {Address} ({error.Message}): start one with qbb up, or give its address with --url", error);
         }
+    }
+
+    private async Task<JsonObject> ReadAsync(HttpResponseMessage answer, CancellationToken cancellation)
+    {
+        try
+        {
+            if (await JsonNode.ParseAsync(await answer.Content.ReadAsStreamAsync(cancellation), cancellationToken: cancellation) is JsonObject read)
+                return read;
+        }
+        catch (JsonException)
+        {
+            // Some other site.
+        }
+        throw new RegistryAwayException($"what answers at {Address} is no registry: give the address of one with --url");
     }
 
     private static async Task<bool> CheckedAsync(HttpResponseMessage answer, CancellationToken cancellation)

@@ -29,6 +29,11 @@ internal sealed record UpSettings(
             "Registry:DefaultPolicy:Name=default",
             "Logging:LogLevel:Default=Warning",
             "Logging:LogLevel:Qbb=Information",
+            // A line each, and none on stdout, which belongs to the result.
+            "Logging:Console:LogToStandardErrorThreshold=Trace",
+            "Logging:Console:FormatterName=simple",
+            "Logging:Console:FormatterOptions:SingleLine=true",
+            "Logging:Console:FormatterOptions:TimestampFormat=HH:mm:ss ",
         };
         if (Device is not null)
             settings.Add($"Worker:Device={Device}");

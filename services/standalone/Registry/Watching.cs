@@ -1,55 +1,75 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 
 namespace Qbb.Standalone.Registry;
 
 /// <summary>Follows a pipeline until it has ended.</summary>
-internal static class Watching
+/// <param name="client">The registry.</param>
+/// <param name="report">Told of the pipeline whenever it changes.</param>
+/// <param name="patience">How long a registry that was there may be away: it goes on where it was.</param>
+internal sealed class Watching(RegistryClient client, Action<JsonObject> report, TimeSpan patience)
 {
     private static readonly TimeSpan s_again = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_look = TimeSpan.FromSeconds(5);
 
-    /// <param name="client">The registry.</param>
+    /// <summary>Whether a pipeline has come to its end, good or bad.</summary>
+    public static bool HasEnded(JsonObject pipeline) => pipeline["state"]?.ToString() is "succeeded" or "failed" or "cancelled";
+
     /// <param name="pipeline">Its id.</param>
-    /// <param name="report">Told of (units done, units in all, the stage at hand).</param>
+    /// <param name="away">Told once that the registry does not answer.</param>
     /// <param name="cancel">Stops following; the pipeline goes on.</param>
     /// <returns>The pipeline as it ended.</returns>
-    public static async Task<JsonObject> RunAsync(RegistryClient client, string pipeline, Action<double, double, string> report, CancellationToken cancel)
+    /// <exception cref="RegistryAwayException">The registry was away for longer than patience allows.</exception>
+    public async Task<JsonObject> RunAsync(string pipeline, Action away, CancellationToken cancel)
     {
+        Stopwatch? silent = null;
         while (true)
         {
-            var state = await client.GetAsync($"api/pipelines/{pipeline}", cancel);
-            if (HasEnded(state))
-                return state;
             try
             {
-                if (await FollowAsync(client, pipeline, report, cancel) is { } ended)
-                    return ended;
+                var state = await client.GetAsync($"api/pipelines/{pipeline}", cancel);
+                silent = null;
+                report(state);
+                if (HasEnded(state) || await FollowAsync(pipeline, cancel) is { } ended && HasEnded(state = ended))
+                    return state;
             }
-            catch (Exception error) when (error is IOException or HttpRequestException)
+            catch (Exception error) when (error is IOException or HttpRequestException or RegistryAwayException)
             {
-                // The registry was restarted: it goes on where it was.
+                if (silent is null)
+                    away();
+                silent ??= Stopwatch.StartNew();
+                if (silent.Elapsed > patience)
+                {
+                    throw new RegistryAwayException(
+                        $"the registry at {client.Address} has not answered for {patience.TotalSeconds:0} s: start it again, it goes on where it was, and watch again", error);
+                }
             }
             await Task.Delay(s_again, cancel);
         }
     }
 
-    /// <summary>Whether a pipeline has come to its end, good or bad.</summary>
-    public static bool HasEnded(JsonObject pipeline) => pipeline["state"]?.ToString() is "succeeded" or "failed" or "cancelled";
-
-    private static async Task<JsonObject?> FollowAsync(
-        RegistryClient client, string pipeline, Action<double, double, string> report, CancellationToken cancel)
+    /// <returns>The pipeline as it ended; null where the stream did before.</returns>
+    private async Task<JsonObject?> FollowAsync(string pipeline, CancellationToken cancel)
     {
         using var answer = await client.DownloadAsync($"api/pipelines/{pipeline}/events", cancel);
         using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync(cancel));
-        while (await reader.ReadLineAsync(cancel) is { } line)
+        var next = reader.ReadLineAsync(cancel).AsTask();
+        while (true)
         {
+            if (await Task.WhenAny(next, Task.Delay(s_look, cancel)) != next)
+            {
+                // Nothing changed but the time that is left.
+                report(await client.GetAsync($"api/pipelines/{pipeline}", cancel));
+                continue;
+            }
+            if (await next is not { } line)
+                return null;
+            next = reader.ReadLineAsync(cancel).AsTask();
             if (!line.StartsWith("data:", StringComparison.Ordinal) || JsonNode.Parse(line[5..]) is not JsonObject state)
                 continue;
-            report(Number(state["done"]), Math.Max(1, Number(state["total"])), state["stage"]?.ToString() ?? "");
+            report(state);
             if (HasEnded(state))
                 return state;
         }
-        return null;
     }
-
-    private static double Number(JsonNode? node) => node?.GetValue<double>() ?? 0;
 }

@@ -1,0 +1,41 @@
+using Microsoft.AspNetCore.Http.Metadata;
+using Qbb.Registry.Pages.Shared;
+using static Qbb.Registry.Pages.Shared.Pieces;
+
+namespace Qbb.Registry.Pages;
+
+/// <summary>What programs can ask for, out of the endpoints themselves.</summary>
+internal static class InterfacePage
+{
+    private static readonly string[] s_order = ["models", "versions", "aliases", "tags", "metrics", "lineage", "gate", "search", "pipelines", "policies"];
+
+    public static IResult Show(HttpContext http, EndpointDataSource endpoints)
+    {
+        var sections = endpoints.Endpoints.OfType<RouteEndpoint>()
+            .Where(endpoint => endpoint.RoutePattern.RawText?.StartsWith("/api/", StringComparison.Ordinal) == true)
+            .GroupBy(endpoint => endpoint.Metadata.GetMetadata<ITagsMetadata>()?.Tags.FirstOrDefault() ?? "other")
+            .OrderBy(group => Array.IndexOf(s_order, group.Key) is var place and >= 0 ? place : s_order.Length)
+            .Select(group => Section(
+                group.Key, DataTable.Of($"Interface of {group.Key}", [new("Request"), new("What it does")], group.Select(Row)), $"api-{group.Key}"));
+        return PageLayout.Page(http, new PageParts("Interface for programs", Markup.Of($"""
+            <p class="lead">JSON over HTTP, described in full by <a href="/openapi/v1.json">/openapi/v1.json</a>. Errors are
+            ProblemDetails: <code>detail</code> is for people, <code>errors</code> lists the single problems.</p>
+            <div class="interface">{sections}</div>
+            """))
+        {
+            Area = Area.Interface,
+        });
+    }
+
+    private static Markup[] Row(RouteEndpoint endpoint)
+    {
+        var methods = endpoint.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? [];
+        var path = endpoint.RoutePattern.RawText!.Replace(":guid", "", StringComparison.Ordinal).TrimEnd('/');
+        var more = endpoint.Metadata.GetMetadata<IEndpointDescriptionMetadata>()?.Description;
+        return
+        [
+            Markup.Of($"""<span class="method">{string.Join(", ", methods)}</span> <code>{path}</code>"""),
+            Markup.Of($"{endpoint.Metadata.GetMetadata<IEndpointSummaryMetadata>()?.Summary}{Note(more)}"),
+        ];
+    }
+}

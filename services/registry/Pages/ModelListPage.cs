@@ -1,0 +1,101 @@
+using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Data;
+using Qbb.Registry.Http;
+using Qbb.Registry.Models;
+using Qbb.Registry.Pages.Shared;
+using Qbb.Registry.Pipelines;
+using Qbb.Registry.Pipelines.Machine;
+using static Qbb.Registry.Pages.Shared.Pieces;
+
+namespace Qbb.Registry.Pages;
+
+/// <summary>All models, each with what its champion comes to and what is done with it.</summary>
+internal static class ModelListPage
+{
+    private static readonly PipelineStatus[] s_active = [PipelineStatus.Created, PipelineStatus.Following, PipelineStatus.Running];
+    private static readonly Column[] s_columns =
+    [
+        new("Model"), new("Champion"), new("Bits/weight", IsNumber: true), new("Perplexity", IsNumber: true), new("Teacher’s", IsNumber: true),
+        new("Size", IsNumber: true), new("Versions", IsNumber: true), new("Work"), new("Made"),
+    ];
+
+    public static async Task<IResult> Show(
+        string? q, string? after, HttpContext http, RegistryContext context, Views views, PipelineViews pipelines, TimeProvider clock,
+        CancellationToken cancellation)
+    {
+        var found = context.Models.AsNoTracking().Where(model => model.DeletedAt == null);
+        if (!string.IsNullOrEmpty(q))
+            found = found.Where(model => model.Name.Contains(q) || model.Description.Contains(q));
+        if (after is not null)
+            found = found.Where(model => string.Compare(model.Name, after) > 0);
+        var rows = await found.OrderBy(model => model.Name).Take(Paging.Usual + 1).ToListAsync(cancellation);
+        var shown = await views.OfAsync([.. rows.Take(Paging.Usual)], cancellation);
+        var champions = await ChampionsAsync([.. rows.Select(model => model.Id)], context, views, cancellation);
+        var work = await WorkAsync([.. rows.Select(model => model.Id)], context, pipelines, cancellation);
+        var table = rows.Count == 0 ? Empty(q, http) : DataTable.Of("Models", s_columns,
+            shown.Select(model => Row(model, champions.GetValueOrDefault(model.Name), work[model.Name], clock.GetUtcNow())));
+        var next = rows.Count > Paging.Usual
+            ? Markup.Of($"""<p><a rel="next" href="/?q={Uri.EscapeDataString(q ?? "")}&amp;after={shown[^1].Name}">More models</a></p>""")
+            : Markup.Empty;
+        return PageLayout.Page(http, new PageParts("Models", Markup.Join([Filter(q), Live("models", table), next]))
+        {
+            Area = Area.Models,
+            IsLive = work.Count > 0,
+        });
+    }
+
+    private static Markup Filter(string? q) => Markup.Of($"""
+        <form role="search" class="line"><label for="q">Name or description</label>
+        <input id="q" name="q" type="search" value="{q}" maxlength="200"> <button>Filter</button>
+        {(string.IsNullOrEmpty(q) ? Markup.Empty : Markup.Of($"""<a href="/">Show all</a>"""))}</form>
+        """);
+
+    private static Markup Empty(string? q, HttpContext http) => string.IsNullOrEmpty(q)
+        ? Nothing(Markup.Of($"""
+            <p>There is no model yet. Upload one, a Hugging Face folder or a GGUF file:</p>
+            {Command("qbb push FOLDER --name NAME" + SiteAddress.Option(http))}
+            <p>What becomes of it then is for the <a href="/policies">policies</a> to say.</p>
+            """))
+        : Nothing(Markup.Of($"""<p>No model has “{q}” in its name or description.</p>"""));
+
+    private static Markup[] Row(ModelView model, VersionView? champion, IEnumerable<PipelineView> work, DateTimeOffset now) =>
+    [
+        Markup.Of($"""<a class="strong" href="/models/{model.Name}">{model.Name}</a>{Note(model.Description, isCut: true)}"""),
+        champion is null ? Markup.Empty
+            : Markup.Of($"""<a href="/models/{model.Name}/versions/{champion.Version}">version {champion.Version}</a>{Note(champion.Lineage?.RecipeName)}"""),
+        Text(FigureKind.Text(champion?.Metrics, MetricNames.BitsPerWeight)),
+        Text(FigureKind.Text(champion?.Metrics, MetricNames.Perplexity)),
+        Text(FigureKind.Text(champion?.Metrics, MetricNames.TeacherPerplexity)),
+        Text(champion is null ? "" : Numbers.Bytes(champion.Bytes)),
+        Markup.Of($"{model.Versions}"),
+        Markup.Join(work.Take(3).Select(Work)),
+        Numbers.Ago(model.CreatedAt, now),
+    ];
+
+    private static Markup Work(PipelineView pipeline)
+    {
+        var name = pipeline.RecipeName ?? pipeline.Recipe[..8];
+        return Markup.Of($"""
+            <a class="work" href="/pipelines/{pipeline.Id}">{name}: {(pipeline.State == "queued" ? "queued" : pipeline.Stage)}</a>
+            {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {name}")}
+            """);
+    }
+
+    private static async Task<Dictionary<string, VersionView>> ChampionsAsync(
+        List<Guid> models, RegistryContext context, Views views, CancellationToken cancellation)
+    {
+        var ids = await context.Aliases.AsNoTracking()
+            .Where(alias => models.Contains(alias.ModelId) && alias.Name == Models.Alias.Champion && alias.Version.DeletedAt == null)
+            .Select(alias => alias.VersionId).ToListAsync(cancellation);
+        return (await views.OfVersionsAsync(ids, files: false, cancellation)).ToDictionary(version => version.Model);
+    }
+
+    private static async Task<ILookup<string, PipelineView>> WorkAsync(
+        List<Guid> models, RegistryContext context, PipelineViews views, CancellationToken cancellation)
+    {
+        var rows = await context.Pipelines.AsNoTracking().Where(pipeline => models.Contains(pipeline.ModelId))
+            .Where(pipeline => s_active.Contains(pipeline.Status))
+            .OrderBy(pipeline => pipeline.Id).Take(Paging.Usual).ToListAsync(cancellation);
+        return (await views.OfAsync(rows, cancellation)).ToLookup(pipeline => pipeline.Model);
+    }
+}

@@ -1,0 +1,143 @@
+using System.Text.Json.Nodes;
+using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Data;
+using Qbb.Registry.Models;
+using Qbb.Registry.Pages.Cards;
+using Qbb.Registry.Pages.Charts;
+using Qbb.Registry.Pages.Shared;
+using static Qbb.Registry.Pages.Shared.Pieces;
+
+namespace Qbb.Registry.Pages;
+
+/// <summary>A version: what it is, what it comes to, how it came about, and its files.</summary>
+internal static class VersionPage
+{
+    private const int MostChildren = 30;
+
+    public static async Task<IResult> Show(
+        string name, string reference, HttpContext http, RegistryContext context, ModelFinder finder, Views views, VersionDocuments documents,
+        CancellationToken cancellation)
+    {
+        var row = await finder.VersionAsync(name, reference, cancellation);
+        var version = await views.OfVersionAsync(row.Id, cancellation);
+        var metrics = await documents.JsonAsync(version, "metrics.json", cancellation);
+        var card = await documents.TextAsync(version, "README.md", cancellation);
+        Markup[] body =
+        [
+            Outcome(version),
+            Summary(version),
+            Command($"qbb pull {name}@{version.Aliases.FirstOrDefault($"{version.Version}")} -o {name}-{version.Version}{SiteAddress.Option(http)}"),
+            Figures(version),
+            DistillationView.Of(metrics?["distillation"] as JsonObject),
+            LayerMap.Of(metrics?["layers"] as JsonArray),
+            await FamilyAsync(row.Id, version, context, views, cancellation),
+            version.Lineage is { } lineage ? Section("Recipe", RecipeView.Of(lineage.Choices)) : Markup.Empty,
+            Architecture(await documents.JsonAsync(version, "config.json", cancellation)),
+            Files(version),
+            card is null ? Markup.Empty : Section("Model card", Markup.Of($"""<article class="prose">{MarkdownCard.Render(card, 2)}</article>""")),
+            VersionForms.Make(version),
+        ];
+        return PageLayout.Page(http, new PageParts($"Version {version.Version}", Markup.Join(body))
+        {
+            Area = Area.Models,
+            Above = [("/", "Models"), ($"/models/{name}", name)],
+            Heading = Markup.Of(
+                $"{name} version {version.Version} {version.Aliases.Select(Alias)}{version.Tags.Select(tag => Tag(tag.Key, tag.Value))}"),
+        });
+    }
+
+    private static Markup Outcome(VersionView version)
+    {
+        string[] shown = [MetricNames.BitsPerWeight, MetricNames.Perplexity, MetricNames.Kl, MetricNames.Top1];
+        var figures = shown.Where(version.Metrics.ContainsKey).Select(FigureKind.Of).ToList();
+        var teacher = FigureKind.Text(version.Metrics, MetricNames.TeacherPerplexity);
+        return figures.Count == 0 ? Markup.Empty : Tiles(
+        [
+            .. figures.Select(kind => (kind.Label, Text(kind.Text(version.Metrics[kind.Name])), Text(kind.Name switch
+            {
+                MetricNames.BitsPerWeight => "of the quantized layers",
+                MetricNames.Perplexity when teacher.Length > 0 => $"teacher {teacher}",
+                MetricNames.Kl => "per position, to the teacher",
+                _ => "",
+            }))),
+            ("Size", Text(Numbers.Bytes(version.Bytes)), Text("all files")),
+        ]);
+    }
+
+    private static Markup Summary(VersionView version)
+    {
+        var facts = new List<(string, Markup)>
+        {
+            ("Kind", Text(version.Kind == VersionKind.Upload ? "upload" : "quantized")),
+            ("Size", Text($"{Numbers.Bytes(version.Bytes)} in {version.Files!.Count} files")),
+            ("Made", Numbers.Time(version.CreatedAt)),
+            ("Manifest", Markup.Of($"""<code class="digest">{version.Manifest}</code>""")),
+        };
+        if (version.Lineage is { } lineage)
+        {
+            var made = lineage.Parent;
+            facts.Insert(1, ("Made from", Markup.Of($"""<a href="/models/{made.Model}/versions/{made.Version}">{made.Model} version {made.Version}</a>""")));
+            facts.Insert(2, ("Recipe", Markup.Of($"{lineage.RecipeName} {Digest(lineage.Recipe)}")));
+            if (lineage.Pipeline is { } pipeline)
+                facts.Insert(3, ("Pipeline", Markup.Of($"""<a href="/pipelines/{pipeline}">{pipeline.ToString()[..13]}…</a>""")));
+            var commit = lineage.Commit is { Length: > 0 } known ? Markup.Of($", commit {Digest(known)}") : Markup.Empty;
+            facts.Add(("Program", Markup.Of($"qbb {lineage.ToolVersion}{commit}")));
+            facts.AddRange(lineage.Data.Select(data => ($"Data {data.Key}", Digest(data.Value))));
+        }
+        return Facts(facts);
+    }
+
+    private static Markup Figures(VersionView version) => version.Metrics.Count == 0 ? Markup.Empty : Section("Figures", DataTable.Of(
+        "Figures", [new("Figure"), new("Value", IsNumber: true), new("What it says")],
+        FigureKind.Among(version.Metrics.Keys).Select(kind => new[]
+        {
+            Text(kind.Label), Text(kind.Text(version.Metrics[kind.Name])), Markup.Of($"""<span class="quiet">{kind.Hint}</span>"""),
+        })));
+
+    private static async Task<Markup> FamilyAsync(Guid id, VersionView version, RegistryContext context, Views views, CancellationToken cancellation)
+    {
+        var related = await context.Versions.AsNoTracking().Where(child => child.Lineage!.ParentId == id && child.DeletedAt == null)
+            .OrderBy(child => child.CreatedAt).Take(MostChildren).Select(child => child.Id).ToListAsync(cancellation);
+        if (version.Lineage is not null)
+        {
+            related.Insert(0, await context.Lineages.AsNoTracking().Where(lineage => lineage.VersionId == id)
+                .Select(lineage => lineage.ParentId).FirstAsync(cancellation));
+        }
+        if (related.Count == 0)
+            return Markup.Empty;
+        var nodes = (await views.OfVersionsAsync(related, files: false, cancellation)).Select(other => ModelPage.Node(other, "")).ToList();
+        nodes.Add(ModelPage.Node(version, "current"));
+        return Section("Lineage", LineageGraph.Of(nodes));
+    }
+
+    private static Markup Architecture(JsonObject? config)
+    {
+        (string Member, string Label)[] members =
+        [
+            ("model_type", "Type"), ("num_hidden_layers", "Blocks"), ("hidden_size", "Width"), ("intermediate_size", "Width of the feed-forward part"),
+            ("num_attention_heads", "Attention heads"), ("num_key_value_heads", "Key and value heads"), ("vocab_size", "Tokens"),
+            ("max_position_embeddings", "Longest context"),
+        ];
+        var facts = members.Where(member => config?[member.Member] is JsonValue)
+            .Select(member => (member.Label, Text(config![member.Member]!.ToString()))).ToList();
+        return facts.Count < 3 ? Markup.Empty : Section("Architecture", Facts(facts));
+    }
+
+    private static Markup Files(VersionView version) => Section("Files", DataTable.Of(
+        "Files", [new("Name"), new("Size", IsNumber: true), new("SHA-256"), new("Download")],
+        version.Files!.Select(file =>
+        {
+            var path = $"{version.Model}/versions/{version.Version}";
+            return new[]
+            {
+                FilePage.CanShow(file)
+                    ? Markup.Of($"""<a class="strong" href="/models/{path}/view/{Escape(file.Name)}">{file.Name}</a>""")
+                    : Markup.Of($"""<span class="strong">{file.Name}</span>"""),
+                Text(Numbers.Bytes(file.Size)), Markup.Of($"""<code class="digest whole">{file.Digest.Value}</code>"""),
+                Markup.Of($"""<a href="/api/models/{path}/files/{Escape(file.Name)}" download aria-label="Download {file.Name}">Download</a>"""),
+            };
+        })));
+
+    /// <summary>A file's name as part of an address.</summary>
+    public static string Escape(string path) => string.Join('/', path.Split('/').Select(Uri.EscapeDataString));
+}
