@@ -1,0 +1,80 @@
+using System.Net;
+using Qbb.Artifacts.S3;
+using Qbb.Tests.S3;
+
+namespace Qbb.Artifacts.Tests.S3;
+
+public sealed class S3ErrorTests(S3Server server) : IClassFixture<S3Server>
+{
+    [Fact]
+    public async Task A_bucket_that_is_missing_is_named()
+    {
+        S3Server.Require();
+        var bucket = new ArtifactBucket(server.Client, "no-such-bucket");
+        (await Should.ThrowAsync<ArtifactStoreException>(() => bucket.ProbeAsync())).Message
+            .ShouldBe("s3://no-such-bucket/: cannot be read: there is no bucket no-such-bucket; create it, or correct the name");
+        (await Should.ThrowAsync<ArtifactStoreException>(() => new S3ArtifactStore(bucket).PutAsync(new MemoryStream([1])))).Message
+            .ShouldContain("cannot be written: there is no bucket no-such-bucket");
+    }
+
+    [Theory]
+    [InlineData(403, "InvalidAccessKeyId", "the credentials are refused (InvalidAccessKeyId)")]
+    [InlineData(403, "SignatureDoesNotMatch", "the credentials are refused (SignatureDoesNotMatch)")]
+    [InlineData(403, "AccessDenied", "access is denied (AccessDenied); allow these credentials")]
+    [InlineData(400, "AuthorizationHeaderMalformed", "the bucket is in another region")]
+    [InlineData(507, "XMinioStorageFull", "no room is left (XMinioStorageFull)")]
+    public async Task What_the_service_refuses_is_said(int status, string code, string said)
+    {
+        using var service = new HttpListener();
+        var address = Listen(service);
+        var answers = AnswerAsync(service, status, code);
+        using var client = S3Server.NewClient(address);
+        (await Should.ThrowAsync<ArtifactStoreException>(() => new ArtifactBucket(client, "models").ProbeAsync())).Message.ShouldContain(said);
+        service.Stop();
+        await answers;
+    }
+
+    [Fact]
+    public async Task A_service_that_is_away_is_said()
+    {
+        using var client = S3Server.NewClient("http://127.0.0.1:9");
+        var error = await Should.ThrowAsync<ArtifactStoreException>(() => new S3ArtifactStore(new ArtifactBucket(client, "models")).PutAsync(new MemoryStream([1])));
+        error.Message.ShouldContain("s3://models/: cannot be written: Connection refused");
+    }
+
+    private static string Listen(HttpListener service)
+    {
+        for (var port = Random.Shared.Next(20_000, 60_000); ; port++)
+        {
+            try
+            {
+                service.Prefixes.Clear();
+                service.Prefixes.Add($"http://127.0.0.1:{port}/");
+                service.Start();
+                return $"http://127.0.0.1:{port}";
+            }
+            catch (HttpListenerException)
+            {
+                // Somebody else's.
+            }
+        }
+    }
+
+    private static async Task AnswerAsync(HttpListener service, int status, string code)
+    {
+        try
+        {
+            while (true)
+            {
+                var context = await service.GetContextAsync();
+                context.Response.StatusCode = status;
+                context.Response.ContentType = "application/xml";
+                context.Response.Close(System.Text.Encoding.UTF8.GetBytes($"<Error><Code>{code}</Code><Message>refused</Message></Error>"), willBlock: false);
+            }
+        }
+        catch (Exception error) when (error is HttpListenerException or ObjectDisposedException)
+        {
+            // The test is over.
+        }
+    }
+}
