@@ -1,4 +1,3 @@
-using System.Net;
 using Qbb.Artifacts.S3;
 using Qbb.Tests.S3;
 
@@ -25,13 +24,9 @@ public sealed class S3ErrorTests(S3Server server) : IClassFixture<S3Server>
     [InlineData(507, "XMinioStorageFull", "no room is left (XMinioStorageFull)")]
     public async Task What_the_service_refuses_is_said(int status, string code, string said)
     {
-        using var service = new HttpListener();
-        var address = Listen(service);
-        var answers = AnswerAsync(service, status, code);
-        using var client = S3Server.NewClient(address);
+        await using var service = new RefusingService($"HTTP/1.1 {status} Refused", $"<Error><Code>{code}</Code><Message>refused</Message></Error>");
+        using var client = S3Server.NewClient(service.Address);
         (await Should.ThrowAsync<ArtifactStoreException>(() => new ArtifactBucket(client, "models").ProbeAsync())).Message.ShouldContain(said);
-        service.Stop();
-        await answers;
     }
 
     [Fact]
@@ -40,41 +35,5 @@ public sealed class S3ErrorTests(S3Server server) : IClassFixture<S3Server>
         using var client = S3Server.NewClient("http://127.0.0.1:9");
         var error = await Should.ThrowAsync<ArtifactStoreException>(() => new S3ArtifactStore(new ArtifactBucket(client, "models")).PutAsync(new MemoryStream([1])));
         error.Message.ShouldContain("s3://models/: cannot be written: Connection refused");
-    }
-
-    private static string Listen(HttpListener service)
-    {
-        for (var port = Random.Shared.Next(20_000, 60_000); ; port++)
-        {
-            try
-            {
-                service.Prefixes.Clear();
-                service.Prefixes.Add($"http://127.0.0.1:{port}/");
-                service.Start();
-                return $"http://127.0.0.1:{port}";
-            }
-            catch (HttpListenerException)
-            {
-                // Somebody else's.
-            }
-        }
-    }
-
-    private static async Task AnswerAsync(HttpListener service, int status, string code)
-    {
-        try
-        {
-            while (true)
-            {
-                var context = await service.GetContextAsync();
-                context.Response.StatusCode = status;
-                context.Response.ContentType = "application/xml";
-                context.Response.Close(System.Text.Encoding.UTF8.GetBytes($"<Error><Code>{code}</Code><Message>refused</Message></Error>"), willBlock: false);
-            }
-        }
-        catch (Exception error) when (error is HttpListenerException or ObjectDisposedException)
-        {
-            // The test is over.
-        }
     }
 }
