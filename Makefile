@@ -15,7 +15,7 @@ SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.prop
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps servers build up down demo test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers s3-server build up down demo test bench gpu-bundle install uninstall format check-format clean
 
 help:
 	@sed -n '1,5s/^# //p' Makefile
@@ -31,6 +31,13 @@ deps:
 
 servers:
 	@$(MAKE) --no-print-directory deps MORE="$(SERVERS)"
+
+# The tests' S3 server comes from npm. Debian's npm brings several hundred packages: another one that is there will do.
+s3-server: tests/s3/node_modules/.package-lock.json
+
+tests/s3/node_modules/.package-lock.json: tests/s3/package-lock.json
+	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps MORE="nodejs npm"
+	@npm ci --prefix tests/s3 --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 build: deps out/qbb
 
@@ -48,7 +55,7 @@ up: servers build
 down:
 	@deploy/down
 
-test: servers
+test: servers s3-server
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 
