@@ -3,6 +3,8 @@ using System.Text.Json;
 using Qbb.Artifacts;
 using Qbb.Artifacts.S3;
 using Qbb.EndToEnd.Tests.Servers;
+using Qbb.Models;
+using Qbb.Standalone.Registry;
 using Qbb.Standalone.Tests;
 using Qbb.Tests;
 using Qbb.Tests.S3;
@@ -50,6 +52,20 @@ public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
         var up = QbbProcess.Run(["up", "--port", "0", "--data", _folder.File("data"), "--set", .. s3.Settings, "Artifacts:S3:Bucket=missing", "Startup:WaitSeconds=1"]);
         up.Code.ShouldBe(2);
         up.Error.ShouldContain("there is no bucket missing; create it, or correct the name");
+    }
+
+    [Fact]
+    public async Task A_text_to_score_on_is_put_where_the_services_look()
+    {
+        S3Server.Require();
+        var text = _folder.Write("text.txt", "once upon a time");
+        var digest = ScoringText.Store(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Prefix=texts"], CancellationToken.None);
+        (await new S3ArtifactStore(new ArtifactBucket(s3.Client, S3Server.Bucket, "texts/")).FindAsync(digest)).ShouldNotBeNull();
+        (await new LocalArtifactStore(_folder.File("data/artifacts")).FindAsync(ScoringText.Store(text, _folder.File("data"), [], CancellationToken.None))).ShouldNotBeNull();
+
+        Should.Throw<InvalidInputException>(() => ScoringText.Store(_folder.File("none.txt"), _folder.File("data"), [], CancellationToken.None)).Message.ShouldContain("none.txt: cannot be read");
+        Should.Throw<InvalidInputException>(() => ScoringText.Store(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Bucket=missing"], CancellationToken.None)).Message
+            .ShouldContain("there is no bucket missing");
     }
 
     private static void Run(params string[] arguments)

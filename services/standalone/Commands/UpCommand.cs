@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
-using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Hosting;
 using Qbb.Models;
@@ -55,8 +54,7 @@ internal sealed class UpCommand : QbbCommand
             : files.ToDictionary(file => Path.GetFileNameWithoutExtension(file), RecipeFiles.Read);
         if (parsed.GetValue(_text) is not { } text)
             return recipes;
-        using var stream = File.OpenRead(text);
-        var blob = new LocalArtifactStore(UpSettings.StoreOf(data)).PutAsync(stream, cancellation: cancel).GetAwaiter().GetResult();
-        return recipes.ToDictionary(recipe => recipe.Key, recipe => recipe.Value.ScoredOn(blob.Digest));
+        var blob = ScoringText.Store(text, data, parsed.GetValue(_settings) ?? [], cancel);
+        return recipes.ToDictionary(recipe => recipe.Key, recipe => recipe.Value.ScoredOn(blob));
     }
 }

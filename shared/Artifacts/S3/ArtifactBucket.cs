@@ -37,7 +37,9 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
         catch (Exception error) when (IsOfService(error) && !cancellation.IsCancellationRequested)
         {
             var message = $"{Name}: cannot be {what}: {ReasonOf(error)}";
-            throw IsFull(error) ? new StoreFullException(message, error) : new ArtifactStoreException(message, error);
+            throw IsFull(error) ? new StoreFullException(message, error)
+                : IsAway(error) ? new StoreAwayException(message, error)
+                : new ArtifactStoreException(message, error);
         }
     }
 
@@ -87,6 +89,10 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
     // Amazon's never is; others say so in words of their own.
     private static bool IsFull(Exception error) => error is AmazonS3Exception refused
         && (refused.StatusCode == HttpStatusCode.InsufficientStorage || refused.ErrorCode is "QuotaExceeded" or "XMinioStorageFull");
+
+    // Whatever is not an answer that would be the same again.
+    private static bool IsAway(Exception error) => error is not AmazonServiceException { StatusCode: var status }
+        || status is < HttpStatusCode.BadRequest or >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests;
 
     private string ReasonOf(Exception error) => error switch
     {

@@ -67,5 +67,5 @@ internal sealed class S3ObjectStream(GetObjectResponse answer, ArtifactBucket bu
         base.Dispose(disposing);
     }
 
-    private ArtifactStoreException Broken(Exception error) => new($"{bucket.Name}: the connection broke: {error.GetBaseException().Message}; try again", error);
+    private StoreAwayException Broken(Exception error) => new($"{bucket.Name}: the connection broke: {error.GetBaseException().Message}; try again", error);
 }

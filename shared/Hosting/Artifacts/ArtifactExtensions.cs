@@ -1,4 +1,5 @@
 using Amazon.S3;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -20,6 +21,17 @@ public static class ArtifactExtensions
         else
             AddFolder(builder.Services);
         return builder;
+    }
+
+    /// <summary>The store alone, for what is put there before a service starts.</summary>
+    /// <exception cref="OptionsValidationException">A setting cannot be used.</exception>
+    /// <exception cref="ArtifactStoreException">The folder cannot be made.</exception>
+    public static IArtifactStore OpenStore(IConfiguration configuration)
+    {
+        var options = configuration.GetSection(ArtifactOptions.Section).Read<ArtifactOptions>();
+        return options.Store == ArtifactPlace.S3
+            ? new S3ArtifactStore(new ArtifactBucket(options.S3.CreateClient(), options.S3.Bucket, options.S3.KeyPrefix))
+            : new LocalArtifactStore(options.Folder);
     }
 
     private static void AddFolder(IServiceCollection services)

@@ -21,12 +21,15 @@ public sealed class S3ErrorTests(S3Server server) : IClassFixture<S3Server>
     [InlineData(403, "SignatureDoesNotMatch", "the credentials are refused (SignatureDoesNotMatch)")]
     [InlineData(403, "AccessDenied", "access is denied (AccessDenied); allow these credentials")]
     [InlineData(400, "AuthorizationHeaderMalformed", "the bucket is in another region")]
+    [InlineData(503, "SlowDown", "refused (SlowDown)")]
     [InlineData(507, "XMinioStorageFull", "no room is left (XMinioStorageFull)")]
     public async Task What_the_service_refuses_is_said(int status, string code, string said)
     {
         await using var service = new RefusingService($"HTTP/1.1 {status} Refused", $"<Error><Code>{code}</Code><Message>refused</Message></Error>");
         using var client = S3Server.NewClient(service.Address);
-        (await Should.ThrowAsync<ArtifactStoreException>(() => new ArtifactBucket(client, "models").ProbeAsync())).Message.ShouldContain(said);
+        var error = await Should.ThrowAsync<ArtifactStoreException>(() => new ArtifactBucket(client, "models").ProbeAsync());
+        error.Message.ShouldContain(said);
+        (error is StoreAwayException, error is StoreFullException).ShouldBe((status == 503, status == 507));
     }
 
     [Fact]
@@ -35,5 +38,6 @@ public sealed class S3ErrorTests(S3Server server) : IClassFixture<S3Server>
         using var client = S3Server.NewClient("http://127.0.0.1:9");
         var error = await Should.ThrowAsync<ArtifactStoreException>(() => new S3ArtifactStore(new ArtifactBucket(client, "models")).PutAsync(new MemoryStream([1])));
         error.Message.ShouldContain("s3://models/: cannot be written: Connection refused");
+        error.ShouldBeOfType<StoreAwayException>();
     }
 }
