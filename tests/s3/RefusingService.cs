@@ -37,19 +37,29 @@ internal sealed class RefusingService : IAsyncDisposable
         try
         {
             while (true)
-            {
-                using var client = await _listener.AcceptTcpClientAsync(_stop.Token);
-                using var reader = new StreamReader(client.GetStream());
-                while (await reader.ReadLineAsync(_stop.Token) is { Length: > 0 })
-                {
-                    // The request's lines up to the empty one.
-                }
-                await client.GetStream().WriteAsync(_answer, _stop.Token);
-            }
+                await AnswerAsync(await _listener.AcceptTcpClientAsync(_stop.Token));
         }
         catch (OperationCanceledException)
         {
             // The test is over.
+        }
+    }
+
+    private async Task AnswerAsync(TcpClient client)
+    {
+        using var closing = client;
+        try
+        {
+            using var reader = new StreamReader(client.GetStream());
+            while (await reader.ReadLineAsync(_stop.Token) is { Length: > 0 })
+            {
+                // The request's lines up to the empty one.
+            }
+            await client.GetStream().WriteAsync(_answer, _stop.Token);
+        }
+        catch (IOException)
+        {
+            // It asked and went.
         }
     }
 }

@@ -90,9 +90,9 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
     private static bool IsFull(Exception error) => error is AmazonS3Exception refused
         && (refused.StatusCode == HttpStatusCode.InsufficientStorage || refused.ErrorCode is "QuotaExceeded" or "XMinioStorageFull");
 
-    // Whatever is not an answer that would be the same again.
-    private static bool IsAway(Exception error) => error is not AmazonServiceException { StatusCode: var status }
-        || status is < HttpStatusCode.BadRequest or >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests;
+    // No answer at all, or one that says: later.
+    private static bool IsAway(Exception error) => error is not AmazonServiceException { StatusCode: var status and not 0 }
+        || status is >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests;
 
     private string ReasonOf(Exception error) => error switch
     {
@@ -104,7 +104,7 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
             $"access is denied ({refused.ErrorCode}); allow these credentials to list the bucket and to read, write and delete its objects",
         AmazonS3Exception { ErrorCode: "PermanentRedirect" or "AuthorizationHeaderMalformed" or "IllegalLocationConstraintException" } =>
             "the bucket is in another region; correct the region",
-        AmazonServiceException { InnerException: null } refused => $"{refused.Message} ({refused.ErrorCode})",
+        AmazonServiceException { ErrorCode.Length: > 0 } refused => $"{refused.Message} ({refused.ErrorCode})",
         OperationCanceledException => "no answer in time",
         _ => error.GetBaseException().Message,
     };

@@ -21,6 +21,7 @@ public sealed class S3ErrorTests(S3Server server) : IClassFixture<S3Server>
     [InlineData(403, "SignatureDoesNotMatch", "the credentials are refused (SignatureDoesNotMatch)")]
     [InlineData(403, "AccessDenied", "access is denied (AccessDenied); allow these credentials")]
     [InlineData(400, "AuthorizationHeaderMalformed", "the bucket is in another region")]
+    [InlineData(301, "PermanentRedirect", "the bucket is in another region")]
     [InlineData(503, "SlowDown", "refused (SlowDown)")]
     [InlineData(507, "XMinioStorageFull", "no room is left (XMinioStorageFull)")]
     public async Task What_the_service_refuses_is_said(int status, string code, string said)
