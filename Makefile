@@ -84,4 +84,4 @@ check-format: deps
 	@dotnet format Qbb.slnx --no-restore --verify-no-changes
 
 clean:
-	@rm -rf out && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+	@rm -rf out tests/s3/node_modules && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
