@@ -12,7 +12,11 @@ internal sealed class BenchTransferCommand : QbbCommand
 {
     private readonly Option<int> _size = new("--size") { Description = "Megabytes (10^6 bytes) of the model.", DefaultValueFactory = _ => 2000 };
     private readonly Option<string> _folder = new("--folder") { Description = "A folder on the disk to measure.", DefaultValueFactory = _ => "." };
-    private readonly Option<string[]> _settings = new("--set") { Description = "A setting of the registry, as in qbb up.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string[]> _settings = new("--set")
+    {
+        Description = "A setting of the registry, as in qbb up.",
+        AllowMultipleArgumentsPerToken = true,
+    };
 
     public BenchTransferCommand() : base("transfer", "Measures upload and download against cp and sha256sum on the same disk, and the registry's memory.",
         "qbb bench transfer --size 2000 --folder /srv")

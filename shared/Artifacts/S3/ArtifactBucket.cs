@@ -97,7 +97,7 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
     private string ReasonOf(Exception error) => error switch
     {
         AmazonS3Exception { ErrorCode: "NoSuchBucket" } => $"there is no bucket {name}; create it, or correct the name",
-        AmazonS3Exception { ErrorCode: "InvalidAccessKeyId" or "SignatureDoesNotMatch" or "ExpiredToken" or "InvalidToken" or "TokenRefreshRequired" } refused =>
+        AmazonS3Exception { ErrorCode: "InvalidAccessKeyId" or "SignatureDoesNotMatch" or "ExpiredToken" or "InvalidToken" } refused =>
             $"the credentials are refused ({refused.ErrorCode}); correct them",
         AmazonS3Exception refused when IsFull(refused) => $"no room is left ({refused.ErrorCode}); make some, or raise the quota",
         AmazonS3Exception { StatusCode: HttpStatusCode.Forbidden } refused =>

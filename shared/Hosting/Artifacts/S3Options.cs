@@ -41,7 +41,11 @@ public sealed partial class S3Options
     public IEnumerable<string> Problems()
     {
         if (!BucketName().IsMatch(Bucket))
-            yield return Bucket.Length == 0 ? "Artifacts:S3:Bucket is not set; give the bucket" : $"Artifacts:S3:Bucket is {Bucket}: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens";
+        {
+            yield return Bucket.Length == 0
+                ? "Artifacts:S3:Bucket is not set; give the bucket"
+                : $"Artifacts:S3:Bucket is {Bucket}: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens";
+        }
         if (Endpoint is not null && !(Uri.TryCreate(Endpoint, UriKind.Absolute, out var address) && address.Scheme is "http" or "https"))
             yield return $"Artifacts:S3:Endpoint is {Endpoint}; give an address such as https://storage.example.com:9000";
         if (Endpoint is null && string.IsNullOrWhiteSpace(Region))
@@ -51,7 +55,10 @@ public sealed partial class S3Options
         if (SecretKey is not null && SecretKeyFile is not null)
             yield return "Artifacts:S3:SecretKey and Artifacts:S3:SecretKeyFile are both set; give one";
         if (AccessKey is null != (SecretKey is null && SecretKeyFile is null))
-            yield return $"Artifacts:S3:{(AccessKey is null ? "AccessKey" : "SecretKey (or SecretKeyFile)")} is not set; give both keys, or neither for the SDK's own search";
+        {
+            var missing = AccessKey is null ? "AccessKey" : "SecretKey (or SecretKeyFile)";
+            yield return $"Artifacts:S3:{missing} is not set; give both keys, or neither for the SDK's own search";
+        }
         if (SecretKeyFile is not null && !File.Exists(SecretKeyFile))
             yield return $"Artifacts:S3:SecretKeyFile is {SecretKeyFile}, where there is no file";
     }
