@@ -5,7 +5,7 @@ namespace Qbb.Artifacts.S3;
 
 /// <summary>
 /// Blobs of a store that is far away, as files of a folder that processes may share. A blob is fetched once, verified, and given away as links;
-/// those that were used longest ago go when the folder is over its limit. A blob that has a link, or is on its way to one, stays.
+/// those that were used longest ago go before a fetch would take the folder over its limit. A blob that has a link, or is on its way to one, stays.
 /// </summary>
 public sealed class CachedBlobs : ILocalBlobs
 {
@@ -33,15 +33,12 @@ public sealed class CachedBlobs : ILocalBlobs
     /// <inheritdoc/>
     public async Task LinkAsync(Digest digest, string path, CancellationToken cancellation = default)
     {
-        using (await _locks.TakeAsync(LockOf(digest), cancellation))
-        {
-            if (!await IsSoundAsync(digest, cancellation))
-                await FetchAsync(digest, cancellation);
-            await _cache.KeepAsync(digest, cancellation);
-            if (!FileLinks.TryLink(_cache.PathOf(digest), path))
-                await CopyAsync(digest, path, cancellation);
-        }
-        await MakeRoomAsync(0, cancellation);
+        using var taken = await _locks.TakeAsync(LockOf(digest), cancellation);
+        if (!await IsSoundAsync(digest, cancellation))
+            await FetchAsync(digest, cancellation);
+        await _cache.KeepAsync(digest, cancellation);
+        if (!FileLinks.TryLink(_cache.PathOf(digest), path))
+            await CopyAsync(digest, path, cancellation);
     }
 
     /// <summary>Whether a blob is in the cache; a damaged one is dropped.</summary>
@@ -67,7 +64,7 @@ public sealed class CachedBlobs : ILocalBlobs
     private async Task FetchAsync(Digest digest, CancellationToken cancellation)
     {
         await using var stream = await _remote.OpenReadAsync(digest, cancellation: cancellation);
-        await MakeRoomAsync(stream.Length, cancellation);
+        await MakeRoomAsync(stream.Length, LockOf(digest), cancellation);
         await _cache.PutAsync(stream, digest, cancellation);
         _verified[digest] = true;
     }
@@ -80,7 +77,10 @@ public sealed class CachedBlobs : ILocalBlobs
         await source.CopyToAsync(target, 1 << 20, cancellation);
     }
 
-    private async Task MakeRoomAsync(long wanted, CancellationToken cancellation)
+    /// <param name="wanted">Bytes to come.</param>
+    /// <param name="held">The lock that the caller has.</param>
+    /// <param name="cancellation">Stops between blobs.</param>
+    private async Task MakeRoomAsync(long wanted, string held, CancellationToken cancellation)
     {
         var blobs = await _cache.ListAsync(cancellation).ToListAsync(cancellation);
         var over = blobs.Sum(blob => blob.Size) + wanted - _limit;
@@ -89,16 +89,16 @@ public sealed class CachedBlobs : ILocalBlobs
         await _cache.RemoveAbandonedAsync(DateTimeOffset.UtcNow - s_longestFetch, cancellation);
         foreach (var blob in blobs.OrderBy(blob => blob.LastUsed).TakeWhile(_ => over > 0))
         {
-            if (await TryRemoveAsync(blob.Digest, cancellation))
+            if (await TryRemoveAsync(blob.Digest, held, cancellation))
                 over -= blob.Size;
         }
     }
 
-    private async Task<bool> TryRemoveAsync(Digest digest, CancellationToken cancellation)
+    private async Task<bool> TryRemoveAsync(Digest digest, string held, CancellationToken cancellation)
     {
         // Who has the lock is about to link it.
-        using var taken = _locks.TryTake(LockOf(digest));
-        if (taken is null || FileLinks.CountOf(_cache.PathOf(digest)) > 1)
+        using var taken = LockOf(digest) == held ? null : _locks.TryTake(LockOf(digest));
+        if ((taken is null && LockOf(digest) != held) || FileLinks.CountOf(_cache.PathOf(digest)) > 1)
             return false;
         _verified.TryRemove(digest, out _);
         return await _cache.DeleteAsync(digest, cancellation);
