@@ -16,7 +16,7 @@ SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.prop
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps servers browser build up down demo test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers browser s3-server build up down demo test bench gpu-bundle install uninstall format check-format clean
 
 help:
 	@sed -n '1,5s/^# //p' Makefile
@@ -36,6 +36,13 @@ servers:
 browser:
 	@$(MAKE) --no-print-directory deps MORE="$(SERVERS) $(BROWSER)"
 
+# The tests' S3 server comes from npm. Debian's npm brings several hundred packages: another one that is there will do.
+s3-server: tests/s3/node_modules/.package-lock.json
+
+tests/s3/node_modules/.package-lock.json: tests/s3/package-lock.json
+	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps MORE="nodejs npm"
+	@npm ci --prefix tests/s3 --no-audit --no-fund --loglevel=error >/dev/null && touch $@
+
 build: deps out/qbb
 
 out/qbb: $(SOURCES)
@@ -52,7 +59,7 @@ up: servers build
 down:
 	@deploy/down
 
-test: browser
+test: browser s3-server
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 
@@ -81,4 +88,4 @@ check-format: deps
 	@dotnet format Qbb.slnx --no-restore --verify-no-changes
 
 clean:
-	@rm -rf out && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+	@rm -rf out tests/s3/node_modules && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +

@@ -36,4 +36,9 @@ public interface IArtifactStore
 
     /// <summary>All blobs, in no order; those put or removed meanwhile may be among them or not.</summary>
     IAsyncEnumerable<BlobInfo> ListAsync(CancellationToken cancellation = default);
+
+    /// <summary>Removes what uploads that ended in the middle, by kill -9 say, left behind; nobody could see it as a blob.</summary>
+    /// <param name="before">What is younger may still be on its way.</param>
+    /// <param name="cancellation">Stops between them.</param>
+    Task RemoveAbandonedAsync(DateTimeOffset before, CancellationToken cancellation = default);
 }

@@ -5,7 +5,14 @@ namespace Qbb.Artifacts;
 /// <summary>Blobs as files of this machine, for what maps files into memory.</summary>
 public interface ILocalBlobs
 {
-    /// <summary>A file with the blob's bytes, not to be written; it may go away later, so link it or open it.</summary>
+    /// <summary>
+    /// Makes a file with a blob's bytes: where it can a second name of the store's own file, which costs no room and stays whatever becomes of
+    /// that. The bytes are verified the first time that this process asks for them. The file is not to be written.
+    /// </summary>
+    /// <param name="digest">Which blob.</param>
+    /// <param name="path">The file, which is not there yet; its folder is.</param>
+    /// <param name="cancellation">Stops in the middle.</param>
     /// <exception cref="BlobNotFoundException">The blob is not there.</exception>
-    Task<string> FetchAsync(Digest digest, CancellationToken cancellation = default);
+    /// <exception cref="DigestMismatchException">The blob is damaged.</exception>
+    Task LinkAsync(Digest digest, string path, CancellationToken cancellation = default);
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Qbb.Contracts;
@@ -11,10 +12,10 @@ namespace Qbb.Artifacts;
 public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
 {
     private const int BufferBytes = 1 << 20;
-    private static readonly TimeSpan s_staleAfter = TimeSpan.FromDays(1);
 
     private readonly string _blobs;
     private readonly string _incoming;
+    private readonly ConcurrentDictionary<Digest, bool> _verified = new();
 
     /// <param name="root">Made if need be.</param>
     /// <exception cref="ArtifactStoreException">The folder cannot be made.</exception>
@@ -26,8 +27,6 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
         {
             Directory.CreateDirectory(_blobs);
             Directory.CreateDirectory(_incoming);
-            RemoveStale();
-            return 0;
         });
     }
 
@@ -78,7 +77,7 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
         return Task.FromResult(file.Exists ? new BlobInfo(digest, file.Length, file.LastWriteTimeUtc) : null);
     }
 
-    public Task<bool> KeepAsync(Digest digest, CancellationToken cancellation = default) => Task.FromResult(Touch(PathOf(digest)));
+    public Task<bool> KeepAsync(Digest digest, CancellationToken cancellation = default) => Task.FromResult(FileTimes.TryTouch(PathOf(digest)));
 
     public Task<bool> DeleteAsync(Digest digest, CancellationToken cancellation = default)
     {
@@ -104,11 +103,33 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
         }
     }
 
-    /// <inheritdoc/>
-    public Task<string> FetchAsync(Digest digest, CancellationToken cancellation = default) =>
-        File.Exists(PathOf(digest)) ? Task.FromResult(PathOf(digest)) : throw new BlobNotFoundException(digest);
+    public Task RemoveAbandonedAsync(DateTimeOffset before, CancellationToken cancellation = default)
+    {
+        foreach (var file in new DirectoryInfo(_incoming).EnumerateFiles().Where(file => file.LastWriteTimeUtc < before))
+        {
+            cancellation.ThrowIfCancellationRequested();
+            file.Delete();
+        }
+        return Task.CompletedTask;
+    }
 
-    private string PathOf(Digest digest) => Path.Combine(_blobs, digest.Value[..2], digest.Value);
+    /// <inheritdoc/>
+    public async Task LinkAsync(Digest digest, string path, CancellationToken cancellation = default)
+    {
+        if (!_verified.ContainsKey(digest))
+        {
+            await using var stream = await OpenReadAsync(digest, cancellation: cancellation);
+            await BlobReading.VerifyAsync(stream, cancellation);
+            _verified[digest] = true;
+        }
+        if (FileLinks.TryLink(PathOf(digest), path))
+            return;
+        if (!File.Exists(PathOf(digest)))
+            throw new BlobNotFoundException(digest);
+        File.CreateSymbolicLink(path, PathOf(digest));
+    }
+
+    internal string PathOf(Digest digest) => Path.Combine(_blobs, digest.Value[..2], digest.Value);
 
     // Only the disk's own errors are the store's: a sender that breaks off throws what it throws.
     private async Task<(Digest Digest, long Size)> WriteAsync(Stream content, string path, CancellationToken cancellation)
@@ -128,7 +149,7 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
     private BlobInfo Place(string temporary, Digest digest, long size)
     {
         var path = PathOf(digest);
-        if (!Touch(path))
+        if (!FileTimes.TryTouch(path))
         {
             var folder = Path.GetDirectoryName(path)!;
             Directory.CreateDirectory(folder);
@@ -138,31 +159,6 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
             FolderSync.Flush(folder);
         }
         return new BlobInfo(digest, size, File.GetLastWriteTimeUtc(path));
-    }
-
-    private static bool Touch(string path)
-    {
-        try
-        {
-            if (!File.Exists(path))
-                return false;
-            File.SetLastWriteTimeUtc(path, DateTime.UtcNow);
-            return true;
-        }
-        catch (FileNotFoundException)
-        {
-            return false;
-        }
-    }
-
-    /// <summary>What killed processes left half-written.</summary>
-    private void RemoveStale()
-    {
-        foreach (var file in new DirectoryInfo(_incoming).EnumerateFiles())
-        {
-            if (DateTime.UtcNow - file.LastWriteTimeUtc > s_staleAfter)
-                file.Delete();
-        }
     }
 
     private void Guard(string what, Action action) => Guard(what, () =>
@@ -179,8 +175,8 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new ArtifactStoreException(
-                $"{Root}: cannot be {what}: {error.Message}; see that the disk has room and that the folder may be written", error);
+            var message = $"{Root}: cannot be {what}: {error.Message}; see that the disk has room and that the folder may be written";
+            throw StoreFullException.IsMeant(error) ? new StoreFullException(message, error) : new ArtifactStoreException(message, error);
         }
     }
 }

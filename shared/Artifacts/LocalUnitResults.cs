@@ -11,8 +11,12 @@ public sealed class LocalUnitResults(IArtifactStore store, string root) : IUnitR
 {
     private readonly string _folder = Path.Combine(Path.GetFullPath(root), "units");
 
-    public async Task<UnitResult?> FindAsync(Digest unit, CancellationToken cancellation = default) =>
-        TryRead(PathOf(unit)) is { } found && await ArtifactFolders.KeepAsync(store, found.Manifest, cancellation) ? found : null;
+    public async Task<UnitResult?> FindAsync(Digest unit, CancellationToken cancellation = default)
+    {
+        if (TryRead(PathOf(unit)) is not { } found || !await ArtifactFolders.KeepAsync(store, found.Manifest, cancellation))
+            return null;
+        return FileTimes.TryTouch(PathOf(unit)) ? found : null;
+    }
 
     public async Task<UnitResult> RememberAsync(Digest unit, UnitResult result, CancellationToken cancellation = default)
     {

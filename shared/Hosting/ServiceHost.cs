@@ -68,7 +68,7 @@ public static class ServiceHost
         return app;
     }
 
-    /// <summary>Validates the settings, waits for broker and database, then starts.</summary>
+    /// <summary>Validates the settings, waits for broker, database and bucket, then starts.</summary>
     /// <exception cref="StartupException">What it needs is away.</exception>
     /// <exception cref="OptionsValidationException">A setting cannot be used.</exception>
     public static async Task StartAsync(WebApplication app, CancellationToken cancellation = default)

@@ -42,6 +42,39 @@ public class OptionsTests
     public void A_setting_that_must_be_given_is_asked_for() =>
         Should.Throw<OptionsValidationException>(() => Section("Artifacts").Read<ArtifactOptions>()).Message.ShouldContain("Artifacts:Folder is not set");
 
+    [Theory]
+    [InlineData("Artifacts:S3:Bucket is not set", "Bucket", "")]
+    [InlineData("Artifacts:S3:Bucket is My Models", "Bucket", "My Models")]
+    [InlineData("Artifacts:S3:Endpoint is storage:9000", "Endpoint", "storage:9000")]
+    [InlineData("Artifacts:S3:Prefix is a b", "Prefix", "a b")]
+    [InlineData("Artifacts:S3:SecretKey (or SecretKeyFile) is not set", "AccessKey", "key")]
+    [InlineData("Artifacts:S3:AccessKey is not set", "SecretKey", "secret")]
+    [InlineData("Artifacts:S3:SecretKeyFile is /nowhere/key, where there is no file", "SecretKeyFile", "/nowhere/key")]
+    [InlineData("Buckt", "Buckt", "models")]
+    public void What_is_wrong_with_a_bucket_is_named(string named, string setting, string value)
+    {
+        var settings = new Dictionary<string, string> { ["S3:Bucket"] = "models", ["S3:Endpoint"] = "http://storage:9000", [$"S3:{setting}"] = value };
+        Problems(settings).ShouldContain(named);
+    }
+
+    [Fact]
+    public void Amazons_service_needs_a_region() =>
+        Problems(new() { ["S3:Bucket"] = "models" }).ShouldContain("Artifacts:S3:Region is not set");
+
+    [Theory]
+    [InlineData("0")]
+    [InlineData("-1")]
+    [InlineData("NaN")]
+    public void A_cache_has_a_limit(string gigabytes) =>
+        Problems(new() { ["S3:Bucket"] = "models", ["S3:Region"] = "eu-north-1", ["CacheGigabytes"] = gigabytes }).ShouldContain("Artifacts:CacheGigabytes is " + gigabytes);
+
+    [Fact]
+    public void A_folder_as_store_asks_nothing_of_S3()
+    {
+        var options = Section("Artifacts", ("Folder", "/srv/qbb"), ("CacheGigabytes", "0.5")).Read<ArtifactOptions>();
+        (options.Store, options.CacheBytes).ShouldBe((ArtifactPlace.Folder, 1L << 29));
+    }
+
     [Fact]
     public void The_wait_has_a_range() =>
         Should.Throw<OptionsValidationException>(() => Section("Startup", ("WaitSeconds", "-1")).Read<StartupOptions>()).Message.ShouldContain("Startup:WaitSeconds is -1");
@@ -52,6 +85,9 @@ public class OptionsTests
         using var folder = new Qbb.Tests.TemporaryFolder();
         Section("Bus", ("PasswordFile", folder.Write("password", "secret\n"))).Read<BusOptions>().ReadPassword().ShouldBe("secret");
     }
+
+    private static string Problems(Dictionary<string, string> settings) => Should.Throw<OptionsValidationException>(() => Section(
+        "Artifacts", [("Store", "S3"), ("Folder", "/srv/qbb"), .. settings.Select(setting => (setting.Key, setting.Value))]).Read<ArtifactOptions>()).Message;
 
     private static IConfigurationSection Section(string name, params (string Name, string Value)[] settings) => new ConfigurationBuilder()
         .AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create($"{name}:{setting.Name}", (string?)setting.Value))).Build().GetSection(name);

@@ -21,11 +21,7 @@ internal static class BlobEndpoints
         string digest, HttpResponse response, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
     {
         var blob = Parse(digest);
-        if (await store.FindAsync(blob, cancellation) is not { } found)
-            return TypedResults.NotFound();
-        await leases.KeepAsync(blob, cancellation);
-        // The collector may have come in between.
-        if (!await store.KeepAsync(blob, cancellation))
+        if (await store.FindAsync(blob, cancellation) is not { } found || !await TryKeepAsync(blob, store, leases, cancellation))
             return TypedResults.NotFound();
         response.ContentLength = found.Size;
         return TypedResults.Ok();
@@ -35,13 +31,24 @@ internal static class BlobEndpoints
         string digest, HttpRequest request, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
     {
         var blob = Parse(digest);
-        await leases.KeepAsync(blob, cancellation);
-        if (await store.KeepAsync(blob, cancellation))
+        if (await TryKeepAsync(blob, store, leases, cancellation))
             return TypedResults.NoContent();
         if (request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = null;
         await store.PutAsync(request.Body, blob, cancellation);
+        // Only now, so that an upload which fails leaves no row; till then the blob is spared because it is new.
+        await leases.KeepAsync(blob, cancellation);
         return TypedResults.Created();
+    }
+
+    /// <summary>Keeps what is there for an upload; false where it is not.</summary>
+    private static async Task<bool> TryKeepAsync(Digest blob, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
+    {
+        if (!await store.KeepAsync(blob, cancellation))
+            return false;
+        await leases.KeepAsync(blob, cancellation);
+        // The collector may have come in between.
+        return await store.KeepAsync(blob, cancellation);
     }
 
     private static Digest Parse(string digest) => Digest.TryParse(digest, out var parsed)

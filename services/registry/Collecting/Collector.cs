@@ -12,6 +12,8 @@ namespace Qbb.Registry.Collecting;
 /// </summary>
 internal sealed class Collector(RegistryContext context, IArtifactStore store, IUnitResults memory, References references, TimeProvider clock)
 {
+    private static readonly TimeSpan s_longestUpload = TimeSpan.FromDays(1);
+
     /// <param name="limits">What is spared.</param>
     /// <param name="dryRun">Only say what would be removed.</param>
     /// <param name="cancellation">Stops between blobs; what was removed stays so.</param>
@@ -24,6 +26,8 @@ internal sealed class Collector(RegistryContext context, IArtifactStore store, I
             : await context.Leases.Where(lease => lease.ExpiresAt <= now).ExecuteDeleteAsync(cancellation);
         await references.GatherAsync(purged, now, cancellation);
         var results = await ForgetAsync(now - limits.Results, dryRun, cancellation);
+        if (!dryRun)
+            await store.RemoveAbandonedAsync(now - s_longestUpload, cancellation);
         var (blobs, bytes, kept, keptBytes) = (0, 0L, 0, 0L);
         await foreach (var blob in store.ListAsync(cancellation))
         {

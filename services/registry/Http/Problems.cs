@@ -9,9 +9,6 @@ namespace Qbb.Registry.Http;
 /// <summary>Errors as ProblemDetails.</summary>
 internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems> log) : IExceptionHandler
 {
-    private const int NoSpace = 28;
-    private const int NoQuota = 122;
-
     public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
     {
         if (exception is OperationCanceledException && httpContext.RequestAborted.IsCancellationRequested)
@@ -28,8 +25,7 @@ internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems
         RefusedException refused => With(refused.Status, refused.Message, refused.Errors),
         DigestMismatchException => With(StatusCodes.Status400BadRequest, exception.Message),
         BlobNotFoundException => With(StatusCodes.Status404NotFound, exception.Message),
-        ArtifactStoreException { InnerException: IOException { HResult: NoSpace or NoQuota } } =>
-            With(StatusCodes.Status507InsufficientStorage, exception.Message),
+        StoreFullException => With(StatusCodes.Status507InsufficientStorage, exception.Message),
         ArtifactStoreException => With(StatusCodes.Status503ServiceUnavailable, exception.Message),
         BadHttpRequestException bad => With(bad.StatusCode, bad.InnerException is { } inner ? $"{bad.Message} {inner.Message}" : bad.Message),
         DbUpdateConcurrencyException => With(StatusCodes.Status409Conflict, "somebody else changed it at the same time: try again"),

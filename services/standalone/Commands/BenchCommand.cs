@@ -29,6 +29,7 @@ internal sealed class BenchCommand : QbbCommand
         Subcommands.Add(new BenchDistillCommand());
         Subcommands.Add(new BenchKernelsCommand());
         Subcommands.Add(new BenchDecodeCommand());
+        Subcommands.Add(new BenchTransferCommand());
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)

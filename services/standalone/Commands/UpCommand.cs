@@ -3,7 +3,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Connections;
-using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Hosting;
 using Qbb.Models;
@@ -97,8 +96,7 @@ internal sealed class UpCommand : QbbCommand
             : RecipeFiles.ReadAll(files);
         if (parsed.GetValue(_text) is not { } text)
             return recipes;
-        using var stream = File.OpenRead(text);
-        var blob = new LocalArtifactStore(UpSettings.StoreOf(data)).PutAsync(stream, cancellation: cancel).GetAwaiter().GetResult();
-        return recipes.ToDictionary(recipe => recipe.Key, recipe => recipe.Value.ScoredOn(blob.Digest));
+        var blob = ScoringText.Store(text, data, Settings(parsed), cancel);
+        return recipes.ToDictionary(recipe => recipe.Key, recipe => recipe.Value.ScoredOn(blob));
     }
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Qbb.Artifacts;
 
 namespace Qbb.Hosting.Startup;
 
@@ -54,7 +55,8 @@ public sealed class DependencyGate(IEnumerable<IDependency> dependencies, IOptio
         }
         catch (Exception error) when (error is not OperationCanceledException)
         {
-            return error.GetBaseException().Message;
+            // The store's own errors say it better than what they were made of.
+            return (error as ArtifactStoreException ?? error.GetBaseException()).Message;
         }
     }
 }

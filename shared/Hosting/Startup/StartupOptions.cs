@@ -7,7 +7,7 @@ public sealed class StartupOptions
 {
     public const string Section = "Startup";
 
-    /// <summary>Seconds to wait for the broker and the database before giving up.</summary>
+    /// <summary>Seconds to wait for broker, database and bucket before giving up.</summary>
     [Range(0, 3600)]
     public int WaitSeconds { get; set; } = 60;
 }

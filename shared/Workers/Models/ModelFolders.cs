@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Contracts;
@@ -6,8 +5,8 @@ using Qbb.Contracts;
 namespace Qbb.Workers.Models;
 
 /// <summary>
-/// Manifests as folders of this machine. Files are links to the store's, so laying out a model copies nothing; each file is verified the first
-/// time that this process uses it. The folders go with the process.
+/// Manifests as folders of this machine. Files are links to those of the store or its cache, so laying out a model copies nothing. The folders
+/// go with the process.
 /// </summary>
 public sealed class ModelFolders : IDisposable
 {
@@ -16,7 +15,6 @@ public sealed class ModelFolders : IDisposable
     private readonly IArtifactStore _store;
     private readonly ILocalBlobs _blobs;
     private readonly FileStream _held;
-    private readonly ConcurrentDictionary<Digest, bool> _verified = new();
 
     // The last one used is the last of the list; units run one at a time.
     private readonly List<Digest> _open = [];
@@ -64,10 +62,9 @@ public sealed class ModelFolders : IDisposable
     {
         foreach (var (name, entry) in (await ArtifactManifest.ReadAsync(_store, manifest, cancellation)).Files)
         {
-            await VerifyAsync(entry.Digest, cancellation);
             var target = Path.Combine(folder, name);
             Directory.CreateDirectory(Path.GetDirectoryName(target)!);
-            FileLinks.Link(await _blobs.FetchAsync(entry.Digest, cancellation), target);
+            await _blobs.LinkAsync(entry.Digest, target, cancellation);
         }
     }
 
@@ -79,11 +76,13 @@ public sealed class ModelFolders : IDisposable
         return await reader.ReadToEndAsync(cancellation);
     }
 
-    /// <summary>A blob as a file.</summary>
+    /// <summary>A blob as a file, for units that run one at a time; it stays as long as the process.</summary>
     public async Task<string> OpenFileAsync(Digest blob, CancellationToken cancellation = default)
     {
-        await VerifyAsync(blob, cancellation);
-        return await _blobs.FetchAsync(blob, cancellation);
+        var file = Path.Combine(Root, "file-" + blob.Value);
+        if (!File.Exists(file))
+            await _blobs.LinkAsync(blob, file, cancellation);
+        return file;
     }
 
     /// <summary>Stores a folder; its manifest.</summary>
@@ -100,15 +99,6 @@ public sealed class ModelFolders : IDisposable
     }
 
     private string PathOf(Digest manifest) => Path.Combine(Root, manifest.Value);
-
-    private async Task VerifyAsync(Digest blob, CancellationToken cancellation)
-    {
-        if (_verified.ContainsKey(blob))
-            return;
-        await using var stream = await _store.OpenReadAsync(blob, cancellation: cancellation);
-        await stream.CopyToAsync(Stream.Null, 1 << 20, cancellation);
-        _verified[blob] = true;
-    }
 
     private static FileStream Hold(string folder) =>
         new(Path.Combine(folder, ".lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);

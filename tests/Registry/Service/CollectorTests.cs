@@ -9,7 +9,6 @@ namespace Qbb.Registry.Tests.Service;
 
 public sealed class CollectorTests : IDisposable
 {
-    private const string Everything = "deletedDays=0&resultDays=0&graceMinutes=0";
     private readonly TemporaryFolder _folder = new();
 
     [Fact]
@@ -19,19 +18,19 @@ public sealed class CollectorTests : IDisposable
         var (one, two) = (RegistryServer.SmallModel(), RegistryServer.SmallModel(seed: 1));
         await server.UploadAsync("tiny", one);
         await server.UploadAsync("tiny", two);
-        await ExpireLeasesAsync(server);
-        (await CollectAsync(server, Everything)).GetProperty("blobs").GetInt32().ShouldBe(0);
+        await server.ExpireLeasesAsync();
+        (await server.CollectAsync(RegistryServer.Everything)).GetProperty("blobs").GetInt32().ShouldBe(0);
 
         (await server.Client.DeleteAsync("/api/models/tiny/versions/1")).EnsureSuccessStatusCode();
-        (await CollectAsync(server, "graceMinutes=0")).GetProperty("blobs").GetInt32().ShouldBe(0, "it can still be restored");
+        (await server.CollectAsync("graceMinutes=0")).GetProperty("blobs").GetInt32().ShouldBe(0, "it can still be restored");
 
-        var dry = await CollectAsync(server, Everything + "&dryRun=true");
+        var dry = await server.CollectAsync(RegistryServer.Everything + "&dryRun=true");
         var manifest = new ArtifactManifest(one.Select(file => KeyValuePair.Create(file.Key, new ManifestEntry(Contracts.Digest.Of(file.Value), file.Value.Length))));
         dry.GetProperty("blobs").GetInt32().ShouldBe(2, "weights and manifest; config.json is the other version's too");
         dry.GetProperty("bytes").GetInt64().ShouldBe(one["model.safetensors"].Length + manifest.ToJson().Length);
         (await CountAsync(server)).ShouldBe(5);
 
-        var wet = await CollectAsync(server, Everything);
+        var wet = await server.CollectAsync(RegistryServer.Everything);
         wet.GetProperty("bytes").GetInt64().ShouldBe(dry.GetProperty("bytes").GetInt64());
         wet.GetProperty("versions").GetInt32().ShouldBe(1);
         (await CountAsync(server)).ShouldBe(3);
@@ -49,12 +48,12 @@ public sealed class CollectorTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder);
         var bytes = "part of something"u8.ToArray();
         (await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(bytes)}", new ByteArrayContent(bytes))).EnsureSuccessStatusCode();
-        (await CollectAsync(server, Everything)).GetProperty("blobs").GetInt32().ShouldBe(0);
-        await ExpireLeasesAsync(server);
-        var first = await CollectAsync(server, "resultDays=0");
+        (await server.CollectAsync(RegistryServer.Everything)).GetProperty("blobs").GetInt32().ShouldBe(0);
+        await server.ExpireLeasesAsync();
+        var first = await server.CollectAsync("resultDays=0");
         first.GetProperty("leases").GetInt32().ShouldBe(1);
         first.GetProperty("blobs").GetInt32().ShouldBe(0, "it was put a moment ago");
-        var report = await CollectAsync(server, Everything);
+        var report = await server.CollectAsync(RegistryServer.Everything);
         report.GetProperty("bytes").GetInt64().ShouldBe(bytes.Length);
     }
 
@@ -66,35 +65,21 @@ public sealed class CollectorTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder, script);
         var files = RegistryServer.SmallModel();
         await server.UploadAsync("tiny", files);
-        await ExpireLeasesAsync(server);
+        await server.ExpireLeasesAsync();
         const string Recipe = """{"decomposition":{"bases":2,"importance":"full"},"distillation":{"steps":30}}""";
         var started = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", recipe = JsonNode.Parse(Recipe) });
         var id = (await started.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!;
         while ((await server.Client.GetFromJsonAsync<JsonElement>($"/api/pipelines/{id}")).GetProperty("stage").GetString() != "decompose")
             await Task.Delay(50);
-        (await CollectAsync(server, Everything)).GetProperty("blobs").GetInt32().ShouldBe(0, "the pipeline needs its samples");
+        (await server.CollectAsync(RegistryServer.Everything)).GetProperty("blobs").GetInt32().ShouldBe(0, "the pipeline needs its samples");
         (await server.Client.DeleteAsync($"/api/pipelines/{id}")).EnsureSuccessStatusCode();
         hold.SetResult();
         await Task.Delay(500);
-        await CollectAsync(server, Everything);
+        await server.CollectAsync(RegistryServer.Everything);
         (await CountAsync(server)).ShouldBe(files.Count + 1, "the upload's files and their manifest");
     }
 
     public void Dispose() => _folder.Dispose();
 
-    private static async Task<JsonElement> CollectAsync(RegistryServer server, string query)
-    {
-        var response = await server.Client.PostAsync("/api/collect?" + query, null);
-        response.StatusCode.ShouldBe(HttpStatusCode.OK, await response.Content.ReadAsStringAsync());
-        return await response.Content.ReadFromJsonAsync<JsonElement>();
-    }
-
     private static async Task<int> CountAsync(RegistryServer server) => await server.Store.ListAsync().CountAsync();
-
-    private static Task ExpireLeasesAsync(RegistryServer server) => server.InDatabaseAsync(async context =>
-    {
-        foreach (var lease in context.Leases)
-            lease.ExpiresAt = DateTimeOffset.UtcNow.AddMinutes(-1);
-        return await context.SaveChangesAsync();
-    });
 }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Service;
@@ -24,6 +25,9 @@ public sealed class FullDiskTests : IDisposable
             response.StatusCode.ShouldBe(HttpStatusCode.InsufficientStorage);
             (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("detail").GetString()!.ShouldContain("see that the disk has room");
             Directory.EnumerateFiles(disk, "*", SearchOption.AllDirectories).ShouldBeEmpty();
+            var dry = await server.CollectAsync(RegistryServer.Everything + "&dryRun=true");
+            (dry.GetProperty("blobs").GetInt32(), dry.GetProperty("leases").GetInt32()).ShouldBe((0, 0));
+            (await server.InDatabaseAsync(context => context.Leases.CountAsync())).ShouldBe(0);
 
             await server.UploadAsync("tiny");
         }

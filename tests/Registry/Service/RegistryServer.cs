@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -18,6 +19,9 @@ namespace Qbb.Registry.Tests.Service;
 /// <summary>A registry that listens on a free port, with SQLite, a folder as store and scripted workers on a bus in memory.</summary>
 internal sealed class RegistryServer : IAsyncDisposable
 {
+    /// <summary>A collection that spares nothing.</summary>
+    public const string Everything = "deletedDays=0&resultDays=0&graceMinutes=0";
+
     private readonly WebApplication _app;
 
     private RegistryServer(WebApplication app)
@@ -94,6 +98,22 @@ internal sealed class RegistryServer : IAsyncDisposable
         while (DateTime.UtcNow < limit);
         throw new TimeoutException($"the pipeline has not ended within {seconds} s: {shown}");
     }
+
+    /// <summary>Collects; the report.</summary>
+    public async Task<JsonElement> CollectAsync(string query)
+    {
+        var response = await Client.PostAsync("/api/collect?" + query, null);
+        response.StatusCode.ShouldBe(HttpStatusCode.OK, await response.Content.ReadAsStringAsync());
+        return await response.Content.ReadFromJsonAsync<JsonElement>();
+    }
+
+    /// <summary>Lets the hours pass that an upload may take.</summary>
+    public Task ExpireLeasesAsync() => InDatabaseAsync(async context =>
+    {
+        foreach (var lease in context.Leases)
+            lease.ExpiresAt = DateTimeOffset.UtcNow.AddMinutes(-1);
+        return await context.SaveChangesAsync();
+    });
 
     public async Task<T> InDatabaseAsync<T>(Func<RegistryContext, Task<T>> look)
     {

@@ -1,0 +1,111 @@
+using System.Net;
+using System.Runtime.CompilerServices;
+using Amazon.Runtime;
+using Amazon.S3;
+using Amazon.S3.Model;
+
+namespace Qbb.Artifacts.S3;
+
+/// <summary>A part of a bucket, and what its errors mean.</summary>
+/// <param name="client">Of the service that has the bucket; it belongs to the caller.</param>
+/// <param name="name">The bucket.</param>
+/// <param name="prefix">Before all keys: empty, or a path that ends with a slash.</param>
+public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix = "")
+{
+    /// <summary>For messages.</summary>
+    public string Name { get; } = $"s3://{name}/{prefix}";
+
+    /// <summary>Looks whether the bucket is there and may be read.</summary>
+    /// <exception cref="ArtifactStoreException">It is not, or the service does not answer.</exception>
+    public Task ProbeAsync(CancellationToken cancellation = default) =>
+        TryAsync("read", s3 => s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = name, Prefix = prefix, MaxKeys = 1 }, cancellation), cancellation);
+
+    internal string KeyOf(string path) => prefix + path;
+
+    internal string BucketName => name;
+
+    /// <summary>Asks the service; its refusals and a service that is away become the store's errors.</summary>
+    /// <param name="what">What does not work then: "read", "written".</param>
+    /// <param name="call">The request.</param>
+    /// <param name="cancellation">The caller's, whose end is no error of the store.</param>
+    internal async Task<T> TryAsync<T>(string what, Func<IAmazonS3, Task<T>> call, CancellationToken cancellation)
+    {
+        try
+        {
+            return await call(client);
+        }
+        catch (Exception error) when (IsOfService(error) && !cancellation.IsCancellationRequested)
+        {
+            var message = $"{Name}: cannot be {what}: {ReasonOf(error)}";
+            throw IsFull(error) ? new StoreFullException(message, error)
+                : IsAway(error) ? new StoreAwayException(message, error)
+                : new ArtifactStoreException(message, error);
+        }
+    }
+
+    /// <summary>Puts an object of few bytes.</summary>
+    internal Task PutAsync(string path, byte[] bytes, CancellationToken cancellation) => TryAsync("written", s3 => s3.PutObjectAsync(
+        new PutObjectRequest { BucketName = name, Key = KeyOf(path), InputStream = new MemoryStream(bytes) }, cancellation), cancellation);
+
+    /// <summary>Size and time of an object; null where it is not there.</summary>
+    internal Task<GetObjectMetadataResponse?> FindAsync(string path, CancellationToken cancellation) => TryAsync("read", async s3 =>
+    {
+        try
+        {
+            return await s3.GetObjectMetadataAsync(new GetObjectMetadataRequest { BucketName = name, Key = KeyOf(path) }, cancellation);
+        }
+        // The answer to HEAD has no body that would tell a missing object from a missing bucket; other calls find the latter out.
+        catch (AmazonS3Exception error) when (error.StatusCode == HttpStatusCode.NotFound)
+        {
+            return null;
+        }
+    }, cancellation);
+
+    /// <summary>Deletes an object; it need not be there.</summary>
+    internal Task DeleteAsync(string path, CancellationToken cancellation) => TryAsync("deleted from",
+        s3 => s3.DeleteObjectAsync(new DeleteObjectRequest { BucketName = name, Key = KeyOf(path) }, cancellation), cancellation);
+
+    /// <summary>All objects below a path, in the order of their keys, as S3 lists them. Names are those after the path.</summary>
+    internal async IAsyncEnumerable<(string Name, long Size, DateTimeOffset Time)> ListAsync(
+        string path, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var request = new ListObjectsV2Request { BucketName = name, Prefix = KeyOf(path) };
+        ListObjectsV2Response page;
+        do
+        {
+            page = await TryAsync("listed", s3 => s3.ListObjectsV2Async(request, cancellation), cancellation);
+            foreach (var found in page.S3Objects ?? [])
+                yield return (found.Key[request.Prefix.Length..], found.Size ?? 0, Utc(found.LastModified));
+            request.ContinuationToken = page.NextContinuationToken;
+        }
+        while (page.IsTruncated == true);
+    }
+
+    internal static DateTimeOffset Utc(DateTime? time) => new(time?.ToUniversalTime() ?? default, TimeSpan.Zero);
+
+    internal static bool IsOfService(Exception error) =>
+        error is AmazonServiceException or AmazonClientException or HttpRequestException or IOException or TimeoutException or OperationCanceledException;
+
+    // Amazon's never is; others say so in words of their own.
+    private static bool IsFull(Exception error) => error is AmazonS3Exception refused
+        && (refused.StatusCode == HttpStatusCode.InsufficientStorage || refused.ErrorCode is "QuotaExceeded" or "XMinioStorageFull");
+
+    // No answer at all, or one that says: later.
+    private static bool IsAway(Exception error) => error is not AmazonServiceException { StatusCode: var status and not 0 }
+        || status is >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests;
+
+    private string ReasonOf(Exception error) => error switch
+    {
+        AmazonS3Exception { ErrorCode: "NoSuchBucket" } => $"there is no bucket {name}; create it, or correct the name",
+        AmazonS3Exception { ErrorCode: "InvalidAccessKeyId" or "SignatureDoesNotMatch" or "ExpiredToken" or "InvalidToken" } refused =>
+            $"the credentials are refused ({refused.ErrorCode}); correct them",
+        AmazonS3Exception refused when IsFull(refused) => $"no room is left ({refused.ErrorCode}); make some, or raise the quota",
+        AmazonS3Exception { StatusCode: HttpStatusCode.Forbidden } refused =>
+            $"access is denied ({refused.ErrorCode}); allow these credentials to list the bucket and to read, write and delete its objects",
+        AmazonS3Exception { ErrorCode: "PermanentRedirect" or "AuthorizationHeaderMalformed" or "IllegalLocationConstraintException" } =>
+            "the bucket is in another region; correct the region",
+        AmazonServiceException { ErrorCode.Length: > 0 } refused => $"{refused.Message} ({refused.ErrorCode})",
+        OperationCanceledException => "no answer in time",
+        _ => error.GetBaseException().Message,
+    };
+}

@@ -1,0 +1,76 @@
+using System.Net.Http.Json;
+using System.Text.Json;
+using Qbb.Artifacts;
+using Qbb.Artifacts.S3;
+using Qbb.EndToEnd.Tests.Servers;
+using Qbb.Models;
+using Qbb.Standalone.Registry;
+using Qbb.Standalone.Tests;
+using Qbb.Tests;
+using Qbb.Tests.S3;
+
+namespace Qbb.EndToEnd.Tests;
+
+/// <summary>Everything with its artifacts in S3.</summary>
+public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task An_upload_is_quantized_from_a_bucket_into_a_bucket()
+    {
+        S3Server.Require();
+        var recipe = _folder.Write("plain.json", TinyRecipes.Plain().ToJson());
+        using (var up = new UpProcess(_folder.File("data"), ["--recipe", recipe, "--set", .. s3.Settings, "Artifacts:S3:Prefix=models"]))
+        {
+            Run("push", TinyRecipes.Model, "--url", up.Url, "--json");
+            Run("watch", TinyRecipes.ModelName, "--url", up.Url, "--json");
+            Run("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("pulled"), "--url", up.Url);
+
+            using var http = new HttpClient();
+            var collected = await http.PostAsync($"{up.Url}/api/collect?deletedDays=0&resultDays=0&graceMinutes=0", null);
+            var report = await collected.Content.ReadFromJsonAsync<JsonElement>();
+            report.GetProperty("blobs").GetInt32().ShouldBeGreaterThan(0, "units' results are of no more use");
+            report.GetProperty("kept").GetInt32().ShouldBeGreaterThan(0);
+            Run("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("again"), "--url", up.Url);
+        }
+        Run("quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--bases", "2", "--group", "16", "--threads", "1");
+        foreach (var folder in new[] { "pulled", "again" })
+            File.ReadAllBytes(_folder.File(folder + "/model.safetensors")).SequenceEqual(File.ReadAllBytes(_folder.File("direct/model.safetensors"))).ShouldBeTrue();
+
+        var store = new S3ArtifactStore(new ArtifactBucket(s3.Client, S3Server.Bucket, "models/"));
+        (await store.ListAsync().CountAsync()).ShouldBeGreaterThan(0);
+        Directory.GetDirectories(_folder.File("data/artifacts")).Select(Path.GetFileName).ShouldBe(["cache"], "the bucket has the rest");
+    }
+
+    [Fact]
+    public void A_bucket_that_is_missing_stops_the_start()
+    {
+        S3Server.Require();
+        var up = QbbProcess.Run(["up", "--port", "0", "--data", _folder.File("data"), "--set", .. s3.Settings, "Artifacts:S3:Bucket=missing", "Startup:WaitSeconds=1"]);
+        up.Code.ShouldBe(2);
+        up.Error.ShouldContain("there is no bucket missing; create it, or correct the name");
+    }
+
+    [Fact]
+    public async Task A_text_to_score_on_is_put_where_the_services_look()
+    {
+        S3Server.Require();
+        var text = _folder.Write("text.txt", "once upon a time");
+        var digest = ScoringText.Store(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Prefix=texts"], CancellationToken.None);
+        (await new S3ArtifactStore(new ArtifactBucket(s3.Client, S3Server.Bucket, "texts/")).FindAsync(digest)).ShouldNotBeNull();
+        (await new LocalArtifactStore(_folder.File("data/artifacts")).FindAsync(ScoringText.Store(text, _folder.File("data"), [], CancellationToken.None))).ShouldNotBeNull();
+
+        Should.Throw<InvalidInputException>(() => ScoringText.Store(_folder.File("none.txt"), _folder.File("data"), [], CancellationToken.None)).Message.ShouldContain("none.txt: cannot be read");
+        Should.Throw<InvalidInputException>(() => ScoringText.Store(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Bucket=missing"], CancellationToken.None)).Message
+            .ShouldContain("there is no bucket missing");
+    }
+
+    private static void Run(params string[] arguments)
+    {
+        var result = QbbProcess.Run(arguments);
+        result.Code.ShouldBe(0, result.Error);
+    }
+}
