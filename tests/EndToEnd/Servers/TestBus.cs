@@ -1,21 +1,36 @@
 using MassTransit;
 using Qbb.Contracts;
+using Qbb.Registry.Tests.Service;
 
 namespace Qbb.EndToEnd.Tests.Servers;
 
 /// <summary>The test as one more service on the bus.</summary>
 internal static class TestBus
 {
+    private const int WorkersAtOnce = 8;
+
+    /// <summary>A bus whose one consumer answers all commands as workers do, until it is stopped.</summary>
+    public static async Task<IBusControl> WorkersAsync(RabbitServer broker, ScriptedWorker worker)
+    {
+        var bus = Bus.Factory.CreateUsingRabbitMq(rabbit =>
+        {
+            UseHost(rabbit, broker);
+            rabbit.ReceiveEndpoint("workers-" + Guid.NewGuid().ToString("N"), endpoint =>
+            {
+                endpoint.ConcurrentMessageLimit = WorkersAtOnce;
+                endpoint.Instance(worker);
+            });
+        });
+        await bus.StartAsync();
+        return bus;
+    }
+
     /// <summary>A bus that echoes all commands and events until it is stopped.</summary>
     public static async Task<IBusControl> EchoAsync(RabbitServer broker, EchoDelays delays)
     {
         var bus = Bus.Factory.CreateUsingRabbitMq(rabbit =>
         {
-            rabbit.Host("127.0.0.1", (ushort)broker.Port, "/", host =>
-            {
-                host.Username("guest");
-                host.Password("guest");
-            });
+            UseHost(rabbit, broker);
             rabbit.ReceiveEndpoint("echo-" + Guid.NewGuid().ToString("N"), endpoint =>
             {
                 endpoint.AutoDelete = true;
@@ -44,4 +59,10 @@ internal static class TestBus
         void Add<T>(IRabbitMqReceiveEndpointConfigurator endpoint)
             where T : class => endpoint.Consumer(() => new Echo<T>(delays));
     }
+
+    private static void UseHost(IRabbitMqBusFactoryConfigurator rabbit, RabbitServer broker) => rabbit.Host("127.0.0.1", (ushort)broker.Port, "/", host =>
+    {
+        host.Username("guest");
+        host.Password("guest");
+    });
 }
