@@ -19,7 +19,7 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         using var cluster = await NewClusterAsync();
         using var registry = new RegistryCalls(cluster.Url);
         var expected = await RunAsync(cluster, registry);
-        ForgetUnits(cluster);
+        cluster.ForgetUnits();
         var delays = new EchoDelays(seed: 7);
         var bus = await TestBus.EchoAsync(broker, delays);
         var actual = await RunAsync(cluster, registry);
@@ -39,7 +39,7 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         var schedules = int.Parse(Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES") ?? "3");
         for (var seed = 1; seed <= schedules; seed++)
         {
-            ForgetUnits(cluster);
+            cluster.ForgetUnits();
             using var killer = new Killer(seed, cluster, broker, database, output);
             var killing = killer.RunAsync();
             var actual = await RunAsync(cluster, registry);
@@ -111,9 +111,6 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         actual.Manifest.ShouldBe(expected.Manifest);
         actual.Pipeline["metrics"]!.ToJsonString().ShouldBe(expected.Pipeline["metrics"]!.ToJsonString());
     }
-
-    /// <summary>Makes the workers do everything anew.</summary>
-    private static void ForgetUnits(Cluster cluster) => Directory.Delete(Path.Combine(cluster.Store, "units"), recursive: true);
 
     private async Task<uint> MessagesAsync(string queue)
     {

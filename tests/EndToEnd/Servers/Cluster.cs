@@ -44,14 +44,15 @@ internal sealed class Cluster : IDisposable
     public ServiceProcess this[string name] => _services[name];
 
     /// <summary>Starts all services.</summary>
-    public async Task StartAsync()
+    public Task StartAsync() => StartAsync(["qbb-registry", .. Workers]);
+
+    /// <summary>Starts some services; ready when it returns.</summary>
+    public async Task StartAsync(params string[] services)
     {
-        Start("qbb-registry");
-        await Registry.ReadyAsync();
-        foreach (var worker in Workers)
-            Start(worker);
-        foreach (var worker in Workers)
-            await _services[worker].ReadyAsync();
+        foreach (var service in services)
+            Start(service);
+        foreach (var service in services)
+            await _services[service].ReadyAsync();
     }
 
     /// <summary>Starts a service, or one more of a kind under another name: "qbb-quantizer/2".</summary>
@@ -61,13 +62,16 @@ internal sealed class Cluster : IDisposable
             before.Dispose();
         if (!_ports.TryGetValue(name, out var port))
             _ports[name] = port = FreePort.Next();
-        var program = name.Split('/')[0];
-        // A section that a service does not know would be refused nowhere, but those that it does not need are left out.
-        var settings = program == "qbb-registry"
-            ? _settings.Where(setting => !setting.StartsWith("Worker:", StringComparison.Ordinal))
-            : _settings.Where(setting => !setting.StartsWith("Database:", StringComparison.Ordinal) && !setting.StartsWith("Pipelines:", StringComparison.Ordinal));
-        return _services[name] = new ServiceProcess(program, port, settings);
+        return _services[name] = new ServiceProcess(name.Split('/')[0], port, SettingsOf(name));
     }
+
+    /// <summary>The settings of a service. One that it does not know would be refused nowhere, but those that it does not need are left out.</summary>
+    public IEnumerable<string> SettingsOf(string name) => name.Split('/')[0] == "qbb-registry"
+        ? _settings.Where(setting => !setting.StartsWith("Worker:", StringComparison.Ordinal))
+        : _settings.Where(setting => !setting.StartsWith("Database:", StringComparison.Ordinal) && !setting.StartsWith("Pipelines:", StringComparison.Ordinal));
+
+    /// <summary>Makes the workers do everything anew.</summary>
+    public void ForgetUnits() => Directory.Delete(Path.Combine(Store, "units"), recursive: true);
 
     /// <summary>What all services said.</summary>
     public string Logs() => string.Join("\n", _services.Select(service => $"== {service.Key}\n{service.Value.Log}"));

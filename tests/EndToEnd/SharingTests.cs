@@ -1,0 +1,58 @@
+using Qbb.EndToEnd.Tests.Servers;
+using Qbb.Registry.Tests.Service;
+
+namespace Qbb.EndToEnd.Tests;
+
+/// <summary>Quantizers that share the layers of one model, over a real RabbitMQ and a real PostgreSQL.</summary>
+public sealed class SharingTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output)
+    : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(4);
+
+    // So much more than the work itself takes that the processors of this machine do not count.
+    private static readonly TimeSpan s_cost = TimeSpan.FromSeconds(0.3);
+
+    [Fact]
+    public async Task Three_take_less_than_two_fifths_of_the_time_of_one()
+    {
+        RabbitServer.Require();
+        using var cluster = new Cluster(broker, database.NewDatabase());
+        await cluster.StartAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
+        using var registry = new RegistryCalls(cluster.Url);
+        var version = await registry.UploadAsync("teacher", TinyRecipes.SampleTeacher);
+
+        var one = await RunAsync(cluster, registry, version, quantizers: 1);
+        cluster.ForgetUnits();
+        var three = await RunAsync(cluster, registry, version, quantizers: 3);
+
+        output.WriteLine($"one {one.Seconds:0.0} s, three {three.Seconds:0.0} s: {three.Seconds / one.Seconds:0.000}");
+        one.Units.ShouldBe([TinyRecipes.SampleTeacherLayers]);
+        three.Units.Sum().ShouldBe(TinyRecipes.SampleTeacherLayers, "each unit was done once");
+        three.Units.ShouldAllBe(units => units > TinyRecipes.SampleTeacherLayers / 4);
+        three.Manifest.ShouldBe(one.Manifest);
+        (three.Seconds / one.Seconds).ShouldBeLessThan(0.4);
+    }
+
+    /// <summary>Wall time from the first layer's start to the last one's end, the units of every quantizer, and the artifact.</summary>
+    private static async Task<(double Seconds, int[] Units, string Manifest)> RunAsync(
+        Cluster cluster, RegistryCalls registry, int version, int quantizers)
+    {
+        var workers = new List<SlowQuantizer>();
+        try
+        {
+            for (var number = 1; number <= quantizers; number++)
+                workers.Add(await SlowQuantizer.StartAsync(cluster.SettingsOf("qbb-quantizer"), s_cost));
+            var ended = await registry.EndAsync(await registry.StartAsync("teacher", version, TinyRecipes.Coarse()), s_patience, cluster.Logs);
+            ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+            var result = await registry.VersionAsync("teacher", ended["result"]!["version"]!.ToString());
+            var spans = workers.SelectMany(worker => worker.Spans).ToList();
+            return ((spans.Max(span => span.End) - spans.Min(span => span.Start)).TotalSeconds,
+                [.. workers.Select(worker => worker.Spans.Count)], result["manifest"]!.ToString());
+        }
+        finally
+        {
+            foreach (var worker in workers)
+                await worker.DisposeAsync();
+        }
+    }
+}
