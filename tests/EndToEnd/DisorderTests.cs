@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Artifacts;
 using Qbb.Contracts;
@@ -33,17 +35,20 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
     [Fact]
     public async Task Killing_any_process_at_any_time_changes_nothing()
     {
-        using var cluster = await NewClusterAsync();
+        using var cluster = await NewClusterAsync("Pipelines:BackoffSeconds=0.2");
         using var registry = new RegistryCalls(cluster.Url);
         var expected = await RunAsync(cluster, registry);
-        var schedules = int.Parse(Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES") ?? "3");
+        var schedules = int.Parse(Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES") ?? "3", CultureInfo.InvariantCulture);
         for (var seed = 1; seed <= schedules; seed++)
         {
             cluster.ForgetUnits();
-            using var killer = new Killer(seed, cluster, broker, database, output);
+            var watch = Stopwatch.StartNew();
+            var kills = new List<string>();
+            using var killer = new Killer(seed, cluster, broker, database, kills.Add);
             var killing = killer.RunAsync();
             var actual = await RunAsync(cluster, registry);
             await killer.StopAsync(killing);
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"schedule {seed}, {watch.Elapsed.TotalSeconds:0.0} s: killed {string.Join("; ", kills)}"));
             Same(actual, expected);
         }
     }
@@ -65,13 +70,20 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         var poisoned = await registry.UploadAsync("poisoned", copy.Path);
         await store.DeleteAsync(Digest.Of(File.ReadAllBytes(copy.File("config.json"))));
 
+        // And messages that nobody can read.
+        string[] queues = [$"{cluster.Prefix}-quantizer", $"{cluster.Prefix}-registry"];
+        foreach (var queue in queues)
+            await SendJunkAsync(queue);
+
         var bad = await registry.StartAsync("poisoned", poisoned, TinyRecipes.Plain());
         var other = await registry.StartAsync("good", good, TinyRecipes.Plain());
         (await registry.EndAsync(other, s_patience, cluster.Logs))["state"]!.ToString().ShouldBe("succeeded");
         var failed = await registry.EndAsync(bad, s_patience, cluster.Logs);
         failed["state"]!.ToString().ShouldBe("failed");
         failed["error"]!.ToString().ShouldContain("is not in the store");
-        (await MessagesAsync($"{cluster.Prefix}-quantizer_error")).ShouldBeGreaterThan(0u);
+        // The junk, and the command after its tries.
+        (await MessagesAsync(queues[0] + "_error")).ShouldBe(1u + 2u);
+        (await MessagesAsync(queues[1] + "_error")).ShouldBe(1u);
     }
 
     [Fact]
@@ -112,10 +124,18 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         actual.Pipeline["metrics"]!.ToJsonString().ShouldBe(expected.Pipeline["metrics"]!.ToJsonString());
     }
 
+    private async Task SendJunkAsync(string queue)
+    {
+        await using var connection = await ConnectAsync();
+        await using var channel = await connection.CreateChannelAsync();
+        await channel.BasicPublishAsync("", queue, "{ \"message\": "u8.ToArray());
+    }
+
+    private Task<IConnection> ConnectAsync() => new ConnectionFactory { HostName = "127.0.0.1", Port = broker.Port }.CreateConnectionAsync();
+
     private async Task<uint> MessagesAsync(string queue)
     {
-        var factory = new ConnectionFactory { HostName = "127.0.0.1", Port = broker.Port };
-        await using var connection = await factory.CreateConnectionAsync();
+        await using var connection = await ConnectAsync();
         await using var channel = await connection.CreateChannelAsync();
         return (await channel.QueueDeclarePassiveAsync(queue)).MessageCount;
     }

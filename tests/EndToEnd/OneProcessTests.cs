@@ -34,7 +34,7 @@ public sealed class OneProcessTests : IDisposable
             "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.FullForCommand),
             "--distill", "--sequences", "64", "--length", "16", "--keep", "0.5", "--threads", "1");
         direct.Code.ShouldBe(0, direct.Error);
-        SameFolders(_folder.File("direct"), _folder.File("pulled"));
+        SameFolders.Check(_folder.File("direct"), _folder.File("pulled"));
     }
 
     [Fact]
@@ -70,13 +70,5 @@ public sealed class OneProcessTests : IDisposable
     {
         using var kill = Process.Start("kill", ["-TERM", $"{up.Id}"]);
         up.WaitForExit(30_000).ShouldBeTrue("a stop may take 30 s");
-    }
-
-    private static void SameFolders(string expected, string actual)
-    {
-        var names = Directory.GetFiles(expected).Select(Path.GetFileName).Order().ToList();
-        Directory.GetFiles(actual).Select(Path.GetFileName).Order().ShouldBe(names);
-        foreach (var name in names)
-            File.ReadAllBytes(Path.Combine(actual, name!)).SequenceEqual(File.ReadAllBytes(Path.Combine(expected, name!))).ShouldBeTrue(name);
     }
 }

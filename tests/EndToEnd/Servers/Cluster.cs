@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests.Servers;
@@ -72,6 +73,21 @@ internal sealed class Cluster : IDisposable
 
     /// <summary>Makes the workers do everything anew.</summary>
     public void ForgetUnits() => Directory.Delete(Path.Combine(Store, "units"), recursive: true);
+
+    /// <summary>The stage that the newest pipeline is in; null where the registry does not answer.</summary>
+    public async Task<string?> StageAsync()
+    {
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(1) };
+        try
+        {
+            var pipelines = JsonNode.Parse(await http.GetStringAsync($"{Url}/api/pipelines?limit=1"));
+            return pipelines!["items"]![0]!["stage"]!.ToString();
+        }
+        catch (Exception error) when (error is HttpRequestException or TaskCanceledException)
+        {
+            return null;
+        }
+    }
 
     /// <summary>What all services said.</summary>
     public string Logs() => string.Join("\n", _services.Select(service => $"== {service.Key}\n{service.Value.Log}"));
