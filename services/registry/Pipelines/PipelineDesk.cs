@@ -21,8 +21,8 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
             throw RefusedException.Invalid("model and recipe must be given");
         if (request.Name is { Length: > MostName })
             throw RefusedException.Invalid($"name must have at most {MostName} characters");
-        var recipe = Recipes.Parse(request.Recipe.ToJsonString());
-        await Recipes.StoreAsync(recipe, store, cancellation);
+        var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString());
+        await RecipeIntake.StoreAsync(recipe, store, cancellation);
         return await InTransactionAsync(async services =>
         {
             var finder = services.GetRequiredService<ModelFinder>();
