@@ -16,6 +16,24 @@ internal static class TinyRecipes
     /// <summary>Linear layers of its blocks.</summary>
     public const int SampleTeacherLayers = 56;
 
+    /// <summary>All stages for it.</summary>
+    public static PipelineRecipe Teacher() => PipelineRecipe.Parse("""
+        {
+          "decomposition": { "bases": 3, "group": 128, "importance": "full" },
+          "sampling": { "sequences": 96, "length": 256 },
+          "filter": { "keep": 0.5 },
+          "distillation": { "steps": 20, "batch": 8, "evaluateEvery": 10, "learningRate": 0.004 }
+        }
+        """);
+
+    /// <summary>The same for the direct command.</summary>
+    public static string TeacherForCommand => """
+        {
+          "bases": 3, "group": 128, "importance": "full",
+          "distillation": { "steps": 20, "batch": 8, "evaluateEvery": 10, "learningRate": 0.004 }
+        }
+        """;
+
     /// <summary>One matrix a layer and nothing else: next to no work.</summary>
     public static PipelineRecipe Coarse() => PipelineRecipe.Parse("""
         {
