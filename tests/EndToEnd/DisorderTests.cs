@@ -11,7 +11,6 @@ namespace Qbb.EndToEnd.Tests;
 
 /// <summary>What goes wrong on the way of messages, and to processes, changes nothing about the result.</summary>
 public sealed class DisorderTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output)
-    : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
@@ -23,7 +22,7 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         var expected = await RunAsync(cluster, registry);
         cluster.ForgetUnits();
         var delays = new EchoDelays(seed: 7);
-        var bus = await TestBus.EchoAsync(broker, delays);
+        var bus = await TestBus.EchoAsync(broker, cluster.Prefix, delays);
         var actual = await RunAsync(cluster, registry);
         await bus.StopAsync();
         output.WriteLine($"{delays.Sent} copies sent");

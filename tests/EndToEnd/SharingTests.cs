@@ -1,3 +1,5 @@
+using Qbb.Artifacts;
+using Qbb.Contracts;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
 
@@ -5,7 +7,6 @@ namespace Qbb.EndToEnd.Tests;
 
 /// <summary>Quantizers that share the layers of one model, over a real RabbitMQ and a real PostgreSQL.</summary>
 public sealed class SharingTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output)
-    : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(4);
 
@@ -31,6 +32,30 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
         three.Units.ShouldAllBe(units => units > TinyRecipes.SampleTeacherLayers / 4);
         three.Manifest.ShouldBe(one.Manifest);
         (three.Seconds / one.Seconds).ShouldBeLessThan(0.4);
+    }
+
+    [Fact]
+    public async Task Two_systems_on_one_broker_keep_to_themselves()
+    {
+        RabbitServer.Require();
+        using var one = new Cluster(broker, database.NewDatabase());
+        using var other = new Cluster(broker, database.NewDatabase());
+        await Task.WhenAll(one.StartAsync("qbb-registry"), other.StartAsync("qbb-registry"));
+        var layers = await Task.WhenAll(DecomposedAsync(one, 3), DecomposedAsync(other, 5));
+        layers.ShouldBe([3, 5]);
+    }
+
+    /// <summary>Quantizes a model with scripted workers; the layers that these were asked for.</summary>
+    private async Task<int> DecomposedAsync(Cluster cluster, int layers)
+    {
+        var script = new WorkerScript { Layers = layers };
+        var workers = await TestBus.WorkersAsync(broker, cluster.Prefix, new ScriptedWorker(script, new LocalArtifactStore(cluster.Store)));
+        using var registry = new RegistryCalls(cluster.Url);
+        var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
+        var ended = await registry.EndAsync(await registry.StartAsync("tiny", version, TinyRecipes.Plain()), s_patience, cluster.Logs);
+        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+        await workers.StopAsync();
+        return script.Count<DecomposeLayers>();
     }
 
     /// <summary>Wall time from the first layer's start to the last one's end, the units of every quantizer, and the artifact.</summary>

@@ -15,7 +15,6 @@ namespace Qbb.EndToEnd.Tests;
 /// the usual number is small, to keep the tests short. The registry is a process of its own; this one plays the workers.
 /// </summary>
 public sealed class ThroughputTests(RabbitServer broker, PostgresServer postgres, ITestOutputHelper output)
-    : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan s_look = TimeSpan.FromSeconds(0.5);
@@ -29,7 +28,7 @@ public sealed class ThroughputTests(RabbitServer broker, PostgresServer postgres
         using var cluster = new Cluster(broker, database);
         await cluster.Start("qbb-registry").ReadyAsync();
         var script = new WorkerScript { Layers = units, SameLayers = true };
-        var workers = await TestBus.WorkersAsync(broker, new ScriptedWorker(script, new LocalArtifactStore(cluster.Store)));
+        var workers = await TestBus.WorkersAsync(broker, cluster.Prefix, new ScriptedWorker(script, new LocalArtifactStore(cluster.Store)));
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
 

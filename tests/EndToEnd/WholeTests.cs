@@ -10,8 +10,7 @@ using Qbb.Tests;
 namespace Qbb.EndToEnd.Tests;
 
 /// <summary>An upload becomes a champion on the real servers, and the champion is what the direct command makes.</summary>
-public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output)
-    : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>, IDisposable
+public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(40);
     private readonly TemporaryFolder _folder = new();

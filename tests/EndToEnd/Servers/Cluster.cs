@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using Qbb.Tests;
 
@@ -9,8 +10,9 @@ internal sealed class Cluster : IDisposable
     public static readonly string[] Workers = ["qbb-synthdata", "qbb-quantizer", "qbb-evaluator"];
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<string, ServiceProcess> _services = [];
-    private readonly Dictionary<string, int> _ports = [];
+    // A killer starts services anew while the test looks at them.
+    private readonly ConcurrentDictionary<string, ServiceProcess> _services = [];
+    private readonly ConcurrentDictionary<string, int> _ports = [];
     private readonly string[] _settings;
 
     /// <param name="broker">RabbitMQ.</param>
@@ -59,10 +61,9 @@ internal sealed class Cluster : IDisposable
     /// <summary>Starts a service, or one more of a kind under another name: "qbb-quantizer/2".</summary>
     public ServiceProcess Start(string name)
     {
-        if (_services.Remove(name, out var before))
+        if (_services.TryGetValue(name, out var before))
             before.Dispose();
-        if (!_ports.TryGetValue(name, out var port))
-            _ports[name] = port = FreePort.Next();
+        var port = _ports.GetOrAdd(name, _ => FreePort.Next());
         return _services[name] = new ServiceProcess(name.Split('/')[0], port, SettingsOf(name));
     }
 

@@ -62,7 +62,8 @@ internal sealed class RegistryCalls(string url) : IDisposable
             {
                 // The registry is being restarted.
             }
-            watch.Elapsed.ShouldBeLessThan(patience, $"{state}\n{logs?.Invoke()}");
+            if (watch.Elapsed > patience)
+                watch.Elapsed.ShouldBeLessThan(patience, $"{state}\n{logs?.Invoke()}");
             await Task.Delay(200);
         }
     }

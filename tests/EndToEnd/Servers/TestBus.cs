@@ -1,5 +1,6 @@
 using MassTransit;
 using Qbb.Contracts;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Tests.Service;
 
 namespace Qbb.EndToEnd.Tests.Servers;
@@ -10,11 +11,11 @@ internal static class TestBus
     private const int WorkersAtOnce = 8;
 
     /// <summary>A bus whose one consumer answers all commands as workers do, until it is stopped.</summary>
-    public static async Task<IBusControl> WorkersAsync(RabbitServer broker, ScriptedWorker worker)
+    public static async Task<IBusControl> WorkersAsync(RabbitServer broker, string prefix, ScriptedWorker worker)
     {
         var bus = Bus.Factory.CreateUsingRabbitMq(rabbit =>
         {
-            UseHost(rabbit, broker);
+            UseHost(rabbit, broker, prefix);
             rabbit.ReceiveEndpoint("workers-" + Guid.NewGuid().ToString("N"), endpoint =>
             {
                 endpoint.ConcurrentMessageLimit = WorkersAtOnce;
@@ -26,11 +27,11 @@ internal static class TestBus
     }
 
     /// <summary>A bus that echoes all commands and events until it is stopped.</summary>
-    public static async Task<IBusControl> EchoAsync(RabbitServer broker, EchoDelays delays)
+    public static async Task<IBusControl> EchoAsync(RabbitServer broker, string prefix, EchoDelays delays)
     {
         var bus = Bus.Factory.CreateUsingRabbitMq(rabbit =>
         {
-            UseHost(rabbit, broker);
+            UseHost(rabbit, broker, prefix);
             rabbit.ReceiveEndpoint("echo-" + Guid.NewGuid().ToString("N"), endpoint =>
             {
                 endpoint.AutoDelete = true;
@@ -60,9 +61,13 @@ internal static class TestBus
             where T : class => endpoint.Consumer(() => new Echo<T>(delays));
     }
 
-    private static void UseHost(IRabbitMqBusFactoryConfigurator rabbit, RabbitServer broker) => rabbit.Host("127.0.0.1", (ushort)broker.Port, "/", host =>
+    private static void UseHost(IRabbitMqBusFactoryConfigurator rabbit, RabbitServer broker, string prefix)
     {
-        host.Username("guest");
-        host.Password("guest");
-    });
+        rabbit.Host("127.0.0.1", (ushort)broker.Port, "/", host =>
+        {
+            host.Username("guest");
+            host.Password("guest");
+        });
+        BusExtensions.UsePrefix(rabbit, prefix);
+    }
 }
