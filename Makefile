@@ -2,6 +2,7 @@
 # make build   leave the command at out/qbb              make bench   print the benchmarks' tables
 # make install PREFIX=/usr/local                         make up      broker, database and four services on this machine
 # make help    say all this                              make down    stop them
+# make kill-test    kill every kind of process at random, by 20 seeds (SCHEDULES=20)
 # make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
 SHELL := /bin/bash
 CONFIGURATION := Release
@@ -16,10 +17,10 @@ SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.prop
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps servers browser s3-server build up down demo test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers browser s3-server build up down demo test kill-test bench gpu-bundle install uninstall format check-format clean
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 # Installs only what is missing; asks for nothing.
 deps:
@@ -62,6 +63,10 @@ down:
 test: browser s3-server
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
+
+kill-test: servers
+	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
+	@QBB_KILL_SCHEDULES=$(or $(SCHEDULES),20) tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests -method '*Killing_any*' -showLiveOutput -noLogo -noColor
 
 bench: build
 	@samples/bench

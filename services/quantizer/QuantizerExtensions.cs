@@ -11,6 +11,7 @@ public static class QuantizerExtensions
     public static IHostApplicationBuilder AddQuantizer(this IHostApplicationBuilder builder)
     {
         builder.Services.AddSingleton<DecompositionWork>();
+        builder.Services.AddSingleton<WarmTraining>();
         builder.Services.AddSingleton<DistillationWork>();
         return builder.AddWorker("quantizer", (bus, queue) =>
         {

@@ -73,7 +73,8 @@ public sealed record PipelineRecipe(
         JsonObject? Part(string name) => all[name] as JsonObject;
     }
 
-    private static IEnumerable<string> Problems(JsonObject all)
+    /// <summary>What is wrong with the parts there are and how they go together; what is in them is not looked at.</summary>
+    public static IEnumerable<string> Problems(JsonObject all)
     {
         foreach (var (name, value) in all)
         {

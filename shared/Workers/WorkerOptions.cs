@@ -26,6 +26,10 @@ public sealed class WorkerOptions : IValidatableObject
     [Range(1, 64)]
     public int WarmModels { get; set; } = 2;
 
+    /// <summary>Megabytes that the two models of a distillation may take to stay loaded between its rounds; 0 for never.</summary>
+    [Range(0, 1 << 20)]
+    public int WarmTrainingMegabytes { get; set; } = 4096;
+
     /// <summary>The device that is meant.</summary>
     public Device ReadDevice() => Device is { } text ? Torch.Device.Parse(text) : torch.cuda.is_available() ? Torch.Device.Parse("cuda") : Torch.Device.CPU;
 

@@ -6,7 +6,7 @@ using Qbb.Tests;
 namespace Qbb.EndToEnd.Tests;
 
 /// <summary>The services as processes over a real RabbitMQ and a real PostgreSQL.</summary>
-public sealed class ClusterTests(RabbitServer broker, PostgresServer database) : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>, IDisposable
+public sealed class ClusterTests(RabbitServer broker, PostgresServer database) : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(4);
     private readonly TemporaryFolder _folder = new();

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Artifacts;
 using Qbb.Contracts;
@@ -9,7 +11,6 @@ namespace Qbb.EndToEnd.Tests;
 
 /// <summary>What goes wrong on the way of messages, and to processes, changes nothing about the result.</summary>
 public sealed class DisorderTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output)
-    : IClassFixture<RabbitServer>, IClassFixture<PostgresServer>
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
@@ -19,9 +20,9 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         using var cluster = await NewClusterAsync();
         using var registry = new RegistryCalls(cluster.Url);
         var expected = await RunAsync(cluster, registry);
-        ForgetUnits(cluster);
+        cluster.ForgetUnits();
         var delays = new EchoDelays(seed: 7);
-        var bus = await TestBus.EchoAsync(broker, delays);
+        var bus = await TestBus.EchoAsync(broker, cluster.Prefix, delays);
         var actual = await RunAsync(cluster, registry);
         await bus.StopAsync();
         output.WriteLine($"{delays.Sent} copies sent");
@@ -33,17 +34,20 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
     [Fact]
     public async Task Killing_any_process_at_any_time_changes_nothing()
     {
-        using var cluster = await NewClusterAsync();
+        using var cluster = await NewClusterAsync("Pipelines:BackoffSeconds=0.2");
         using var registry = new RegistryCalls(cluster.Url);
         var expected = await RunAsync(cluster, registry);
-        var schedules = int.Parse(Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES") ?? "3");
+        var schedules = int.Parse(Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES") ?? "3", CultureInfo.InvariantCulture);
         for (var seed = 1; seed <= schedules; seed++)
         {
-            ForgetUnits(cluster);
-            using var killer = new Killer(seed, cluster, broker, database, output);
+            cluster.ForgetUnits();
+            var watch = Stopwatch.StartNew();
+            var kills = new List<string>();
+            using var killer = new Killer(seed, cluster, broker, database, kills.Add);
             var killing = killer.RunAsync();
             var actual = await RunAsync(cluster, registry);
             await killer.StopAsync(killing);
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"schedule {seed}, {watch.Elapsed.TotalSeconds:0.0} s: killed {string.Join("; ", kills)}"));
             Same(actual, expected);
         }
     }
@@ -65,13 +69,20 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         var poisoned = await registry.UploadAsync("poisoned", copy.Path);
         await store.DeleteAsync(Digest.Of(File.ReadAllBytes(copy.File("config.json"))));
 
+        // And messages that nobody can read.
+        string[] queues = [$"{cluster.Prefix}-quantizer", $"{cluster.Prefix}-registry"];
+        foreach (var queue in queues)
+            await SendJunkAsync(queue);
+
         var bad = await registry.StartAsync("poisoned", poisoned, TinyRecipes.Plain());
         var other = await registry.StartAsync("good", good, TinyRecipes.Plain());
         (await registry.EndAsync(other, s_patience, cluster.Logs))["state"]!.ToString().ShouldBe("succeeded");
         var failed = await registry.EndAsync(bad, s_patience, cluster.Logs);
         failed["state"]!.ToString().ShouldBe("failed");
         failed["error"]!.ToString().ShouldContain("is not in the store");
-        (await MessagesAsync($"{cluster.Prefix}-quantizer_error")).ShouldBeGreaterThan(0u);
+        // The junk, and the command after its tries.
+        (await MessagesAsync(queues[0] + "_error")).ShouldBe(1u + 2u);
+        (await MessagesAsync(queues[1] + "_error")).ShouldBe(1u);
     }
 
     [Fact]
@@ -112,13 +123,18 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         actual.Pipeline["metrics"]!.ToJsonString().ShouldBe(expected.Pipeline["metrics"]!.ToJsonString());
     }
 
-    /// <summary>Makes the workers do everything anew.</summary>
-    private static void ForgetUnits(Cluster cluster) => Directory.Delete(Path.Combine(cluster.Store, "units"), recursive: true);
+    private async Task SendJunkAsync(string queue)
+    {
+        await using var connection = await ConnectAsync();
+        await using var channel = await connection.CreateChannelAsync();
+        await channel.BasicPublishAsync("", queue, "{ \"message\": "u8.ToArray());
+    }
+
+    private Task<IConnection> ConnectAsync() => new ConnectionFactory { HostName = "127.0.0.1", Port = broker.Port }.CreateConnectionAsync();
 
     private async Task<uint> MessagesAsync(string queue)
     {
-        var factory = new ConnectionFactory { HostName = "127.0.0.1", Port = broker.Port };
-        await using var connection = await factory.CreateConnectionAsync();
+        await using var connection = await ConnectAsync();
         await using var channel = await connection.CreateChannelAsync();
         return (await channel.QueueDeclarePassiveAsync(queue)).MessageCount;
     }

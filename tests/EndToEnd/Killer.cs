@@ -4,7 +4,7 @@ using Qbb.Registry.Tests.Service;
 namespace Qbb.EndToEnd.Tests;
 
 /// <summary>Kills and restarts processes at times that a seed decides: workers, registry, broker, database.</summary>
-internal sealed class Killer(int seed, Cluster cluster, RabbitServer broker, PostgresServer database, ITestOutputHelper output) : IDisposable
+internal sealed class Killer(int seed, Cluster cluster, RabbitServer broker, PostgresServer database, Action<string> tell) : IDisposable
 {
     private const int Kills = 4;
     private readonly CancellationTokenSource _stop = new();
@@ -42,28 +42,30 @@ internal sealed class Killer(int seed, Cluster cluster, RabbitServer broker, Pos
         switch (choice)
         {
             case 0:
-                output.WriteLine($"schedule {seed}: broker");
+                await TellAsync("broker");
                 await broker.CrashAsync();
                 await broker.StartAsync();
                 break;
             case 1:
-                output.WriteLine($"schedule {seed}: database");
+                await TellAsync("database");
                 await database.CrashAsync();
                 await database.StartAsync();
                 break;
             case 2 or 3:
-                Restart("qbb-registry");
+                await RestartAsync("qbb-registry");
                 break;
             default:
-                Restart(Cluster.Workers[choice % Cluster.Workers.Length]);
+                await RestartAsync(Cluster.Workers[choice % Cluster.Workers.Length]);
                 break;
         }
     }
 
-    private void Restart(string service)
+    private async Task RestartAsync(string service)
     {
-        output.WriteLine($"schedule {seed}: {service}");
+        await TellAsync(service);
         cluster[service].Kill();
         cluster.Start(service);
     }
+
+    private async Task TellAsync(string victim) => tell($"{victim} in {await cluster.StageAsync() ?? "a stage that the registry cannot tell"}");
 }

@@ -34,7 +34,7 @@ public sealed class OneProcessTests : IDisposable
             "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.FullForCommand),
             "--distill", "--sequences", "64", "--length", "16", "--keep", "0.5", "--threads", "1");
         direct.Code.ShouldBe(0, direct.Error);
-        SameFolders(_folder.File("direct"), _folder.File("pulled"));
+        SameFolders.Check(_folder.File("direct"), _folder.File("pulled"));
     }
 
     [Fact]
@@ -72,13 +72,5 @@ public sealed class OneProcessTests : IDisposable
         result.Code.ShouldBe(2);
         result.Error.ShouldContain("bases is 9");
         result.Error.ShouldContain("rounds is set but refinement is none");
-    }
-
-    private static void SameFolders(string expected, string actual)
-    {
-        var names = Directory.GetFiles(expected).Select(Path.GetFileName).Order().ToList();
-        Directory.GetFiles(actual).Select(Path.GetFileName).Order().ShouldBe(names);
-        foreach (var name in names)
-            File.ReadAllBytes(Path.Combine(actual, name!)).SequenceEqual(File.ReadAllBytes(Path.Combine(expected, name!))).ShouldBeTrue(name);
     }
 }

@@ -1,5 +1,6 @@
 using Qbb.Evaluator.Text;
 using Qbb.Models;
+using Qbb.Recipes;
 using Qbb.Tests;
 
 namespace Qbb.Evaluator.Tests;

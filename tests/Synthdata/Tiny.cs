@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Qbb.Models.Decoder;
 using Qbb.Models.Tokenizers;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Quality;
 using Qbb.Synthdata.Sampling;

@@ -1,5 +1,6 @@
 using System.Text;
 using Qbb.Models;
+using Qbb.Recipes;
 
 namespace Qbb.Evaluator.Text;
 

@@ -6,6 +6,7 @@ using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
+using Qbb.Recipes;
 using Qbb.Workers;
 using Qbb.Workers.Data;
 using Qbb.Workers.Models;
@@ -17,7 +18,7 @@ public sealed class EvaluationWork(ModelFolders folders, WarmModels models, IOpt
 {
     public async Task<WindowsEvaluated> RunAsync(EvaluateWindows command, CancellationToken cancellation)
     {
-        var part = EvaluationPart.Read(await folders.ReadTextAsync(command.Evaluation, cancellation));
+        var part = EvaluationPart.FromJson(await folders.ReadTextAsync(command.Evaluation, cancellation));
         var teacher = await models.LoadAsync(command.Model, cancellation: cancellation);
         var student = await models.LoadAsync(command.Student, cancellation: cancellation);
         var (ids, options) = command.Data is { } data

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Qbb.Models;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Artifacts;
 

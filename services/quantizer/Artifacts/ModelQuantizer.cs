@@ -5,7 +5,7 @@ using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Artifacts;

@@ -1,4 +1,4 @@
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
 

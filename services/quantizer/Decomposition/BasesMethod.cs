@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Decomposition;
 

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Decomposition;
 

@@ -1,4 +1,4 @@
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Decomposition;
 

@@ -1,7 +1,7 @@
 using Qbb.Models;
 using Qbb.Models.Generation;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Decomposition;
 

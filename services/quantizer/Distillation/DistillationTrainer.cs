@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
@@ -26,6 +27,7 @@ internal sealed class DistillationTrainer : IDisposable
     private readonly HeldOutScorer _scorer;
     private readonly Stopwatch _stepping = new();
     private TrainedValues _best = TrainedValues.None;
+    private DistillationState? _paused;
     private long _tokens;
 
     /// <param name="student">With binary layers; becomes trainable.</param>
@@ -63,7 +65,10 @@ internal sealed class DistillationTrainer : IDisposable
     public TrainingResult Run(string checkpoint, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default) =>
         Run(checkpoint, _ => false, progress, cancellation).Result!;
 
-    /// <summary>Trains from the checkpoint until the end, or until a pause, at which the checkpoint is saved.</summary>
+    /// <summary>
+    /// Trains from the checkpoint until the end, or until a pause, at which the checkpoint is saved. After a pause it goes on from where it is,
+    /// without reading the checkpoint.
+    /// </summary>
     /// <param name="checkpoint">Where the training is kept on disk.</param>
     /// <param name="pause">Asked after every step, with the steps of this run.</param>
     /// <param name="progress">Told after every step.</param>
@@ -74,7 +79,8 @@ internal sealed class DistillationTrainer : IDisposable
         string checkpoint, Func<int, bool> pause, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default)
     {
         var watch = Stopwatch.StartNew();
-        var state = Restore(checkpoint) ?? Start(checkpoint, cancellation);
+        var state = _paused ?? Restore(checkpoint) ?? Start(checkpoint, cancellation);
+        _paused = null;
         var resumed = state.Step;
         while (state.Step < _recipe.Steps)
         {
@@ -102,6 +108,7 @@ internal sealed class DistillationTrainer : IDisposable
             if (state.Step < _recipe.Steps && pause(state.Step - resumed))
             {
                 Save(checkpoint, state);
+                _paused = state;
                 return (state, null);
             }
         }

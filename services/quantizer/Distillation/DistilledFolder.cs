@@ -4,7 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Distillation;
 

@@ -1,10 +1,9 @@
-using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Artifacts;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -36,26 +35,22 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         options.Validate();
         ModelQuantizer.CheckOutput(student, output, options.Force);
         ModelQuantizer.CheckOutput(teacher, output, options.Force);
-        using var studentSource = ModelSource.Open(student);
-        using var teacherSource = ModelSource.Open(teacher);
-        var (before, teacherDigest) = Check(studentSource, teacherSource, data, cancellation);
-        var after = before with { Distillation = _recipe };
-        var studentDigest = ModelDigest.Compute(studentSource, cancellation);
-        using var work = WorkFolder.Open(output, $"distill {studentDigest} {teacherDigest} {data.Digest} {after.Digest} {options.Device.Type}");
+        using var session = Open(student, teacher, data, cancellation);
+        var studentDigest = ModelDigest.Compute(session.Student, cancellation);
+        var name = $"distill {studentDigest} {session.TeacherDigest} {data.Digest} {session.After.Digest} {options.Device.Type}";
+        using var work = WorkFolder.Open(output, name);
         try
         {
-            var (_, training, facts) = Train(studentSource, teacherSource, data, work.CheckpointPath, _ => false, progress, cancellation);
-            ThrowIfNoBetter(training!);
+            var training = session.Train(work.CheckpointPath, _ => false, progress, cancellation).Training!;
             var origin = DistilledFolder.ReadMetrics(student)["modelDigest"]?.ToString();
-            facts["teacherDigest"] = teacherDigest;
             using var writer = ModelFolderWriter.Create(output, options.Force, work.Assembly);
-            var bytes = DistilledFolder.Write(writer, studentSource, before, after, training!, facts, cancellation);
+            var bytes = session.Write(writer, training, cancellation);
             cancellation.ThrowIfCancellationRequested();
             writer.Commit();
             work.Discard();
             return new DistilledModel(
-                Path.GetFullPath(output), training!.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom,
-                training.LoweredAt, origin is null ? null : origin == teacherDigest, bytes);
+                Path.GetFullPath(output), training.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom,
+                training.LoweredAt, origin is null ? null : origin == session.TeacherDigest, bytes);
         }
         catch (DistillationRefusedException)
         {
@@ -64,61 +59,33 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         }
     }
 
-    /// <summary>Trains from one checkpoint to the next, and writes the output when that was the last round.</summary>
+    /// <summary>Opens a training to be done in rounds; it loads the models with the first of them.</summary>
     /// <param name="student">A folder that qbb quantized.</param>
     /// <param name="teacher">The model that it was made from: folder or GGUF file.</param>
-    /// <param name="data">What to train on and to hold out.</param>
-    /// <param name="checkpoint">File of the training; written anew at the end of the round. Where it is missing the training begins.</param>
-    /// <param name="pause">Asked after every step, with the steps of this round: whether it is over.</param>
-    /// <param name="output">The folder to make in the last round.</param>
-    /// <param name="cancellation">Stops after the step at hand.</param>
+    /// <param name="data">What to train on and to hold out; it stays open as long as the training.</param>
+    /// <param name="cancellation">Stops while the teacher's digest is calculated.</param>
     /// <exception cref="InvalidInputException">Student, teacher and data do not go together.</exception>
-    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice.</exception>
-    public DistillationRound RunRound(
-        string student, string teacher, ITokenSequences data, string checkpoint, Func<int, bool> pause, string output,
-        CancellationToken cancellation = default)
+    public DistillationSession Open(string student, string teacher, ITokenSequences data, CancellationToken cancellation = default)
     {
         options.Validate();
-        using var studentSource = ModelSource.Open(student);
-        using var teacherSource = ModelSource.Open(teacher);
-        var (before, teacherDigest) = Check(studentSource, teacherSource, data, cancellation);
-        var (state, training, facts) = Train(studentSource, teacherSource, data, checkpoint, pause, null, cancellation);
-        var round = new DistillationRound(state.Step, _recipe.Steps, state.Curve[0].HeldOut, state.Best.HeldOut, training is not null);
-        if (training is null)
-            return round;
-        ThrowIfNoBetter(training);
-        facts["teacherDigest"] = teacherDigest;
-        using var writer = ModelFolderWriter.Create(output, force: false);
-        DistilledFolder.Write(writer, studentSource, before, before with { Distillation = _recipe }, training, facts, cancellation);
-        writer.Commit();
-        return round;
-    }
-
-    private (Recipe Before, string TeacherDigest) Check(
-        ModelSource student, ModelSource teacher, ITokenSequences data, CancellationToken cancellation)
-    {
-        var before = CheckStudent(student);
-        var config = DecoderConfig.FromJson(student.ConfigJson);
-        ModelShapes.ThrowIfDifferent(student.Path, config, teacher.Path, DecoderConfig.FromJson(teacher.ConfigJson));
-        var teacherDigest = ModelDigest.Compute(teacher, cancellation);
-        CheckData(data, config, teacher.Path, teacherDigest);
-        return (before, teacherDigest);
-    }
-
-    private (DistillationState State, TrainingResult? Training, JsonObject Facts) Train(
-        ModelSource studentSource, ModelSource teacherSource, ITokenSequences data, string checkpoint, Func<int, bool> pause,
-        IProgress<DistillProgress>? progress, CancellationToken cancellation)
-    {
-        using var student = Transformer.Load(studentSource, options.Device, _recipe.Type, BasesLinearLoader.For(studentSource));
-        using var teacher = Transformer.Load(teacherSource, options.Device, _recipe.Type, BasesLinearLoader.For(teacherSource));
-        using var trainer = new DistillationTrainer(student, teacher, data, _recipe, options);
-        var (state, result) = trainer.Run(checkpoint, pause, progress, cancellation);
-        return (state, result, new JsonObject
+        var studentSource = ModelSource.Open(student);
+        ModelSource? teacherSource = null;
+        try
         {
-            ["dataDigest"] = data.Digest,
-            ["trainingSequences"] = trainer.TrainingCount,
-            ["heldOutSequences"] = trainer.HeldOutCount,
-        });
+            teacherSource = ModelSource.Open(teacher);
+            var before = CheckStudent(studentSource);
+            var config = DecoderConfig.FromJson(studentSource.ConfigJson);
+            ModelShapes.ThrowIfDifferent(studentSource.Path, config, teacherSource.Path, DecoderConfig.FromJson(teacherSource.ConfigJson));
+            var teacherDigest = ModelDigest.Compute(teacherSource, cancellation);
+            CheckData(data, config, teacherSource.Path, teacherDigest);
+            return new DistillationSession(studentSource, teacherSource, data, _recipe, options) { Before = before, TeacherDigest = teacherDigest };
+        }
+        catch
+        {
+            studentSource.Dispose();
+            teacherSource?.Dispose();
+            throw;
+        }
     }
 
     private static Recipe CheckStudent(ModelSource student)
@@ -167,18 +134,5 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
                     + "the data belong to another model");
             }
         }
-    }
-
-    private void ThrowIfNoBetter(TrainingResult training)
-    {
-        if (training.Best.Step > 0)
-            return;
-        var name = _recipe.Loss == DistillationLoss.Ce ? "cross-entropy" : "KL to the teacher";
-        var tried = training.Curve.Skip(1).Select(point => (point.Step, Figure: point.HeldOut.For(_recipe.Loss))).ToList();
-        var best = tried.OrderBy(point => double.IsNaN(point.Figure)).ThenBy(point => point.Figure).First();
-        throw new DistillationRefusedException(
-            $"the distilled student is no better than before: held-out {name} {training.Start.For(_recipe.Loss):g6} at the start, "
-            + $"{best.Figure:g6} at best (step {best.Step} of {_recipe.Steps}). Nothing was written; try a smaller --lr than "
-            + $"{_recipe.LearningRate:g3}, more --steps or more data");
     }
 }

@@ -1,3 +1,5 @@
+using Qbb.Recipes;
+
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>How the student does on the held-out sequences, with its scales in fp16 as they will be stored.</summary>

@@ -1,4 +1,5 @@
 using Qbb.Models.Decoder;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;

@@ -1,3 +1,4 @@
+using Qbb.Recipes;
 using Qbb.Torch;
 using F = Qbb.Torch.torch.nn.functional;
 

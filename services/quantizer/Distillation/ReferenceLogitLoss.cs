@@ -1,3 +1,5 @@
+using Qbb.Recipes;
+
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>The plain form of <see cref="LogitLoss"/> for one position, in double, with its gradient.</summary>

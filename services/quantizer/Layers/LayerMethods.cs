@@ -3,8 +3,8 @@ using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Mixed;
 using Qbb.Quantizer.Nested;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Rounding;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Layers;

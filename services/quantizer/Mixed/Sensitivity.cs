@@ -1,6 +1,6 @@
 using System.Text.Json;
 using Qbb.Models;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Mixed;
 

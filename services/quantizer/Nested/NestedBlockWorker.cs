@@ -1,5 +1,6 @@
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Nested;
 

@@ -3,7 +3,7 @@ using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Nested;
 

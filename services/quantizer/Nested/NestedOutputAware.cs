@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Qbb.Bases;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Nested;
 

@@ -1,7 +1,7 @@
 using Qbb.Bases;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Nested;
 

@@ -1,4 +1,5 @@
 using Qbb.Quantizer.Layers;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.OutputAware;
 

@@ -1,3 +1,4 @@
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.OutputAware;

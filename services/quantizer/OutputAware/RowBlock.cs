@@ -1,3 +1,5 @@
+using Qbb.Recipes;
+
 namespace Qbb.Quantizer.OutputAware;
 
 /// <summary>

@@ -3,7 +3,7 @@ using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Quantizer.Batched;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
 

@@ -4,7 +4,7 @@ using Qbb.Contracts;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Workers;
 using Qbb.Workers.Models;
 

@@ -63,7 +63,7 @@ internal sealed class References(RegistryContext context, IArtifactStore store)
         foreach (var policy in await context.Policies.AsNoTracking().ToListAsync(cancellation))
         {
             foreach (var recipe in policy.Recipes)
-                _all.UnionWith(Recipes.BlobsOf(PipelineRecipe.Parse(recipe.Json)));
+                _all.UnionWith(RecipeIntake.BlobsOf(PipelineRecipe.Parse(recipe.Json)));
         }
     }
 
@@ -74,7 +74,7 @@ internal sealed class References(RegistryContext context, IArtifactStore store)
             .ToListAsync(cancellation);
         foreach (var pipeline in active)
         {
-            _all.UnionWith(Recipes.BlobsOf(PipelineRecipe.Parse(pipeline.RecipeJson)));
+            _all.UnionWith(RecipeIntake.BlobsOf(PipelineRecipe.Parse(pipeline.RecipeJson)));
             await AddManifestAsync(Digest.Parse(pipeline.Model), cancellation);
             var results = await context.Units.AsNoTracking().Where(unit => unit.PipelineId == pipeline.Id && unit.Result != null)
                 .Select(unit => unit.Result!).ToListAsync(cancellation);

@@ -41,6 +41,9 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     /// <summary>A model that no other transaction can change until this one ends; null where there is none.</summary>
     public abstract Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation);
 
+    /// <summary>Notes messages in the inbox; those that were not there already.</summary>
+    public abstract Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation);
+
     /// <summary>The first messages of the outbox, those that another dispatcher has in hand left out.</summary>
     public abstract Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation);
 

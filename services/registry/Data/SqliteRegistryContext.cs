@@ -18,6 +18,14 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
     public override Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation) =>
         Models.FirstOrDefaultAsync(model => model.Id == id, cancellation);
 
+    public override async Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation)
+    {
+        var seen = await Inbox.Where(row => messages.Contains(row.MessageId)).Select(row => row.MessageId).ToListAsync(cancellation);
+        HashSet<Guid> fresh = [.. messages.Except(seen)];
+        Inbox.AddRange(fresh.Select(id => new InboxMessage { MessageId = id, ReceivedAt = now }));
+        return fresh;
+    }
+
     public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
         Outbox.AsNoTracking().OrderBy(message => message.Id).Take(count).ToListAsync(cancellation);
 

@@ -12,6 +12,9 @@ internal sealed class RefusedException(int status, string message, IReadOnlyList
 
     public static RefusedException Invalid(string message, IReadOnlyList<string>? errors = null) => new(StatusCodes.Status400BadRequest, message, errors);
 
+    /// <summary>What was sent can be read, but what it says cannot be done.</summary>
+    public static RefusedException Unusable(string message, IReadOnlyList<string> errors) => new(StatusCodes.Status422UnprocessableEntity, message, errors);
+
     public static RefusedException NotFound(string message) => new(StatusCodes.Status404NotFound, message);
 
     public static RefusedException Conflict(string message, IReadOnlyList<string>? errors = null) => new(StatusCodes.Status409Conflict, message, errors);

@@ -21,7 +21,7 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
             throw RefusedException.Invalid("model and recipe must be given");
         if (request.Name is { Length: > MostName })
             throw RefusedException.Invalid($"name must have at most {MostName} characters");
-        var recipe = Recipes.Parse(request.Recipe.ToJsonString());
+        var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString());
         return await InTransactionAsync(async services =>
         {
             var finder = services.GetRequiredService<ModelFinder>();
@@ -29,7 +29,7 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
             var version = request.Version is { } number
                 ? await finder.VersionAsync(request.Model, $"{number}", cancellation)
                 : await NewestUploadAsync(services.GetRequiredService<RegistryContext>(), model, cancellation);
-            await Recipes.StoreAsync(recipe, store, cancellation);
+            await RecipeIntake.StoreAsync(recipe, store, cancellation);
             return (await services.GetRequiredService<PipelineStarter>().StartAsync(model, version, recipe, request.Name, cancellation)).Id;
         }, cancellation);
     }

@@ -19,7 +19,7 @@ internal static class PipelineEndpoints
     public static void MapPipelines(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("/api/pipelines").WithTags("pipelines");
-        group.MapPost("/", Post).WithMetadata(Idempotent.Mark).WithSummary("Asks for a quantization of a version.").ProducesProblem(400).ProducesProblem(404);
+        group.MapPost("/", Post).WithMetadata(Idempotent.Mark).WithSummary("Asks for a quantization of a version.").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422);
         group.MapGet("/", List).WithSummary("Lists pipelines, the newest first.");
         group.MapGet("/{id:guid}", Get).WithSummary("Shows a pipeline.").ProducesProblem(404);
         group.MapGet("/{id:guid}/events", Watch).WithSummary("The pipeline whenever it changes, as server-sent events, until it has ended.");

@@ -1,5 +1,5 @@
-using Qbb.Contracts;
 using Qbb.Registry.Models;
+using Qbb.Registry.Pipelines.Running;
 
 namespace Qbb.Registry.Policies;
 
@@ -24,23 +24,10 @@ public sealed class DefaultPolicy
             yield return "it has no recipes";
         foreach (var (name, json) in Recipes)
         {
-            if (ProblemOf(json) is { } wrong)
+            foreach (var wrong in RecipeIntake.Problems(json))
                 yield return $"{name}: {wrong}";
         }
         foreach (var wrong in Gate?.Problems() ?? [])
             yield return wrong;
-    }
-
-    private static string? ProblemOf(string json)
-    {
-        try
-        {
-            PipelineRecipe.Parse(json);
-            return null;
-        }
-        catch (FormatException error)
-        {
-            return error.Message;
-        }
     }
 }

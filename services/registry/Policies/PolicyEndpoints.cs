@@ -5,6 +5,7 @@ using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Models;
+using Qbb.Registry.Pipelines.Running;
 
 namespace Qbb.Registry.Policies;
 
@@ -19,7 +20,7 @@ internal static class PolicyEndpoints
         var group = routes.MapGroup("/api/policies").WithTags("policies");
         group.MapGet("/", List).WithSummary("Lists policies.");
         group.MapGet("/{name}", Get).WithSummary("Shows a policy.").ProducesProblem(404);
-        group.MapPut("/{name}", Put).WithSummary("Makes or replaces a policy; it applies to uploads from now on.").ProducesProblem(400).ProducesProblem(412);
+        group.MapPut("/{name}", Put).WithSummary("Makes or replaces a policy; it applies to uploads from now on.").ProducesProblem(412).ProducesProblem(422);
         group.MapDelete("/{name}", Delete).WithSummary("Removes a policy.").ProducesProblem(404);
     }
 
@@ -75,17 +76,14 @@ internal static class PolicyEndpoints
         {
             if (ModelName.ProblemOf(recipe.Name ?? "") is { } wrong)
                 problems.Add($"a recipe's name: {wrong}");
-            try
-            {
-                recipes.Add(new PolicyRecipe(recipe.Name!, PipelineRecipe.Parse(recipe.Recipe?.ToJsonString() ?? "null").ToJson()));
-            }
-            catch (FormatException error)
-            {
-                problems.Add($"{recipe.Name}: {error.Message}");
-            }
+            var json = recipe.Recipe?.ToJsonString() ?? "null";
+            var inside = RecipeIntake.Problems(json);
+            problems.AddRange(inside.Select(wrong => $"{recipe.Name}: {wrong}"));
+            if (inside.Count == 0)
+                recipes.Add(new PolicyRecipe(recipe.Name!, PipelineRecipe.Parse(json).ToJson()));
         }
         problems.AddRange(recipes.GroupBy(recipe => recipe.Name).Where(same => same.Count() > 1).Select(same => $"two recipes are called {same.Key}"));
-        return problems.Count == 0 ? recipes : throw RefusedException.Invalid("the policy cannot be used: " + string.Join("; ", problems), problems);
+        return problems.Count == 0 ? recipes : throw RefusedException.Unusable("the policy cannot be used: " + string.Join("; ", problems), problems);
     }
 
     private static Task<Policy?> FindAsync(string name, RegistryContext context, CancellationToken cancellation) =>

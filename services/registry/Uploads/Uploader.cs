@@ -114,7 +114,7 @@ internal sealed class Uploader(
             var parsed = PipelineRecipe.Parse(recipe.Json);
             if (!asked.Add(parsed.Digest))
                 continue;
-            await Recipes.StoreAsync(parsed, store, cancellation);
+            await RecipeIntake.StoreAsync(parsed, store, cancellation);
             pipelines.Add((await starter.StartAsync(model, version, parsed, recipe.Name, cancellation)).Id);
         }
         return pipelines;

@@ -4,7 +4,7 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Standalone.Benchmarks;

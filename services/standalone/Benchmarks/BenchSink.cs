@@ -5,7 +5,7 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Standalone.Benchmarks;

@@ -5,6 +5,7 @@ using Qbb.Bases.Cpu;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
+using Qbb.Recipes;
 using Qbb.Standalone.Benchmarks.Ladder;
 using Qbb.Torch;
 

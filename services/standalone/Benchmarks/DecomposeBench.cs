@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Batched;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
 

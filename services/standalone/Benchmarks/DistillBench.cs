@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Standalone.Benchmarks;

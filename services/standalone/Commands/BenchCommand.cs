@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using Qbb.Recipes;
 using Qbb.Standalone.Benchmarks;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;

@@ -3,7 +3,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Quantizer.Calibration;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Standalone.Benchmarks;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Qbb.Standalone.Benchmarks;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;

@@ -5,6 +5,7 @@ using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
+using Qbb.Recipes;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;
 using Spectre.Console;

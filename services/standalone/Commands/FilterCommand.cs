@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
+using Qbb.Recipes;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;
 using Qbb.Synthdata.Data;

@@ -4,7 +4,7 @@ using Qbb.Models;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Standalone.Calibrating;
 using Qbb.Standalone.Distilling;
 using Qbb.Standalone.Quantizing;

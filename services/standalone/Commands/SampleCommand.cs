@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
 using Qbb.Models.Generation;
+using Qbb.Recipes;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;
 using Qbb.Synthdata.Data;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
+using Qbb.Recipes;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;
 

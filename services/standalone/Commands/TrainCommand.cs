@@ -5,6 +5,7 @@ using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Tokenizers;
+using Qbb.Recipes;
 using Qbb.Standalone.Terminal;
 using Qbb.Standalone.Training;
 using Qbb.Torch;

@@ -3,7 +3,7 @@ using Qbb.Models.Checkpoints;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Standalone.Distilling;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Standalone.Distilling;

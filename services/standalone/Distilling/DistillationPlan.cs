@@ -1,4 +1,5 @@
 using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Qbb.Synthdata.Filtering;
 using Qbb.Synthdata.Sampling;
 using Qbb.Torch;

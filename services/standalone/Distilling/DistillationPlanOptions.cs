@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Qbb.Standalone.Commands;
 using Qbb.Torch;
 

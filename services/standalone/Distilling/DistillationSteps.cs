@@ -4,7 +4,7 @@ using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Terminal;
 using Qbb.Synthdata.Data;

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 using Qbb.Models.Checkpoints;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Standalone.Loading;
 using Qbb.Standalone.Quantizing;
 using Qbb.Standalone.Terminal;

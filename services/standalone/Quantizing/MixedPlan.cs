@@ -4,7 +4,7 @@ using Qbb.Models.Checkpoints;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Mixed;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Standalone.Terminal;
 using Qbb.Torch;
 

@@ -1,7 +1,6 @@
-using System.Text.Json.Nodes;
 using Qbb.Contracts;
 using Qbb.Models;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Standalone.Registry;
 
@@ -13,9 +12,13 @@ internal static class RecipeFiles
     {
         try
         {
-            return Check(PipelineRecipe.Parse(File.ReadAllText(file)));
+            var json = File.ReadAllText(file);
+            var problems = RecipeCheck.Problems(json);
+            return problems.Count == 0
+                ? PipelineRecipe.Parse(json)
+                : throw new InvalidInputException($"{file}: the recipe cannot be used: {string.Join("; ", problems)}");
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or FormatException or InvalidInputException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new InvalidInputException($"{file}: {error.Message}", error);
         }
@@ -35,13 +38,4 @@ internal static class RecipeFiles
     }
 
     public static string NameOf(string file) => Path.GetFileNameWithoutExtension(file);
-
-    private static PipelineRecipe Check(PipelineRecipe recipe)
-    {
-        var whole = (JsonObject)recipe.Decomposition.DeepClone();
-        if (recipe.Distillation is { } distillation)
-            whole["distillation"] = distillation.DeepClone();
-        Recipe.FromJson(whole.ToJsonString());
-        return recipe;
-    }
 }

@@ -1,5 +1,6 @@
 using Qbb.Models;
 using Qbb.Models.Checkpoints;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 
 namespace Qbb.Synthdata.Filtering;

@@ -1,5 +1,6 @@
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Torch;
 using F = Qbb.Torch.torch.nn.functional;

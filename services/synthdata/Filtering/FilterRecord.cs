@@ -1,3 +1,5 @@
+using Qbb.Recipes;
+
 namespace Qbb.Synthdata.Filtering;
 
 /// <summary>What a filter kept of which data, as the manifest of filtered data says.</summary>

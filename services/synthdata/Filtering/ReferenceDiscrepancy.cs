@@ -1,3 +1,5 @@
+using Qbb.Recipes;
+
 namespace Qbb.Synthdata.Filtering;
 
 /// <summary>The plain form of <see cref="Discrepancy"/>, in double, by the definitions.</summary>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Qbb.Models;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Quality;
 using Qbb.Torch;

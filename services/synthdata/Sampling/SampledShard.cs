@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Qbb.Models;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 
 namespace Qbb.Synthdata.Sampling;

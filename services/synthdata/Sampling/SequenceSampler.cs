@@ -1,4 +1,5 @@
 using Qbb.Models.Generation;
+using Qbb.Recipes;
 
 namespace Qbb.Synthdata.Sampling;
 

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Qbb.Contracts;
-using Qbb.Models;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
 using Qbb.Workers;
@@ -73,17 +73,6 @@ public sealed class FilterWork(ModelFolders folders, WarmModels models, IOptions
         return new ScoredPair(teacher.Transformer, teacher.Digest, learner.Transformer, learner.Digest);
     }
 
-    private async Task<FilterOptions> OptionsAsync(Digest part, CancellationToken cancellation)
-    {
-        try
-        {
-            var options = JsonSerializer.Deserialize<FilterOptions>(await folders.ReadTextAsync(part, cancellation), DataJson.Options)!;
-            options.Validate();
-            return options;
-        }
-        catch (JsonException error)
-        {
-            throw new InvalidInputException($"the recipe's filter cannot be used: {error.Message}", error);
-        }
-    }
+    private async Task<FilterOptions> OptionsAsync(Digest part, CancellationToken cancellation) =>
+        FilterOptions.FromJson(await folders.ReadTextAsync(part, cancellation));
 }

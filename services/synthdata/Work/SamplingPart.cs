@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 using Qbb.Contracts;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Synthdata.Data;
+using Qbb.Recipes;
 using Qbb.Synthdata.Sampling;
 
 namespace Qbb.Synthdata.Work;
@@ -28,7 +28,7 @@ internal static class SamplingPart
             var part = (JsonObject)JsonNode.Parse(json)!;
             if (use == DataUse.Evaluation)
                 part = part["sampling"]?.DeepClone() as JsonObject ?? [];
-            var options = part.Deserialize<SamplingOptions>(DataJson.Options)!;
+            var options = SamplingOptions.FromJson(part);
             if (!part.ContainsKey("length"))
                 options = options with { Length = Math.Min(UsualLength, config.MaxPositions) };
             if (use == DataUse.Evaluation)

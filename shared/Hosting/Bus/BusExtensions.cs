@@ -54,8 +54,18 @@ public static class BusExtensions
             host.Username(options.User);
             host.Password(options.ReadPassword());
         });
+        UsePrefix(rabbit, options.Prefix);
         rabbit.ConfigureEndpoints(context);
     });
+
+    /// <summary>Gives a system its own exchanges beside its own queues: else all systems of a broker would hear what each says.</summary>
+    /// <param name="bus">The bus.</param>
+    /// <param name="prefix">Of the system; empty for none.</param>
+    public static void UsePrefix(IBusFactoryConfigurator bus, string prefix)
+    {
+        if (prefix.Length > 0)
+            bus.MessageTopology.SetEntityNameFormatter(new PrefixEntityNameFormatter(bus.MessageTopology.EntityNameFormatter, prefix + "-"));
+    }
 
     private static BusParts Parts(IHostApplicationBuilder builder)
     {

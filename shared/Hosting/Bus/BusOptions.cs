@@ -24,7 +24,7 @@ public sealed class BusOptions : IValidatableObject
     /// <summary>A file whose first line is the password, instead of <see cref="Password"/>.</summary>
     public string? PasswordFile { get; set; }
 
-    /// <summary>A word before every queue's name, so that several systems share one broker.</summary>
+    /// <summary>A word before the name of every queue and exchange, so that several systems can share one broker.</summary>
     [RegularExpression("[a-z0-9-]*", ErrorMessage = "Bus:Prefix may have lower-case letters, digits and hyphens only")]
     public string Prefix { get; set; } = "";
 

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Text.Json.Nodes;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests.Servers;
@@ -8,8 +10,9 @@ internal sealed class Cluster : IDisposable
     public static readonly string[] Workers = ["qbb-synthdata", "qbb-quantizer", "qbb-evaluator"];
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<string, ServiceProcess> _services = [];
-    private readonly Dictionary<string, int> _ports = [];
+    // A killer starts services anew while the test looks at them.
+    private readonly ConcurrentDictionary<string, ServiceProcess> _services = [];
+    private readonly ConcurrentDictionary<string, int> _ports = [];
     private readonly string[] _settings;
 
     /// <param name="broker">RabbitMQ.</param>
@@ -44,29 +47,47 @@ internal sealed class Cluster : IDisposable
     public ServiceProcess this[string name] => _services[name];
 
     /// <summary>Starts all services.</summary>
-    public async Task StartAsync()
+    public Task StartAsync() => StartAsync(["qbb-registry", .. Workers]);
+
+    /// <summary>Starts some services; ready when it returns.</summary>
+    public async Task StartAsync(params string[] services)
     {
-        Start("qbb-registry");
-        await Registry.ReadyAsync();
-        foreach (var worker in Workers)
-            Start(worker);
-        foreach (var worker in Workers)
-            await _services[worker].ReadyAsync();
+        foreach (var service in services)
+            Start(service);
+        foreach (var service in services)
+            await _services[service].ReadyAsync();
     }
 
     /// <summary>Starts a service, or one more of a kind under another name: "qbb-quantizer/2".</summary>
     public ServiceProcess Start(string name)
     {
-        if (_services.Remove(name, out var before))
+        if (_services.TryGetValue(name, out var before))
             before.Dispose();
-        if (!_ports.TryGetValue(name, out var port))
-            _ports[name] = port = FreePort.Next();
-        var program = name.Split('/')[0];
-        // A section that a service does not know would be refused nowhere, but those that it does not need are left out.
-        var settings = program == "qbb-registry"
-            ? _settings.Where(setting => !setting.StartsWith("Worker:", StringComparison.Ordinal))
-            : _settings.Where(setting => !setting.StartsWith("Database:", StringComparison.Ordinal) && !setting.StartsWith("Pipelines:", StringComparison.Ordinal));
-        return _services[name] = new ServiceProcess(program, port, settings);
+        var port = _ports.GetOrAdd(name, _ => FreePort.Next());
+        return _services[name] = new ServiceProcess(name.Split('/')[0], port, SettingsOf(name));
+    }
+
+    /// <summary>The settings of a service. One that it does not know would be refused nowhere, but those that it does not need are left out.</summary>
+    public IEnumerable<string> SettingsOf(string name) => name.Split('/')[0] == "qbb-registry"
+        ? _settings.Where(setting => !setting.StartsWith("Worker:", StringComparison.Ordinal))
+        : _settings.Where(setting => !setting.StartsWith("Database:", StringComparison.Ordinal) && !setting.StartsWith("Pipelines:", StringComparison.Ordinal));
+
+    /// <summary>Makes the workers do everything anew.</summary>
+    public void ForgetUnits() => Directory.Delete(Path.Combine(Store, "units"), recursive: true);
+
+    /// <summary>The stage that the newest pipeline is in; null where the registry does not answer.</summary>
+    public async Task<string?> StageAsync()
+    {
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(1) };
+        try
+        {
+            var pipelines = JsonNode.Parse(await http.GetStringAsync($"{Url}/api/pipelines?limit=1"));
+            return pipelines!["items"]![0]!["stage"]!.ToString();
+        }
+        catch (Exception error) when (error is HttpRequestException or TaskCanceledException)
+        {
+            return null;
+        }
     }
 
     /// <summary>What all services said.</summary>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Qbb.Contracts;
 using Qbb.Standalone.Registry;
@@ -13,11 +14,26 @@ internal sealed class RegistryCalls(string url) : IDisposable
     public RegistryClient Client => _client;
 
     /// <summary>Uploads a model without quantizing it; the version's number.</summary>
-    public async Task<int> UploadAsync(string name, string model)
+    public async Task<int> UploadAsync(string name, string model) =>
+        (await PublishAsync(name, model, quantize: false))["version"]!.GetValue<int>();
+
+    /// <summary>Uploads a model; what the registry answers.</summary>
+    public async Task<JsonObject> PublishAsync(string name, string model, bool quantize = true)
     {
         var files = await Uploading.RunAsync(_client, model, (_, _, _) => { }, CancellationToken.None);
-        var version = await _client.PostAsync($"api/models/{name}/versions", new JsonObject { ["files"] = files, ["quantize"] = false }, CancellationToken.None);
-        return version["version"]!.GetValue<int>();
+        return await _client.PostAsync($"api/models/{name}/versions", new JsonObject { ["files"] = files, ["quantize"] = quantize }, CancellationToken.None);
+    }
+
+    /// <summary>Quantizes by a recipe whatever is uploaded.</summary>
+    public async Task SetPolicyAsync(string name, PipelineRecipe recipe)
+    {
+        using var http = new HttpClient();
+        var policy = new JsonObject
+        {
+            ["models"] = "*",
+            ["recipes"] = new JsonArray(new JsonObject { ["name"] = name, ["recipe"] = JsonNode.Parse(recipe.ToJson()) }),
+        };
+        (await http.PutAsJsonAsync($"{url}/api/policies/{name}", policy)).EnsureSuccessStatusCode();
     }
 
     /// <summary>Starts a pipeline; its id.</summary>
@@ -46,7 +62,8 @@ internal sealed class RegistryCalls(string url) : IDisposable
             {
                 // The registry is being restarted.
             }
-            watch.Elapsed.ShouldBeLessThan(patience, $"{state}\n{logs?.Invoke()}");
+            if (watch.Elapsed > patience)
+                watch.Elapsed.ShouldBeLessThan(patience, $"{state}\n{logs?.Invoke()}");
             await Task.Delay(200);
         }
     }

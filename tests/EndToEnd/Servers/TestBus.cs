@@ -1,21 +1,37 @@
 using MassTransit;
 using Qbb.Contracts;
+using Qbb.Hosting.Bus;
+using Qbb.Registry.Tests.Service;
 
 namespace Qbb.EndToEnd.Tests.Servers;
 
 /// <summary>The test as one more service on the bus.</summary>
 internal static class TestBus
 {
-    /// <summary>A bus that echoes all commands and events until it is stopped.</summary>
-    public static async Task<IBusControl> EchoAsync(RabbitServer broker, EchoDelays delays)
+    private const int WorkersAtOnce = 8;
+
+    /// <summary>A bus whose one consumer answers all commands as workers do, until it is stopped.</summary>
+    public static async Task<IBusControl> WorkersAsync(RabbitServer broker, string prefix, ScriptedWorker worker)
     {
         var bus = Bus.Factory.CreateUsingRabbitMq(rabbit =>
         {
-            rabbit.Host("127.0.0.1", (ushort)broker.Port, "/", host =>
+            UseHost(rabbit, broker, prefix);
+            rabbit.ReceiveEndpoint("workers-" + Guid.NewGuid().ToString("N"), endpoint =>
             {
-                host.Username("guest");
-                host.Password("guest");
+                endpoint.ConcurrentMessageLimit = WorkersAtOnce;
+                endpoint.Instance(worker);
             });
+        });
+        await bus.StartAsync();
+        return bus;
+    }
+
+    /// <summary>A bus that echoes all commands and events until it is stopped.</summary>
+    public static async Task<IBusControl> EchoAsync(RabbitServer broker, string prefix, EchoDelays delays)
+    {
+        var bus = Bus.Factory.CreateUsingRabbitMq(rabbit =>
+        {
+            UseHost(rabbit, broker, prefix);
             rabbit.ReceiveEndpoint("echo-" + Guid.NewGuid().ToString("N"), endpoint =>
             {
                 endpoint.AutoDelete = true;
@@ -43,5 +59,15 @@ internal static class TestBus
 
         void Add<T>(IRabbitMqReceiveEndpointConfigurator endpoint)
             where T : class => endpoint.Consumer(() => new Echo<T>(delays));
+    }
+
+    private static void UseHost(IRabbitMqBusFactoryConfigurator rabbit, RabbitServer broker, string prefix)
+    {
+        rabbit.Host("127.0.0.1", (ushort)broker.Port, "/", host =>
+        {
+            host.Username("guest");
+            host.Password("guest");
+        });
+        BusExtensions.UsePrefix(rabbit, prefix);
     }
 }

@@ -6,7 +6,7 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Tests;
 using Qbb.Torch;
 

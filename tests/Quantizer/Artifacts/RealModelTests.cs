@@ -2,8 +2,8 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Rounding;
+using Qbb.Recipes;
 using Qbb.Tests;
 
 namespace Qbb.Quantizer.Tests.Artifacts;

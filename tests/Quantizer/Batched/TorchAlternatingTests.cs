@@ -4,7 +4,7 @@ using Qbb.Quantizer.Batched;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Tests.Emulation;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;

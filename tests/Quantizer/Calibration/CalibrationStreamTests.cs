@@ -9,7 +9,7 @@ using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Tests;
 using Qbb.Torch;
 

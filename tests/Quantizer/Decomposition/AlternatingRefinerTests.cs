@@ -1,6 +1,6 @@
 using Qbb.Models.Generation;
 using Qbb.Quantizer.Decomposition;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.Decomposition;
 

@@ -1,7 +1,7 @@
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Rounding;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.Decomposition;
 

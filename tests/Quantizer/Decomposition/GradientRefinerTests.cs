@@ -1,5 +1,5 @@
 using Qbb.Quantizer.Decomposition;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.Decomposition;
 

@@ -1,5 +1,6 @@
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Distillation;

@@ -3,7 +3,7 @@ using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Tests;
 
 namespace Qbb.Quantizer.Tests.Distillation;

@@ -1,4 +1,5 @@
 using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Qbb.Torch;
 using static Qbb.Torch.torch;
 

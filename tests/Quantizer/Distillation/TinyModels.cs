@@ -4,7 +4,7 @@ using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Tests;
 using Qbb.Torch;
 

@@ -7,8 +7,8 @@ using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Mixed;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Tests.Distillation;
+using Qbb.Recipes;
 using Qbb.Tests;
 using Qbb.Torch;
 

@@ -5,8 +5,8 @@ using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Nested;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Tests.OutputAware;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.Nested;
 

@@ -1,7 +1,7 @@
 using Qbb.Models.Generation;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Nested;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.Nested;
 

@@ -4,7 +4,7 @@ using Qbb.Models.Generation;
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.OutputAware;

@@ -1,6 +1,7 @@
 using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.OutputAware;
 using Qbb.Quantizer.Rounding;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.OutputAware;
 

@@ -1,7 +1,7 @@
 using Qbb.Bases;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 using Qbb.Tests.Emulation;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;

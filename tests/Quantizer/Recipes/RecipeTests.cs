@@ -1,5 +1,5 @@
 using Qbb.Models;
-using Qbb.Quantizer.Recipes;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.Recipes;
 
@@ -99,10 +99,10 @@ public class RecipeTests
     [Theory]
     [InlineData("[]", "JSON")]
     [InlineData("{", "JSON")]
-    [InlineData("{\"bases\":\"two\"}", "JSON")]
+    [InlineData("{\"bases\":\"two\"}", "bases is \"two\"")]
     [InlineData("{\"base\":2}", "base")]
     [InlineData("{\"init\":\"greedy\"}", "cascaded, random, non-cascaded")]
-    [InlineData("{\"group\":\"column\"}", "JSON")]
+    [InlineData("{\"group\":\"column\"}", "group is \"column\"")]
     public void Json_that_is_no_recipe_is_refused(string json, string named) =>
         Should.Throw<InvalidInputException>(() => Recipe.FromJson(json)).Message.ShouldContain(named);
 }

@@ -1,8 +1,8 @@
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Recipes;
 using Qbb.Quantizer.Rounding;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Tests.Rounding;
 

@@ -102,7 +102,7 @@ public sealed class ModelTests : IDisposable
             recipes = new object[] { new { name = "a", recipe = new { more = 1 } } },
             gate = new { maxKl = -1 },
         });
-        response.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        response.StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
         var errors = (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("errors").EnumerateArray().Select(error => error.GetString()!).ToList();
         errors.ShouldContain(error => error.Contains("models must be a pattern"));
         errors.ShouldContain(error => error.Contains("unknown member more"));

@@ -67,14 +67,14 @@ public sealed class PipelineFlowTests : IDisposable
     [Fact]
     public async Task A_refused_recipe_fails_with_its_reason_and_others_go_on()
     {
-        var script = new WorkerScript { Refuse = command => command is DecomposeLayers d && d.Decomposition == Part("{\"bases\":9}") ? "bases is 9, it must be 1 to 8" : null };
+        var script = new WorkerScript { Refuse = command => command is DecomposeLayers d && d.Decomposition == Part("{\"bases\":8}") ? "the model has no layers" : null };
         await using var server = await RegistryServer.StartAsync(_folder, script);
         await server.UploadAsync("tiny");
-        var bad = await StartAsync(server, """{"decomposition":{"bases":9}}""");
+        var bad = await StartAsync(server, """{"decomposition":{"bases":8}}""");
         var good = await StartAsync(server, Plain);
         var end = await server.EndOfAsync(bad);
         end.GetProperty("state").GetString().ShouldBe("failed");
-        end.GetProperty("error").GetString().ShouldBe("decompose 1: bases is 9, it must be 1 to 8");
+        end.GetProperty("error").GetString().ShouldBe("decompose 1: the model has no layers");
         (await server.EndOfAsync(good)).GetProperty("state").GetString().ShouldBe("succeeded");
     }
 
@@ -204,17 +204,23 @@ public sealed class PipelineFlowTests : IDisposable
 
     [Theory]
     [InlineData("""{"decomposition":{},"more":1,"filter":{}}""", "unknown member more", "filter is given but nothing is distilled")]
-    [InlineData("""{"evaluation":{"text":"abc"}}""", "decomposition is missing", "")]
-    [InlineData("[]", "no JSON object", "")]
-    public async Task A_recipe_that_cannot_be_used_is_refused_with_everything_that_is_wrong(string recipe, string first, string second)
+    [InlineData("""{"evaluation":{"text":"abc"}}""", "decomposition is missing")]
+    [InlineData("[]", "no JSON object")]
+    [InlineData("""{"decomposition":{"bases":9,"base":2,"refinement":"none","rounds":3},"distillation":{"steps":0,"speed":1,"loss":"mse"}}""",
+        "unknown member base", "bases is 9, it must be 1 to 8", "rounds is set but refinement is none", "unknown member distillation.speed",
+        "distillation.loss is \"mse\"", "steps is 0")]
+    [InlineData("""{"decomposition":{"importance":"full"},"sampling":{"length":1,"topp":1,"sequences":"many"},"evaluation":{"windows":0,"sampling":{"seeds":1}}}""",
+        "unknown member sampling.topp", "sampling.sequences is \"many\"", "length is 1", "windows is 0", "unknown member evaluation.sampling.seeds")]
+    public async Task A_recipe_that_cannot_be_used_is_refused_with_everything_that_is_wrong(string recipe, params string[] problems)
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         await server.UploadAsync("tiny");
         var response = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", recipe = JsonNode.Parse(recipe) });
-        response.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
-        var problem = (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("detail").GetString()!;
-        problem.ShouldContain(first);
-        problem.ShouldContain(second);
+        response.StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
+        var told = await response.Content.ReadFromJsonAsync<JsonElement>();
+        told.GetProperty("errors").GetArrayLength().ShouldBe(problems.Length, $"{told}");
+        foreach (var problem in problems)
+            told.GetProperty("detail").GetString()!.ShouldContain(problem);
     }
 
     [Fact]

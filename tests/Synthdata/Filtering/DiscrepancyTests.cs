@@ -1,5 +1,6 @@
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
 using Qbb.Torch;

@@ -1,3 +1,4 @@
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Quality;
 using Qbb.Synthdata.Sampling;

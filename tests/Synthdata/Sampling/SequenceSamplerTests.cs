@@ -1,3 +1,4 @@
+using Qbb.Recipes;
 using Qbb.Synthdata.Sampling;
 
 namespace Qbb.Synthdata.Tests.Sampling;

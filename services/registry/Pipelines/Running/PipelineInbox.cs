@@ -13,14 +13,10 @@ internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runn
         Guid pipeline, IReadOnlyList<(Guid MessageId, PipelineEvent Event)> messages, CancellationToken cancellation)
     {
         await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
-        var ids = messages.Select(message => message.MessageId).ToList();
-        var seen = (await context.Inbox.Where(row => ids.Contains(row.MessageId)).Select(row => row.MessageId).ToListAsync(cancellation)).ToHashSet();
-        var fresh = messages.Where(message => seen.Add(message.MessageId)).ToList();
+        var fresh = await context.ReceiveAsync([.. messages.Select(message => message.MessageId)], clock.GetUtcNow(), cancellation);
         if (fresh.Count == 0)
             return;
-        foreach (var (id, _) in fresh)
-            context.Inbox.Add(new InboxMessage { MessageId = id, ReceivedAt = clock.GetUtcNow() });
-        await runner.ApplyAsync(pipeline, [.. fresh.Select(message => message.Event)], cancellation);
+        await runner.ApplyAsync(pipeline, [.. messages.Where(message => fresh.Remove(message.MessageId)).Select(message => message.Event)], cancellation);
         await FinishAsync(transaction, cancellation);
     }
 

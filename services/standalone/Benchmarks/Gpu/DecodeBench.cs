@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Qbb.Evaluator.Accounting;
 using Qbb.Models.Decoder;
 using Qbb.Models.Decoder.Graph;
+using Qbb.Recipes;
 using Qbb.Torch;
 
 namespace Qbb.Standalone.Benchmarks.Gpu;

@@ -1,9 +1,8 @@
 using System.Text;
 using System.Text.Json;
 using Qbb.Models;
-using Qbb.Quantizer.Distillation;
 
-namespace Qbb.Quantizer.Recipes;
+namespace Qbb.Recipes;
 
 /// <summary>A recipe as JSON: camelCase members in ordinal order, names in kebab-case, members that do not apply left out.</summary>
 internal static class RecipeJson
@@ -53,49 +52,59 @@ internal static class RecipeJson
         return Encoding.UTF8.GetString(stream.ToArray());
     }
 
-    public static Recipe Read(string json)
+    /// <summary>Reads what can be read; the rest is told.</summary>
+    public static Recipe Read(string json, List<string> problems)
     {
         try
         {
             using var document = JsonDocument.Parse(json);
-            var recipe = new Recipe();
-            foreach (var member in document.RootElement.EnumerateObject())
-                recipe = Set(recipe, member.Name, member.Value);
-            return recipe;
+            return MemberReader.Read(document.RootElement, new Recipe(), (recipe, name, value) => Set(recipe, name, value, problems), problems);
         }
-        catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException)
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
             throw new InvalidInputException($"the recipe is no valid JSON object: {error.Message}", error);
         }
     }
 
-    private static Recipe Set(Recipe recipe, string name, JsonElement value) => name switch
+    private static Recipe Set(Recipe recipe, string name, JsonElement value, List<string> problems) => name switch
     {
         "bases" => recipe with { Bases = value.GetInt32() },
         "basesPerLayer" => recipe with
         {
-            BasesPerLayer = new LayerBases(value.EnumerateObject().Select(layer => KeyValuePair.Create(layer.Name, layer.Value.GetInt32()))),
+            BasesPerLayer = ReadLayers(value),
         },
         "bias" => recipe with { Bias = value.GetBoolean() },
         "bits" => recipe with { Bits = value.GetDouble() },
-        "distillation" => recipe with { Distillation = DistillationRecipeJson.Read(value) },
+        "distillation" => recipe with { Distillation = DistillationRecipeJson.Read(value, problems) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
-        "importance" => recipe with { Importance = Parse<Importance>(name, value) },
-        "init" => recipe with { Init = Parse<Init>(name, value) },
+        "importance" => recipe with { Importance = Parse<Importance>(value) },
+        "init" => recipe with { Init = Parse<Init>(value) },
         "learningRate" => recipe with { LearningRate = value.GetDouble() },
         "nested" => recipe with { Nested = value.GetBoolean() },
-        "refinement" => recipe with { Refinement = Parse<Refinement>(name, value) },
+        "refinement" => recipe with { Refinement = Parse<Refinement>(value) },
         "rounds" => recipe with { Rounds = value.GetInt32() },
         "seed" => recipe with { Seed = value.GetInt64() },
-        "starts" => recipe with { Starts = Parse<Starts>(name, value) },
+        "starts" => recipe with { Starts = Parse<Starts>(value) },
         "steps" => recipe with { Steps = value.GetInt32() },
-        _ => throw new InvalidInputException($"the recipe has an unknown member {name}"),
+        _ => throw MemberReader.Unknown(),
     };
 
     private static string Name<T>(T value)
         where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
 
-    private static T Parse<T>(string member, JsonElement value)
+    private static LayerBases ReadLayers(JsonElement value)
+    {
+        try
+        {
+            return new LayerBases(value.EnumerateObject().Select(layer => KeyValuePair.Create(layer.Name, layer.Value.GetInt32())));
+        }
+        catch (InvalidInputException error)
+        {
+            throw new FormatException(error.Message, error);
+        }
+    }
+
+    private static T Parse<T>(JsonElement value)
         where T : struct, Enum
     {
         var text = value.GetString();
@@ -104,7 +113,6 @@ internal static class RecipeJson
             if (Name(candidate) == text)
                 return candidate;
         }
-        throw new InvalidInputException(
-            $"the recipe's {member} is \"{text}\"; known are {string.Join(", ", Enum.GetValues<T>().Select(Name))}");
+        throw new FormatException($"known are {string.Join(", ", Enum.GetValues<T>().Select(Name))}");
     }
 }

@@ -1,4 +1,4 @@
-namespace Qbb.Synthdata.Sampling;
+namespace Qbb.Recipes;
 
 /// <summary>The law of the random token that a sequence begins with.</summary>
 public enum FirstToken

@@ -2,9 +2,8 @@ using System.Security.Cryptography;
 using System.Text;
 using Qbb.Bases;
 using Qbb.Models;
-using Qbb.Quantizer.Distillation;
 
-namespace Qbb.Quantizer.Recipes;
+namespace Qbb.Recipes;
 
 /// <summary>
 /// The whole set of choices of one quantization. Members that are null take the default of the other choices in
@@ -74,7 +73,7 @@ public sealed record Recipe
     /// them.</exception>
     public Recipe Resolve()
     {
-        Validate();
+        Refuse([.. Problems()]);
         int? rounds = Refinement == Refinement.None ? null : Rounds ?? 15;
         return this with
         {
@@ -95,17 +94,23 @@ public sealed record Recipe
     public override string ToString() => RecipeJson.Write(this);
 
     /// <summary>Reads what <see cref="ToCanonicalJson"/> wrote, in any layout; members may be missing.</summary>
-    /// <exception cref="InvalidInputException">The text is no JSON object, or has unknown members or values.</exception>
-    public static Recipe FromJson(string json) => RecipeJson.Read(json).Resolve();
-
-    private void Validate()
+    /// <exception cref="InvalidInputException">The text is no JSON object, or it has unknown members or values, or values that are out of range or
+    /// contradict one another; the message lists everything that is wrong.</exception>
+    public static Recipe FromJson(string json)
     {
-        var problems = Problems().ToList();
+        var problems = new List<string>();
+        var recipe = RecipeJson.Read(json, problems);
+        Refuse([.. problems, .. recipe.Problems()]);
+        return recipe.Resolve();
+    }
+
+    private static void Refuse(IReadOnlyCollection<string> problems)
+    {
         if (problems.Count > 0)
             throw new InvalidInputException("the recipe cannot be used: " + string.Join("; ", problems));
     }
 
-    private IEnumerable<string> Problems()
+    internal IEnumerable<string> Problems()
     {
         if (IsRounding && Refinement != Refinement.None)
             yield return "init is round to nearest, which is not refined: set refinement to none";

@@ -1,4 +1,4 @@
-namespace Qbb.Quantizer.Distillation;
+namespace Qbb.Recipes;
 
 /// <summary>What the student is trained to make small; all are means over the positions of a step.</summary>
 public enum DistillationLoss
@@ -12,6 +12,6 @@ public enum DistillationLoss
     /// <summary>Mean squared difference of the logits.</summary>
     KdMse,
 
-    /// <summary>The same while the teacher's blocks give way to the student's one by one (<see cref="SwapSchedule"/>).</summary>
+    /// <summary>The same while the teacher's blocks give way to the student's one by one (gradually swapped).</summary>
     KdMseSwap,
 }

@@ -1,4 +1,4 @@
-namespace Qbb.Quantizer.Recipes;
+namespace Qbb.Recipes;
 
 /// <summary>The starting points that alternating refinement tries; of several the better one is kept, group by group.</summary>
 public enum Starts

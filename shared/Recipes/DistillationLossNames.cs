@@ -1,4 +1,4 @@
-namespace Qbb.Quantizer.Distillation;
+namespace Qbb.Recipes;
 
 /// <summary>The losses as options and files spell them.</summary>
 public static class DistillationLossNames

@@ -1,4 +1,4 @@
-namespace Qbb.Quantizer.Recipes;
+namespace Qbb.Recipes;
 
 /// <summary>How signs and scales are improved after the start.</summary>
 public enum Refinement

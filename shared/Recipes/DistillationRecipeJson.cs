@@ -1,8 +1,7 @@
 using System.Text.Json;
-using Qbb.Models;
 using Qbb.Torch;
 
-namespace Qbb.Quantizer.Distillation;
+namespace Qbb.Recipes;
 
 /// <summary>A distillation's choices as the member "distillation" of a recipe: sorted members, those that do not apply left out.</summary>
 internal static class DistillationRecipeJson
@@ -32,8 +31,9 @@ internal static class DistillationRecipeJson
         writer.WriteEndObject();
     }
 
-    public static DistillationRecipe Read(JsonElement json) =>
-        json.EnumerateObject().Aggregate(new DistillationRecipe(), (recipe, member) => Set(recipe, member.Name, member.Value));
+    /// <summary>Reads what can be read; the rest is told.</summary>
+    public static DistillationRecipe Read(JsonElement json, List<string> problems) =>
+        MemberReader.Read(json, new DistillationRecipe(), Set, problems, "distillation.");
 
     private static DistillationRecipe Set(DistillationRecipe recipe, string name, JsonElement value) => name switch
     {
@@ -44,22 +44,22 @@ internal static class DistillationRecipeJson
         "featureWeight" => recipe with { FeatureWeight = value.GetDouble() },
         "heldOut" => recipe with { HeldOut = value.GetDouble() },
         "learningRate" => recipe with { LearningRate = value.GetDouble() },
-        "loss" => recipe with { Loss = Find(name, value, DistillationLossNames.All) },
+        "loss" => recipe with { Loss = Find(value, DistillationLossNames.All) },
         "seed" => recipe with { Seed = value.GetInt64() },
         "signRate" => recipe with { SignRate = value.GetDouble() },
         "steps" => recipe with { Steps = value.GetInt32() },
         "swapEnd" => recipe with { SwapEnd = value.GetDouble() },
         "temperature" => recipe with { Temperature = value.GetDouble() },
-        "type" => recipe with { Type = Find(name, value, s_types) },
+        "type" => recipe with { Type = Find(value, s_types) },
         "warmup" => recipe with { Warmup = value.GetInt32() },
-        _ => throw new InvalidInputException($"the recipe has an unknown member distillation.{name}"),
+        _ => throw MemberReader.Unknown(),
     };
 
     private static readonly Dictionary<string, ScalarType> s_types =
         new[] { ScalarType.Float32, ScalarType.BFloat16 }.ToDictionary(type => type.ShortName());
 
-    private static T Find<T>(string member, JsonElement value, IReadOnlyDictionary<string, T> known) =>
+    private static T Find<T>(JsonElement value, IReadOnlyDictionary<string, T> known) =>
         known.TryGetValue(value.GetString() ?? "", out var found)
             ? found
-            : throw new InvalidInputException($"the recipe's distillation.{member} is {value}; known are {string.Join(", ", known.Keys)}");
+            : throw new FormatException($"known are {string.Join(", ", known.Keys)}");
 }

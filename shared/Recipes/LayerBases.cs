@@ -2,7 +2,7 @@ using System.Collections;
 using Qbb.Bases;
 using Qbb.Models;
 
-namespace Qbb.Quantizer.Recipes;
+namespace Qbb.Recipes;
 
 /// <summary>N of every linear layer, by module name. Two of the same content are equal.</summary>
 public sealed class LayerBases : IReadOnlyCollection<KeyValuePair<string, int>>, IEquatable<LayerBases>

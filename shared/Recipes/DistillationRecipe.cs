@@ -1,7 +1,8 @@
+using System.Text.Json;
 using Qbb.Models;
 using Qbb.Torch;
 
-namespace Qbb.Quantizer.Distillation;
+namespace Qbb.Recipes;
 
 /// <summary>
 /// The choices of one distillation that its result depends on. Members that are null take a default in <see cref="Resolve"/>. The defaults
@@ -21,11 +22,11 @@ public sealed record DistillationRecipe
     /// <summary>Passes whose gradients add up to one step.</summary>
     public int Accumulate { get; init; } = 1;
 
-    /// <summary>Peak rate, as a share of a group's mean scale per step (<see cref="TrainedScales"/>).</summary>
+    /// <summary>Peak rate, as a share of a group's mean scale per step.</summary>
     public double LearningRate { get; init; } = 2e-3;
 
     /// <summary>
-    /// Peak rate of the signs' latent weights, as a share of a group's mean scale per step (<see cref="TrainedSigns"/>); null where the signs
+    /// Peak rate of the signs' latent weights, as a share of a group's mean scale per step; null where the signs
     /// stay.
     /// </summary>
     public double? SignRate { get; init; }
@@ -84,6 +85,26 @@ public sealed record DistillationRecipe
         if (step < warmup)
             return LearningRate * (step + 1) / warmup;
         return LearningRate * 0.5 * (1 + Math.Cos(Math.PI * (step - warmup) / Math.Max(1, Steps - warmup)));
+    }
+
+    /// <summary>Reads the part of a recipe, its defaults filled in.</summary>
+    /// <exception cref="InvalidInputException">It is no JSON object, or it cannot be used; the message lists everything that is wrong.</exception>
+    public static DistillationRecipe FromJson(string json)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(json);
+            var problems = new List<string>();
+            var recipe = DistillationRecipeJson.Read(document.RootElement, problems);
+            problems.AddRange(recipe.Problems());
+            return problems.Count == 0
+                ? recipe.Resolve()
+                : throw new InvalidInputException("the recipe's distillation cannot be used: " + string.Join("; ", problems));
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        {
+            throw new InvalidInputException($"the recipe's distillation is no JSON object: {error.Message}", error);
+        }
     }
 
     internal IEnumerable<string> Problems()

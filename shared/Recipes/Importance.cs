@@ -1,4 +1,4 @@
-namespace Qbb.Quantizer.Recipes;
+namespace Qbb.Recipes;
 
 /// <summary>How much an error of one weight counts, from the layer's inputs x in calibration, H = E[xxᵀ].</summary>
 public enum Importance

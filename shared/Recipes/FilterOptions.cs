@@ -1,6 +1,6 @@
 using Qbb.Models;
 
-namespace Qbb.Synthdata.Filtering;
+namespace Qbb.Recipes;
 
 /// <summary>What a filter keeps.</summary>
 public sealed record FilterOptions
@@ -22,14 +22,26 @@ public sealed record FilterOptions
     /// <summary>Sequences that are scored together.</summary>
     public int Batch { get; init; } = 8;
 
-    /// <exception cref="InvalidInputException">An option is out of range; the message names it.</exception>
+    /// <exception cref="InvalidInputException">Options are out of range; the message names them.</exception>
     public void Validate()
     {
+        var problems = Problems().ToList();
+        if (problems.Count > 0)
+            throw new InvalidInputException(string.Join("; ", problems));
+    }
+
+    /// <summary>Reads the part of a recipe.</summary>
+    /// <exception cref="InvalidInputException">It cannot be used; the message lists everything that is wrong.</exception>
+    public static FilterOptions FromJson(string json) =>
+        PartJson.Require<FilterOptions>(PartJson.Parse(json, "filter"), "filter", options => options.Problems());
+
+    internal IEnumerable<string> Problems()
+    {
         if (!(Keep > 0 && Keep <= 1))
-            throw new InvalidInputException($"keep is {Keep}; it must be above 0 and at most 1");
+            yield return $"keep is {Keep}; it must be above 0 and at most 1";
         if (!Enum.IsDefined(Measure))
-            throw new InvalidInputException("measure must be mse or kl");
+            yield return "measure must be mse or kl";
         if (Batch is < 1 or > MostBatch)
-            throw new InvalidInputException($"batch is {Batch}; it must be 1 to {MostBatch}");
+            yield return $"batch is {Batch}; it must be 1 to {MostBatch}";
     }
 }

@@ -1,4 +1,4 @@
-namespace Qbb.Synthdata.Filtering;
+namespace Qbb.Recipes;
 
 /// <summary>How far a student is from its teacher at one position; a sequence's discrepancy is the mean over its positions.</summary>
 public enum Measure

@@ -1,4 +1,4 @@
-namespace Qbb.Quantizer.Recipes;
+namespace Qbb.Recipes;
 
 /// <summary>Where the signs start from.</summary>
 public enum Init

@@ -1,4 +1,4 @@
-namespace Qbb.Evaluator.Text;
+namespace Qbb.Recipes;
 
 /// <summary>How the rows of a text file become one text.</summary>
 public enum TextLayout

@@ -1,29 +1,28 @@
 using System.Text;
 using Qbb.Artifacts;
 using Qbb.Contracts;
+using Qbb.Recipes;
 using Qbb.Registry.Http;
 
 namespace Qbb.Registry.Pipelines.Running;
 
 /// <summary>Recipes that people send.</summary>
-internal static class Recipes
+internal static class RecipeIntake
 {
     private const int MostCharacters = 256 << 10;
 
-    /// <exception cref="RefusedException">It is no recipe; the message lists what is wrong.</exception>
+    /// <exception cref="RefusedException">It cannot be used; the message lists everything that is wrong.</exception>
     public static PipelineRecipe Parse(string json)
     {
-        try
-        {
-            return json.Length <= MostCharacters
-                ? PipelineRecipe.Parse(json)
-                : throw RefusedException.Invalid($"the recipe is longer than {MostCharacters >> 10} KiB");
-        }
-        catch (FormatException error)
-        {
-            throw RefusedException.Invalid(error.Message);
-        }
+        var problems = Problems(json);
+        return problems.Count == 0
+            ? PipelineRecipe.Parse(json)
+            : throw RefusedException.Unusable("the recipe cannot be used: " + string.Join("; ", problems), problems);
     }
+
+    /// <summary>Everything that is wrong with a recipe; nothing where it can be used.</summary>
+    public static IReadOnlyList<string> Problems(string json) =>
+        json.Length <= MostCharacters ? RecipeCheck.Problems(json) : [$"the recipe is longer than {MostCharacters >> 10} KiB"];
 
     /// <summary>Puts the parts that commands name into the store.</summary>
     /// <exception cref="RefusedException">The text to score on is not in the store.</exception>

@@ -1,8 +1,9 @@
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Qbb.Models;
 using Qbb.Models.Generation;
 
-namespace Qbb.Synthdata.Sampling;
+namespace Qbb.Recipes;
 
 /// <summary>What is sampled from the teacher, and how. Other options give other data.</summary>
 public sealed record SamplingOptions
@@ -43,21 +44,20 @@ public sealed record SamplingOptions
     [JsonIgnore]
     public int Shards => (Sequences + ShardSize - 1) / ShardSize;
 
-    /// <exception cref="InvalidInputException">An option is out of range; the message names it.</exception>
+    /// <exception cref="InvalidInputException">Options are out of range; the message names them.</exception>
     public void Validate()
     {
-        Check("sequences", Sequences, 1, MostSequences);
-        // Begin of text, the random token, and one that the teacher drew.
-        Check("length", Length, 3, MostLength);
-        Check("shard-size", ShardSize, 1, MostSequences);
-        if (!(MostRepetition > 0 && MostRepetition <= 1))
-            throw new InvalidInputException($"max-repetition is {MostRepetition}; it must be above 0 and at most 1");
-        if (!Enum.IsDefined(First))
-            throw new InvalidInputException("first must be uniform or unigram");
-        Generation([]).Validate();
+        var problems = Problems().ToList();
+        if (problems.Count > 0)
+            throw new InvalidInputException(string.Join("; ", problems));
     }
 
-    internal GenerationOptions Generation(IReadOnlyList<int> stopIds) => new()
+    /// <summary>Reads the part of a recipe.</summary>
+    /// <exception cref="InvalidInputException">It cannot be used; the message lists everything that is wrong.</exception>
+    public static SamplingOptions FromJson(JsonObject part) => PartJson.Require<SamplingOptions>(part, "sampling", options => options.Problems());
+
+    /// <summary>How the tokens of a sequence are drawn.</summary>
+    public GenerationOptions Generation(IReadOnlyList<int> stopIds) => new()
     {
         MaxTokens = Length,
         Temperature = Temperature,
@@ -66,9 +66,34 @@ public sealed record SamplingOptions
         StopIds = stopIds,
     };
 
-    private static void Check(string name, int value, int least, int most)
+    internal IEnumerable<string> Problems()
     {
-        if (value < least || value > most)
-            throw new InvalidInputException($"{name} is {value}; it must be {least} to {most}");
+        // Length: begin of text, the random token, and one that the teacher drew.
+        (string, int, int, int)[] counts =
+            [("sequences", Sequences, 1, MostSequences), ("length", Length, 3, MostLength), ("shard-size", ShardSize, 1, MostSequences)];
+        foreach (var (name, value, least, most) in counts)
+        {
+            if (value < least || value > most)
+                yield return $"{name} is {value}; it must be {least} to {most}";
+        }
+        if (!(MostRepetition > 0 && MostRepetition <= 1))
+            yield return $"max-repetition is {MostRepetition}; it must be above 0 and at most 1";
+        if (!Enum.IsDefined(First))
+            yield return "first must be uniform or unigram";
+        if (ProblemOf(Generation([])) is { } problem)
+            yield return problem;
+    }
+
+    private static string? ProblemOf(GenerationOptions generation)
+    {
+        try
+        {
+            generation.Validate();
+            return null;
+        }
+        catch (InvalidInputException error)
+        {
+            return error.Message;
+        }
     }
 }

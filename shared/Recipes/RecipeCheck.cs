@@ -1,0 +1,66 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Qbb.Contracts;
+using Qbb.Models;
+
+namespace Qbb.Recipes;
+
+/// <summary>Looks at a pipeline's recipe as the workers will, before any of them is asked.</summary>
+public static class RecipeCheck
+{
+    /// <summary>Everything that is wrong, as far as that can be told without the model; nothing where the recipe can be used.</summary>
+    public static IReadOnlyList<string> Problems(string json)
+    {
+        try
+        {
+            return JsonNode.Parse(json) is JsonObject recipe ? [.. PipelineRecipe.Problems(recipe), .. InParts(recipe)] : ["the recipe is no JSON object"];
+        }
+        catch (Exception error) when (error is JsonException or ArgumentException)
+        {
+            return [$"the recipe is no JSON object: {error.Message}"];
+        }
+    }
+
+    private static List<string> InParts(JsonObject recipe)
+    {
+        var problems = new List<string>();
+        if (recipe["decomposition"] is JsonObject decomposition)
+            CheckDecomposition(decomposition, problems);
+        if (recipe["sampling"] is JsonObject sampling)
+            Add("sampling", PartJson.Read<SamplingOptions>(sampling, "sampling", problems).Problems());
+        if (recipe["filter"] is JsonObject filter)
+            Add("filter", PartJson.Read<FilterOptions>(filter, "filter", problems).Problems());
+        if (recipe["distillation"] is JsonObject distillation)
+            Add("distillation", DistillationRecipeJson.Read(JsonSerializer.SerializeToElement(distillation), problems).Problems());
+        if (recipe["evaluation"] is JsonObject evaluation)
+        {
+            Add("evaluation", PartJson.Read<EvaluationPart>(WithoutText(evaluation), "evaluation", problems).Problems());
+            if (evaluation["sampling"] is JsonObject windows)
+                Add("evaluation.sampling", PartJson.Read<SamplingOptions>(windows, "evaluation.sampling", problems).Problems());
+        }
+        return problems;
+
+        void Add(string part, IEnumerable<string> wrong) => problems.AddRange(wrong.Select(problem => $"{part}: {problem}"));
+    }
+
+    private static void CheckDecomposition(JsonObject decomposition, List<string> problems)
+    {
+        var own = (JsonObject)decomposition.DeepClone();
+        // That it stands in the wrong place is told already.
+        own.Remove("distillation");
+        var wrong = new List<string>();
+        var recipe = RecipeJson.Read(own.ToJsonString(), wrong);
+        wrong.AddRange(recipe.Problems());
+        if (recipe is { Bits: not null, BasesPerLayer: null })
+            wrong.Add("bits is given without basesPerLayer: a budget is spent by qbb quantize --bits, which writes the recipe that a pipeline can run");
+        problems.AddRange(wrong.Select(problem => $"decomposition: {problem}"));
+    }
+
+    // That the text is no digest is told already.
+    private static JsonObject WithoutText(JsonObject evaluation)
+    {
+        var other = (JsonObject)evaluation.DeepClone();
+        other.Remove("text");
+        return other;
+    }
+}

@@ -1,0 +1,83 @@
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.EndToEnd.Tests.Servers;
+using Qbb.Registry.Tests.Service;
+
+namespace Qbb.EndToEnd.Tests;
+
+/// <summary>Quantizers that share the layers of one model, over a real RabbitMQ and a real PostgreSQL.</summary>
+public sealed class SharingTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output)
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(4);
+
+    // So much more than the work itself takes that the processors of this machine do not count.
+    private static readonly TimeSpan s_cost = TimeSpan.FromSeconds(0.3);
+
+    [Fact]
+    public async Task Three_take_less_than_two_fifths_of_the_time_of_one()
+    {
+        RabbitServer.Require();
+        using var cluster = new Cluster(broker, database.NewDatabase());
+        await cluster.StartAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
+        using var registry = new RegistryCalls(cluster.Url);
+        var version = await registry.UploadAsync("teacher", TinyRecipes.SampleTeacher);
+
+        var one = await RunAsync(cluster, registry, version, quantizers: 1);
+        cluster.ForgetUnits();
+        var three = await RunAsync(cluster, registry, version, quantizers: 3);
+
+        output.WriteLine($"one {one.Seconds:0.0} s, three {three.Seconds:0.0} s: {three.Seconds / one.Seconds:0.000}");
+        one.Units.ShouldBe([TinyRecipes.SampleTeacherLayers]);
+        three.Units.Sum().ShouldBe(TinyRecipes.SampleTeacherLayers, "each unit was done once");
+        three.Units.ShouldAllBe(units => units > TinyRecipes.SampleTeacherLayers / 4);
+        three.Manifest.ShouldBe(one.Manifest);
+        (three.Seconds / one.Seconds).ShouldBeLessThan(0.4);
+    }
+
+    [Fact]
+    public async Task Two_systems_on_one_broker_keep_to_themselves()
+    {
+        RabbitServer.Require();
+        using var one = new Cluster(broker, database.NewDatabase());
+        using var other = new Cluster(broker, database.NewDatabase());
+        await Task.WhenAll(one.StartAsync("qbb-registry"), other.StartAsync("qbb-registry"));
+        var layers = await Task.WhenAll(DecomposedAsync(one, 3), DecomposedAsync(other, 5));
+        layers.ShouldBe([3, 5]);
+    }
+
+    /// <summary>Quantizes a model with scripted workers; the layers that these were asked for.</summary>
+    private async Task<int> DecomposedAsync(Cluster cluster, int layers)
+    {
+        var script = new WorkerScript { Layers = layers };
+        var workers = await TestBus.WorkersAsync(broker, cluster.Prefix, new ScriptedWorker(script, new LocalArtifactStore(cluster.Store)));
+        using var registry = new RegistryCalls(cluster.Url);
+        var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
+        var ended = await registry.EndAsync(await registry.StartAsync("tiny", version, TinyRecipes.Plain()), s_patience, cluster.Logs);
+        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+        await workers.StopAsync();
+        return script.Count<DecomposeLayers>();
+    }
+
+    /// <summary>Wall time from the first layer's start to the last one's end, the units of every quantizer, and the artifact.</summary>
+    private static async Task<(double Seconds, int[] Units, string Manifest)> RunAsync(
+        Cluster cluster, RegistryCalls registry, int version, int quantizers)
+    {
+        var workers = new List<SlowQuantizer>();
+        try
+        {
+            for (var number = 1; number <= quantizers; number++)
+                workers.Add(await SlowQuantizer.StartAsync(cluster.SettingsOf("qbb-quantizer"), s_cost));
+            var ended = await registry.EndAsync(await registry.StartAsync("teacher", version, TinyRecipes.Coarse()), s_patience, cluster.Logs);
+            ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+            var result = await registry.VersionAsync("teacher", ended["result"]!["version"]!.ToString());
+            var spans = workers.SelectMany(worker => worker.Spans).ToList();
+            return ((spans.Max(span => span.End) - spans.Min(span => span.Start)).TotalSeconds,
+                [.. workers.Select(worker => worker.Spans.Count)], result["manifest"]!.ToString());
+        }
+        finally
+        {
+            foreach (var worker in workers)
+                await worker.DisposeAsync();
+        }
+    }
+}

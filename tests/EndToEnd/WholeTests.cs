@@ -1,0 +1,67 @@
+using System.Diagnostics;
+using System.Globalization;
+using Qbb.Contracts;
+using Qbb.EndToEnd.Tests.Servers;
+using Qbb.Registry.Tests.Service;
+using Qbb.Standalone.Registry;
+using Qbb.Standalone.Tests;
+using Qbb.Tests;
+
+namespace Qbb.EndToEnd.Tests;
+
+/// <summary>An upload becomes a champion on the real servers, and the champion is what the direct command makes.</summary>
+public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output) : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(40);
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public Task The_tiny_model() => RunAsync(
+        TinyRecipes.Model, TinyRecipes.Full(), threads: 1, unitSeconds: 1, TinyRecipes.FullForCommand, "--sequences", "64", "--length", "16", "--keep", "0.5");
+
+    /// <summary>It takes minutes: QBB_SAMPLE_TEACHER=1 runs it.</summary>
+    [Fact]
+    public async Task The_sample_teacher()
+    {
+        Assert.SkipUnless(Environment.GetEnvironmentVariable("QBB_SAMPLE_TEACHER") == "1", "takes minutes: QBB_SAMPLE_TEACHER=1 runs it");
+        await RunAsync(
+            TinyRecipes.SampleTeacher, TinyRecipes.Teacher(), threads: 2, unitSeconds: 30, TinyRecipes.TeacherForCommand, "--sequences", "96", "--length", "256",
+            "--keep", "0.5");
+    }
+
+    /// <param name="model">A folder.</param>
+    /// <param name="recipe">Of the policy.</param>
+    /// <param name="threads">Of every worker, and of the command.</param>
+    /// <param name="unitSeconds">Of the workers.</param>
+    /// <param name="direct">The same recipe as the command reads it.</param>
+    /// <param name="options">What the command takes as options of that recipe.</param>
+    private async Task RunAsync(string model, PipelineRecipe recipe, int threads, int unitSeconds, string direct, params string[] options)
+    {
+        RabbitServer.Require();
+        using var cluster = new Cluster(broker, database.NewDatabase(), $"Worker:Threads={threads}", $"Worker:UnitSeconds={unitSeconds}");
+        await cluster.StartAsync();
+        using var registry = new RegistryCalls(cluster.Url);
+        await registry.SetPolicyAsync("all", recipe);
+
+        var watch = Stopwatch.StartNew();
+        var uploaded = await registry.PublishAsync("model", model);
+        var ended = await registry.EndAsync(uploaded["pipelines"]![0]!.ToString(), s_patience, cluster.Logs);
+        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+        var stages = ended["stages"]!.AsArray().Select(stage => stage!["name"]!.ToString());
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{string.Join(", ", stages)} in {watch.Elapsed.TotalSeconds:0.0} s"));
+        var champion = await registry.VersionAsync("model", "champion");
+        champion["version"]!.GetValue<int>().ShouldBe(ended["result"]!["version"]!.GetValue<int>());
+        await Downloading.RunAsync(registry.Client, champion, _folder.File("pulled"), force: false, (_, _, _) => { }, CancellationToken.None);
+
+        watch.Restart();
+        // A model whose configuration has no name is called after its folder.
+        Directory.CreateSymbolicLink(_folder.File("model"), model);
+        var command = QbbProcess.Run(
+            ["quantize", _folder.File("model"), "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", direct), "--distill", "--threads", $"{threads}", .. options]);
+        command.Code.ShouldBe(0, command.Error);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"the direct command: {watch.Elapsed.TotalSeconds:0.0} s"));
+        SameFolders.Check(_folder.File("direct"), _folder.File("pulled"));
+    }
+}

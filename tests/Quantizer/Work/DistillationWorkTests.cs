@@ -1,0 +1,99 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+using Microsoft.Extensions.Options;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Models;
+using Qbb.Models.Checkpoints;
+using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Tests.Distillation;
+using Qbb.Quantizer.Work;
+using Qbb.Recipes;
+using Qbb.Tests;
+using Qbb.Workers;
+using Qbb.Workers.Models;
+
+namespace Qbb.Quantizer.Tests.Work;
+
+/// <summary>A distillation in rounds of one step, as a worker does it whose units have no time: with the training loaded, and loaded anew each time.</summary>
+public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper output) : IClassFixture<TinyModels>, IDisposable
+{
+    private const int Sequences = 40;
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public Task Rounds_that_find_their_training_loaded_end_with_the_same_model() => CompareAsync(TinyModels.Teacher, models.Student, length: 16, vocabulary: 256);
+
+    /// <summary>For the time alone, with any model: QBB_DISTIL_MODEL names a folder.</summary>
+    [Fact]
+    public Task So_they_do_with_a_model_that_is_named()
+    {
+        var teacher = Environment.GetEnvironmentVariable("QBB_DISTIL_MODEL");
+        Assert.SkipWhen(teacher is null, "QBB_DISTIL_MODEL names no folder of a model");
+        var student = _folder.File("student");
+        new ModelQuantizer(new Recipe { Bases = 2, Rounds = 2 }).Run(teacher, student);
+        return CompareAsync(teacher, student, length: 16, vocabulary: 256);
+    }
+
+    private async Task CompareAsync(string teacher, string student, int length, int vocabulary)
+    {
+        var store = new LocalArtifactStore(_folder.File("store"));
+        var command = new DistillRound(
+            Guid.NewGuid(), await StoreAsync(store, teacher), await StoreAsync(store, student), await RecipeAsync(store),
+            await StoreAsync(store, WriteData(teacher, length, vocabulary)), Checkpoint: null);
+        var anew = await RunAsync(store, command, megabytes: 0);
+        var warm = await RunAsync(store, command, megabytes: 4096);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"{warm.Rounds} rounds of one step: {warm.Seconds / warm.Rounds:0.000} s each where the training stays loaded, {anew.Seconds / anew.Rounds:0.000} s where it is loaded anew"));
+        warm.Result.ShouldBe(anew.Result);
+        anew.Found.ShouldBe(0);
+        warm.Found.ShouldBe(warm.Rounds - 1);
+    }
+
+    private async Task<(Digest Result, int Rounds, int Found, double Seconds)> RunAsync(LocalArtifactStore store, DistillRound first, int megabytes)
+    {
+        var options = Options.Create(new WorkerOptions { Folder = _folder.File("work"), Device = "cpu", UnitSeconds = 0, WarmTrainingMegabytes = megabytes });
+        using var folders = new ModelFolders(store, store, options);
+        using var warm = new WarmTraining(options);
+        var work = new DistillationWork(folders, warm, options);
+        var watch = Stopwatch.StartNew();
+        var (command, rounds) = (first, 0);
+        while (true)
+        {
+            var done = await work.RunAsync(command, CancellationToken.None);
+            rounds++;
+            done.Step.ShouldBe(rounds);
+            if (done.Finished)
+                return (done.Result, rounds, warm.Found, watch.Elapsed.TotalSeconds);
+            command = command with { Checkpoint = done.Result };
+        }
+    }
+
+    private static async Task<Digest> StoreAsync(LocalArtifactStore store, string folder) => (await ArtifactFolders.StoreAsync(store, folder)).Digest;
+
+    private static async Task<Digest> RecipeAsync(LocalArtifactStore store) => (await store.PutAsync(new MemoryStream(
+        """{ "steps": 8, "batch": 8, "evaluateEvery": 2, "learningRate": 0.002, "heldOut": 0.2 }"""u8.ToArray()))).Digest;
+
+    private string WriteData(string teacher, int length, int vocabulary)
+    {
+        var folder = Directory.CreateDirectory(_folder.File("data")).FullName;
+        var random = new Random(3);
+        int[] ids = [.. Enumerable.Range(0, Sequences * length).Select(_ => random.Next(vocabulary))];
+        using (var writer = SafetensorsWriter.Create(Path.Combine(folder, "shard.safetensors"), [new TensorDeclaration("tokens", "I32", [Sequences, length])]))
+        {
+            writer.WriteBytes("tokens", MemoryMarshal.AsBytes<int>(ids));
+            writer.Commit();
+        }
+        using var source = ModelSource.Open(teacher);
+        File.WriteAllText(Path.Combine(folder, "manifest.json"), new JsonObject
+        {
+            ["origin"] = new JsonObject { ["teacher"] = ModelDigest.Compute(source) },
+            ["shards"] = new JsonArray(new JsonObject { ["file"] = "shard.safetensors" }),
+        }.ToJsonString());
+        return folder;
+    }
+}

@@ -1,0 +1,80 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using MassTransit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Hosting;
+using Qbb.Hosting.Bus;
+using Qbb.Tests;
+using Qbb.Workers.Units;
+
+namespace Qbb.Workers.Tests;
+
+/// <summary>A worker process inside the test, on a bus in memory, whose one kind of unit does what the test says; and everything that it tells.</summary>
+internal sealed class WorkerHost : IAsyncDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private readonly WebApplication _app;
+
+    private WorkerHost(WebApplication app) => _app = app;
+
+    public ConcurrentQueue<object> Told => _app.Services.GetRequiredService<Told>().All;
+
+    public IArtifactStore Store => _app.Services.GetRequiredService<IArtifactStore>();
+
+    public IUnitResults Results => _app.Services.GetRequiredService<IUnitResults>();
+
+    public static async Task<WorkerHost> StartAsync(TemporaryFolder folder, UnitScript script)
+    {
+        const string anywhere = "http://127.0.0.1:0";
+        string[] settings = [$"--Urls={anywhere}", $"--Artifacts:Folder={folder.File("store")}", $"--Worker:Folder={folder.File("work")}", "--Logging:LogLevel:Default=None"];
+        var app = ServiceHost.Build(settings, "worker", anywhere, builder =>
+        {
+            builder.Services.AddSingleton(script).AddSingleton<Told>();
+            builder.AddWorker("scripted", (bus, queue) => bus.AddUnit<ScriptedConsumer>(queue));
+            builder.AddConsumers("told", (bus, _) => bus.AddConsumer<ToldConsumer>().Endpoint(endpoint => endpoint.Name = "told"));
+        });
+        await ServiceHost.StartAsync(app);
+        return new WorkerHost(app);
+    }
+
+    /// <summary>Sends a message, stamped with a time if one is given.</summary>
+    public Task SendAsync<T>(T message)
+        where T : class => _app.Services.GetRequiredService<IBus>().Publish(message);
+
+    /// <summary>Waits until so many messages of a kind were told.</summary>
+    public async Task<IReadOnlyList<T>> HearAsync<T>(int count = 1)
+    {
+        await WaitAsync(() => Told.OfType<T>().Count() >= count, $"{count} of {typeof(T)}");
+        return [.. Told.OfType<T>()];
+    }
+
+    public async Task WaitAsync(Func<bool> condition, string what)
+    {
+        var watch = Stopwatch.StartNew();
+        while (!condition())
+        {
+            watch.Elapsed.ShouldBeLessThan(s_patience, $"waiting for {what}; told so far: {string.Join(", ", Told)}");
+            await Task.Delay(20);
+        }
+    }
+
+    /// <summary>Stores a folder of one file, as the result of a unit.</summary>
+    public async Task<Digest> StoreAsync(string text)
+    {
+        var blob = await Store.PutAsync(new MemoryStream(System.Text.Encoding.UTF8.GetBytes(text)));
+        var manifest = new ArtifactManifest([KeyValuePair.Create("result.txt", new ManifestEntry(blob.Digest, blob.Size))]);
+        await manifest.PutAsync(Store);
+        return manifest.Digest;
+    }
+
+    public Task StopAsync() => _app.StopAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.StopAsync();
+        await _app.DisposeAsync();
+    }
+}
