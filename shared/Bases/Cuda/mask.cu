@@ -5,8 +5,8 @@
 // register, and the matrix unit multiplies the sum with x, whose halves carry the inverse power. With b = 1 for +1 and 0 for -1, B x = 2 b x -
 // sum x. The bit 15 is a sign instead: it turns the scale itself, and its inputs need no sum.
 //
-// The operations are spread over the units: masks run at half the rate of the others, and are 16 for each word of 32 signs, 32 cycles;
-// multiplications 16 cycles beside them, the matrix unit 8 cycles for 8 tokens and N = 4.
+// What bounds it is one mask and one multiplication for each pair of weights and plane, 3.5 cycles of a scheduler where two units side by side
+// would take 2 (docs/kernels.md). So it serves few planes; from four on the lookups of table.cu cost the same.
 //
 // Compiled for: BASES (1..8), BIAS (0, 1), COLUMNS (8 or 16: most tokens), GROUP (inputs of a scale, a multiple of 128; 2^30 for the row),
 // WARPS, STAGES, SLAB (steps of 256 inputs whose x is in shared memory at a time), BFLOAT (type of x and y).
