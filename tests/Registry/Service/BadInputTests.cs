@@ -64,7 +64,7 @@ public sealed class BadInputTests : IDisposable
         {
             await sender.ConnectAsync(server.Client.BaseAddress!.Host, server.Client.BaseAddress.Port);
             await sender.GetStream().WriteAsync(Encoding.ASCII.GetBytes(
-                $"PUT /api/blobs/{Digest.Of("something")} HTTP/1.1\r\nHost: test\r\nContent-Length: 4000000\r\n\r\n"));
+                $"PUT /api/blobs/{Digest.Of("something")} HTTP/1.1\r\nHost: {server.Client.BaseAddress.Authority}\r\nContent-Length: 4000000\r\n\r\n"));
             await sender.GetStream().WriteAsync(new byte[3 << 20]);
             await UntilAsync(() => Incoming().Length == 1);
         }
@@ -95,7 +95,7 @@ public sealed class BadInputTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder);
         await server.UploadAsync("tiny");
         var (status, detail) = await StartAsync(server, """{"decomposition":{"distillation":{}},"more":1,"filter":{},"evaluation":{"text":"x","sampling":{}}}""");
-        status.ShouldBe(HttpStatusCode.BadRequest);
+        status.ShouldBe(HttpStatusCode.UnprocessableEntity);
         foreach (var problem in new[] { "unknown member more", "filter is given but", "distillation stands beside", "is no digest", "both text and sampling" })
             detail.ShouldContain(problem);
         await ShouldHaveAsync(server, versions: 1, blobs: 3);
