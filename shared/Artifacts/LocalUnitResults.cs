@@ -26,13 +26,10 @@ public sealed class LocalUnitResults(IArtifactStore store, string root) : IUnitR
         await File.WriteAllBytesAsync(temporary, JsonSerializer.SerializeToUtf8Bytes(result, JsonSerializerOptions.Web), cancellation);
         try
         {
-            // Fails where another worker was first.
-            File.Move(temporary, path, overwrite: false);
-            return result;
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            if (await FindAsync(unit, cancellation) is { } first)
+            // A second name appears for one worker alone. File.Move looks first and renames then, so that two could both be first.
+            if (FileLinks.TryLink(temporary, path))
+                return result;
+            if (File.Exists(path) && await FindAsync(unit, cancellation) is { } first)
                 return first;
             File.Move(temporary, path, overwrite: true);
             return result;
