@@ -24,7 +24,7 @@ internal sealed record CountShape(int Bases, bool HasBias, int Tokens, int Group
 
     public int Threads => 32 * Warps;
 
-    public KernelSource Source => DeviceSource.Of(typeof(CountShape).Assembly, "count.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DTOKENS={Tokens}", $"-DGROUP={Group}",
+    public KernelSource Source => DeviceSource.Of(typeof(CountShape).Assembly, ["inputs.cu", "count.cu"], $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DTOKENS={Tokens}", $"-DGROUP={Group}",
         $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DBLOCKS={Blocks}", $"-DINPUT={(int)Input}");
 
     /// <summary>Shared memory of a block: records of x, the warps' rings, two buffers of partial sums.</summary>

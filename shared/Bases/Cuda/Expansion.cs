@@ -11,7 +11,7 @@ internal static class Expansion
     private const int WarpsPerBlock = Threads / 32;
 
     /// <summary>The source for a weight and an element type.</summary>
-    public static KernelSource SourceFor(PackedBases weight, ScalarType type) => DeviceSource.Of(typeof(Expansion).Assembly, "expand.cu",
+    public static KernelSource SourceFor(PackedBases weight, ScalarType type) => DeviceSource.Of(typeof(Expansion).Assembly, ["expand.cu"],
         $"-DBASES={weight.Count}", $"-DBIAS={(weight.HasBias ? 1 : 0)}", $"-DGROUP={weight.KernelGroup}",
         $"-DTYPE={type switch { ScalarType.Float16 => 0, ScalarType.BFloat16 => 1, ScalarType.Float32 => 2, _ => throw new ArgumentException($"no kernel expands to {type}") }}");
 

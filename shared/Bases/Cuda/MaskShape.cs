@@ -17,7 +17,7 @@ internal sealed record MaskShape(int Bases, bool HasBias, int Columns, int Group
 
     public int Threads => 32 * Warps;
 
-    public KernelSource Source => DeviceSource.Of(typeof(MaskShape).Assembly, "mask.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DCOLUMNS={Columns}",
+    public KernelSource Source => DeviceSource.Of(typeof(MaskShape).Assembly, ["inputs.cu", "mask.cu"], $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DCOLUMNS={Columns}",
         $"-DGROUP={Group}", $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DSLAB={Slab}");
 
     /// <summary>Shared memory of a block: the slab of x or the partial sums, a factor and two sums for each chunk of a token, the warps' rings.</summary>

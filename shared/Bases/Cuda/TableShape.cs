@@ -20,7 +20,7 @@ internal sealed record TableShape(int Bases, bool HasBias, int Columns, int Grou
 
     public int Threads => 32 * Warps;
 
-    public KernelSource Source => DeviceSource.Of(typeof(TableShape).Assembly, "table.cu", $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DCOLUMNS={Columns}",
+    public KernelSource Source => DeviceSource.Of(typeof(TableShape).Assembly, ["inputs.cu", "table.cu"], $"-DBASES={Bases}", $"-DBIAS={(HasBias ? 1 : 0)}", $"-DCOLUMNS={Columns}",
         $"-DGROUP={Group}", $"-DBFLOAT={(BFloat ? 1 : 0)}", $"-DWARPS={Warps}", $"-DSTAGES={Stages}", $"-DSLAB={Slab}");
 
     /// <summary>Shared memory of a block: the slab of x, its sums and factors, the warps' rings.</summary>

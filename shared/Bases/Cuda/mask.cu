@@ -20,38 +20,12 @@
 #define STAGE_WORDS (STEP_WORDS + 16 * SCALES)
 #define BELOW 9                              // a weight's half times that of x is 2^-BELOW of their product
 
-DEVICE float load_element(u32 bits) { return BFLOAT ? as_float(bits << 16) : half_to_float(bits); }
-DEVICE u32 store_element(float x) { return BFLOAT ? float_to_bfloat(x) : float_to_half(x); }
-DEVICE float element_of(const u32 (&pairs)[16], int k) { return load_element(k & 1 ? pairs[k >> 1] >> 16 : pairs[k >> 1] & 0xffff); }
-
 // The power of two that bit p of a half is.
 DEVICE constexpr int exponent_of(int p) { return p < 10 ? p - 24 : (1 << (p - 10)) - 15; }
 DEVICE constexpr float power(int exponent) { return exponent < 0 ? 1.0f / (1 << -exponent) : (float)(1 << exponent); }
 
 // What x is multiplied by where it meets bit p: bit 15 gives -+scale where the others give 0 or twice the scale.
 DEVICE constexpr float factor_of(int p) { return p == 15 ? -power(-BELOW - 1) : power(-BELOW - exponent_of(p)); }
-
-// The 32 inputs from `first` on, two in a word; zeros beyond the row's end.
-DEVICE void load_inputs(u32 (&pairs)[16], const u16* row, int first, int count, bool aligned)
-{
-    if (aligned && first + 32 <= count)
-    {
-#pragma unroll
-        for (int k = 0; k < 4; k++)
-        {
-            Quad v = ((const Quad*)(row + first))[k];
-            pairs[4 * k] = v.x, pairs[4 * k + 1] = v.y, pairs[4 * k + 2] = v.z, pairs[4 * k + 3] = v.w;
-        }
-        return;
-    }
-#pragma unroll
-    for (int k = 0; k < 16; k++)
-    {
-        u32 low = first + 2 * k < count ? row[first + 2 * k] : 0;
-        u32 high = first + 2 * k + 1 < count ? row[first + 2 * k + 1] : 0;
-        pairs[k] = low | high << 16;
-    }
-}
 
 // Four neighbouring lanes bring 128 inputs of one token into the order of the products, 32 each, under a power of two that makes the largest
 // less than 1: lane 4g + t of a product finds in the k-th of four pieces, for token g, the inputs 32t + p and 32t + p + 16, p = 4k .. 4k + 3.

@@ -18,31 +18,6 @@
 #define SUM_WORDS (GROUP % 128 == 0 ? 4 : 1)     // words of 32 inputs that one sum for the bias spans
 #define SLAB_WORDS (SLAB * 8)
 
-DEVICE float load_element(u32 bits) { return BFLOAT ? as_float(bits << 16) : half_to_float(bits); }
-DEVICE u32 store_element(float x) { return BFLOAT ? float_to_bfloat(x) : float_to_half(x); }
-
-// The 32 inputs from `first` on, two in a word; zeros beyond the row's end.
-DEVICE void load_inputs(u32 (&pairs)[16], const u16* row, int first, int count, bool aligned)
-{
-    if (aligned && first + 32 <= count)
-    {
-#pragma unroll
-        for (int k = 0; k < 4; k++)
-        {
-            Quad v = ((const Quad*)(row + first))[k];
-            pairs[4 * k] = v.x, pairs[4 * k + 1] = v.y, pairs[4 * k + 2] = v.z, pairs[4 * k + 3] = v.w;
-        }
-        return;
-    }
-#pragma unroll
-    for (int k = 0; k < 16; k++)
-    {
-        u32 low = first + 2 * k < count ? row[first + 2 * k] : 0;
-        u32 high = first + 2 * k + 1 < count ? row[first + 2 * k + 1] : 0;
-        pairs[k] = low | high << 16;
-    }
-}
-
 // A warp brings the slab's inputs of one token after the other into the order of the products: for each 128 inputs, r = 0..3, token and lane t
 // the inputs 32t + 4i + r, i = 0..7. bf16 becomes f16 under a power of two that goes into `factors`.
 DEVICE void stage_slab(Quad* slab, float* sums, float* factors, const u16* x, int tokens, int in_features, int first)

@@ -10,10 +10,13 @@ public static class DeviceSource
 
     private static readonly Lazy<string> s_device = new(() => KernelSource.Embedded(typeof(DeviceSource).Assembly, "device.cu").Code);
 
-    /// <summary>An embedded source behind device.cu.</summary>
-    /// <param name="assembly">Holds the source.</param>
-    /// <param name="file">The last part of its name.</param>
+    /// <summary>Embedded sources behind device.cu.</summary>
+    /// <param name="assembly">Holds the sources.</param>
+    /// <param name="files">The last parts of their names, as <see cref="KernelSource.Embedded(Assembly, IReadOnlyList{string}, IReadOnlyList{string})"/> joins them.</param>
     /// <param name="options">Options of the compiler.</param>
-    public static KernelSource Of(Assembly assembly, string file, params IReadOnlyList<string> options) =>
-        new(file, s_device.Value + End + KernelSource.Embedded(assembly, file).Code, options);
+    public static KernelSource Of(Assembly assembly, IReadOnlyList<string> files, params IReadOnlyList<string> options)
+    {
+        var kernels = KernelSource.Embedded(assembly, files, options);
+        return kernels with { Code = s_device.Value + End + kernels.Code };
+    }
 }

@@ -22,7 +22,7 @@ internal sealed class StepKernels
     /// <summary>Query heads that one block serves.</summary>
     public static int QueriesOf(int heads, int groups) => Math.Min(heads / groups, MostQueries);
 
-    public static KernelSource SourceFor(bool bfloat, int head, int queries) => DeviceSource.Of(typeof(StepKernels).Assembly, "step.cu",
+    public static KernelSource SourceFor(bool bfloat, int head, int queries) => DeviceSource.Of(typeof(StepKernels).Assembly, ["step.cu"],
         $"-DBFLOAT={(bfloat ? 1 : 0)}", $"-DHEAD={head}", $"-DQUERIES={queries}", $"-DWARPS={Warps}");
 
     /// <summary>Shared memory of an attention block.</summary>
