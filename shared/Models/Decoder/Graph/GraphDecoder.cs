@@ -18,7 +18,7 @@ public sealed class GraphDecoder : IDisposable
     private readonly Transformer _model;
     private readonly KvCache _cache;
     private readonly StepKernels _kernels;
-    private readonly DisposeScope _scope;
+    private readonly List<Tensor> _memory = [];
     private readonly Tensor _positions, _starts, _history, _x, _normed, _qkv, _mixed, _gateUp, _inner, _partial, _cos, _sin;
     private readonly int _splits;
     private readonly CudaGraph _graph;
@@ -33,14 +33,16 @@ public sealed class GraphDecoder : IDisposable
         using var off = torch.no_grad();
         _kernels = new StepKernels(device, dtype, heads, groups, head);
         _splits = _kernels.SplitsFor(batch, capacity);
-        _scope = torch.NewDisposeScope();
+        using var scope = torch.NewDisposeScope();
         try
         {
-            (_cos, _sin) = model.Rope!.Range(0, capacity, capacity);
-            Ids = torch.zeros([batch], ScalarType.Int64, device);
-            _positions = torch.zeros([batch], ScalarType.Int32, device);
-            _starts = torch.tensor([.. Enumerable.Range(0, batch).Select(row => (long)(cache.Padding?[row] ?? 0))], batch).to(device, ScalarType.Int32);
-            _history = torch.zeros([batch, capacity], ScalarType.Int32, device);
+            var (cos, sin) = model.Rope!.Range(0, capacity, capacity);
+            (_cos, _sin) = (Keep(cos), Keep(sin));
+            Ids = Keep(torch.zeros([batch], ScalarType.Int64, device));
+            _positions = Keep(torch.zeros([batch], ScalarType.Int32, device));
+            _starts = Keep(torch.tensor([.. Enumerable.Range(0, batch).Select(row => (long)(cache.Padding?[row] ?? 0))], batch).to(device, ScalarType.Int32));
+            // The last place there is room for has a token after it, too.
+            _history = Keep(torch.zeros([batch, capacity + 1], ScalarType.Int32, device));
             _x = New(config.HiddenSize);
             _normed = New(config.HiddenSize);
             _qkv = New((heads + 2 * groups) * head);
@@ -48,14 +50,14 @@ public sealed class GraphDecoder : IDisposable
             _gateUp = New(2 * config.IntermediateSize);
             _inner = New(config.IntermediateSize);
             Logits = New(config.VocabularySize);
-            _partial = torch.empty([batch, heads, _splits, head + 2], ScalarType.Float32, device);
+            _partial = Keep(torch.empty([batch, heads, _splits, head + 2], ScalarType.Float32, device));
             Begin(new long[batch]);
             _graph = Capture();
-            Tensor New(long width) => torch.zeros([batch, width], dtype, device);
+            Tensor New(long width) => Keep(torch.zeros([batch, width], dtype, device));
         }
         catch
         {
-            _scope.Dispose();
+            Free();
             throw;
         }
     }
@@ -120,7 +122,20 @@ public sealed class GraphDecoder : IDisposable
     {
         torch.cuda.synchronize(Math.Max(_model.Device.Index, 0));
         _graph.Dispose();
-        _scope.Dispose();
+        Free();
+    }
+
+    // A decoder outlives the scope it is made in.
+    private Tensor Keep(Tensor tensor)
+    {
+        _memory.Add(tensor.DetachFromDisposeScope());
+        return tensor;
+    }
+
+    private void Free()
+    {
+        foreach (var tensor in _memory)
+            tensor.Dispose();
     }
 
     private CudaGraph Capture()
