@@ -71,7 +71,7 @@ public sealed class BinaryLinear : IGraphLinear
     }
 
     /// <inheritdoc/>
-    public bool CanWrite(int tokens, ScalarType type) => CudaProduct.CanWrite(tokens, type) && type == _dtype && !Trains && _product.Value is CudaProduct;
+    public bool CanWrite(int tokens, ScalarType type) => type == _dtype && !Trains && _product.Value is CudaProduct product && product.CanWrite(tokens, type);
 
     /// <inheritdoc/>
     public void Write(Tensor x, Tensor? addend, Tensor y)

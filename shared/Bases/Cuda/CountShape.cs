@@ -7,7 +7,7 @@ namespace Qbb.Bases.Cuda;
 /// <param name="Bases">N.</param>
 /// <param name="HasBias">With β.</param>
 /// <param name="Tokens">Rows of x.</param>
-/// <param name="Group">Inputs that share a scale, a multiple of 128; <see cref="TableShape.Row"/> for one scale a row.</param>
+/// <param name="Group">Inputs that share a scale, a multiple of 128; <see cref="PackedBases.Row"/> for one scale a row.</param>
 /// <param name="BFloat">x and y are bf16, else f16.</param>
 /// <param name="Warps">Warps of a block; they share a tile's inputs.</param>
 /// <param name="Stages">Steps that a warp has in shared memory at a time.</param>

@@ -5,19 +5,16 @@ using Qbb.Torch.Interop;
 namespace Qbb.Bases.Cuda;
 
 /// <summary>
-/// The product on a GPU: bits counted for one or two tokens, for up to 64 signs taken as halves or, with many planes or small groups, levels
-/// looked up, for more a dense product with tiles that are expanded on the fly.
+/// The product on a GPU: bits counted for one or two tokens, for up to 64 a sparse product whose places are the signs, for more a dense product with
+/// tiles that are expanded on the fly.
 /// </summary>
 internal sealed class CudaProduct : IBasesProduct
 {
     /// <summary>Up to here counting is the fastest.</summary>
     private const int MostCounted = 2;
 
-    /// <summary>More planes than this are looked up as fast as they are masked.</summary>
-    private const int MostMasked = 3;
-
-    /// <summary>Up to here several products of 16 tokens are faster than expanding the weight.</summary>
-    private const int MostInSixteens = 64;
+    /// <summary>Up to here several sparse products are faster than expanding the weight.</summary>
+    private const int MostSelected = 64;
 
     /// <summary>Elements of a tile: it stays small beside the weight, and large enough for the matrix product to be efficient.</summary>
     private const long TileElements = 64L << 20;
@@ -41,7 +38,7 @@ internal sealed class CudaProduct : IBasesProduct
     }
 
     /// <summary>Whether the kernels know groups of this size, and a compiler is there for them.</summary>
-    public static bool Supports(int groupSize, int inFeatures) => TableShape.Supports(groupSize, inFeatures) && Nvrtc.IsAvailable();
+    public static bool Supports(int groupSize, int inFeatures) => SelectShape.Supports(groupSize, inFeatures) && Nvrtc.IsAvailable();
 
     /// <inheritdoc/>
     public Tensor forward(Tensor x)
@@ -52,7 +49,7 @@ internal sealed class CudaProduct : IBasesProduct
         var tokens = (int)(x.numel() / x.size(-1));
         var input = x.detach().contiguous().view(tokens, _weight.InFeatures);
         var y = torch.empty([tokens, _weight.OutFeatures], x.dtype, x.device);
-        if (tokens > MostInSixteens || !CanWrite(tokens, x.dtype))
+        if (!CanWrite(tokens, x.dtype))
             Expand(input, y, Scratch(x.dtype));
         else
             Write(input, null, y);
@@ -60,7 +57,8 @@ internal sealed class CudaProduct : IBasesProduct
     }
 
     /// <summary>Whether <see cref="Write"/> can be used.</summary>
-    public static bool CanWrite(int tokens, ScalarType type) => tokens is >= 1 and <= MostInSixteens && type is ScalarType.Float16 or ScalarType.BFloat16;
+    public bool CanWrite(int tokens, ScalarType type) => tokens is >= 1 and <= MostSelected && type is ScalarType.Float16 or ScalarType.BFloat16
+        && (Counts(tokens) || SelectProduct.Serves(_weight.Words.device));
 
     /// <summary>y = x Ŵᵀ + addend without memory of its own.</summary>
     /// <param name="x">f16 or bf16 [tokens, in]</param>
@@ -69,21 +67,19 @@ internal sealed class CudaProduct : IBasesProduct
     public void Write(Tensor x, Tensor? addend, Tensor y)
     {
         var tokens = (int)x.size(0);
-        if (tokens <= MostCounted && CountProduct.Supports(_weight, tokens))
+        if (Counts(tokens))
         {
             CountProduct.Run(_weight, x, addend, y);
             return;
         }
         using var scope = torch.NewDisposeScope();
-        for (var first = 0; first < tokens; first += MaskProduct.MostTokens)
+        var most = SelectProduct.MostTokens(x.device);
+        for (var first = 0; first < tokens; first += most)
         {
-            var count = Math.Min(MaskProduct.MostTokens, tokens - first);
+            var count = Math.Min(most, tokens - first);
             var (some, result) = (x.narrow(0, first, count), y.narrow(0, first, count));
             var added = addend is { } all && all.dim() == 2 ? all.narrow(0, first, count) : addend;
-            if (_weight.Count <= MostMasked && MaskProduct.Supports(_weight, count))
-                MaskProduct.Run(_weight, some, added, result);
-            else
-                TableProduct.Run(_weight, some, added, result);
+            SelectProduct.Run(_weight, some, added, result);
         }
     }
 
@@ -97,7 +93,7 @@ internal sealed class CudaProduct : IBasesProduct
     public bool TryWrite(CountInput input, Tensor x, Tensor? norm, double epsilon, Tensor? addend, Tensor y)
     {
         var tokens = (int)x.size(0);
-        if (tokens > MostCounted || !CountProduct.Supports(_weight, tokens))
+        if (!Counts(tokens))
             return false;
         CountProduct.Run(_weight, x, addend, y, CountProduct.ShapeFor(_weight, tokens, x.dtype == ScalarType.BFloat16, input), norm, epsilon);
         return true;
@@ -148,6 +144,8 @@ internal sealed class CudaProduct : IBasesProduct
 
     /// <inheritdoc/>
     public void Dispose() => _weight.Dispose();
+
+    private bool Counts(int tokens) => tokens <= MostCounted && CountProduct.Supports(_weight, tokens);
 
     private int TilesAtOnce => (int)Math.Clamp(TileElements / (16L * _weight.InFeatures), 1, FragmentLayout.Tiles(_weight.OutFeatures));
 }

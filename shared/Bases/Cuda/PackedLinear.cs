@@ -22,7 +22,7 @@ internal sealed class PackedLinear(CudaProduct product, Tensor? bias, ScalarType
     }
 
     /// <inheritdoc/>
-    public bool CanWrite(int tokens, ScalarType type) => CudaProduct.CanWrite(tokens, type) && type == dtype;
+    public bool CanWrite(int tokens, ScalarType type) => type == dtype && product.CanWrite(tokens, type);
 
     /// <inheritdoc/>
     public void Write(Tensor x, Tensor? addend, Tensor y)

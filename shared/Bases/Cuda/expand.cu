@@ -1,7 +1,7 @@
 // Ŵ as plain numbers, tile by tile, for products of many tokens: rows [16 first_tile, ...) of a weight in the layout of FragmentLayout, row-major.
 // Sums of scales are in fp32 and rounded once.
 //
-// Compiled for: BASES (1..8), BIAS (0, 1), GROUP (as in table.cu), TYPE (0 f16, 1 bf16, 2 f32). A warp expands 16 rows and 256 inputs.
+// Compiled for: BASES (1..8), BIAS (0, 1), GROUP (as in select.cu), TYPE (0 f16, 1 bf16, 2 f32). A warp expands 16 rows and 256 inputs.
 
 #define SCALES (BASES + BIAS)
 #if TYPE == 2

@@ -58,7 +58,7 @@ internal sealed unsafe class Emulator
             {{source.Code[(marker + DeviceSource.End.Length)..]}}
             static void** arguments;
             static void body() { {{kernel}}({{arguments}}); }
-            extern "C" void emulate(int grid, int rows, int threads, int shared, void** given) { arguments = given; emulated::run(grid, rows, threads, shared, body); }
+            extern "C" void emulate(int grid, int rows, int threads, int shared, void** given) { arguments = given; emulated::run(grid, rows, threads, shared, body, {{(source.Options.FirstOrDefault(option => option.StartsWith("-DCLUSTER=", StringComparison.Ordinal)) is { } cluster ? cluster["-DCLUSTER=".Length..] : "1")}}); }
             """);
         var start = new ProcessStartInfo("g++", ["-x", "c++", "-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-ffp-contract=off", .. source.Options, path + ".cpp", "-o", path + ".so"])
         {

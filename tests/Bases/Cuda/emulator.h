@@ -16,10 +16,11 @@ typedef unsigned long long u64;
 struct alignas(16) Quad { u32 x, y, z, w; };
 struct alignas(8) Pair { u32 x, y; };
 struct Counts { int a, b, c, d; };
-struct Sums { float a, b, c, d; };
+struct alignas(16) Sums { float a, b, c, d; };
 
 #define __global__
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define DEVICE static inline
 #define SHARED_BYTES u8* shared_bytes = emulated::block->shared.data() + emulated::block->aligned
 
@@ -34,7 +35,9 @@ struct Fiber {
 };
 struct Barrier { int waiting = 0; unsigned turn = 0; };
 struct Block {
-    int threads, current;
+    int threads, current, rank;
+    Block* cluster;
+    Barrier* clusterwide;
     Index block, grid;
     std::vector<Fiber> fibers;
     std::vector<Barrier> warps;
@@ -68,35 +71,42 @@ inline void entry()
     block->fibers[block->current].done = true;
     yield();
 }
-inline void run(int grid, int rows, int threads, int shared, void (*kernel)())
+inline void run(int grid, int rows, int threads, int shared, void (*kernel)(), int together)
 {
     body = kernel;
-    for (int index = 0; index < grid * rows; index++)
+    for (int index = 0; index < grid * rows; index += together)
     {
-        Block b;
-        block = &b;
-        b.threads = threads, b.block = {index % grid, index / grid}, b.grid = {grid, rows};
-        b.fibers.resize(threads), b.warps.resize(threads / 32), b.slots.resize(threads * 16);
-        b.shared.assign(shared + 256, 0xcd); // never zero by luck
-        b.aligned = (128 - (uintptr_t)b.shared.data() % 128) % 128;
-        for (auto& fiber : b.fibers)
+        // The blocks of a cluster take turns.
+        std::vector<Block> blocks(together);
+        Barrier all_blocks;
+        for (int k = 0; k < together; k++)
         {
-            fiber.stack.resize(128 << 10), fiber.groups.resize(1), fiber.done = false;
-            getcontext(&fiber.context);
-            fiber.context.uc_stack.ss_sp = fiber.stack.data(), fiber.context.uc_stack.ss_size = fiber.stack.size();
-            fiber.context.uc_link = nullptr;
-            makecontext(&fiber.context, entry, 0);
+            Block& b = blocks[k];
+            b.threads = threads, b.block = {(index + k) % grid, (index + k) / grid}, b.grid = {grid, rows}, b.rank = k, b.cluster = blocks.data(), b.clusterwide = &all_blocks;
+            b.fibers.resize(threads), b.warps.resize(threads / 32), b.slots.resize(threads * 16);
+            b.shared.assign(shared + 256, 0xcd); // never zero by luck
+            b.aligned = (128 - (uintptr_t)b.shared.data() % 128) % 128;
+            for (auto& fiber : b.fibers)
+            {
+                fiber.stack.resize(128 << 10), fiber.groups.resize(1), fiber.done = false;
+                getcontext(&fiber.context);
+                fiber.context.uc_stack.ss_sp = fiber.stack.data(), fiber.context.uc_stack.ss_size = fiber.stack.size();
+                fiber.context.uc_link = nullptr;
+                makecontext(&fiber.context, entry, 0);
+            }
         }
         for (bool left = true; left;)
         {
             left = false;
-            for (b.current = 0; b.current < threads; b.current++)
-                if (!b.fibers[b.current].done)
-                    left = true, swapcontext(&b.main, &b.fibers[b.current].context);
+            for (Block& b : blocks)
+                for (block = &b, b.current = 0; b.current < threads; b.current++)
+                    if (!b.fibers[b.current].done)
+                        left = true, swapcontext(&b.main, &b.fibers[b.current].context);
         }
-        for (size_t k = b.aligned + shared; k < b.shared.size(); k++)
-            if (b.shared[k] != 0xcd)
-                abort();                     // wrote behind its shared memory
+        for (Block& b : blocks)
+            for (size_t k = b.aligned + shared; k < b.shared.size(); k++)
+                if (b.shared[k] != 0xcd)
+                    abort();                 // wrote behind its shared memory
     }
 }
 }
@@ -119,11 +129,6 @@ DEVICE u32 float_to_bfloat(float x)
     return std::isnan(x) ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 DEVICE u32 floats_to_halves(float a, float b) { return float_to_half(a) | float_to_half(b) << 16; }
-DEVICE u32 add_halves(u32 a, u32 b)
-{
-    return float_to_half(half_to_float(a) + half_to_float(b)) | float_to_half(half_to_float(a >> 16) + half_to_float(b >> 16)) << 16;
-}
-DEVICE u32 subtract_halves(u32 a, u32 b) { return add_halves(a, b ^ 0x80008000); }
 DEVICE u32 multiply_add_halves(u32 a, u32 b, u32 c)
 {
     // Products of halves and their sums are exact in double, so that each half is rounded once.
@@ -148,7 +153,6 @@ DEVICE u32 permute_bytes(u32 a, u32 b, u32 s)
     return y;
 }
 DEVICE u32 choose_bits(u32 a, u32 b, u32 mask) { return (a & mask) | (b & ~mask); }
-DEVICE u32 rotate_right(u32 x, int bits) { return bits & 31 ? x >> (bits & 31) | x << (32 - (bits & 31)) : x; }
 DEVICE void overlap_wait() {}
 DEVICE void overlap_next() {}
 DEVICE void warp_barrier() { emulated::warp_wait(); }
@@ -169,6 +173,9 @@ DEVICE void copy16(void* shared, const void* global)
     memset(shared, 0xee, 16);                // in flight: whoever reads it now reads nonsense
     emulated::block->fibers[emulated::block->current].groups.back().push_back({shared, global});
 }
+DEVICE u32 shared_address(const void* shared) { return (u32)((const u8*)shared - (emulated::block->shared.data() + emulated::block->aligned)); }
+DEVICE u8* shared_at(u32 address) { return emulated::block->shared.data() + emulated::block->aligned + address; }
+DEVICE void copy16(u32 shared, const void* global) { copy16((void*)shared_at(shared), global); }
 DEVICE void copies_commit() { emulated::block->fibers[emulated::block->current].groups.emplace_back(); }
 template <int pending>
 DEVICE void copies_wait()
@@ -197,19 +204,58 @@ DEVICE Counts count_and(u32 a0, u32 a1, u32 b, Counts c)
     warp_wait();
     return c;
 }
-DEVICE void multiply_add(Sums& c, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1)
+template <int selector>
+DEVICE void select_multiply_add(Sums& c, u32 a0, u32 a1, u32 a2, u32 a3, const Quad& b, u32 places)
 {
     using namespace emulated;
     const int g = lane() / 4, t = lane() % 4;
     u32* mine = slot(lane());
-    mine[0] = a0, mine[1] = a1, mine[2] = a2, mine[3] = a3, mine[4] = b0, mine[5] = b1;
+    mine[0] = a0, mine[1] = a1, mine[2] = a2, mine[3] = a3, mine[4] = b.x, mine[5] = b.y, mine[6] = b.z, mine[7] = b.w, mine[8] = places;
     warp_wait();
-    auto dot = [](u32 a, u32 b) { return half_to_float(a) * half_to_float(b) + half_to_float(a >> 16) * half_to_float(b >> 16); };
-    for (int k = 0; k < 4; k++)
-    {
-        u32 *row = slot(4 * g + k), *left = slot(4 * (2 * t) + k), *right = slot(4 * (2 * t + 1) + k);
-        c.a += dot(row[0], left[4]) + dot(row[2], left[5]), c.b += dot(row[0], right[4]) + dot(row[2], right[5]);
-        c.c += dot(row[1], left[4]) + dot(row[3], left[5]), c.d += dot(row[1], right[4]) + dot(row[3], right[5]);
-    }
+    auto input = [](int k, int column) { return half_to_float(slot(4 * column + k / 2 % 4)[4 + k / 8] >> 16 * (k % 2)); };
+    auto dot = [&](int row, int column) {
+        float sum = 0;
+        for (int four = 0; four < 8; four++)
+        {
+            const u32 pair = slot(4 * (row % 8) + four % 4)[row / 8 + 2 * (four / 4)];
+            const u32 digit = slot(4 * (row % 8) + 2 * selector + four / 4)[8] >> (16 * (row / 8) + 4 * (four % 4)) & 15;
+            sum += half_to_float(pair) * input(4 * four + (digit & 3), column) + half_to_float(pair >> 16) * input(4 * four + (digit >> 2), column);
+        }
+        return sum;
+    };
+    c.a += dot(g, 2 * t), c.b += dot(g, 2 * t + 1), c.c += dot(g + 8, 2 * t), c.d += dot(g + 8, 2 * t + 1);
     warp_wait();
+}
+DEVICE Quad load_matrices(u32 row)
+{
+    using namespace emulated;
+    slot(lane())[0] = row;
+    warp_wait();
+    auto halves = [](int matrix) { return ((const u32*)shared_at(slot(8 * matrix + lane() / 4)[0]))[lane() % 4]; };
+    Quad q{halves(0), halves(1), halves(2), halves(3)};
+    warp_wait();
+    return q;
+}
+template <int blocks>
+DEVICE void cluster_barrier() { emulated::wait(*emulated::block->clusterwide, emulated::block->threads * blocks); }
+template <int blocks>
+DEVICE void cluster_done() { cluster_barrier<blocks>(); }
+template <int blocks>
+DEVICE Sums load_from(const Sums* mine, int rank)
+{
+    auto& other = emulated::block->cluster[rank];
+    return *(const Sums*)(other.shared.data() + other.aligned + shared_address(mine));
+}
+template <int>
+DEVICE u32 operand_at(u32 shared) { return shared >> 4; }
+DEVICE void shared_written() {}
+DEVICE void group_begin() {}
+DEVICE void group_commit() {}
+template <int pending>
+DEVICE void group_wait() {}
+template <int selector, int count>
+DEVICE void group_select_multiply_add(Sums (&c)[count], u32 a0, u32 a1, u32 a2, u32 a3, u32 b, u32 places)
+{
+    for (int n = 0; n < count; n++)
+        select_multiply_add<selector>(c[n], a0, a1, a2, a3, load_matrices((b + ((emulated::lane() >> 3) * count + n) * 8 + (emulated::lane() & 7)) << 4), places);
 }

@@ -8,14 +8,13 @@ namespace Qbb.Standalone.Benchmarks.Gpu;
 /// <summary>Measures products with binary bases on a GPU against cuBLAS and against the bandwidth of a copy, all in one run.</summary>
 internal sealed class KernelBench(Device device, int? group)
 {
-    private const int SharedPerMultiprocessor = 224 << 10;
+    private const int SharedPerMultiprocessor = 227 << 10;
 
     private static readonly (int Warps, int Stages, int Blocks)[] s_countVariants =
         [(4, 4, 4), (8, 2, 2), (8, 3, 2), (8, 4, 2), (8, 6, 2), (8, 3, 3), (8, 2, 4), (16, 2, 1), (16, 3, 1), (16, 4, 1), (16, 2, 2), (32, 2, 1)];
 
-    private static readonly (int Warps, int Stages, int Slab)[] s_tableVariants = [(16, 2, 8), (16, 3, 8), (16, 3, 4), (8, 4, 8), (8, 6, 8), (16, 4, 16)];
-
-    private static readonly (int Warps, int Stages, int Slab)[] s_maskVariants = [(16, 2, 8), (16, 2, 16), (16, 3, 8), (16, 3, 4), (12, 3, 16), (8, 4, 16), (16, 2, 32)];
+    private static readonly (bool Wide, int Warps, int Stages, int Slab, int Runs, int Cluster)[] s_selectVariants =
+        [(true, 16, 2, 16, 3, 2), (true, 16, 2, 8, 3, 2), (true, 16, 4, 8, 3, 2), (true, 12, 3, 8, 4, 2), (false, 16, 4, 8, 2, 1), (false, 16, 2, 16, 3, 2), (false, 8, 4, 16, 5, 2), (false, 8, 5, 16, 5, 2), (false, 8, 5, 8, 5, 2), (false, 12, 3, 16, 4, 2)];
 
     private static readonly Operator s_mm = new("aten::mm", "out");
     private readonly GraphTimer _timer = new(device);
@@ -100,32 +99,18 @@ internal sealed class KernelBench(Device device, int? group)
                     yield return ($"count {warps} warps, {stages} stages, {blocks} blocks", (w, x, y) => CountProduct.Run(w, x, null, y, shape));
             }
         }
-        if (batch > TableProduct.MostTokens)
+        if (!SelectProduct.Supports(weight, batch))
         {
             var scratch = new CudaProduct(weight).Scratch(ScalarType.Float16);
             yield return ("expanded tiles", (w, x, y) => new CudaProduct(w).Expand(x, y, scratch));
+            yield break;
         }
-        if (MaskProduct.Supports(weight, batch))
+        yield return ("select", (w, x, y) => SelectProduct.Run(w, x, null, y));
+        foreach (var (wide, warps, stages, slab, runs, cluster) in variants ? s_selectVariants : [])
         {
-            var chosen = MaskProduct.ShapeFor(weight, batch, false);
-            yield return ("mask", (w, x, y) => MaskProduct.Run(w, x, null, y, chosen));
-            foreach (var (warps, stages, slab) in variants ? s_maskVariants : [])
-            {
-                var shape = chosen with { Warps = warps, Stages = stages, Slab = slab };
-                if (shape.SharedBytes <= SharedPerMultiprocessor)
-                    yield return ($"mask {warps} warps, {stages} stages, slab {slab}", (w, x, y) => MaskProduct.Run(w, x, null, y, shape));
-            }
-        }
-        if (TableProduct.Supports(weight, batch))
-        {
-            var chosen = TableProduct.ShapeFor(weight, batch, false);
-            yield return ("table", (w, x, y) => TableProduct.Run(w, x, null, y, chosen));
-            foreach (var (warps, stages, slab) in variants ? s_tableVariants : [])
-            {
-                var shape = chosen with { Warps = warps, Stages = stages, Slab = slab };
-                if (shape.SharedBytes <= SharedPerMultiprocessor)
-                    yield return ($"table {warps} warps, {stages} stages, slab {slab}", (w, x, y) => TableProduct.Run(w, x, null, y, shape));
-            }
+            var shape = SelectProduct.ShapeFor(weight, batch, false, wide, cluster) with { Warps = warps, Stages = stages, Slab = slab, Runs = runs };
+            if (shape.SharedBytes <= SharedPerMultiprocessor)
+                yield return ($"select {(wide ? "wide" : "narrow")}, {warps} warps, {stages} stages, slab {slab}, {cluster} blocks", (w, x, y) => SelectProduct.Run(w, x, null, y, shape));
         }
     }
 

@@ -31,7 +31,6 @@ internal sealed class RandomPackedLoader(int bases, int group) : ILinearLoader
         var scales = torch.empty([tiles, groups, 8, bases, 2], ScalarType.Float16, device);
         for (var i = 0; i < bases; i++)
             scales.select(3, i).uniform_(largest * Math.ScaleB(0.9, -i), largest * Math.ScaleB(1.1, -i));
-        return new(words.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), bases, outFeatures, inFeatures, groupSize, false,
-            PackedBases.UpFor(2.2 * largest));
+        return new(words.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), bases, outFeatures, inFeatures, groupSize, false);
     }
 }
