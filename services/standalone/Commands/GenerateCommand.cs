@@ -28,9 +28,9 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<string?> _dtype = SharedOptions.DType();
     private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
-    private readonly Option<bool> _graph = new("--graph")
+    private readonly Option<bool> _noGraph = new("--no-graph")
     {
-        Description = "On a GPU: play every token's step back as one recorded graph, without a launch by the host for each kernel.",
+        Description = "On a GPU: launch every kernel of a token's step, instead of playing the step back as one recorded graph.",
     };
     private readonly Option<int?> _threads = SharedOptions.Threads();
 
@@ -39,7 +39,7 @@ internal sealed class GenerateCommand : QbbCommand
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _bases, _device, _dtype, _integer, _graph, _threads })
+        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _bases, _device, _dtype, _integer, _noGraph, _threads })
             Options.Add(option);
     }
 
@@ -63,7 +63,7 @@ internal sealed class GenerateCommand : QbbCommand
             TopK = parsed.GetValue(_topK),
             TopP = parsed.GetRequiredValue(_topP),
             StopIds = StopIds.Of(loaded.Source),
-            Graph = parsed.GetValue(_graph),
+            Graph = !parsed.GetValue(_noGraph),
         };
         var watch = Stopwatch.StartNew();
         var seeds = Enumerable.Range(0, samples).Select(k => parsed.GetRequiredValue(_seed) + (ulong)k).ToArray();

@@ -18,11 +18,8 @@ public sealed record GenerationOptions
     /// <summary>A sequence ends with any of these; the token is kept.</summary>
     public IReadOnlyCollection<int> StopIds { get; init; } = [];
 
-    /// <summary>
-    /// Whether a GPU plays every token's step back as one recorded graph (<see cref="Decoder.Graph.GraphDecoder"/>). Its text has not been
-    /// compared with that of the plain layers on a GPU yet, hence the choice.
-    /// </summary>
-    public bool Graph { get; init; }
+    /// <summary>Whether a GPU plays every token's step back as one recorded graph (<see cref="Decoder.Graph.GraphDecoder"/>), where that serves.</summary>
+    public bool Graph { get; init; } = true;
 
     /// <exception cref="InvalidInputException">An option is out of range; the message names it.</exception>
     public void Validate()
