@@ -6,6 +6,7 @@ using Qbb.Registry.Models;
 using Qbb.Registry.Pipelines;
 using Qbb.Registry.Pipelines.Machine;
 using Qbb.Registry.Pipelines.Running;
+using Qbb.Registry.Policies;
 
 namespace Qbb.Registry.Pages;
 
@@ -26,6 +27,9 @@ internal static class FormEndpoints
         group.MapPost("/models/{name}/versions/{version:int}/tags/remove", RemoveTag);
         group.MapPost("/models/{name}/versions/{version:int}/delete", Delete);
         group.MapPost("/models/{name}/versions/{version:int}/restore", Restore);
+        group.MapPost("/policies", MakePolicy);
+        group.MapPost("/policies/{name}", ChangePolicy);
+        group.MapPost("/policies/{name}/remove", RemovePolicy);
         group.MapPost("/pipelines/{id:guid}/cancel", Cancel);
         group.MapPost("/pipelines/{id:guid}/retry", Retry);
     }
@@ -89,6 +93,29 @@ internal static class FormEndpoints
         return SeeVersion(name, version);
     }
 
+    private static async Task<IResult> MakePolicy(
+        IFormCollection form, RegistryContext context, ETags tags, TimeProvider clock, CancellationToken cancellation)
+    {
+        var name = form["name"].ToString().Trim();
+        if (await PolicyEndpoints.FindAsync(name, context, cancellation) is not null)
+            throw RefusedException.Unusable($"there is a policy {name} already: change it below its name", [$"{name} exists"]);
+        await PolicyEndpoints.Put(name, PolicyForms.Read(form), context, tags, clock, cancellation);
+        return SeePolicy(name);
+    }
+
+    private static async Task<IResult> ChangePolicy(
+        string name, [FromForm] string? text, RegistryContext context, ETags tags, TimeProvider clock, CancellationToken cancellation)
+    {
+        await PolicyEndpoints.Put(name, PolicyForms.Read(text), context, tags, clock, cancellation);
+        return SeePolicy(name);
+    }
+
+    private static async Task<IResult> RemovePolicy(string name, RegistryContext context, ETags tags, CancellationToken cancellation)
+    {
+        await PolicyEndpoints.Delete(name, context, tags, cancellation);
+        return new SeeOther("/policies");
+    }
+
     private static async Task<IResult> Cancel(Guid id, PipelineInbox pipelines, CancellationToken cancellation)
     {
         await pipelines.ApplyAsync(id, new PipelineEvent.Cancelled(), cancellation);
@@ -100,6 +127,8 @@ internal static class FormEndpoints
         await desk.RetryAsync(id, cancellation);
         return new SeeOther($"/pipelines/{id}");
     }
+
+    private static SeeOther SeePolicy(string name) => new($"/policies#policy-{name}");
 
     private static SeeOther SeeVersion(string name, int version) => new($"/models/{name}/versions/{version}#aliases");
 }

@@ -19,7 +19,8 @@ internal static class PoliciesPage
         return PageLayout.Page(http, new PageParts("Policies", Markup.Of($"""
             <p class="lead">A policy says which recipes run on every upload of which models, and what a version must keep to become their champion.</p>
             {sections}
-            {Section("Make or change one", Markup.Of($"""
+            {PolicyForms.Make()}
+            {Section("By a program", Markup.Of($"""
                 <p>A policy is replaced as a whole; it applies to uploads from then on. Here one that runs two recipes on models whose names begin with llama:</p>
                 {Command(Example(SiteAddress.Of(http)))}
                 """))}
@@ -37,6 +38,7 @@ internal static class PoliciesPage
             ("Gate", Text(GateOf(policy.Gate))), ("Changed", Numbers.Ago(policy.UpdatedAt, now)),
         ])}
         {policy.Recipes.Select(recipe => Markup.Of($"<details open><summary>Recipe {recipe.Name}</summary>{RecipeView.Of(recipe.Json)}</details>"))}
+        {PolicyForms.Change(policy)}
         </section>
         """);
 

@@ -34,7 +34,7 @@ internal static class PolicyEndpoints
         string name, RegistryContext context, ETags tags, CancellationToken cancellation) =>
         tags.Ok(View(await FindAsync(name, context, cancellation) ?? throw RefusedException.NotFound($"there is no policy {name}")));
 
-    private static async Task<Results<Ok<PolicyView>, Created<PolicyView>>> Put(
+    internal static async Task<Results<Ok<PolicyView>, Created<PolicyView>>> Put(
         string name, PolicyChange change, RegistryContext context, ETags tags, TimeProvider clock, CancellationToken cancellation)
     {
         var recipes = Check(name, change);
@@ -52,7 +52,7 @@ internal static class PolicyEndpoints
         return isNew ? TypedResults.Created($"/api/policies/{name}", View(there)) : TypedResults.Ok(View(there));
     }
 
-    private static async Task<NoContent> Delete(string name, RegistryContext context, ETags tags, CancellationToken cancellation)
+    internal static async Task<NoContent> Delete(string name, RegistryContext context, ETags tags, CancellationToken cancellation)
     {
         var there = await FindAsync(name, context, cancellation) ?? throw RefusedException.NotFound($"there is no policy {name}");
         tags.Require(View(there));
@@ -86,7 +86,7 @@ internal static class PolicyEndpoints
         return problems.Count == 0 ? recipes : throw RefusedException.Unusable("the policy cannot be used: " + string.Join("; ", problems), problems);
     }
 
-    private static Task<Policy?> FindAsync(string name, RegistryContext context, CancellationToken cancellation) =>
+    internal static Task<Policy?> FindAsync(string name, RegistryContext context, CancellationToken cancellation) =>
         context.Policies.FirstOrDefaultAsync(policy => policy.Name == name, cancellation);
 
     private static PolicyView View(Policy policy) => new(

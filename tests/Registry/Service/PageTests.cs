@@ -50,6 +50,36 @@ public sealed partial class PageTests : IDisposable
     }
 
     [Fact]
+    public async Task Policies_are_made_changed_and_removed_by_forms()
+    {
+        await using var server = await RegistryServer.StartAsync(_folder);
+        var made = await PostAsync(server, "/policies", ("name", "llamas"), ("models", "llama-*"), ("bases", "2"), ("bases", "4"), ("calibrate", "on"), ("steps", "60"), ("ratio", "1.5"), ("bits", ""));
+        made.StatusCode.ShouldBe(HttpStatusCode.SeeOther);
+        made.Headers.Location!.OriginalString.ShouldBe("/policies#policy-llamas");
+        var policy = await server.Client.GetFromJsonAsync<JsonNode>("/api/policies/llamas");
+        policy!["recipes"]!.AsArray().Select(recipe => (string)recipe!["name"]!).ShouldBe(["2-bases", "4-bases"]);
+        var recipe = policy["recipes"]![1]!["recipe"]!;
+        ((int)recipe["decomposition"]!["bases"]!).ShouldBe(4);
+        ((string)recipe["decomposition"]!["importance"]!).ShouldBe("full");
+        ((int)recipe["distillation"]!["steps"]!).ShouldBe(60);
+        ((double)policy["gate"]!["maxPerplexityRatio"]!).ShouldBe(1.5);
+        policy["gate"]!["maxBitsPerWeight"].ShouldBeNull();
+
+        (await PostAsync(server, "/policies", ("name", "llamas"), ("models", "*"), ("bases", "3"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
+        (await PostAsync(server, "/policies", ("name", "none"), ("models", "*"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
+        (await PostAsync(server, "/policies", ("name", "odd"), ("models", "*"), ("bases", "3"), ("steps", "many"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
+        var page = await server.Client.GetStringAsync("/policies");
+        page.ShouldContain("perplexity at most 1.5 times");
+
+        policy["models"] = "*";
+        (await PostAsync(server, "/policies/llamas", ("text", policy.ToJsonString()))).StatusCode.ShouldBe(HttpStatusCode.SeeOther);
+        ((string)(await server.Client.GetFromJsonAsync<JsonNode>("/api/policies/llamas"))!["models"]!).ShouldBe("*");
+        (await PostAsync(server, "/policies/llamas", ("text", "{"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
+        (await PostAsync(server, "/policies/llamas/remove")).StatusCode.ShouldBe(HttpStatusCode.SeeOther);
+        (await server.Client.GetAsync("/api/policies/llamas")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
     public async Task A_running_pipeline_is_live_until_it_has_ended()
     {
         var gate = new TaskCompletionSource();
