@@ -9,31 +9,38 @@ internal static class CountProduct
     /// <summary>More tokens than this are counted no faster than the matrix unit multiplies them.</summary>
     public const int MostTokens = 4;
 
-    // What a multiprocessor has, less the kilobyte that each block costs beside its own.
-    private const int SharedPerMultiprocessor = 224 << 10;
+    private const int FewestWarps = 4;
 
     /// <summary>The shape that serves a weight and a number of tokens on a device.</summary>
     /// <param name="weight">Ŵ.</param>
     /// <param name="tokens">Rows of x.</param>
     /// <param name="bfloat">x is bf16.</param>
     /// <param name="input">What stands between x and the product: every block calculates it anew, so that one large block does with half the work of two.</param>
-    public static CountShape ShapeFor(PackedBases weight, int tokens, bool bfloat, CountInput input = CountInput.Plain)
+    /// <param name="memory">Of the device; that of the weight's where null.</param>
+    public static CountShape ShapeFor(PackedBases weight, int tokens, bool bfloat, CountInput input = CountInput.Plain, SharedMemory? memory = null)
     {
+        var there = memory ?? SharedMemory.Of(weight.Words.device);
         // About 8 KB on the way for each of 16 warps hides the memory's latency.
         var stages = Math.Clamp(16 / weight.Count, 3, 8);
         var two = new CountShape(weight.Count, weight.HasBias, tokens, weight.KernelGroup, bfloat, Warps: 8, stages, Blocks: 2, input);
-        if (input == CountInput.Plain && 2 * two.SharedBytes(weight.InFeatures) <= SharedPerMultiprocessor)
+        if (input == CountInput.Plain && there.Holds(2, two.SharedBytes(weight.InFeatures)))
             return two;
         var one = two with { Warps = 16, Blocks = 1, Stages = Math.Min(stages, 4) };
-        while (one.SharedBytes(weight.InFeatures) > SharedPerMultiprocessor && one.Stages > 2)
+        while (!there.Holds(1, one.SharedBytes(weight.InFeatures)) && one.Stages > 2)
             one = one with { Stages = one.Stages - 1 };
+        while (!there.Holds(1, one.SharedBytes(weight.InFeatures)) && one.Warps > FewestWarps)
+            one = one with { Warps = one.Warps / 2 };
         return one;
     }
 
     /// <summary>Whether the kernel can do it.</summary>
-    public static bool Supports(PackedBases weight, int tokens) =>
-        tokens is >= 1 and <= MostTokens && CountShape.Supports(weight.GroupSize, weight.InFeatures)
-        && ShapeFor(weight, tokens, false).SharedBytes(weight.InFeatures) <= SharedPerMultiprocessor;
+    public static bool Supports(PackedBases weight, int tokens, SharedMemory? memory = null)
+    {
+        var there = memory ?? SharedMemory.Of(weight.Words.device);
+        return tokens is >= 1 and <= MostTokens && CountShape.Supports(weight.GroupSize, weight.InFeatures)
+            && there.Holds(1, ShapeFor(weight, tokens, false, memory: there).SharedBytes(weight.InFeatures))
+            && there.Holds(1, ShapeFor(weight, tokens, false, CountInput.Normed, there).SharedBytes(weight.InFeatures));
+    }
 
     /// <summary>y = x Ŵᵀ (+ addend), queued on the current stream.</summary>
     /// <param name="weight">Ŵ [out, in].</param>

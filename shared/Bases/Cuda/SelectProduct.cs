@@ -7,8 +7,8 @@ namespace Qbb.Bases.Cuda;
 /// <summary>Launches select.cu.</summary>
 internal static class SelectProduct
 {
-    private const int SharedPerBlock = 227 << 10;
     private const int MostStages = 5;
+    private const int WarpsOfTeam = 4;
 
     // What select.cu wants of the instructions was measured to be so, not described: a device that does otherwise differs in every result.
     private const double MostError = 1e-2;
@@ -27,18 +27,22 @@ internal static class SelectProduct
     /// <param name="bfloat">x is bf16.</param>
     /// <param name="wide">Four warps multiply together.</param>
     /// <param name="cluster">Blocks that share rows.</param>
-    public static SelectShape ShapeFor(PackedBases weight, int tokens, bool bfloat, bool wide, int cluster)
+    /// <param name="memory">Of the device; that of the weight's where null.</param>
+    public static SelectShape ShapeFor(PackedBases weight, int tokens, bool bfloat, bool wide, int cluster, SharedMemory? memory = null)
     {
+        var most = (memory ?? SharedMemory.Of(weight.Words.device)).PerBlock;
         var shape = new SelectShape(weight.Count, weight.HasBias, tokens <= 8 ? 8 : tokens <= 16 ? 16 : 32, weight.KernelGroup, bfloat, wide,
             Warps: wide ? 16 : 8, Stages: 2, Slab: 1, Runs: wide ? 3 : 5, cluster);
+        while (shape.SharedBytes > most && shape.Warps > (wide ? WarpsOfTeam : 1))
+            shape = shape with { Warps = shape.Warps / 2 };
         // As few slabs as there is room for, all alike; then as many stages as are left room for.
         var steps = (FragmentLayout.Steps(weight.InFeatures) + shape.Cluster - 1) / shape.Cluster;
-        var most = 1;
-        while (most < steps && (shape with { Slab = most + 1 }).SharedBytes <= SharedPerBlock)
-            most++;
-        var slabs = (steps + most - 1) / most;
+        var slab = 1;
+        while (slab < steps && (shape with { Slab = slab + 1 }).SharedBytes <= most)
+            slab++;
+        var slabs = (steps + slab - 1) / slab;
         shape = shape with { Slab = (steps + slabs - 1) / slabs };
-        while (shape.Stages < MostStages && (shape with { Stages = shape.Stages + 1 }).SharedBytes <= SharedPerBlock)
+        while (shape.Stages < MostStages && (shape with { Stages = shape.Stages + 1 }).SharedBytes <= most)
             shape = shape with { Stages = shape.Stages + 1 };
         return shape;
     }
@@ -67,8 +71,19 @@ internal static class SelectProduct
 
     private static bool Selects(Device device)
     {
-        if (CudaDevice.Get(device).ComputeMajor < 8)
+        try
+        {
+            return CudaDevice.Get(device).ComputeMajor >= 8 && MultipliesRightly(device);
+        }
+        catch (CudaException)
+        {
+            // A compiler that is too old to know the instructions.
             return false;
+        }
+    }
+
+    private static bool MultipliesRightly(Device device)
+    {
         const int rows = 64, columns = 512, tokens = 8;
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();

@@ -32,6 +32,8 @@ public sealed unsafe class CudaDevice
     public int MultiprocessorCount => Attribute(16);
     /// <summary>Most bytes of shared memory that one block may ask for.</summary>
     public int MaxSharedMemoryPerBlock => Attribute(97);
+    /// <summary>Bytes of shared memory that the blocks of one multiprocessor have together.</summary>
+    public int SharedMemoryPerMultiprocessor => Attribute(81);
     /// <summary>Bytes of the second-level cache.</summary>
     public int L2Bytes => Attribute(38);
     public int MaxThreadsPerMultiprocessor => Attribute(39);

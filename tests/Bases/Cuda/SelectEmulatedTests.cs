@@ -27,7 +27,7 @@ public class SelectEmulatedTests
         var x = (randn([tokens, columns], generator) * 3).to(type);
         var addend = randn([rows], generator).to(type);
         var y = full([tokens, rows], double.NaN, type, Device.CPU);
-        var shape = SelectProduct.ShapeFor(packed, tokens, bfloat, wide, cluster) with { Warps = wide ? 8 : 5, Stages = 3, Slab = 2, Runs = wide ? 3 : 2 };
+        var shape = SelectProduct.ShapeFor(packed, tokens, bfloat, wide, cluster) with { Warps = wide ? 4 * clusters : 5 - clusters, Stages = 3, Slab = 2, Runs = wide ? 3 : 2 };
         Emulator.Build(shape.Source, SelectShape.Kernel, s_parameters).Run(clusters * cluster, shape.Threads, shape.SharedBytes,
             packed.Words, packed.Scales, x, addend, y, tokens, columns, rows, packed.Groups, 0);
 

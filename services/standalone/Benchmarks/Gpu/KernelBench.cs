@@ -8,8 +8,6 @@ namespace Qbb.Standalone.Benchmarks.Gpu;
 /// <summary>Measures products with binary bases on a GPU against cuBLAS and against the bandwidth of a copy, all in one run.</summary>
 internal sealed class KernelBench(Device device, int? group)
 {
-    private const int SharedPerMultiprocessor = 227 << 10;
-
     private static readonly (int Warps, int Stages, int Blocks)[] s_countVariants =
         [(4, 4, 4), (8, 2, 2), (8, 3, 2), (8, 4, 2), (8, 6, 2), (8, 3, 3), (8, 2, 4), (16, 2, 1), (16, 3, 1), (16, 4, 1), (16, 2, 2), (32, 2, 1)];
 
@@ -88,6 +86,7 @@ internal sealed class KernelBench(Device device, int? group)
 
     private static IEnumerable<(string Name, Action<PackedBases, Tensor, Tensor> Run)> Kernels(PackedBases weight, int batch, bool variants)
     {
+        var memory = SharedMemory.Of(weight.Words.device);
         if (CountProduct.Supports(weight, batch))
         {
             var chosen = CountProduct.ShapeFor(weight, batch, false);
@@ -95,7 +94,7 @@ internal sealed class KernelBench(Device device, int? group)
             foreach (var (warps, stages, blocks) in variants ? s_countVariants : [])
             {
                 var shape = chosen with { Warps = warps, Stages = stages, Blocks = blocks };
-                if (shape.SharedBytes(weight.InFeatures) * blocks <= SharedPerMultiprocessor)
+                if (memory.Holds(blocks, shape.SharedBytes(weight.InFeatures)))
                     yield return ($"count {warps} warps, {stages} stages, {blocks} blocks", (w, x, y) => CountProduct.Run(w, x, null, y, shape));
             }
         }
@@ -109,7 +108,7 @@ internal sealed class KernelBench(Device device, int? group)
         foreach (var (wide, warps, stages, slab, runs, cluster) in variants ? s_selectVariants : [])
         {
             var shape = SelectProduct.ShapeFor(weight, batch, false, wide, cluster) with { Warps = warps, Stages = stages, Slab = slab, Runs = runs };
-            if (shape.SharedBytes <= SharedPerMultiprocessor)
+            if (memory.Holds(1, shape.SharedBytes))
                 yield return ($"select {(wide ? "wide" : "narrow")}, {warps} warps, {stages} stages, slab {slab}, {cluster} blocks", (w, x, y) => SelectProduct.Run(w, x, null, y, shape));
         }
     }
