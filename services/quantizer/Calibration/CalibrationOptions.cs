@@ -19,7 +19,8 @@ public sealed record CalibrationOptions
     public ScalarType DType { get; init; } = ScalarType.Float32;
 
     /// <summary>
-    /// Tokens that run through a block at once; a longer sequence runs alone. Null: 4,096 on the CPU, 16,384 on a GPU.
+    /// Tokens that run through a block at once; a longer sequence runs alone. Null: 2,048 on the CPU, where the scores of attention then mostly stay
+    /// below the 32 MB that glibc keeps for the next operator, and 16,384 on a GPU.
     /// </summary>
     public int? TokensPerBatch { get; init; }
 
@@ -30,7 +31,7 @@ public sealed record CalibrationOptions
     public string? ActivationFolder { get; init; }
 
     /// <summary><see cref="TokensPerBatch"/>, or its default.</summary>
-    internal int Tokens => TokensPerBatch ?? (Device.Type == DeviceType.CUDA ? 16_384 : 4096);
+    internal int Tokens => TokensPerBatch ?? (Device.Type == DeviceType.CUDA ? 16_384 : 2048);
 
     /// <summary>Whether the activations between blocks stay on the device.</summary>
     /// <param name="numbers">How many there are.</param>
