@@ -11,15 +11,13 @@ namespace Qbb.Registry.Pages;
 /// <summary>Policies for who does not want to write JSON: the usual choices as fields, all others as the text of a policy.</summary>
 internal static class PolicyForms
 {
-    private const string NamePattern = "[A-Za-z0-9][A-Za-z0-9._\\-]*";
     private static readonly int[] s_bases = [2, 3, 4];
     private static readonly JsonSerializerOptions s_indented = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
     /// <summary>A new policy by its usual choices.</summary>
     public static Markup Make() => Section("Make one", Markup.Of($"""
         <form method="post" action="/policies" class="fields">
-        <div><label for="name">Name</label><input id="name" name="name" required maxlength="64" pattern="{NamePattern}"
-        title="Letters, digits, dots, hyphens and underscores" placeholder="llamas"></div>
+        {NameField("name", "Name", "llamas")}
         <div><label for="models">Models</label><input id="models" name="models" required maxlength="128" value="*" aria-describedby="models-are">
         <span class="note" id="models-are">names; * stands for any characters, ? for one</span></div>
         <fieldset><legend>Bases, a recipe for each</legend>{s_bases.Select(Bases)}</fieldset>
@@ -87,8 +85,11 @@ internal static class PolicyForms
             : throw RefusedException.Unusable($"{what}: \"{text}\" is no number", [$"{field} is no number"]);
     }
 
-    private static string TextOf(Policy policy) => JsonSerializer.Serialize(
-        new PolicyChange(policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate), s_indented);
+    private static string TextOf(Policy policy)
+    {
+        var view = PolicyEndpoints.View(policy);
+        return JsonSerializer.Serialize(new PolicyChange(view.Models, view.Recipes, view.Gate), s_indented);
+    }
 
     private static Markup Bases(int count) => Markup.Of($"""
         <span><input type="checkbox" id="bases-{count}" name="bases" value="{count}" {(count == 3 ? "checked" : "")}><label for="bases-{count}" class="beside">{count}</label></span>

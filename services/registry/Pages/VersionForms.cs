@@ -6,8 +6,6 @@ namespace Qbb.Registry.Pages;
 /// <summary>What people can change about a version.</summary>
 internal static class VersionForms
 {
-    private const string NamePattern = "[A-Za-z0-9][A-Za-z0-9._\\-]*";
-
     public static Markup Make(VersionView version)
     {
         var place = $"/models/{version.Model}/versions/{version.Version}";
@@ -22,10 +20,10 @@ internal static class VersionForms
         return Section("Aliases and tags", Markup.Of($"""
             <div class="cards">
             <div class="card"><h3>Aliases</h3><ul class="plainlist">{aliases}</ul>
-            <form method="post" action="{place}/aliases" class="fields">{Name("alias", "Alias", "production")}
+            <form method="post" action="{place}/aliases" class="fields">{NameField("alias", "Alias", "production")}
             <div><button>Point it here</button></div></form></div>
             <div class="card"><h3>Tags</h3><ul class="plainlist">{tags}</ul>
-            <form method="post" action="{place}/tags" class="fields">{Name("key", "Key", "team")}
+            <form method="post" action="{place}/tags" class="fields">{NameField("key", "Key", "team")}
             <div><label for="value">Value</label><input id="value" name="value" maxlength="256" placeholder="red"></div>
             <div><button>Set the tag</button></div></form></div>
             </div>
@@ -40,10 +38,4 @@ internal static class VersionForms
             <form method="post" action="{place}/delete"><p>It can be restored on the model’s page until the collector has been.</p>
             <button>Delete version {version.Version}</button></form></details>
             """);
-
-    /// <summary>A field for a name of the kind that aliases and keys have.</summary>
-    private static Markup Name(string id, string label, string example) => Markup.Of($"""
-        <div><label for="{id}">{label}</label><input id="{id}" name="{id}" required maxlength="64" pattern="{NamePattern}"
-        title="Letters, digits, dots, hyphens and underscores" placeholder="{example}"></div>
-        """);
 }

@@ -89,6 +89,6 @@ internal static class PolicyEndpoints
     internal static Task<Policy?> FindAsync(string name, RegistryContext context, CancellationToken cancellation) =>
         context.Policies.FirstOrDefaultAsync(policy => policy.Name == name, cancellation);
 
-    private static PolicyView View(Policy policy) => new(
+    internal static PolicyView View(Policy policy) => new(
         policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate);
 }

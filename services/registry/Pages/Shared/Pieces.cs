@@ -3,6 +3,8 @@ namespace Qbb.Registry.Pages.Shared;
 /// <summary>Small things that several pages show alike.</summary>
 internal static class Pieces
 {
+    private const string NamePattern = "[A-Za-z0-9][A-Za-z0-9._\\-]*";
+
     /// <summary>A part of a page under its own heading.</summary>
     public static Markup Section(string title, Markup body, string? id = null) =>
         Markup.Of($"""<section id="{id ?? IdOf(title)}"><h2>{title}</h2>{body}</section>""");
@@ -43,6 +45,12 @@ internal static class Pieces
 
     private static Markup Tile((string Label, Markup Value, Markup Note) tile) =>
         Markup.Of($"""<div><dt>{tile.Label}</dt><dd>{tile.Value}<span class="note">{tile.Note}</span></dd></div>""");
+
+    /// <summary>A field for a name of the kind that models, policies, aliases and keys have.</summary>
+    public static Markup NameField(string id, string label, string example) => Markup.Of($"""
+        <div><label for="{id}">{label}</label><input id="{id}" name="{id}" required maxlength="64" pattern="{NamePattern}"
+        title="Letters, digits, dots, hyphens and underscores" placeholder="{example}"></div>
+        """);
 
     public static Markup Text(string? text) => Markup.Of($"{text}");
 
