@@ -36,9 +36,9 @@ internal static class CountProduct
     /// <summary>Whether the kernel can do it.</summary>
     public static bool Supports(PackedBases weight, int tokens, SharedMemory? memory = null)
     {
+        // Where two blocks fit, so does the one that an input which is no plain one takes.
         var there = memory ?? SharedMemory.Of(weight.Words.device);
         return tokens is >= 1 and <= MostTokens && CountShape.Supports(weight.GroupSize, weight.InFeatures)
-            && there.Holds(1, ShapeFor(weight, tokens, false, memory: there).SharedBytes(weight.InFeatures))
             && there.Holds(1, ShapeFor(weight, tokens, false, CountInput.Normed, there).SharedBytes(weight.InFeatures));
     }
 

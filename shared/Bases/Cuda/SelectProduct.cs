@@ -13,7 +13,7 @@ internal static class SelectProduct
     // What select.cu wants of the instructions was measured to be so, not described: a device that does otherwise differs in every result.
     private const double MostError = 1e-2;
 
-    // For 8 tokens: with more, warps that multiply alone are ahead.
+    // Up to 8 tokens: with more planes, warps that multiply alone are ahead.
     private const int MostPlanesWide = 2;
 
     private static readonly ConcurrentDictionary<int, Lazy<bool>> s_serves = [];

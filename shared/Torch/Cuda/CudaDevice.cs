@@ -19,7 +19,9 @@ public sealed unsafe class CudaDevice
         // Retained for the life of the process, as libtorch itself does.
         Driver.Check(Driver.PrimaryContextRetain(&context, handle), $"cuDevicePrimaryCtxRetain({index})");
         (_handle, _context) = (handle, context);
-        (ComputeMajor, ComputeMinor) = (Attribute(75), Attribute(76));
+        // Asked once: the shape of every launch depends on them.
+        (ComputeMajor, ComputeMinor, MultiprocessorCount) = (Attribute(75), Attribute(76), Attribute(16));
+        (MaxSharedMemoryPerBlock, SharedMemoryPerMultiprocessor) = (Attribute(97), Attribute(81));
     }
 
     public int Index { get; }
@@ -29,11 +31,11 @@ public sealed unsafe class CudaDevice
     /// <summary>Target of the compiler; from 9.0 on with the features of exactly this architecture: <c>sm_90a</c>.</summary>
     public string Architecture => ArchitectureOf(ComputeMajor, ComputeMinor);
 
-    public int MultiprocessorCount => Attribute(16);
+    public int MultiprocessorCount { get; }
     /// <summary>Most bytes of shared memory that one block may ask for.</summary>
-    public int MaxSharedMemoryPerBlock => Attribute(97);
+    public int MaxSharedMemoryPerBlock { get; }
     /// <summary>Bytes of shared memory that the blocks of one multiprocessor have together.</summary>
-    public int SharedMemoryPerMultiprocessor => Attribute(81);
+    public int SharedMemoryPerMultiprocessor { get; }
     /// <summary>Bytes of the second-level cache.</summary>
     public int L2Bytes => Attribute(38);
     public int MaxThreadsPerMultiprocessor => Attribute(39);
