@@ -12,7 +12,7 @@ GPU_TESTS := Torch Bases Models Quantizer Synthdata
 # For tests of the services, and for make up; no other use of qbb needs them. The browser is for tests alone.
 SERVERS := rabbitmq-server postgresql
 BROWSER := chromium fonts-dejavu-core
-PROJECT := services/standalone/Qbb.Standalone.csproj
+PROJECT := services/cli/Qbb.Cli.csproj
 SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 'CMakeLists.txt' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1

@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Torch;
 

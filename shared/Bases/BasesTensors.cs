@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 
 namespace Qbb.Bases;
 

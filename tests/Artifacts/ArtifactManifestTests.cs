@@ -1,5 +1,4 @@
 using System.Text;
-using Qbb.Contracts;
 using Qbb.Tests;
 
 namespace Qbb.Artifacts.Tests;

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using Qbb.Contracts;
 
 namespace Qbb.Artifacts.Tests;
 

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 
 namespace Qbb.Bases.Tests;
 
@@ -20,7 +20,7 @@ internal sealed class MemoryTensorSource(IEnumerable<NamedTensor> tensors) : ITe
     public bool Contains(string name) => _tensors.ContainsKey(name);
 
     public TensorEntry Describe(string name) =>
-        _tensors.TryGetValue(name, out var tensor) ? tensor.Entry : throw new Models.InvalidInputException($"there is no tensor {name}");
+        _tensors.TryGetValue(name, out var tensor) ? tensor.Entry : throw new InvalidInputException($"there is no tensor {name}");
 
     public void ReadFloat(string name, long first, Span<float> destination) => throw new NotSupportedException();
 

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
-using Qbb.Contracts;
+using Qbb.Cli.Registry;
 using Qbb.EndToEnd.Tests.Servers;
-using Qbb.Standalone.Registry;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests;

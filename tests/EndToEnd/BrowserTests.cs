@@ -1,5 +1,5 @@
 using Microsoft.Playwright;
-using Qbb.Standalone.Tests;
+using Qbb.Cli.Tests;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests;

@@ -1,4 +1,3 @@
-using Qbb.Contracts;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
 using Qbb.Tests;

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Artifacts;
-using Qbb.Contracts;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
 using RabbitMQ.Client;

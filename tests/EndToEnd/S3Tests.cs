@@ -2,10 +2,10 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using Qbb.Artifacts;
 using Qbb.Artifacts.S3;
+using Qbb.Cli.Registry;
+using Qbb.Cli.Tests;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Models;
-using Qbb.Standalone.Registry;
-using Qbb.Standalone.Tests;
 using Qbb.Tests;
 using Qbb.Tests.S3;
 

@@ -1,5 +1,4 @@
 using Qbb.Artifacts;
-using Qbb.Contracts;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
 

@@ -4,7 +4,6 @@ using System.Text.Json.Nodes;
 using MassTransit;
 using Npgsql;
 using Qbb.Artifacts;
-using Qbb.Contracts;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
 

@@ -1,4 +1,3 @@
-using Qbb.Contracts;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests;

@@ -1,4 +1,4 @@
-using Qbb.Standalone.Tests;
+using Qbb.Cli.Tests;
 using Qbb.Tests;
 using Qbb.Tests.S3;
 

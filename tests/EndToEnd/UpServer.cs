@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
-using Qbb.Standalone.Tests;
+using Qbb.Cli.Tests;
 
 namespace Qbb.EndToEnd.Tests;
 

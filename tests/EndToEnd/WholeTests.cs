@@ -1,10 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
-using Qbb.Contracts;
+using Qbb.Cli.Registry;
+using Qbb.Cli.Tests;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
-using Qbb.Standalone.Registry;
-using Qbb.Standalone.Tests;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests;

@@ -1,3 +1,4 @@
+using Qbb.Checkpoints;
 using Qbb.Evaluator.Accounting;
 using Qbb.Models;
 using Qbb.Tests;

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;

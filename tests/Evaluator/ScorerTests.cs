@@ -1,3 +1,4 @@
+using Qbb.Checkpoints;
 using Qbb.Evaluator.Scoring;
 using Qbb.Models;
 using Qbb.Models.Decoder;

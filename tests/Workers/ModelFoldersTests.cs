@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
-using Qbb.Contracts;
 using Qbb.Tests;
 using Qbb.Workers.Models;
 

@@ -1,5 +1,4 @@
 using MassTransit;
-using Qbb.Contracts;
 
 namespace Qbb.Workers.Tests;
 

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using MassTransit;
 using Qbb.Artifacts;
-using Qbb.Contracts;
 using Qbb.Models;
 using Qbb.Tests;
 

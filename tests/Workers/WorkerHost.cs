@@ -4,7 +4,6 @@ using MassTransit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Qbb.Artifacts;
-using Qbb.Contracts;
 using Qbb.Hosting;
 using Qbb.Hosting.Bus;
 using Qbb.Tests;

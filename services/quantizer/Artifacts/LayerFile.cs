@@ -1,7 +1,7 @@
 using System.Text.Json;
 using Qbb.Bases;
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Layers;
 

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using Qbb.Bases;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Layers;

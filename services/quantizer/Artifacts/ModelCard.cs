@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Recipes;
 

@@ -1,5 +1,5 @@
 using Qbb.Bases;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Torch;
 

@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;

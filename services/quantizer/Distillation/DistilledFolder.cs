@@ -2,8 +2,8 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Distillation;

@@ -7,6 +7,6 @@ public interface ILayerMethod
     string Name { get; }
 
     /// <summary>Quantizes one layer.</summary>
-    /// <exception cref="Models.InvalidInputException">The weight cannot be expressed; the message names it.</exception>
+    /// <exception cref="InvalidInputException">The weight cannot be expressed; the message names it.</exception>
     LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default);
 }

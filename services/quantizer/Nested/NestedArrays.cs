@@ -17,7 +17,7 @@ internal sealed class NestedArrays(int bases, int outFeatures, int inFeatures, i
     public Span<uint> Row(int basis, int row) => _planes.AsSpan((basis * outFeatures + row) * _words, _words);
 
     /// <summary>Rounds the scales and biases of a group to fp16, in the fit and here; returns how many of them are subnormal.</summary>
-    /// <exception cref="Models.InvalidInputException">A scale is beyond fp16.</exception>
+    /// <exception cref="InvalidInputException">A scale is beyond fp16.</exception>
     public int Round(string layer, int row, int group, NestedFit fit)
     {
         var subnormal = 0;

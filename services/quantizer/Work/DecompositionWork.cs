@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Options;
-using Qbb.Contracts;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Layers;

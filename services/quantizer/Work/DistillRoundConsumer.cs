@@ -1,5 +1,4 @@
 using MassTransit;
-using Qbb.Contracts;
 using Qbb.Workers.Units;
 
 namespace Qbb.Quantizer.Work;

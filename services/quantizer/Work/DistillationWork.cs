@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Options;
-using Qbb.Contracts;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Qbb.Workers;

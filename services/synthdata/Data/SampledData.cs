@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Qbb.Checkpoints;
 using Qbb.Models;
 
 namespace Qbb.Synthdata.Data;

@@ -1,5 +1,5 @@
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 

@@ -1,3 +1,4 @@
+using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 

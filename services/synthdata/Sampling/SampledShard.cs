@@ -33,7 +33,7 @@ internal sealed record SampledShard(string Path, IReadOnlyList<DroppedSequence> 
     {
         try
         {
-            using var file = Models.Checkpoints.SafetensorsFile.Open(path);
+            using var file = Qbb.Checkpoints.SafetensorsFile.Open(path);
             return file.Metadata.GetValueOrDefault(OriginKey);
         }
         catch (InvalidInputException)

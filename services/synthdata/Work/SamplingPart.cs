@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Qbb.Contracts;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Recipes;

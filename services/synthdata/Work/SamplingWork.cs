@@ -1,4 +1,3 @@
-using Qbb.Contracts;
 using Qbb.Models.Generation;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Sampling;

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;

@@ -1,4 +1,4 @@
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 
 namespace Qbb.Models.Decoder;
 

@@ -1,4 +1,4 @@
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Models.Decoder.Kernels;
 using Qbb.Torch;
 

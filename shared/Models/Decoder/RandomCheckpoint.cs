@@ -1,5 +1,5 @@
 using System.Text;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Models.Generation;
 using Qbb.Torch;
 

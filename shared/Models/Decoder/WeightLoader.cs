@@ -1,4 +1,4 @@
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
 
 namespace Qbb.Models.Generation;
 

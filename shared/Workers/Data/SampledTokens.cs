@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 
 namespace Qbb.Workers.Data;
 

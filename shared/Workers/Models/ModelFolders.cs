@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
-using Qbb.Contracts;
 
 namespace Qbb.Workers.Models;
 

@@ -4,7 +4,6 @@ using System.Text.Json.Nodes;
 using MassTransit;
 using Microsoft.Extensions.Logging;
 using Qbb.Artifacts;
-using Qbb.Contracts;
 using Qbb.Models;
 
 namespace Qbb.Workers.Units;

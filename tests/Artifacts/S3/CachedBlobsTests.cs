@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using Qbb.Artifacts.S3;
-using Qbb.Contracts;
 using Qbb.Tests;
 
 namespace Qbb.Artifacts.Tests.S3;

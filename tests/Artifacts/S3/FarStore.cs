@@ -1,4 +1,3 @@
-using Qbb.Contracts;
 
 namespace Qbb.Artifacts.Tests.S3;
 

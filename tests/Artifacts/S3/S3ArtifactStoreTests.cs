@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using Amazon.S3.Model;
 using Qbb.Artifacts.S3;
-using Qbb.Contracts;
 using Qbb.Tests.S3;
 
 namespace Qbb.Artifacts.Tests.S3;

@@ -1,4 +1,5 @@
 using Qbb.Bases.Cpu;
+using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;

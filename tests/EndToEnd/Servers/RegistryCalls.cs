@@ -1,8 +1,7 @@
 using System.Diagnostics;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
-using Qbb.Contracts;
-using Qbb.Standalone.Registry;
+using Qbb.Cli.Registry;
 
 namespace Qbb.EndToEnd.Tests.Servers;
 
@@ -58,7 +57,7 @@ internal sealed class RegistryCalls(string url) : IDisposable
                 if (Watching.HasEnded(state))
                     return state;
             }
-            catch (Qbb.Models.InvalidInputException)
+            catch (InvalidInputException)
             {
                 // The registry is being restarted.
             }
@@ -77,7 +76,7 @@ internal sealed class RegistryCalls(string url) : IDisposable
             {
                 return await call();
             }
-            catch (Exception error) when (attempt < 60 && error is (Qbb.Models.InvalidInputException or HttpRequestException or IOException))
+            catch (Exception error) when (attempt < 60 && error is (InvalidInputException or HttpRequestException or IOException))
             {
                 await Task.Delay(1000);
             }

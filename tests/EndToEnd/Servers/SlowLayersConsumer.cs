@@ -1,5 +1,4 @@
 using MassTransit;
-using Qbb.Contracts;
 using Qbb.Quantizer.Work;
 using Qbb.Workers.Units;
 

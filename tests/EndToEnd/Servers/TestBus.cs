@@ -1,5 +1,4 @@
 using MassTransit;
-using Qbb.Contracts;
 using Qbb.Hosting.Bus;
 using Qbb.Registry.Tests.Service;
 

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Models.Tests.Checkpoints;
 using Qbb.Tests;
 using Qbb.Torch;
 

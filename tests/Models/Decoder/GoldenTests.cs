@@ -1,3 +1,4 @@
+using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Torch;
 

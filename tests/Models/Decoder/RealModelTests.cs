@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Tests;

@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 
 namespace Qbb.Models.Tests.Decoder;
 

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Models.Tokenizers;
 using Qbb.Tests;
 

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Qbb.Bases;
+using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;

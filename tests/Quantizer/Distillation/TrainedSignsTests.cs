@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Qbb.Bases;
+using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;

@@ -1,4 +1,4 @@
-using Qbb.Models.Checkpoints;
+using Qbb.Checkpoints;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.OutputAware;
 using Qbb.Tests;

@@ -1,5 +1,5 @@
+using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Models.Checkpoints;
 using Qbb.Quantizer.Layers;
 using Qbb.Quantizer.Rounding;
 using Qbb.Tests;

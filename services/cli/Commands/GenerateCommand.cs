@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using Qbb.Bases;
+using Qbb.Cli.Loading;
+using Qbb.Cli.Terminal;
+using Qbb.Models;
+using Qbb.Models.Generation;
+using Spectre.Console;
+
+namespace Qbb.Cli.Commands;
+
+/// <summary><c>qbb generate</c>: continues a text.</summary>
+internal sealed class GenerateCommand : QbbCommand
+{
+    private readonly Argument<string> _model = SharedOptions.Model("A Hugging Face folder (quantized by qbb or not), or a GGUF file.");
+    private readonly Option<string> _prompt = new("--prompt", "-p") { Description = "The text to continue.", DefaultValueFactory = _ => "" };
+    private readonly Option<int> _tokens = new("--tokens", "-n") { Description = "Tokens to make at most.", DefaultValueFactory = _ => 128 };
+    private readonly Option<double> _temperature = new("--temperature") { Description = "0 takes the most likely token.", DefaultValueFactory = _ => 0.8 };
+    private readonly Option<int> _topK = new("--top-k") { Description = "Draw from the K most likely tokens only; 0 for all." };
+    private readonly Option<double> _topP = new("--top-p") { Description = "Draw from the most likely tokens that hold this share of the probability.", DefaultValueFactory = _ => 1.0 };
+    private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same text.", DefaultValueFactory = _ => 0 };
+    private readonly Option<int> _samples = new("--samples") { Description = "Continuations to make, as one batch.", DefaultValueFactory = _ => 1 };
+    private readonly Option<int?> _bases = new("--bases")
+    {
+        Description = "Of a model that was quantized with --nested, the first n bases alone. Default: all.",
+    };
+    private readonly Option<string> _device = SharedOptions.Device();
+    private readonly Option<string?> _dtype = SharedOptions.DType();
+    private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
+    private readonly Option<bool> _noGraph = new("--no-graph")
+    {
+        Description = "On a GPU: launch every kernel of a token's step, instead of playing the step back as one recorded graph.",
+    };
+    private readonly Option<int?> _threads = SharedOptions.Threads();
+
+    public GenerateCommand() : base("generate", "Continues a text.",
+        "qbb generate MODEL --prompt \"Once upon a time\" --tokens 60",
+        "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
+    {
+        Arguments.Add(_model);
+        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _bases, _device, _dtype, _integer, _noGraph, _threads })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, SharedOptions.ParseDType(parsed.GetValue(_dtype), device),
+            new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases));
+        var tokenizer = loaded.Tokenizer;
+        var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
+        if (prompt.Length == 0)
+            throw new InvalidInputException("the prompt has no tokens and this model has no begin-of-text token: give --prompt TEXT");
+        var samples = parsed.GetRequiredValue(_samples);
+        if (samples < 1)
+            throw new InvalidInputException($"--samples is {samples}; it must be at least 1");
+        var options = new GenerationOptions
+        {
+            MaxTokens = parsed.GetRequiredValue(_tokens),
+            Temperature = parsed.GetRequiredValue(_temperature),
+            TopK = parsed.GetValue(_topK),
+            TopP = parsed.GetRequiredValue(_topP),
+            StopIds = StopIds.Of(loaded.Source),
+            Graph = !parsed.GetValue(_noGraph),
+        };
+        var watch = Stopwatch.StartNew();
+        var seeds = Enumerable.Range(0, samples).Select(k => parsed.GetRequiredValue(_seed) + (ulong)k).ToArray();
+        var results = new TokenGenerator(loaded.Model).Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options, cancellation: cancel)
+            .Select(sequence => sequence.Tokens).ToArray();
+        var seconds = watch.Elapsed.TotalSeconds;
+        var made = results.Sum(ids => ids.Count);
+        output.Result(new JsonObject
+        {
+            ["samples"] = new JsonArray([.. results.Select(ids => new JsonObject
+            {
+                ["text"] = tokenizer.Decode([.. prompt, .. ids], skipSpecialTokens: true),
+                ["ids"] = new JsonArray([.. ids.Select(id => (JsonNode)id)]),
+            })]),
+            ["tokensPerSecond"] = made / seconds,
+        }, _ =>
+        {
+            Console.Out.WriteLine(string.Join("\n---\n", results.Select(ids => tokenizer.Decode([.. prompt, .. ids], skipSpecialTokens: true))));
+            Console.Error.WriteLine($"{made} tokens, {made / seconds:0.0} tokens/s");
+        });
+    }
+}

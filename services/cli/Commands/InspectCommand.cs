@@ -1,0 +1,57 @@
+using System.CommandLine;
+using Qbb.Checkpoints;
+using Qbb.Cli.Terminal;
+using Spectre.Console;
+
+namespace Qbb.Cli.Commands;
+
+/// <summary><c>qbb inspect</c>: what a model or a file is, from its headers alone.</summary>
+internal sealed class InspectCommand : QbbCommand
+{
+    private readonly Argument<string> _path = SharedOptions.Model("A Hugging Face folder, or one .gguf or .safetensors file.");
+    private readonly Option<bool> _all = new("--all") { Description = "List every tensor, not one line for those that differ in their block alone." };
+
+    public InspectCommand() : base("inspect", "Tells what a model or a file is: architecture, tensors, types, sizes.",
+        "qbb inspect MODEL", "qbb inspect model.gguf --all", "qbb inspect model-00001-of-00002.safetensors --json")
+    {
+        Arguments.Add(_path);
+        Options.Add(_all);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        var inspection = CheckpointInspector.Inspect(parsed.GetRequiredValue(_path));
+        output.Result(inspection.ToJson(), screen => Print(screen, inspection, parsed.GetValue(_all)));
+    }
+
+    private static void Print(IAnsiConsole screen, Inspection inspection, bool all)
+    {
+        var head = new Grid().AddColumn().AddColumn();
+        head.AddRow("what", Markup.Escape(string.Join(", ", new[] { inspection.Kind, inspection.Architecture, inspection.Quantization }.OfType<string>())));
+        head.AddRow("parameters", $"{Units.Count(inspection.Elements)} in {inspection.Tensors.Count} tensors, {Units.Bytes(inspection.Bytes)}");
+        head.AddRow("types", Markup.Escape(string.Join(", ", inspection.Types.Select(t => $"{t.Type}: {t.Tensors} tensors, {Units.Bytes(t.Bytes)}"))));
+        head.AddRow("files", Markup.Escape(string.Join(", ", inspection.Files.Select(f => $"{f.Name} ({Units.Bytes(f.Bytes)})"))));
+        screen.Write(head);
+        var table = new Table().AddColumns("tensor", "type", "shape").AddColumn(new TableColumn("size").RightAligned()).Border(TableBorder.Simple);
+        foreach (var (name, first, count) in Groups(inspection, all))
+        {
+            string[] cells = [name, first.Type, $"[{string.Join(", ", first.Shape)}]", count == 1 ? Units.Bytes(first.Bytes) : $"{count} × {Units.Bytes(first.Bytes)}"];
+            table.AddRow([.. cells.Select(Markup.Escape)]);
+        }
+        screen.Write(table);
+    }
+
+    // Block after block has the same tensors: "model.layers.{0-29}.mlp.up_proj.weight".
+    private static IEnumerable<(string Name, TensorEntry First, int Count)> Groups(Inspection inspection, bool all)
+    {
+        if (all)
+            return inspection.Tensors.Select(t => (t.Name, t, 1));
+        return inspection.Tensors.GroupBy(t => (Pattern: BlockNumber.Blank(t.Name), t.Type, Shape: string.Join(',', t.Shape))).Select(group =>
+        {
+            var numbers = group.Select(t => BlockNumber.Of(t.Name)).OfType<int>().Order().ToArray();
+            var label = numbers.Length == 0 ? group.Key.Pattern
+                : group.Key.Pattern.Replace("{}", numbers.Length == 1 ? $"{numbers[0]}" : $"{{{BlockNumber.Ranges(numbers)}}}", StringComparison.Ordinal);
+            return (label, group.First(), group.Count());
+        });
+    }
+}

@@ -1,0 +1,69 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
+using Qbb.Cli.Registry;
+using Qbb.Cli.Terminal;
+using Qbb.Models;
+
+namespace Qbb.Cli.Commands;
+
+/// <summary><c>qbb pull</c>: a version from a registry.</summary>
+internal sealed class PullCommand : QbbCommand
+{
+    private const string Champion = "champion";
+    private readonly Argument<string> _version = new("MODEL@VERSION") { Description = "The model's name, and a version's number or alias; champion if left out." };
+    private readonly Option<string> _output = SharedOptions.OutputFolder();
+    private readonly Option<bool> _force = SharedOptions.Force();
+    private readonly Option<string> _url = RegistryAddress.Option();
+
+    public PullCommand() : base("pull", "Downloads a version of a model from a registry; every file is verified.",
+        "qbb pull tiny -o OUT",
+        "qbb pull tiny@champion -o OUT --force",
+        "qbb pull tiny@2 -o OUT --url http://registry:8080")
+    {
+        Arguments.Add(_version);
+        foreach (var option in new Option[] { _output, _force, _url })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        using var client = new RegistryClient(RegistryAddress.Parse(parsed.GetRequiredValue(_url)));
+        var parts = parsed.GetRequiredValue(_version).Split('@');
+        if (parts.Length > 2 || parts.Any(part => part.Length == 0))
+            throw new InvalidInputException($"{parsed.GetRequiredValue(_version)} is no version; give one such as tiny@champion or tiny@2");
+        var folder = parsed.GetRequiredValue(_output);
+        ModelFolderWriter.CheckTarget(folder, parsed.GetValue(_force));
+        var version = FindAsync(client, parts[0], parts.Length == 2 ? parts[1] : Champion, cancel).GetAwaiter().GetResult();
+        ProgressBars.Run(output, "downloading", report =>
+        {
+            Downloading.RunAsync(client, version, folder, parsed.GetValue(_force), report, cancel).GetAwaiter().GetResult();
+            return 0;
+        });
+        output.Result(
+            new JsonObject
+            {
+                ["output"] = Path.GetFullPath(folder),
+                ["model"] = version["model"]!.DeepClone(),
+                ["version"] = version["version"]!.DeepClone(),
+                ["manifest"] = version["manifest"]!.DeepClone(),
+            },
+            _ => Console.Out.WriteLine($"{folder}: {version["model"]} version {version["version"]}, {version["manifest"]}"));
+    }
+
+    /// <summary>A version; where there is none, the message says which there are.</summary>
+    private static async Task<JsonObject> FindAsync(RegistryClient client, string name, string reference, CancellationToken cancel)
+    {
+        var model = await client.ModelAsync(name, cancel);
+        try
+        {
+            return await client.GetAsync($"api/models/{Uri.EscapeDataString(name)}/versions/{Uri.EscapeDataString(reference)}", cancel);
+        }
+        catch (InvalidInputException error) when (error is not RegistryAwayException)
+        {
+            var aliases = model["aliases"]!.AsObject().Select(alias => $"{alias.Key} (version {alias.Value})").DefaultIfEmpty("none");
+            var hint = reference == Champion ? $"; the first version that passes the gate becomes the champion, see  qbb watch {name}" : "";
+            throw new InvalidInputException($"{error.Message}. Its newest version is {model["latest"]}, its aliases: {string.Join(", ", aliases)}{hint}", error);
+        }
+    }
+}

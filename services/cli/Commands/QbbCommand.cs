@@ -1,0 +1,55 @@
+using System.CommandLine;
+using Qbb.Cli.Registry;
+using Qbb.Cli.Terminal;
+using Qbb.Models;
+using Qbb.Torch;
+using Qbb.Torch.Cuda;
+
+namespace Qbb.Cli.Commands;
+
+/// <summary>A command with examples in its help, <c>--json</c>, and one place that turns errors into exit codes.</summary>
+internal abstract class QbbCommand : Command
+{
+    private readonly Option<bool> _json = new("--json") { Description = "Print one JSON object on stdout and nothing else." };
+
+    protected QbbCommand(string name, string description, params string[] examples) : base(name, description)
+    {
+        Examples = examples;
+        Options.Add(_json);
+        SetAction((parsed, cancel) => Task.Run(() => Guarded(parsed, cancel), CancellationToken.None));
+    }
+
+    public IReadOnlyList<string> Examples { get; }
+
+    protected abstract void Run(ParseResult parsed, Output output, CancellationToken cancel);
+
+    private int Guarded(ParseResult parsed, CancellationToken cancel)
+    {
+        var output = new Output(parsed.GetValue(_json));
+        try
+        {
+            Run(parsed, output, cancel);
+            return ExitCode.Done;
+        }
+        catch (OperationCanceledException)
+        {
+            output.Error("cancelled");
+            return ExitCode.Cancelled;
+        }
+        catch (InvalidInputException e)
+        {
+            output.Error(e.Message);
+            return ExitCode.InvalidInput;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            output.Error(e.Message);
+            return ExitCode.InvalidInput;
+        }
+        catch (Exception e) when (e is TorchException or CudaException or PipelineFailedException)
+        {
+            output.Error(e.Message);
+            return ExitCode.Failed;
+        }
+    }
+}

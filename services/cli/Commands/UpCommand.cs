@@ -1,0 +1,101 @@
+using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Connections;
+using Qbb.Cli.Registry;
+using Qbb.Cli.Terminal;
+using Qbb.Hosting;
+using Qbb.Models;
+
+namespace Qbb.Cli.Commands;
+
+/// <summary><c>qbb up</c>: registry and workers in one process.</summary>
+internal sealed class UpCommand : QbbCommand
+{
+    private readonly Option<int> _port = new("--port") { Description = "Port on this machine; 0 for any that is free.", DefaultValueFactory = _ => 8080 };
+    private readonly Option<string> _data = new("--data") { Description = "Folder of models, results and the database.", DefaultValueFactory = _ => "qbb-data" };
+    private readonly Option<string[]> _recipes = new("--recipe") { Description = "Recipes (JSON files) that run on every upload. Default: three bases, calibrated and distilled.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to score results on. Default: sequences that the model samples." };
+    private readonly Option<string?> _device = new("--device") { Description = "cpu, cuda or cuda:N. Default: the GPU where there is one." };
+    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly Option<string[]> _settings = new("--set") { Description = "A setting of a service, such as Worker:UnitSeconds=60.", AllowMultipleArgumentsPerToken = true };
+
+    public UpCommand() : base("up", "Runs everything in one process: the registry, and workers that quantize what is uploaded. Ctrl+C stops it; it goes on where it was.",
+        "qbb up",
+        "qbb up --port 9000 --data /srv/qbb --text wiki.test.raw",
+        "qbb up --recipe two-bases.json three-bases.json")
+    {
+        foreach (var option in new Option[] { _port, _data, _recipes, _text, _device, _threads, _settings })
+            Options.Add(option);
+    }
+
+    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        var port = parsed.GetRequiredValue(_port);
+        if (port is < 0 or > 65535)
+            throw new InvalidInputException($"--port is {port}; it must be 1 to 65535, or 0 for any that is free");
+        CheckPort(port);
+        using var folder = DataFolder.Take(parsed.GetRequiredValue(_data));
+        var data = folder.Path;
+        var settings = new UpSettings(data, port, parsed.GetValue(_device), threads, Recipes(parsed, data, cancel), Settings(parsed));
+        try
+        {
+            OneProcess.RunAsync(settings, address =>
+            {
+                var server = new JsonObject { ["url"] = address, ["data"] = data, ["pid"] = Environment.ProcessId };
+                folder.Announce(server);
+                output.Result(server, _ => Console.Out.WriteLine(
+                    $"qbb is up at {address}, data in {data}\nupload with  qbb push MODEL{RegistryAddress.OptionFor(address)}   stop with  Ctrl+C"));
+            }, cancel).GetAwaiter().GetResult();
+        }
+        catch (IOException error) when (error.InnerException is AddressInUseException)
+        {
+            throw Taken(port, error);
+        }
+        catch (Exception error) when (ServiceHost.Explain(error) is { } message && error is not OperationCanceledException)
+        {
+            throw new InvalidInputException(message, error);
+        }
+    }
+
+    /// <summary>Before anything is started: a host that finds its port taken says much more than that.</summary>
+    private static void CheckPort(int port)
+    {
+        if (port == 0)
+            return;
+        try
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            listener.Start();
+        }
+        catch (SocketException error)
+        {
+            throw Taken(port, error);
+        }
+    }
+
+    private static InvalidInputException Taken(int port, Exception error) =>
+        new($"port {port} cannot be had ({error.Message}): choose another with --port, or 0 for any that is free", error);
+
+    private string[] Settings(ParseResult parsed)
+    {
+        var settings = parsed.GetValue(_settings) ?? [];
+        return settings.FirstOrDefault(setting => !setting.Contains('=', StringComparison.Ordinal)) is { } wrong
+            ? throw new InvalidInputException($"--set {wrong} sets nothing: write Section:Name=value, such as Worker:UnitSeconds=60")
+            : settings;
+    }
+
+    private Dictionary<string, PipelineRecipe> Recipes(ParseResult parsed, string data, CancellationToken cancel)
+    {
+        var files = parsed.GetValue(_recipes) ?? [];
+        var recipes = files.Length == 0
+            ? new() { [DefaultRecipe.Name] = DefaultRecipe.Create() }
+            : RecipeFiles.ReadAll(files);
+        if (parsed.GetValue(_text) is not { } text)
+            return recipes;
+        var blob = ScoringText.Store(text, data, Settings(parsed), cancel);
+        return recipes.ToDictionary(recipe => recipe.Key, recipe => recipe.Value.ScoredOn(blob));
+    }
+}

@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+using Qbb.Bases;
+using Qbb.Checkpoints;
+using Qbb.Models;
+using Qbb.Models.Decoder;
+using Qbb.Models.Tokenizers;
+using Qbb.Torch;
+
+namespace Qbb.Cli.Loading;
+
+/// <summary>A model that is ready to run, quantized or not, with its tokenizer.</summary>
+internal sealed class LoadedModel : IDisposable
+{
+    private readonly Lazy<Tokenizer> _tokenizer;
+
+    private LoadedModel(ModelSource source, Transformer model)
+    {
+        Source = source;
+        Model = model;
+        _tokenizer = new(() => ReadTokenizer(source));
+    }
+
+    public ModelSource Source { get; }
+    public Transformer Model { get; }
+
+    /// <exception cref="InvalidInputException">There is no tokenizer, or it has more tokens than the model.</exception>
+    public Tokenizer Tokenizer => _tokenizer.Value;
+
+    /// <summary>As <see cref="Tokenizer"/>, but null where the model has none.</summary>
+    public Tokenizer? TryTokenizer => Source.TokenizerJsonPath is null && Source.GgufMetadata is null ? null : Tokenizer;
+
+    /// <param name="path">A Hugging Face folder or a GGUF file.</param>
+    /// <param name="device">Where to.</param>
+    /// <param name="dtype">Type of weights and activations.</param>
+    /// <param name="products">How layers of binary bases calculate; null for the device's usual way.</param>
+    /// <param name="bases">Of a nested model only the first planes; null for all.</param>
+    /// <exception cref="InvalidInputException">The model cannot be read, or is not quantized by qbb where sums of integers are asked for.</exception>
+    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, BasesProductOptions? products = null, int? bases = null)
+    {
+        var source = ModelSource.Open(path);
+        try
+        {
+            var linears = BasesLinearLoader.For(source, options: products, bases: bases);
+            if (products?.Integer is not null && linears is null)
+                throw new InvalidInputException($"{path}: sums of integers are for models that qbb quantized to binary bases: leave out --integer");
+            return new LoadedModel(source, Transformer.Load(source, device, dtype, linears));
+        }
+        catch
+        {
+            source.Dispose();
+            throw;
+        }
+    }
+
+    private static Tokenizer ReadTokenizer(ModelSource source)
+    {
+        var tokenizer = source.LoadTokenizer();
+        var vocabulary = DecoderConfig.FromJson(source.ConfigJson).VocabularySize;
+        if (tokenizer.VocabularySize > vocabulary)
+            throw new InvalidInputException($"{source.Path}: the tokenizer has {tokenizer.VocabularySize} tokens but the model's vocabulary only {vocabulary}: " +
+                "they do not belong together; take the tokenizer.json that came with the model");
+        return tokenizer;
+    }
+
+    public void Dispose()
+    {
+        Model.Dispose();
+        Source.Dispose();
+    }
+}

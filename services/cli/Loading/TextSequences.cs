@@ -1,0 +1,25 @@
+using Qbb.Checkpoints;
+using Qbb.Evaluator.Text;
+using Qbb.Models;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.Distillation;
+
+namespace Qbb.Cli.Loading;
+
+/// <summary>A text file as sequences to distil on.</summary>
+internal static class TextSequences
+{
+    private const int UsualLength = 512;
+
+    /// <param name="file">UTF-8.</param>
+    /// <param name="teacher">Its tokenizer is used.</param>
+    /// <param name="length">Tokens of a sequence; null for 512, or the model's longest context if that is shorter.</param>
+    /// <exception cref="InvalidInputException">The file cannot be read, is shorter than two sequences, or the teacher has no tokenizer.</exception>
+    public static TokenSequences Read(string file, string teacher, int? length)
+    {
+        var (text, _) = EvaluationText.Read(file);
+        using var source = ModelSource.Open(teacher);
+        var config = DecoderConfig.FromJson(source.ConfigJson);
+        return TokenSequences.Cut(source.LoadTokenizer().Encode(text), length ?? Math.Min(UsualLength, config.MaxPositions));
+    }
+}

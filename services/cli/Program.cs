@@ -1,0 +1,3 @@
+using Qbb.Cli.Commands;
+
+return await CommandLine.RunAsync(args);

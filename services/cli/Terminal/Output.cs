@@ -1,0 +1,41 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Spectre.Console;
+
+namespace Qbb.Cli.Terminal;
+
+/// <summary>Where a command speaks: results on stdout, for people or as one JSON object; progress and errors on stderr.</summary>
+internal sealed class Output(bool json)
+{
+    private static readonly JsonSerializerOptions s_json = new()
+    {
+        WriteIndented = false,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    };
+
+    public bool Json => json;
+
+    /// <summary>Console of stderr, for progress.</summary>
+    public IAnsiConsole Status { get; } = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+
+    /// <summary>Console of stdout, for tables.</summary>
+    public IAnsiConsole Screen { get; } = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out) });
+
+    /// <summary>Gives the result: the object with --json, else what <paramref name="people"/> writes.</summary>
+    public void Result(JsonObject value, Action<IAnsiConsole> people)
+    {
+        if (json)
+            Console.Out.WriteLine(value.ToJsonString(s_json));
+        else
+            people(Screen);
+    }
+
+    public void Error(string message) => Console.Error.WriteLine("error: " + message);
+
+    /// <summary>Tells what goes on, where no bar can.</summary>
+    public void Note(string message) => Console.Error.WriteLine(message);
+
+    public void Warning(string message) => Console.Error.WriteLine("warning: " + message);
+}

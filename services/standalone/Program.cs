@@ -1,3 +1,0 @@
-using Qbb.Standalone.Commands;
-
-return await CommandLine.RunAsync(args);

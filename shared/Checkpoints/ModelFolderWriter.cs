@@ -1,0 +1,147 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Qbb.Checkpoints;
+
+/// <summary>
+/// Writes a Hugging Face folder that appears whole or not at all: everything goes to a hidden folder beside the target, which takes
+/// the target's name at <see cref="Commit"/>. Without it nothing stays behind.
+/// </summary>
+public sealed class ModelFolderWriter : IDisposable
+{
+    private const long ShardBytes = 4L << 30;
+    private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    private readonly string _target;
+    private readonly string _work;
+    private bool _committed;
+
+    private ModelFolderWriter(string target, string work) => (_target, _work) = (target, work);
+
+    /// <param name="path">The folder to write.</param>
+    /// <param name="force">Replace a folder that is there; only at <see cref="Commit"/>, so that a failure keeps the old one.</param>
+    /// <param name="work">Where everything goes until <see cref="Commit"/>, on the same disk; what is there is removed. Null for a new hidden folder.</param>
+    /// <exception cref="InvalidInputException">The target exists, or its parent cannot be written.</exception>
+    public static ModelFolderWriter Create(string path, bool force, string? work = null)
+    {
+        var target = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path));
+        CheckTarget(path, force);
+        work ??= System.IO.Path.Combine(System.IO.Path.GetDirectoryName(target) ?? "/", $".{System.IO.Path.GetFileName(target)}.{Guid.NewGuid():N}.partial");
+        return Guard(path, () =>
+        {
+            if (Directory.Exists(work))
+                Directory.Delete(work, recursive: true);
+            Directory.CreateDirectory(work);
+            return new ModelFolderWriter(target, work);
+        });
+    }
+
+    /// <summary>Refuses, before any work is done, a target that must not be replaced.</summary>
+    /// <exception cref="InvalidInputException">The target exists and <paramref name="force"/> is not set, or it is a file.</exception>
+    public static void CheckTarget(string path, bool force)
+    {
+        if (File.Exists(path))
+            throw new InvalidInputException($"{path} is a file; choose the name of a folder");
+        if (!force && Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
+            throw new InvalidInputException($"{path} exists: choose another output, or replace it with --force");
+    }
+
+    /// <summary>Writes a text file, UTF-8.</summary>
+    public void WriteText(string name, string content) => Guard(_target, () =>
+    {
+        File.WriteAllText(Inside(name), content);
+        return 0;
+    });
+
+    /// <summary>Writes an indented JSON file.</summary>
+    public void WriteJson(string name, JsonNode content) => WriteText(name, content.ToJsonString(s_json) + "\n");
+
+    /// <summary>Copies a file under its own name.</summary>
+    public void Copy(string file) => Guard(_target, () =>
+    {
+        File.Copy(file, Inside(System.IO.Path.GetFileName(file)));
+        return 0;
+    });
+
+    /// <summary>Writes all tensors as model.safetensors, or as shards of at most 4 GiB with their index.</summary>
+    /// <param name="declarations">All tensors in order.</param>
+    /// <param name="write">Called per tensor in that order; writes it completely.</param>
+    /// <returns>Bytes of the files.</returns>
+    public long WriteTensors(IReadOnlyList<TensorDeclaration> declarations, Action<TensorDeclaration, SafetensorsWriter> write)
+    {
+        var shards = Shards(declarations);
+        var map = new JsonObject();
+        var bytes = 0L;
+        for (var k = 0; k < shards.Count; k++)
+        {
+            var name = shards.Count == 1 ? SafetensorsFolder.SingleName : $"model-{k + 1:00000}-of-{shards.Count:00000}.safetensors";
+            using (var writer = SafetensorsWriter.Create(Inside(name), shards[k]))
+            {
+                foreach (var declaration in shards[k])
+                {
+                    write(declaration, writer);
+                    map[declaration.Name] = name;
+                }
+                writer.Commit();
+            }
+            bytes += new FileInfo(Inside(name)).Length;
+        }
+        if (shards.Count > 1)
+            WriteJson(SafetensorsFolder.IndexName, new JsonObject { ["metadata"] = new JsonObject { ["total_size"] = declarations.Sum(SafetensorsLayout.Bytes) }, ["weight_map"] = map });
+        return bytes;
+    }
+
+    /// <summary>Gives the folder its name.</summary>
+    /// <exception cref="InvalidInputException">The name cannot be taken.</exception>
+    public void Commit() => Guard(_target, () =>
+    {
+        var old = _work + ".old";
+        if (Directory.Exists(_target))
+            Directory.Move(_target, old);
+        Directory.Move(_work, _target);
+        _committed = true;
+        if (Directory.Exists(old))
+            Directory.Delete(old, recursive: true);
+        return 0;
+    });
+
+    /// <summary>Removes what was written, unless it was committed.</summary>
+    public void Dispose()
+    {
+        if (!_committed && Directory.Exists(_work))
+            Directory.Delete(_work, recursive: true);
+    }
+
+    private string Inside(string name) => System.IO.Path.Combine(_work, name);
+
+    private static List<List<TensorDeclaration>> Shards(IReadOnlyList<TensorDeclaration> declarations)
+    {
+        List<List<TensorDeclaration>> shards = [[]];
+        var size = 0L;
+        foreach (var declaration in declarations)
+        {
+            var bytes = SafetensorsLayout.Bytes(declaration);
+            if (size > 0 && size + bytes > ShardBytes)
+            {
+                shards.Add([]);
+                size = 0;
+            }
+            shards[^1].Add(declaration);
+            size += bytes;
+        }
+        return shards;
+    }
+
+    private static T Guard<T>(string path, Func<T> action)
+    {
+        try
+        {
+            return action();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new InvalidInputException($"{path}: cannot be written: {e.Message}; see that the place may be written and that the disk has room", e);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using System.Text.Json.Nodes;
+
+namespace Qbb.Checkpoints;
+
+/// <summary>
+/// A model as the user gave it, opened but not read: the configuration in Hugging Face's terms, the tensors under
+/// Hugging Face's names, and where the tokenizer is.
+/// </summary>
+public sealed class ModelSource : IDisposable
+{
+    public const string HuggingFace = "huggingface";
+    public const string Gguf = "gguf";
+
+    public const string TokenizerFile = "tokenizer.json";
+
+    private ModelSource(string path, string format, JsonObject config, ITensorSource tensors, IReadOnlyList<string> files) =>
+        (Path, Format, ConfigJson, Tensors, Files) = (path, format, config, tensors, files);
+
+    /// <summary>The folder or file as it was given.</summary>
+    public string Path { get; }
+
+    /// <summary><see cref="HuggingFace"/> or <see cref="Gguf"/>.</summary>
+    public string Format { get; }
+
+    /// <summary>The content of <c>config.json</c>; for GGUF what it would be, made from the metadata.</summary>
+    public JsonObject ConfigJson { get; }
+
+    /// <summary>The weights.</summary>
+    public ITensorSource Tensors { get; }
+
+    /// <summary>The folder's <c>tokenizer.json</c>; null where it has none, and for GGUF, which has its tokenizer in the
+    /// metadata.</summary>
+    public string? TokenizerJsonPath { get; private init; }
+
+    /// <summary>The metadata of a GGUF file as <see cref="GgufFile.Metadata"/> describes them; null for a Hugging Face folder.</summary>
+    public IReadOnlyDictionary<string, object>? GgufMetadata { get; private init; }
+
+    /// <summary>The files that hold the configuration and the weights, in a fixed order.</summary>
+    public IReadOnlyList<string> Files { get; }
+
+    /// <param name="path">A Hugging Face folder, a GGUF file, or a folder with one GGUF file and no model in safetensors.</param>
+    /// <exception cref="InvalidInputException">It is none of these, or something is missing or damaged; the message says what.</exception>
+    public static ModelSource Open(string path)
+    {
+        if (Directory.Exists(path))
+            return Folders.Guard(path, () => OpenFolder(path));
+        if (!File.Exists(path))
+            throw new InvalidInputException($"{path}: no such file or folder");
+        PickleFiles.Refuse(path);
+        if (System.IO.Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase))
+            throw new InvalidInputException($"{path}: holds weights only; give its folder, which has {ConfigFile.Name} too");
+        return OpenGguf(path, path);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Tensors.Dispose();
+
+    private static ModelSource OpenFolder(string folder)
+    {
+        var config = System.IO.Path.Combine(folder, ConfigFile.Name);
+        // Folders of GGUF files often carry the config.json of the model they were made of.
+        var isWhole = File.Exists(config) && SafetensorsFolder.HasWeights(folder);
+        if (!isWhole && Folders.SingleGguf(folder) is { } gguf)
+            return OpenGguf(folder, gguf);
+        if (!File.Exists(config))
+            throw NoModel(folder);
+        var tokenizer = System.IO.Path.Combine(folder, TokenizerFile);
+        var json = ConfigFile.Read(config);
+        var tensors = SafetensorsFolder.Open(folder);
+        var weights = tensors is SafetensorsShards shards ? shards.Files : [((SafetensorsFile)tensors).Path];
+        return new(folder, HuggingFace, json, tensors, [config, .. weights])
+        {
+            TokenizerJsonPath = File.Exists(tokenizer) ? tokenizer : null,
+        };
+    }
+
+    private static ModelSource OpenGguf(string path, string filePath)
+    {
+        var file = GgufFile.Open(filePath);
+        try
+        {
+            return new(path, Gguf, GgufConfig.FromGguf(file), GgufTensors.Create(file), [filePath]) { GgufMetadata = file.Metadata };
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    private static InvalidInputException NoModel(string folder)
+    {
+        if (!SafetensorsFolder.HasWeights(folder))
+            PickleFiles.RefuseFolder(folder);
+        string[] missing = SafetensorsFolder.HasWeights(folder)
+            ? [ConfigFile.Name]
+            : [ConfigFile.Name, $"{SafetensorsFolder.SingleName} (or shards with {SafetensorsFolder.IndexName})"];
+        return new($"{folder}: is no model: it lacks {string.Join(" and ", missing)}; give a Hugging Face folder with these and "
+            + "tokenizer.json, or a GGUF file");
+    }
+}

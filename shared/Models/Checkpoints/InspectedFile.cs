@@ -1,4 +1,0 @@
-namespace Qbb.Models.Checkpoints;
-
-/// <summary>A file of a checkpoint.</summary>
-public sealed record InspectedFile(string Name, long Bytes);

@@ -1,0 +1,32 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+
+namespace Qbb.Cli.Tests;
+
+/// <summary>Runs the command as a user does: a process of its own, judged by exit code, stdout and stderr.</summary>
+internal static class QbbProcess
+{
+    public sealed record Result(int Code, string Out, string Error)
+    {
+        /// <summary>stdout must be one JSON object and nothing else.</summary>
+        public JsonObject Json => JsonNode.Parse(Out)!.AsObject();
+    }
+
+    public static Result Run(params string[] arguments)
+    {
+        using var process = Start(arguments);
+        var error = process.StandardError.ReadToEndAsync();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit(120_000).ShouldBeTrue();
+        return new Result(process.ExitCode, output, error.Result);
+    }
+
+    public static Process Start(params string[] arguments)
+    {
+        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "qbb.dll"));
+        foreach (var argument in arguments)
+            info.ArgumentList.Add(argument);
+        return Process.Start(info)!;
+    }
+}
