@@ -12,7 +12,6 @@ GPU_TESTS := Torch Bases Models Quantizer Synthdata
 # For tests of the services, and for make up; no other use of qbb needs them. The browser is for tests alone.
 SERVERS := rabbitmq-server postgresql
 BROWSER := chromium fonts-dejavu-core
-PROJECT := services/cli/Qbb.Cli.csproj
 SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 'CMakeLists.txt' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
@@ -47,9 +46,17 @@ tests/s3/node_modules/.package-lock.json: tests/s3/package-lock.json
 build: deps out/qbb
 
 out/qbb: $(SOURCES)
-	@echo "building (about a minute the first time)"
-	@dotnet publish $(PROJECT) -c $(CONFIGURATION) -o out/lib -v quiet --nologo -clp:ErrorsOnly
-	@printf '#!/bin/sh\nexec dotnet "$$(dirname "$$(readlink -f "$$0")")/lib/qbb.dll" "$$@"\n' > out/qbb && chmod +x out/qbb
+	@$(call publish,services/cli/Qbb.Cli.csproj,lib,qbb)
+
+out/qbb-bench: $(SOURCES)
+	@$(call publish,bench/Qbb.Bench.csproj,bench,qbb-bench)
+
+# PROJECT, its folder in out, its program
+define publish
+	echo "building $(3) (about a minute the first time)"
+	dotnet publish $(1) -c $(CONFIGURATION) -o out/$(2) -v quiet --nologo -clp:ErrorsOnly
+	printf '#!/bin/sh\nexec dotnet "$$(dirname "$$(readlink -f "$$0")")/$(2)/$(3).dll" "$$@"\n' > out/$(3) && chmod +x out/$(3)
+endef
 
 demo: build
 	@samples/demo
@@ -69,11 +76,11 @@ kill-test: servers
 	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@QBB_KILL_SCHEDULES=$(or $(SCHEDULES),20) tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests -method '*Killing_any*' -showLiveOutput -noLogo -noColor
 
-bench: build
+bench: deps out/qbb-bench
 	@samples/bench
 
 # The programs and sources that tests/gpu/setup unpacks and builds on a machine with a GPU and python3's torch.
-gpu-bundle: build
+gpu-bundle: deps out/qbb-bench
 	@for name in $(GPU_TESTS); do dotnet build tests/$$name/Qbb.$$name.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly || exit 1; done
 	@CONFIGURATION=$(CONFIGURATION) tests/gpu/bundle $(GPU_TESTS)
 
