@@ -3,8 +3,9 @@ using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
-using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.OutputAware;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
 using Qbb.Torch;
 

@@ -1,7 +1,8 @@
 using System.Diagnostics;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.Batched;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Recipes;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Qbb.Torch;

@@ -4,7 +4,8 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Torch;
 

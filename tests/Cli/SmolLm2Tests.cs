@@ -4,7 +4,7 @@ using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Tests;
 using Qbb.Torch;

@@ -4,8 +4,9 @@ using System.Diagnostics;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Driver;
 
 namespace Qbb.Cli.Commands;
 

@@ -1,3 +1,4 @@
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Synthdata.Data;
 

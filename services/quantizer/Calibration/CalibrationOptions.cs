@@ -38,3 +38,9 @@ public sealed record CalibrationOptions
     internal bool KeepsOnDevice(long numbers) =>
         ActivationFolder is null && Device.Type == DeviceType.CUDA && numbers * DType.ElementSize() < CudaDevice.Get(Device).Memory.Free / 3;
 }
+
+/// <summary>The data that a model was calibrated on.</summary>
+/// <param name="Digest">Identity of the tokens.</param>
+/// <param name="Sequences">Sequences that were used.</param>
+/// <param name="Tokens">Their tokens.</param>
+public sealed record CalibrationRecord(string Digest, int Sequences, long Tokens);

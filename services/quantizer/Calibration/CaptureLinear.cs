@@ -1,6 +1,7 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.OutputAware;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
 using Qbb.Torch;
 

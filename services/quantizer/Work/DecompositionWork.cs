@@ -1,11 +1,13 @@
 using System.Diagnostics;
+using MassTransit;
 using Microsoft.Extensions.Options;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Workers;
 using Qbb.Workers.Models;
+using Qbb.Workers.Units;
 
 namespace Qbb.Quantizer.Work;
 
@@ -65,4 +67,18 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         });
         return run(new ModelQuantizer(recipe, method, calibration: calibration));
     }
+}
+
+/// <summary>Does <see cref="DecomposeLayers"/>.</summary>
+public sealed class DecomposeLayersConsumer(UnitRunner runner, DecompositionWork work) : IConsumer<DecomposeLayers>
+{
+    public Task Consume(ConsumeContext<DecomposeLayers> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (LayersDecomposed done) => done.Result, stop => work.DecomposeAsync(context.Message, stop));
+}
+
+/// <summary>Does <see cref="AssembleModel"/>.</summary>
+public sealed class AssembleModelConsumer(UnitRunner runner, DecompositionWork work) : IConsumer<AssembleModel>
+{
+    public Task Consume(ConsumeContext<AssembleModel> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (ModelAssembled done) => done.Result, stop => work.AssembleAsync(context.Message, stop));
 }

@@ -1,9 +1,11 @@
 using System.Diagnostics;
+using MassTransit;
 using Microsoft.Extensions.Options;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Qbb.Workers;
 using Qbb.Workers.Models;
+using Qbb.Workers.Units;
 
 namespace Qbb.Quantizer.Work;
 
@@ -63,4 +65,11 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
             throw;
         }
     }
+}
+
+/// <summary>Does <see cref="DistillRound"/>.</summary>
+public sealed class DistillRoundConsumer(UnitRunner runner, DistillationWork work) : IConsumer<DistillRound>
+{
+    public Task Consume(ConsumeContext<DistillRound> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (RoundDistilled done) => done.Result, stop => work.RunAsync(context.Message, stop));
 }

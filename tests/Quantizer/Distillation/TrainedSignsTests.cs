@@ -4,8 +4,8 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Torch;
 

@@ -1,0 +1,32 @@
+using Qbb.Bases;
+using Qbb.Models;
+
+namespace Qbb.Quantizer.Methods;
+
+/// <summary>A way to quantize the weight of one linear layer. The result does not depend on the number of threads.</summary>
+public interface ILayerMethod
+{
+    /// <summary>A short name for tables.</summary>
+    string Name { get; }
+
+    /// <summary>Quantizes one layer.</summary>
+    /// <exception cref="InvalidInputException">The weight cannot be expressed; the message names it.</exception>
+    LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default);
+}
+
+/// <summary>A quantized layer and what it came to.</summary>
+/// <param name="Weight">The stored form; a <see cref="BinaryBases"/> for the methods that make them.</param>
+/// <param name="Report">Errors, sizes and time.</param>
+public sealed record LayerResult(IQuantizedWeight Weight, LayerReport Report);
+
+/// <summary>Where fp16, the type of stored scales, ends.</summary>
+internal static class HalfScales
+{
+    /// <summary>2⁻¹⁴: below it digits are lost.</summary>
+    public const double SmallestNormal = 6.103515625e-5;
+
+    /// <summary>The error for a weight whose scales overflow.</summary>
+    public static InvalidInputException TooLarge(string weight) => new(
+        $"{weight}: a group needs a scale or bias beyond 65504, where fp16 ends; " +
+        "divide the weight by a constant and multiply the layer that precedes or follows by it");
+}
