@@ -7,6 +7,7 @@ using Qbb.Synthdata.Quality;
 using Qbb.Synthdata.Sampling;
 using Qbb.Tests;
 using Qbb.Torch;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Tests;
 

@@ -7,6 +7,7 @@ using Qbb.Cli.Terminal;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Driver;
+using Qbb.Synthdata.Data;
 
 namespace Qbb.Cli.Commands;
 
@@ -78,7 +79,7 @@ internal sealed class DistillCommand : QbbCommand
         var (student, teacher) = (parsed.GetRequiredValue(_student), parsed.GetRequiredValue(_teacher));
         var folder = parsed.GetRequiredValue(_output);
         ITokenSequences data = parsed.GetValue(_data) is { } sampled
-            ? SampledSequences.Open(sampled, cancel)
+            ? new SampledSequences(SampledData.Open(sampled, cancel))
             : TextSequences.Read(parsed.GetRequiredValue(_text)!, teacher, parsed.GetValue(_length));
         using var owned = data as IDisposable;
         var watch = Stopwatch.StartNew();

@@ -6,6 +6,7 @@ using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Workers;
+using Qbb.Workers.Data;
 using Qbb.Workers.Models;
 using Qbb.Workers.Units;
 
@@ -59,7 +60,7 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         var device = worker.Value.ReadDevice();
         var method = LayerMethods.For(recipe, device, worker.Value.Threads);
         using var owned = method as IDisposable;
-        using var sequences = data is null ? null : SampledFolder.Open(data, cancellation);
+        using var sequences = data is null ? null : new SampledSequences(SampledTokens.Open(data, cancellation));
         var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
         {
             Sequences = Math.Min(sequences.Count, CalibrationOptions.MostSampled),

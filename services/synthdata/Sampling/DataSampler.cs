@@ -4,6 +4,7 @@ using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Quality;
 using Qbb.Torch;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Sampling;
 

@@ -1,15 +1,22 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Qbb.Checkpoints;
 using Qbb.Models;
 
-namespace Qbb.Synthdata.Data;
+namespace Qbb.Workers.Data;
+
+/// <summary>What a manifest says of one file of sequences.</summary>
+/// <param name="File">Its name in the folder.</param>
+/// <param name="Sequences">Its rows.</param>
+/// <param name="Sha256">Of the file: 64 lower-case hexadecimal digits.</param>
+public sealed record ShardEntry(string File, int Sequences, string Sha256);
 
 /// <summary>
 /// One file of sequences: <c>tokens</c> I32 [n, length] and, where sequences may end early, <c>lengths</c> I32 [n]. What stands in a row
 /// behind its length only fills it up.
 /// </summary>
-internal sealed class ShardFile : IDisposable
+public sealed class ShardFile : IDisposable
 {
     private const string Tokens = "tokens";
     private const string Lengths = "lengths";
@@ -67,17 +74,20 @@ internal sealed class ShardFile : IDisposable
         writer.Commit();
     }
 
+    /// <summary>Opens a shard.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="length">Tokens that a row must have; null for what it has.</param>
     /// <exception cref="InvalidInputException">The file is damaged or has other tensors.</exception>
-    public static ShardFile Open(string path, int length)
+    public static ShardFile Open(string path, int? length = null)
     {
         var file = SafetensorsFile.Open(path);
         try
         {
             var shape = file.Contains(Tokens) ? file.Describe(Tokens).Shape : [];
-            if (shape.Count != 2 || shape[0] > int.MaxValue || shape[1] != length)
-                throw new InvalidInputException($"{path}: has no tensor {Tokens} [n, {length}]; the file is damaged, make it again");
+            if (shape.Count != 2 || shape[0] > int.MaxValue || shape[1] is < 1 or > int.MaxValue || shape[1] != (length ?? shape[1]))
+                throw new InvalidInputException($"{path}: has no tensor {Tokens} [n, {length?.ToString(CultureInfo.InvariantCulture) ?? "length"}]; the file is damaged, make it again");
             Check(file, Tokens, shape);
-            return new ShardFile(file, (int)shape[0], length);
+            return new ShardFile(file, (int)shape[0], (int)shape[1]);
         }
         catch
         {
