@@ -1,4 +1,5 @@
 using Qbb.Bases.Cuda;
+using Qbb.Tests.Emulation;
 using Qbb.Torch;
 using static Qbb.Torch.torch;
 
@@ -20,8 +21,8 @@ public class ExpansionEmulatedTests
         if (tiles == 0)
             (first, tiles) = (0, 1);
         var weight = full([16 * tiles, columns], double.NaN, ScalarType.Float32, Device.CPU);
-        Emulator.Build(Expansion.SourceFor(packed, ScalarType.Float32), Expansion.Kernel, "const u32*", "const u32*", "float*", "int", "int", "int", "int", "int")
-            .Run(Expansion.Blocks(packed, tiles), Expansion.Threads, 0, packed.Words, packed.Scales, weight, first, tiles, columns, rows, packed.Groups);
+        EmulatedKernels.Load(Expansion.SourceFor(packed, ScalarType.Float32), Expansion.Kernel, Device.CPU)
+            .Launch(Expansion.Blocks(packed, tiles), Expansion.Threads, 0, packed.Words, packed.Scales, weight, first, tiles, columns, rows, packed.Groups);
         var actual = weight.narrow(0, 0, rows - 16 * first).contiguous().flatten().to_array<float>();
         for (var k = 0; k < actual.Length; k++)
             actual[k].ShouldBe(expected[16 * first * columns + k], 1e-6f);

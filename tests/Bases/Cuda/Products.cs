@@ -1,3 +1,4 @@
+using Qbb.Bases.Cuda;
 using Qbb.Torch;
 using static Qbb.Torch.torch;
 
@@ -7,6 +8,33 @@ internal static class Products
 {
     /// <summary>Most relative error ‖y − ŷ‖/‖y‖ of a product before its rounding to the output's type.</summary>
     public const double Tolerance = 1e-3;
+
+    /// <summary>Runs a kernel's source on the CPU over random bases and inputs, and compares with the definition.</summary>
+    /// <param name="count">N.</param>
+    /// <param name="rows">out.</param>
+    /// <param name="columns">in.</param>
+    /// <param name="group">Columns that share a scale.</param>
+    /// <param name="bias">Whether groups have one.</param>
+    /// <param name="tokens">Rows of x.</param>
+    /// <param name="bfloat">bf16, else fp16.</param>
+    /// <param name="addend">Shape of what is added to the product.</param>
+    /// <param name="run">Given the packed bases, x, the addend and where y goes.</param>
+    public static void CheckEmulated(
+        int count, int rows, int columns, int group, bool bias, int tokens, bool bfloat, long[] addend, Action<PackedBases, Tensor, Tensor, Tensor> run)
+    {
+        using var scope = NewDisposeScope();
+        var seed = Environment.TickCount;
+        TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}");
+        var bases = RandomBases.Create(seed, count, rows, columns, group, bias);
+        using var packed = Packing.Pack(bases, Device.CPU);
+        var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
+        using var generator = new Generator((ulong)seed);
+        var x = (randn([tokens, columns], generator) * 3).to(type);
+        var added = randn(addend, generator).to(type);
+        var y = full([tokens, rows], double.NaN, type, Device.CPU);
+        run(packed, x, added, y);
+        Check(bases, x, added, y);
+    }
 
     /// <summary>Compares a kernel's result with the definition in double.</summary>
     public static void Check(BinaryBases bases, Tensor x, Tensor? addend, Tensor y)

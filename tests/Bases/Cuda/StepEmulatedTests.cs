@@ -1,4 +1,5 @@
 using Qbb.Models.Decoder.Graph;
+using Qbb.Tests.Emulation;
 using Qbb.Torch;
 using static Qbb.Torch.torch;
 using F = Qbb.Torch.torch.nn.functional;
@@ -32,14 +33,13 @@ public class StepEmulatedTests
         var queries = StepKernels.QueriesOf(heads, groups);
         var source = StepKernels.SourceFor(false, head, queries);
         var scale = (float)(Math.Log2(Math.E) / Math.Sqrt(head));
-        Emulator.Build(source, "attend", "const u16*", "const u16*", "const u16*", "const u16*", "const u16*", "const int*", "const int*",
-            "u16*", "u16*", "u16*", "float*", "int", "int", "int", "int", "int", "int", "float", "float")
-            .Run(new(StepKernels.AttentionBlocks(heads, groups), splits * batch), 32 * StepKernels.Warps, StepKernels.AttentionBytes(head, queries),
+        EmulatedKernels.Load(source, "attend", Device.CPU)
+            .Launch(new(StepKernels.AttentionBlocks(heads, groups), splits * batch), 32 * StepKernels.Warps, StepKernels.AttentionBytes(head, queries),
                 qkv, queryNorm, keyNorm, cos, sin, tensor(positions.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
                 tensor(starts.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
                 keys, values, y, partial, heads, groups, capacity, pairs, window, splits, scale, 1e-6f);
         if (splits > 1)
-            Emulator.Build(source, "join", "const float*", "u16*", "int").Run(heads * batch, (head + 31) / 32 * 32, 0, partial, y, splits);
+            EmulatedKernels.Load(source, "join", Device.CPU).Launch(heads * batch, (head + 31) / 32 * 32, 0, partial, y, splits);
 
         var actual = y.to(ScalarType.Float64).flatten().to_array<double>();
         var wanted = expected.flatten().to_array<double>();
@@ -57,19 +57,19 @@ public class StepEmulatedTests
         using var generator = new Generator((ulong)Environment.TickCount);
         var source = StepKernels.SourceFor(false, 8, 1);
         var (x, weight, y) = (randn([rows, size], generator).to(Half), randn([size], generator).to(Half), zeros([rows, size], Half));
-        Emulator.Build(source, "rms_norm", "const u16*", "const u16*", "u16*", "int", "float", "int").Run(rows, 512, 64, x, weight, y, size, 1e-5f, 0);
+        EmulatedKernels.Load(source, "rms_norm", Device.CPU).Launch(rows, 512, 64, x, weight, y, size, 1e-5f, 0);
         var wide = x.to(ScalarType.Float64);
         Close(y, wide * wide.square().mean(-1, keepdim: true).add(1e-5).rsqrt() * weight.to(ScalarType.Float64));
 
         var (both, gated) = (randn([rows, 2 * size], generator).to(Half), zeros([rows, size], Half));
-        Emulator.Build(source, "gate", "const u16*", "u16*", "int", "int", "int").Run(1, 256, 0, both, gated, size, rows * size / 8, 0);
+        EmulatedKernels.Load(source, "gate", Device.CPU).Launch(1, 256, 0, both, gated, size, rows * size / 8, 0);
         var (gate, up) = (both.narrow(1, 0, size).to(ScalarType.Float64), both.narrow(1, size, size).to(ScalarType.Float64));
         Close(gated, F.silu(gate) * up);
 
         var (ids, positions, history) = (zeros([rows], ScalarType.Int64), full([rows], 4, ScalarType.Int32, Device.CPU), zeros([rows, 8], ScalarType.Int32));
         x.narrow(0, 1, 1).fill_(0.5);
         x.narrow(0, 2, 1).narrow(1, 7, 1).fill_(double.NaN);
-        Emulator.Build(source, "pick", "const u16*", "u64*", "int*", "int*", "int", "int").Run(rows, 1024, 256, x, ids, positions, history, size, 8);
+        EmulatedKernels.Load(source, "pick", Device.CPU).Launch(rows, 1024, 256, x, ids, positions, history, size, 8);
         ids.to_array<long>().ShouldBe([x.narrow(0, 0, 1).argmax(1).to_array<long>()[0], 0, 0]);
         positions.to_array<int>().ShouldBe([5, 5, 5]);
         history.select(1, 5).contiguous().to_array<int>().ShouldBe([(int)ids.to_array<long>()[0], 0, -1]);
