@@ -40,9 +40,7 @@ internal sealed class DistillCommand : QbbCommand
         Description = "MiB for states of the teacher that need not be calculated again.",
         DefaultValueFactory = _ => s_default.CacheBytes >> 20,
     };
-    private readonly Option<string> _device = SharedOptions.Device();
-    private readonly Option<string?> _dtype = SharedOptions.DType();
-    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly ComputeOptions _compute = new();
     private readonly Option<bool> _force = SharedOptions.Force();
 
     public DistillCommand() : base("distill",
@@ -55,7 +53,7 @@ internal sealed class DistillCommand : QbbCommand
         Arguments.Add(_student);
         Option[] options =
         [
-            _teacher, _data, _text, _length, _output, .. _choices.All, _checkpointEvery, _checkpointing, _cache, _device, _dtype, _threads, _force,
+            _teacher, _data, _text, _length, _output, .. _choices.All, _checkpointEvery, _checkpointing, _cache, .. _compute.All, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
@@ -64,9 +62,8 @@ internal sealed class DistillCommand : QbbCommand
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var recipe = _choices.Read(parsed, SharedOptions.ParseDType(parsed.GetValue(_dtype), device));
+        var (device, type) = _compute.Apply(parsed);
+        var recipe = _choices.Read(parsed, type);
         var options = new DistillationOptions
         {
             Device = device,

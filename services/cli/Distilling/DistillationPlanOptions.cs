@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Qbb.Cli.Commands;
+using Qbb.Cli.Terminal;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Qbb.Torch;

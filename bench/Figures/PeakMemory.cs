@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Qbb.Torch;
 using Qbb.Torch.Cuda;
 
-namespace Qbb.Bench;
+namespace Qbb.Bench.Figures;
 
 /// <summary>The most memory that was held since the last reset.</summary>
 internal static class PeakMemory

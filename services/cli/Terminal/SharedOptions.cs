@@ -4,7 +4,7 @@ using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Torch;
 
-namespace Qbb.Cli.Commands;
+namespace Qbb.Cli.Terminal;
 
 /// <summary>Options and arguments that several commands have alike.</summary>
 internal static class SharedOptions

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Spectre.Console;
 
-namespace Qbb.Bench;
+namespace Qbb.Bench.Figures;
 
 /// <summary>One measured number.</summary>
 internal sealed record Figure(string What, double Value, string Unit);
