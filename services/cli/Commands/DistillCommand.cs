@@ -64,7 +64,7 @@ internal sealed class DistillCommand : QbbCommand
     {
         SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var recipe = _choices.Read(parsed, SharedOptions.ParseDType(parsed.GetValue(_dtype), device));
+        var recipe = _choices.Read(parsed, SharedOptions.ParseDType(parsed.GetValue(_dtype), device).ToPrecision());
         var options = new DistillationOptions
         {
             Device = device,
