@@ -55,7 +55,7 @@ internal sealed class BenchDistillCommand : QbbCommand
             Loss = DistillationLossNames.All[parsed.GetRequiredValue(_loss)],
             Batch = parsed.GetRequiredValue(_batch),
             Accumulate = parsed.GetRequiredValue(_accumulate),
-            Type = SharedOptions.ParseDType(parsed.GetValue(_dtype), device),
+            Precision = SharedOptions.ParseDType(parsed.GetValue(_dtype), device).ToPrecision(),
         };
         recipe.Resolve();
         var options = new DistillationOptions

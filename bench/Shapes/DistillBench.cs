@@ -30,8 +30,8 @@ internal sealed class DistillBench(ModelShape shape, int bases, int positions, D
     {
         var config = shape.Config;
         using var source = new RandomCheckpoint(config, 1, drawOnDevice: true);
-        using var teacher = Transformer.Load(config, source, options.Device, recipe.Type);
-        using var student = Transformer.Load(config, source, options.Device, recipe.Type, new RandomBasesLoader(bases, Group));
+        using var teacher = Transformer.Load(config, source, options.Device, recipe.Precision.ToScalarType());
+        using var student = Transformer.Load(config, source, options.Device, recipe.Precision.ToScalarType(), new RandomBasesLoader(bases, Group));
         var sequences = recipe.Batch * recipe.Accumulate * (WarmUp + steps) + 1;
         var data = new RandomSequences(sequences, positions + 1, config.VocabularySize);
         using var trainer = new DistillationTrainer(student, teacher, data, recipe with { HeldOut = 0.5 / sequences }, options);

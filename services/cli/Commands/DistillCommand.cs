@@ -63,7 +63,7 @@ internal sealed class DistillCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var (device, type) = _compute.Apply(parsed);
-        var recipe = _choices.Read(parsed, type);
+        var recipe = _choices.Read(parsed, type.ToPrecision());
         var options = new DistillationOptions
         {
             Device = device,

@@ -61,8 +61,8 @@ internal sealed class DistillationPlanOptions
     {
         if (!parsed.GetValue(_distill))
             return null;
-        var start = given ?? new DistillationRecipe { Type = SharedOptions.ParseDType(parsed.GetValue(_dtype), device) };
-        var type = parsed.GetValue(_dtype) is { } text ? SharedOptions.ParseDType(text, device) : start.Type;
+        var start = given ?? new DistillationRecipe { Precision = SharedOptions.ParseDType(parsed.GetValue(_dtype), device).ToPrecision() };
+        var precision = parsed.GetValue(_dtype) is { } text ? SharedOptions.ParseDType(text, device).ToPrecision() : start.Precision;
         var recipe = start with
         {
             Loss = parsed.GetValue(_loss) is { } loss ? DistillationLossNames.All[loss] : start.Loss,
@@ -71,10 +71,10 @@ internal sealed class DistillationPlanOptions
             LearningRate = parsed.GetValue(_rate) ?? start.LearningRate,
             SignRate = parsed.GetValue(_signRate) ?? start.SignRate,
             FeatureWeight = parsed.GetValue(_feature) ?? start.FeatureWeight,
-            Type = type,
+            Precision = precision,
         };
         return new DistillationPlan(
             parsed.GetValue(_sequences) ?? UsualSequences, parsed.GetValue(_length), parsed.GetValue(_keep) ?? UsualShare, recipe.Resolve(), device,
-            type);
+            precision.ToScalarType());
     }
 }

@@ -44,7 +44,7 @@ public sealed class DistillationSession : IDisposable
     {
         get
         {
-            var bytes = _recipe.Type.ElementSize();
+            var bytes = _recipe.Precision.ToScalarType().ElementSize();
             return new[] { Student, Teacher }.Sum(source => source.Tensors.Entries.Sum(entry => entry.Count * bytes));
         }
     }
@@ -100,8 +100,8 @@ public sealed class DistillationSession : IDisposable
 
     private DistillationTrainer Load()
     {
-        _studentModel ??= Transformer.Load(Student, _options.Device, _recipe.Type, BasesLinearLoader.For(Student));
-        _teacherModel ??= Transformer.Load(Teacher, _options.Device, _recipe.Type, BasesLinearLoader.For(Teacher));
+        _studentModel ??= Transformer.Load(Student, _options.Device, _recipe.Precision.ToScalarType(), BasesLinearLoader.For(Student));
+        _teacherModel ??= Transformer.Load(Teacher, _options.Device, _recipe.Precision.ToScalarType(), BasesLinearLoader.For(Teacher));
         return new DistillationTrainer(_studentModel, _teacherModel, _data, _recipe, _options);
     }
 

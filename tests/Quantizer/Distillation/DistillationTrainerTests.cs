@@ -181,7 +181,7 @@ public sealed class DistillationTrainerTests(TinyModels models, ITestOutputHelpe
     public void Activations_in_bf16_train_masters_in_fp32()
     {
         using var pair = models.Load(ScalarType.BFloat16);
-        using var trainer = new DistillationTrainer(pair.Student, pair.Teacher, TinyModels.Data(10), Small with { Type = ScalarType.BFloat16, Steps = 12 }, new DistillationOptions());
+        using var trainer = new DistillationTrainer(pair.Student, pair.Teacher, TinyModels.Data(10), Small with { Precision = Precision.Bf16, Steps = 12 }, new DistillationOptions());
         var result = trainer.Run(models.NewPath());
         result.Best.HeldOut.Kl.ShouldBeLessThan(result.Start.Kl);
         pair.Linear(0, LinearRole.Query).Alpha.dtype.ShouldBe(ScalarType.Float32);
