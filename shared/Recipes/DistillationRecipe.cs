@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Recipes;
 

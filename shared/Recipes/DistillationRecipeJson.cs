@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Qbb.Torch;
 
 namespace Qbb.Recipes;
 

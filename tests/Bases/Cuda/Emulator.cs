@@ -1,8 +1,7 @@
+using Qbb.Cuda;
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Bases.Tests.Cuda;
 

@@ -1,6 +1,3 @@
-using Qbb.Torch;
-using static Qbb.Torch.torch;
-
 namespace Qbb.Bases.Tests.Cuda;
 
 internal static class Products
@@ -13,9 +10,9 @@ internal static class Products
     {
         var tokens = (int)x.size(0);
         var expected = new double[tokens * bases.OutFeatures];
-        ReferenceProduct.Multiply(bases, x.to(Device.CPU, ScalarType.Float64).flatten().to_array<double>(), expected);
-        var added = addend?.to(Device.CPU, ScalarType.Float64).flatten().to_array<double>();
-        var actual = y.to(Device.CPU, ScalarType.Float64).flatten().to_array<double>();
+        ReferenceProduct.Multiply(bases, x.to(ScalarType.Float64, torch.CPU).flatten().ToArray<double>(), expected);
+        var added = addend?.to(ScalarType.Float64, torch.CPU).flatten().ToArray<double>();
+        var actual = y.to(ScalarType.Float64, torch.CPU).flatten().ToArray<double>();
         var rounding = y.dtype == ScalarType.BFloat16 ? 1.0 / 256 : 1.0 / 2048;
         double error = 0, size = 0;
         for (var k = 0; k < actual.Length; k++)

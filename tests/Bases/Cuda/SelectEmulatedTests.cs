@@ -1,6 +1,4 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -21,12 +19,12 @@ public class SelectEmulatedTests
         using var scope = NewDisposeScope();
         var seed = Environment.TickCount;
         var bases = RandomBases.Create(seed, count, rows, columns, group, bias);
-        using var packed = Packing.Pack(bases, Device.CPU);
+        using var packed = Packing.Pack(bases, torch.CPU);
         var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
         using var generator = new Generator((ulong)seed);
-        var x = (randn([tokens, columns], generator) * 3).to(type);
-        var addend = randn([rows], generator).to(type);
-        var y = full([tokens, rows], double.NaN, type, Device.CPU);
+        var x = (randn([tokens, columns], generator: generator) * 3).to(type);
+        var addend = randn([rows], generator: generator).to(type);
+        var y = full([tokens, rows], double.NaN, type, torch.CPU);
         var shape = SelectProduct.ShapeFor(packed, tokens, bfloat, wide, cluster) with { Warps = wide ? 4 * clusters : 5 - clusters, Stages = 3, Slab = 2, Runs = wide ? 3 : 2 };
         Emulator.Build(shape.Source, SelectShape.Kernel, s_parameters).Run(clusters * cluster, shape.Threads, shape.SharedBytes,
             packed.Words, packed.Scales, x, addend, y, tokens, columns, rows, packed.Groups, 0);
