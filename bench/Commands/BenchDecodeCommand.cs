@@ -1,3 +1,4 @@
+using Qbb.Cuda;
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Qbb.Bench.Gpu;
@@ -6,8 +7,6 @@ using Qbb.Cli.Commands;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
 using Qbb.Models.Decoder.Graph;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Bench.Commands;
 
@@ -35,7 +34,7 @@ internal sealed class BenchDecodeCommand : QbbCommand
     {
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var dtype = SharedOptions.ParseDType(parsed.GetValue(_dtype), device);
-        if (device.Type != DeviceType.CUDA || dtype == ScalarType.Float32)
+        if (device.type != DeviceType.CUDA || dtype == ScalarType.Float32)
             throw new InvalidInputException("bench decode measures GPUs in half precision: use --device cuda and --dtype fp16 or bf16");
         var (batch, context, tokens, group) = (parsed.GetValue(_batch), parsed.GetValue(_context), parsed.GetValue(_tokens), parsed.GetValue(_group));
         if (batch is < 1 or > GraphDecoder.MostSequences || context < 1 || tokens < 1 || group < 32 || group % 32 != 0)

@@ -1,3 +1,4 @@
+using Qbb.Cuda;
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
@@ -7,8 +8,6 @@ using Qbb.Cli.Terminal;
 using Qbb.Models;
 using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 using Spectre.Console;
 
 namespace Qbb.Bench.Commands;
@@ -85,11 +84,11 @@ internal sealed class BenchDecomposeCommand : QbbCommand
             Rounds = parsed.GetValue(_rounds),
             Importance = parsed.GetRequiredValue(_importance),
         }.Resolve();
-        var blocks = parsed.GetValue(_blocks) ?? (device.Type == DeviceType.CUDA ? shape.Config.BlockCount : 1);
+        var blocks = parsed.GetValue(_blocks) ?? (device.type == DeviceType.CUDA ? shape.Config.BlockCount : 1);
         var figures = ProgressBars.Run(output, "decomposing", report => recipe.Importance == Importance.None
             ? new DecomposeBench(shape, recipe, device, blocks, parsed.GetValue(_plain), threads).Run(report, cancel)
             : Calibrated(parsed, shape, recipe, device, blocks, threads).Run(report, cancel));
-        var machine = device.Type == DeviceType.CUDA ? CudaDevice.Get(device).Name : $"{threads} threads";
+        var machine = device.type == DeviceType.CUDA ? CudaDevice.Get(device).Name : $"{threads} threads";
         output.Result(Json(shape, recipe, machine, figures), screen => Print(screen, shape, recipe, machine, figures));
     }
 

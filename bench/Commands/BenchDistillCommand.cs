@@ -6,7 +6,6 @@ using Qbb.Cli.Terminal;
 using Qbb.Models;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Commands;
 

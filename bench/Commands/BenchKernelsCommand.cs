@@ -7,7 +7,6 @@ using Qbb.Bench.Gpu;
 using Qbb.Cli.Commands;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
-using Qbb.Torch;
 using Spectre.Console;
 
 namespace Qbb.Bench.Commands;
@@ -39,7 +38,7 @@ internal sealed class BenchKernelsCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        if (device.Type == DeviceType.CUDA)
+        if (device.type == DeviceType.CUDA)
         {
             GpuKernelReport.Run(device, parsed.GetValue(_shape), parsed.GetValue(_group), parsed.GetRequiredValue(_bases), Tokens(parsed, 1), parsed.GetValue(_variants), output, cancel);
             return;

@@ -4,7 +4,6 @@ using Qbb.Bench.Shapes;
 using Qbb.Cli.Commands;
 using Qbb.Cli.Terminal;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Commands;
 

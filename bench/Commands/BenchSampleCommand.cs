@@ -5,7 +5,6 @@ using Qbb.Cli.Commands;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
 using Qbb.Models.Generation;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Commands;
 

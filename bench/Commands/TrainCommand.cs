@@ -10,7 +10,6 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Tokenizers;
 using Qbb.Recipes;
-using Qbb.Torch;
 using Spectre.Console;
 
 namespace Qbb.Bench.Commands;

@@ -7,7 +7,6 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Cpu;
 
@@ -55,7 +54,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
                 var random = RandomBases(n);
                 foreach (var batch in tokens)
                 {
-                    var x = torch.randn([batch, inFeatures], generator);
+                    var x = torch.randn([batch, inFeatures], generator: generator);
                     foreach (var count in threads)
                     {
                         cancel.ThrowIfCancellationRequested();
@@ -123,7 +122,7 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
     private static unsafe Tensor Multiply(LadderStep step, Tensor x)
     {
         var y = torch.empty([1, step.Rows]);
-        fixed (float* from = x.data<float>(), to = y.data<float>())
+        fixed (float* from = x.AsSpan<float>(), to = y.AsSpan<float>())
             step.Multiply(from, to);
         return y;
     }
@@ -164,12 +163,12 @@ internal sealed class CpuKernelBench(int outFeatures, int inFeatures, int groupS
     {
         using var scope = torch.NewDisposeScope();
         using var all = outputs;
-        var y = all.narrow(0, 0, 1).to_array<float>();
+        var y = all.narrow(0, 0, 1).ToArray<float>();
         var few = new BinaryBases(
             bases.Count, CheckedRows, inFeatures, groupSize, FirstRows(bases.Planes, bases.Count), FirstRows(bases.Alpha, bases.Count),
             FirstRows(bases.Beta!, 1));
         var expected = new double[CheckedRows];
-        ReferenceProduct.Multiply(few, x.narrow(0, 0, 1).to(ScalarType.Float64).to_array<double>(), expected);
+        ReferenceProduct.Multiply(few, x.narrow(0, 0, 1).to(ScalarType.Float64).ToArray<double>(), expected);
         return Math.Sqrt(expected.Zip(y, (e, a) => (e - a) * (e - a)).Sum() / expected.Sum(e => e * e));
     }
 

@@ -1,6 +1,5 @@
+using Qbb.Cuda;
 using System.Diagnostics;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Bench.Figures;
 
@@ -9,14 +8,14 @@ internal static class PeakMemory
 {
     public static void Reset(Device device)
     {
-        if (device.Type == DeviceType.CUDA)
+        if (device.type == DeviceType.CUDA)
             CudaMemory.ResetPeak(device);
     }
 
     /// <summary>On a GPU what libtorch held of it; else the peak of the whole process.</summary>
     public static IEnumerable<Figure> Read(Device device)
     {
-        if (device.Type == DeviceType.CUDA)
+        if (device.type == DeviceType.CUDA)
         {
             var memory = CudaMemory.Of(device);
             yield return new Figure("peak GPU memory in tensors", Math.ScaleB(memory.Peak, -30), "GiB");

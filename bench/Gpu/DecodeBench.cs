@@ -4,7 +4,6 @@ using Qbb.Evaluator.Accounting;
 using Qbb.Models.Decoder;
 using Qbb.Models.Decoder.Graph;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Gpu;
 
@@ -29,7 +28,7 @@ internal sealed class DecodeBench(ModelShape shape, Device device, ScalarType dt
         using var source = new RandomCheckpoint(shape.Config, 1, drawOnDevice: true);
         using var model = Transformer.Load(shape.Config, source, device, dtype, bases is { } n ? new RandomPackedLoader(n, group) : null);
         using var cache = new KvCache(shape.Config, batch, context + tokens, device, dtype);
-        var ids = torch.randint(0, shape.Config.VocabularySize, [batch, context], null, Device.CPU);
+        var ids = torch.randint(0, shape.Config.VocabularySize, [batch, context], null, torch.CPU);
         model.hidden(ids, cache);
         using var graph = new GraphDecoder(model, cache);
         var next = new long[batch];
@@ -76,9 +75,9 @@ internal sealed class DecodeBench(ModelShape shape, Device device, ScalarType dt
             {
                 graph.Step();
                 if (read)
-                    graph.Ids.to_array<long>();
+                    graph.Ids.ToArray<long>();
             }
-            torch.cuda.synchronize(Math.Max(device.Index, 0));
+            torch.cuda.synchronize(Math.Max(device.index, 0));
             return tokens;
         }
     }

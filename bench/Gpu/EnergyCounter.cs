@@ -1,6 +1,5 @@
+using Qbb.Cuda;
 using System.Runtime.InteropServices;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Bench.Gpu;
 

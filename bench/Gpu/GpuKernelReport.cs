@@ -1,9 +1,8 @@
+using Qbb.Cuda;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 using Spectre.Console;
 
 namespace Qbb.Bench.Gpu;

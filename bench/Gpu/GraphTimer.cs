@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Bench.Gpu;
 
@@ -20,11 +19,11 @@ internal sealed class GraphTimer(Device device)
     /// <param name="work">Queues one run on the copy of that index; must not allocate.</param>
     public double Median(int copies, Action<int> work)
     {
-        torch.cuda.synchronize(Math.Max(device.Index, 0));
+        torch.cuda.synchronize(Math.Max(device.index, 0));
         using var stream = new CudaStream(device).Use();
         for (var k = 0; k < copies; k++)
             work(k);
-        torch.cuda.synchronize(Math.Max(device.Index, 0));
+        torch.cuda.synchronize(Math.Max(device.index, 0));
         var launches = copies * ((LeastLaunches + copies - 1) / copies);
         using var graph = CudaGraph.Capture(device, () =>
         {

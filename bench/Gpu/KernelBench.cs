@@ -1,7 +1,5 @@
+using Qbb.Cuda;
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
-using Qbb.Torch.Interop;
 
 namespace Qbb.Bench.Gpu;
 

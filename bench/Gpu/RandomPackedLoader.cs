@@ -1,7 +1,6 @@
 using Qbb.Bases.Cuda;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Gpu;
 

@@ -1,8 +1,7 @@
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Bench.Shapes;
 
@@ -25,7 +24,7 @@ internal sealed class BareLlama : IDisposable
             throw new InvalidInputException($"{source.Path}: the bare forward of the benchmark is for llama models with plain rotary embeddings");
         _weights = torch.NewDisposeScope();
         foreach (var entry in source.Tensors.Entries)
-            _tensors[entry.Name] = WeightLoader.Load(source.Tensors, entry.Name, [.. entry.Shape], Device.CPU, ScalarType.Float32, own: true);
+            _tensors[entry.Name] = WeightLoader.Load(source.Tensors, entry.Name, [.. entry.Shape], torch.CPU, ScalarType.Float32, own: true);
         var half = _config.HeadDimension / 2;
         _inverseFrequencies = torch.tensor(Enumerable.Range(0, half).Select(k => (float)Math.Pow(_config.Rope.Theta, -(double)k / half)).ToArray());
     }
@@ -69,7 +68,7 @@ internal sealed class BareLlama : IDisposable
 
     private Tensor Linear(Tensor x, string module) => F.linear(x, _tensors[module + ".weight"]);
 
-    private Tensor Norm(Tensor x, string weight) => x * (x.square().mean(2, true) + _config.NormEpsilon).rsqrt() * _tensors[weight];
+    private Tensor Norm(Tensor x, string weight) => x * (x.square().mean([2], true) + _config.NormEpsilon).rsqrt() * _tensors[weight];
 
     private Tensor Mlp(Tensor x, string prefix)
     {

@@ -7,7 +7,6 @@ using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Shapes;
 
@@ -56,7 +55,7 @@ internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device devi
     {
         if (_method is TorchOutputAware onDevice)
             return onDevice.Quantize(weight, inputs, spec.Module, cancellation);
-        var values = weight.to_array<float>();
+        var values = weight.ToArray<float>();
         return _method.Quantize(new LayerWeights(spec.Module, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs }, cancellation);
     }
 
@@ -76,7 +75,7 @@ internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device devi
 
     private void Synchronize()
     {
-        if (device.Type == DeviceType.CUDA)
-            torch.cuda.synchronize(Math.Max(device.Index, 0));
+        if (device.type == DeviceType.CUDA)
+            torch.cuda.synchronize(Math.Max(device.index, 0));
     }
 }

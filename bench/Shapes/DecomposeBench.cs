@@ -1,11 +1,10 @@
+using Qbb.Cuda;
 using System.Diagnostics;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Recipes;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Bench.Shapes;
 
@@ -40,7 +39,7 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
             progress(k, specs.Count, specs[k].Module);
             seconds += Layer(specs[k], generator, decompose, cancel);
         }
-        var memory = device.Type == DeviceType.CUDA ? CudaMemory.Of(device) : new CudaMemory(0, Process.GetCurrentProcess().PeakWorkingSet64, 0);
+        var memory = device.type == DeviceType.CUDA ? CudaMemory.Of(device) : new CudaMemory(0, Process.GetCurrentProcess().PeakWorkingSet64, 0);
         return new DecomposeFigures(
             specs.Sum(spec => spec.WeightCount), all, seconds, total.Elapsed.TotalSeconds, memory.Peak, memory.PeakReserved, _error / _norm);
     }
@@ -59,7 +58,7 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
 
     private Action<LinearSpec, Tensor, CancellationToken> Decomposer()
     {
-        if (device.Type == DeviceType.CUDA)
+        if (device.type == DeviceType.CUDA)
         {
             var batched = new TorchAlternating(recipe, device, 3L << 30, plain ? null : KernelModule.LoadKernel);
             return (spec, weight, cancel) =>
@@ -71,7 +70,7 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
         var method = LayerMethods.For(recipe, device, threads);
         return (spec, weight, cancel) =>
         {
-            var report = method.Quantize(new LayerWeights(spec.Module, spec.OutFeatures, spec.InFeatures, weight.to_array<float>()), cancel).Report;
+            var report = method.Quantize(new LayerWeights(spec.Module, spec.OutFeatures, spec.InFeatures, weight.ToArray<float>()), cancel).Report;
             Count(report.SquaredError, report.SquaredNorm);
         };
     }
@@ -80,14 +79,14 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
 
     private void ResetPeak()
     {
-        if (device.Type == DeviceType.CUDA)
+        if (device.type == DeviceType.CUDA)
             CudaMemory.ResetPeak(device);
     }
 
     private void Synchronize()
     {
-        if (device.Type == DeviceType.CUDA)
-            torch.cuda.synchronize(Math.Max(device.Index, 0));
+        if (device.type == DeviceType.CUDA)
+            torch.cuda.synchronize(Math.Max(device.index, 0));
     }
 }
 

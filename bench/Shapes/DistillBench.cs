@@ -6,7 +6,6 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Shapes;
 
@@ -44,8 +43,8 @@ internal sealed class DistillBench(ModelShape shape, int bases, int positions, D
                 PeakMemory.Reset(options.Device);
             var watch = Stopwatch.StartNew();
             loss = trainer.Step(step, recipe.LearningRate);
-            if (options.Device.Type == DeviceType.CUDA)
-                torch.cuda.synchronize(Math.Max(0, options.Device.Index));
+            if (options.Device.type == DeviceType.CUDA)
+                torch.cuda.synchronize(Math.Max(0, options.Device.index));
             if (step >= WarmUp)
                 times.Add(watch.Elapsed.TotalSeconds);
             progress(step + 1, WarmUp + steps);

@@ -7,7 +7,6 @@ using Qbb.Models.Generation;
 using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Shapes;
 
@@ -65,7 +64,7 @@ internal sealed class ModelBench(string path, int context, int repeats, int thre
             source.Tensors.ReadFloat(spec.Weight, 0, values);
             return new LayerWeights(spec.Module, spec.OutFeatures, spec.InFeatures, values);
         })];
-        var method = LayerMethods.For(recipe.Resolve(), Device.CPU, threads);
+        var method = LayerMethods.For(recipe.Resolve(), torch.CPU, threads);
         var seconds = Median(() =>
         {
             foreach (var layer in layers)
@@ -77,7 +76,7 @@ internal sealed class ModelBench(string path, int context, int repeats, int thre
     private Figure[] Score(ModelSource source)
     {
         using var off = torch.no_grad();
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
         var length = Math.Min(context, model.Config.MaxPositions);
         using var ids = Tokens(model, 1, length);
         var ours = length / Median(() => model.forward(ids).Dispose());
@@ -94,7 +93,7 @@ internal sealed class ModelBench(string path, int context, int repeats, int thre
     private Figure[] Generate(ModelSource source)
     {
         using var off = torch.no_grad();
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
         var generator = new TokenGenerator(model);
         var figures = new List<Figure>();
         foreach (var batch in new[] { 1, 8 })

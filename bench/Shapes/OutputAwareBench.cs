@@ -1,10 +1,9 @@
+using Qbb.Cuda;
 using System.Diagnostics;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Bench.Shapes;
 
@@ -30,11 +29,11 @@ internal sealed class OutputAwareBench(ModelShape shape, Recipe recipe, Calibrat
         var count = layout.Linears.Count();
         // Compiles kernels and fills caches.
         Pass(config with { BlockCount = 1 }, source, 1, (_, _) => { }, cancel).Dispose();
-        if (options.Device.Type == DeviceType.CUDA)
+        if (options.Device.type == DeviceType.CUDA)
             CudaMemory.ResetPeak(options.Device);
         var watch = Stopwatch.StartNew();
         using var sink = Pass(config, source, sequences, (layer, spec) => progress(layer, count, spec.Module), cancel);
-        var memory = options.Device.Type == DeviceType.CUDA ? CudaMemory.Of(options.Device) : new CudaMemory(0, Process.GetCurrentProcess().PeakWorkingSet64, 0);
+        var memory = options.Device.type == DeviceType.CUDA ? CudaMemory.Of(options.Device) : new CudaMemory(0, Process.GetCurrentProcess().PeakWorkingSet64, 0);
         return new DecomposeFigures(
             sink.Weights, all, sink.Seconds, watch.Elapsed.TotalSeconds, memory.Peak, memory.PeakReserved, sink.SquaredError / sink.SquaredNorm)
         {
@@ -48,8 +47,8 @@ internal sealed class OutputAwareBench(ModelShape shape, Recipe recipe, Calibrat
         var layer = 0;
         var sink = new BenchSink(source, recipe, options.Device, threads, spec => report(++layer, spec));
         stream.Run(config, DecoderLayout.Resolve(config, source), source, sink, cancel);
-        if (options.Device.Type == DeviceType.CUDA)
-            torch.cuda.synchronize(Math.Max(options.Device.Index, 0));
+        if (options.Device.type == DeviceType.CUDA)
+            torch.cuda.synchronize(Math.Max(options.Device.index, 0));
         return sink;
     }
 }

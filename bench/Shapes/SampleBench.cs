@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Shapes;
 

@@ -3,8 +3,7 @@ using System.Text.Json.Nodes;
 using Qbb.Evaluator.Scoring;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Bench.Training;
 
@@ -29,7 +28,7 @@ public static class Trainer
             throw new InvalidInputException($"the training text has {tokens.Length} tokens, no more than one context of {options.Context}: give more text");
         var model = (start ?? Transformer.Create(DecoderConfig.FromJson(Configuration(options)), options.Seed, device)).requires_grad_();
         // Vectors (norms) are not decayed.
-        using var adam = new torch.optim.AdamW(model.Parameters().Select(p => (p.Value, p.Value.dim() > 1 ? options.WeightDecay : 0)), 0.9, 0.99);
+        using var adam = new AdamW(model.Parameters().Select(p => (p.Value, p.Value.dim() > 1 ? options.WeightDecay : 0)), 0.9, 0.99);
         var batches = new TokenBatches(tokens, options.Context, options.Batch, options.Seed);
         var watch = Stopwatch.StartNew();
         var (sum, count) = (0.0, 0);
@@ -74,17 +73,17 @@ public static class Trainer
         ["torch_dtype"] = "bfloat16",
     };
 
-    private static double Step(Transformer model, torch.optim.AdamW adam, TokenBatches batches, TrainingOptions options, int step, Device device)
+    private static double Step(Transformer model, AdamW adam, TokenBatches batches, TrainingOptions options, int step, Device device)
     {
         using var scope = torch.NewDisposeScope();
         var (inputs, labels) = batches.At(step);
         var logits = model.forward(inputs.to(device));
         var loss = F.cross_entropy(logits.flatten(0, 1), labels.to(device).flatten());
         adam.zero_grad();
-        loss.backward();
+        Gradients.Backward(loss);
         adam.clip_grad_norm(options.ClipNorm);
         adam.step(options.LearningRateAt(step));
-        return loss.item();
+        return loss.ToDouble();
     }
 }
 

@@ -4,7 +4,6 @@ using Qbb.Cli.Loading;
 using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Calibrating;
 

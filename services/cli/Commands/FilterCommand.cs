@@ -8,7 +8,6 @@ using Qbb.Models;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
-using Qbb.Torch;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;

@@ -1,9 +1,8 @@
+using Qbb.Cuda;
 using System.CommandLine;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Cli.Commands;
 

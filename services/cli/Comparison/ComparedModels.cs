@@ -8,7 +8,6 @@ using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Comparison;
 

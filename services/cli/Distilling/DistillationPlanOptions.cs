@@ -3,7 +3,6 @@ using System.CommandLine.Parsing;
 using Qbb.Cli.Terminal;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Distilling;
 

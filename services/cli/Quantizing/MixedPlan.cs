@@ -8,7 +8,6 @@ using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.Mixed;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Quantizing;
 

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Terminal;
 

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Qbb.Bases;
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Terminal;
 
@@ -49,13 +48,13 @@ internal static class SharedOptions
         Device device;
         try
         {
-            device = Torch.Device.Parse(text);
+            device = Device.Parse(text);
         }
         catch (FormatException e)
         {
             throw new InvalidInputException(e.Message, e);
         }
-        if (device.Type == DeviceType.CUDA && device.Index >= torch.cuda.device_count())
+        if (device.type == DeviceType.CUDA && device.index >= torch.cuda.device_count())
             throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices): use --device cpu");
         return device;
     }
@@ -66,7 +65,7 @@ internal static class SharedOptions
         "fp32" => ScalarType.Float32,
         "bf16" => ScalarType.BFloat16,
         "fp16" => ScalarType.Float16,
-        _ => device.Type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
+        _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
     };
 
     /// <summary>Sets the threads of libtorch; gives how many the product's own loops should use.</summary>

@@ -1,8 +1,7 @@
 using System.Diagnostics;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Evaluator.Scoring;
 
@@ -90,13 +89,13 @@ public static class Scorer
         {
             using var scope = torch.NewDisposeScope();
             var logProbabilities = F.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32);
-            sums.Add(-logProbabilities.gather(1, labels.narrow(0, start, length).unsqueeze(1)).to(ScalarType.Float64).sum().item(), length);
+            sums.Add(-logProbabilities.gather(1, labels.narrow(0, start, length).unsqueeze(1)).to(ScalarType.Float64).sum().ToDouble(), length);
             if (taught == null)
                 continue;
             var truth = F.log_softmax(teacher!.head(taught.narrow(0, start, length)), -1, ScalarType.Float32).to(model.Device);
-            sums.AddTeacher(-truth.gather(1, labels.narrow(0, start, length).unsqueeze(1).to(truth.device)).to(ScalarType.Float64).sum().item());
-            sums.Divergence += (truth.exp() * (truth - logProbabilities)).sum(-1).to(ScalarType.Float64).sum().item();
-            sums.Agreements += truth.argmax(-1).eq(logProbabilities.argmax(-1)).sum().item_int64();
+            sums.AddTeacher(-truth.gather(1, labels.narrow(0, start, length).unsqueeze(1).to(truth.device)).to(ScalarType.Float64).sum().ToDouble());
+            sums.Divergence += (truth.exp() * (truth - logProbabilities)).sum(-1).to(ScalarType.Float64).sum().ToDouble();
+            sums.Agreements += truth.argmax(-1).eq(logProbabilities.argmax(-1)).sum().ToInt64();
         }
     }
 

@@ -4,7 +4,6 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 

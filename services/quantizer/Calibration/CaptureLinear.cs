@@ -2,7 +2,6 @@ using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 

@@ -5,7 +5,6 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 

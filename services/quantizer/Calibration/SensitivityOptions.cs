@@ -1,6 +1,5 @@
 using Qbb.Bases;
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 
@@ -20,7 +19,7 @@ public sealed record SensitivityOptions
     public int MostCalibrationSequences { get; init; } = 128;
 
     /// <summary>Where the model runs.</summary>
-    public Device Device { get; init; } = Device.CPU;
+    public Device Device { get; init; } = torch.CPU;
 
     /// <summary>Type of weights and activations there.</summary>
     public ScalarType DType { get; init; } = ScalarType.Float32;

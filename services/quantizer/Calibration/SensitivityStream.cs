@@ -1,7 +1,6 @@
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 
@@ -118,7 +117,7 @@ internal sealed class SensitivityStream(Transformer model, SequenceBatches batch
             using var scope = torch.NewDisposeScope();
             var expected = truth.narrow(0, start, length);
             var found = torch.nn.functional.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32);
-            sum += (expected.exp() * (expected - found)).sum(-1).to(ScalarType.Float64).sum().item();
+            sum += (expected.exp() * (expected - found)).sum(-1).to(ScalarType.Float64).sum().ToDouble();
         }
         return sum;
     }

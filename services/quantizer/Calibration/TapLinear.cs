@@ -1,7 +1,6 @@
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 

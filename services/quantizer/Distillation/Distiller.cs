@@ -38,7 +38,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         ModelQuantizer.CheckOutput(teacher, output, options.Force);
         using var session = Open(student, teacher, data, cancellation);
         var studentDigest = ModelDigest.Compute(session.Student, cancellation);
-        var name = $"distill {studentDigest} {session.TeacherDigest} {data.Digest} {session.After.Digest} {options.Device.Type}";
+        var name = $"distill {studentDigest} {session.TeacherDigest} {data.Digest} {session.After.Digest} {options.Device.type}";
         using var work = WorkFolder.Open(output, name);
         try
         {

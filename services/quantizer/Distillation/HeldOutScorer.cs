@@ -1,7 +1,6 @@
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -27,9 +26,9 @@ internal sealed class HeldOutScorer(
             divergence += ChunkedLoss.Sum(hidden, chunk, (part, first, count) =>
             {
                 var logits = student.head(part);
-                entropy += LogitLoss.Sum(DistillationLoss.Ce, logits, null, labels.narrow(0, first, count)).item();
+                entropy += LogitLoss.Sum(DistillationLoss.Ce, logits, null, labels.narrow(0, first, count)).ToDouble();
                 return LogitLoss.Sum(DistillationLoss.Kd, logits, teacher.head(taught.narrow(0, first, count)), labels);
-            }).item();
+            }).ToDouble();
         }
         return new HeldOutScore(divergence / positions, entropy / positions);
     }

@@ -1,6 +1,5 @@
 using Qbb.Recipes;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Quantizer.Distillation;
 

@@ -1,5 +1,4 @@
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 

@@ -1,5 +1,4 @@
 using Qbb.Quantizer.Calibration;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>α or β of one layer and what it is calculated from: Value = Start + Delta ⊙ Unit.</summary>

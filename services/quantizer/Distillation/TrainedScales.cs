@@ -1,6 +1,5 @@
 using Qbb.Bases;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -11,7 +10,7 @@ namespace Qbb.Quantizer.Distillation;
 /// </summary>
 internal sealed class TrainedScales : IDisposable
 {
-    private readonly torch.optim.AdamW _adam;
+    private readonly AdamW _adam;
 
     /// <param name="student">Its scales are made to record gradients, all else is not.</param>
     public TrainedScales(Transformer student)
@@ -25,14 +24,14 @@ internal sealed class TrainedScales : IDisposable
                 if (block.Linear(spec.Role) is not BinaryLinear layer)
                     continue;
                 using var scope = torch.NewDisposeScope();
-                var unit = layer.Alpha.detach().abs().mean(0, keepdim: true);
+                var unit = layer.Alpha.detach().abs().mean([0], keepdim: true);
                 scales.Add(TrainedScale.Create(BasesTensors.Alpha(spec.Module), layer.Alpha, unit));
                 if (layer.Beta is { } beta)
                     scales.Add(TrainedScale.Create(BasesTensors.Beta(spec.Module), beta, unit.squeeze(0)));
             }
         }
         All = scales;
-        _adam = new torch.optim.AdamW(scales.Select(scale => (scale.Delta, 0.0)));
+        _adam = new AdamW(scales.Select(scale => (scale.Delta, 0.0)));
     }
 
     public IReadOnlyList<TrainedScale> All { get; }
@@ -94,7 +93,7 @@ internal sealed class TrainedScales : IDisposable
     public Half[][] Halves() => [.. All.Select(scale =>
     {
         using var scope = torch.NewDisposeScope();
-        return scale.Value.detach().to(ScalarType.Float16).to_array<Half>();
+        return scale.Value.detach().to(ScalarType.Float16).ToArray<Half>();
     })];
 
     /// <summary>Goes back to a state that was saved.</summary>

@@ -1,6 +1,5 @@
 using Qbb.Bases;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -39,7 +38,7 @@ internal sealed class TrainedSigns : IDisposable
     }
 
     /// <summary>The signs as they are now, i32 [N, out, words] each.</summary>
-    public int[][] Planes() => [.. All.Select(sign => sign.Layer.Planes.to_array<int>())];
+    public int[][] Planes() => [.. All.Select(sign => sign.Layer.Planes.ToArray<int>())];
 
     public void Dispose()
     {

@@ -5,7 +5,6 @@ using Qbb.Quantizer.Methods.Nested;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Quantizer.Methods.Rounding;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Driver;
 
@@ -27,8 +26,8 @@ public static class LayerMethods
         if (recipe.Nested)
             return recipe.Importance == Importance.Full ? new NestedOutputAware(recipe, threads) : new NestedMethod(recipe, threads);
         if (recipe.Importance == Importance.Full)
-            return device.Type == DeviceType.CUDA && TorchOutputAware.Supports(recipe) ? new TorchOutputAware(recipe, device, threads) : new OutputAwareMethod(recipe, threads);
-        return device.Type == DeviceType.CUDA && TorchAlternating.Supports(recipe)
+            return device.type == DeviceType.CUDA && TorchOutputAware.Supports(recipe) ? new TorchOutputAware(recipe, device, threads) : new OutputAwareMethod(recipe, threads);
+        return device.type == DeviceType.CUDA && TorchAlternating.Supports(recipe)
             ? new TorchAlternating(recipe, device)
             : new BasesMethod(recipe, threads);
     }

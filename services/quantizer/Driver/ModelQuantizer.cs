@@ -6,7 +6,6 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Driver;
 
@@ -39,7 +38,7 @@ public sealed class ModelQuantizer
         if (_recipe.Importance == Importance.None && calibration != null)
             throw new InvalidInputException("calibration data are given but importance is none: leave them out, or ask for importance diag or full");
         _calibration = calibration;
-        _method = method ?? LayerMethods.For(_recipe, Device.CPU, threads);
+        _method = method ?? LayerMethods.For(_recipe, torch.CPU, threads);
     }
 
     /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>

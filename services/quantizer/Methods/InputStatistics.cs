@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Methods;
 
 /// <summary>
@@ -39,7 +37,7 @@ public sealed class InputStatistics(int features) : IDisposable
     public double[] Mean()
     {
         using var scope = torch.NewDisposeScope();
-        return Mean(Device.CPU).to_array<double>();
+        return Mean(torch.CPU).ToArray<double>();
     }
 
     /// <summary>The same as f64 [in, in] on a device.</summary>
@@ -63,7 +61,7 @@ public sealed class InputStatistics(int features) : IDisposable
         if (_sum is not null)
         {
             using var scope = torch.NewDisposeScope();
-            diagonal = (_sum.diagonal() / Count).to_array<double>();
+            diagonal = (_sum.diagonal() / Count).ToArray<double>();
         }
         var damping = Damping * diagonal.Average();
         for (var j = 0; j < features; j++)
@@ -76,7 +74,7 @@ public sealed class InputStatistics(int features) : IDisposable
     private static Tensor Product(Tensor rows)
     {
         // Products of 16-bit numbers are exact in fp32, in which the GPU's matrix units sum them, ten times faster than fp32 itself.
-        if (rows.dtype is ScalarType.BFloat16 or ScalarType.Float16 && rows.device.Type == DeviceType.CUDA && torch.has_mm_out_dtype)
+        if (rows.dtype is ScalarType.BFloat16 or ScalarType.Float16 && rows.device_type == DeviceType.CUDA && torch.has_mm_out_dtype)
             return torch.mm(rows.t(), rows, ScalarType.Float32);
         if (rows.dtype != ScalarType.Float64)
             rows = rows.to(ScalarType.Float32);

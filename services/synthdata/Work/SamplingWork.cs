@@ -2,7 +2,6 @@ using MassTransit;
 using Qbb.Models.Generation;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Sampling;
-using Qbb.Torch;
 using Qbb.Workers.Models;
 using Qbb.Workers.Units;
 

@@ -1,7 +1,5 @@
 using Qbb.Bases.Cuda;
 using Qbb.Tests.Emulation;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -16,7 +14,7 @@ public class CountEmulatedTests
         Products.CheckEmulated(count, rows, columns, group, bias, tokens, bfloat, [tokens, rows], (packed, x, addend, y) =>
         {
             var shape = new CountShape(count, bias, tokens, packed.KernelGroup, bfloat, Warps: 3, Stages: 3, Blocks: 1);
-            EmulatedKernels.Load(shape.Source, CountShape.Kernel, Device.CPU).Launch(2, shape.Threads, shape.SharedBytes(columns),
+            EmulatedKernels.Load(shape.Source, CountShape.Kernel, torch.CPU).Launch(2, shape.Threads, shape.SharedBytes(columns),
                 packed.Words, packed.Scales, x, (Tensor?)null, addend, y, columns, rows, packed.Groups, CountShape.AddendStride(addend, packed), 0f);
         });
 
@@ -29,14 +27,14 @@ public class CountEmulatedTests
         var seed = Environment.TickCount;
         var kind = Enum.Parse<CountInput>(input);
         var bases = RandomBases.Create(seed, 2, 40, columns, 128, false);
-        using var packed = Packing.Pack(bases, Device.CPU);
+        using var packed = Packing.Pack(bases, torch.CPU);
         var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
         using var generator = new Generator((ulong)seed);
-        var x = randn([tokens, kind == CountInput.Gated ? 2 * columns : columns], generator).to(type);
-        var norm = randn([columns], generator).to(type);
-        var y = full([tokens, 40], double.NaN, type, Device.CPU);
+        var x = randn([tokens, kind == CountInput.Gated ? 2 * columns : columns], generator: generator).to(type);
+        var norm = randn([columns], generator: generator).to(type);
+        var y = full([tokens, 40], double.NaN, type, torch.CPU);
         var shape = new CountShape(2, false, tokens, 128, bfloat, Warps: 3, Stages: 3, Blocks: 1, kind);
-        EmulatedKernels.Load(shape.Source, CountShape.Kernel, Device.CPU).Launch(
+        EmulatedKernels.Load(shape.Source, CountShape.Kernel, torch.CPU).Launch(
             2, shape.Threads, shape.SharedBytes(columns), packed.Words, packed.Scales, x, norm, (Tensor?)null, y, columns, 40, packed.Groups, 0, 1e-5f);
         Products.Check(bases, Plain(kind, x, norm), null, y);
     }
@@ -49,7 +47,7 @@ public class CountEmulatedTests
             return nn.functional.silu(x.narrow(1, 0, width).to(ScalarType.Float32)).to(x.dtype) * x.narrow(1, width, width);
         }
         var wide = x.to(ScalarType.Float32);
-        var scaled = wide * wide.square().mean(-1, keepdim: true).add(1e-5).rsqrt();
+        var scaled = wide * wide.square().mean([-1], keepdim: true).add(1e-5).rsqrt();
         return kind == CountInput.Normed ? scaled.to(x.dtype) * norm : (scaled * (norm.to(ScalarType.Float32) + 1)).to(x.dtype);
     }
 }

@@ -1,6 +1,4 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -26,12 +24,12 @@ internal static class Products
         var seed = Environment.TickCount;
         TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}");
         var bases = RandomBases.Create(seed, count, rows, columns, group, bias);
-        using var packed = Packing.Pack(bases, Device.CPU);
+        using var packed = Packing.Pack(bases, torch.CPU);
         var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
         using var generator = new Generator((ulong)seed);
-        var x = (randn([tokens, columns], generator) * 3).to(type);
+        var x = (randn([tokens, columns], generator: generator) * 3).to(type);
         var added = randn(addend, generator).to(type);
-        var y = full([tokens, rows], double.NaN, type, Device.CPU);
+        var y = full([tokens, rows], double.NaN, type, torch.CPU);
         run(packed, x, added, y);
         Check(bases, x, added, y);
     }
@@ -41,9 +39,9 @@ internal static class Products
     {
         var tokens = (int)x.size(0);
         var expected = new double[tokens * bases.OutFeatures];
-        ReferenceProduct.Multiply(bases, x.to(Device.CPU, ScalarType.Float64).flatten().to_array<double>(), expected);
-        var added = addend?.to(Device.CPU, ScalarType.Float64).flatten().to_array<double>();
-        var actual = y.to(Device.CPU, ScalarType.Float64).flatten().to_array<double>();
+        ReferenceProduct.Multiply(bases, x.to(ScalarType.Float64, torch.CPU).flatten().ToArray<double>(), expected);
+        var added = addend?.to(ScalarType.Float64, torch.CPU).flatten().ToArray<double>();
+        var actual = y.to(ScalarType.Float64, torch.CPU).flatten().ToArray<double>();
         var rounding = y.dtype == ScalarType.BFloat16 ? 1.0 / 256 : 1.0 / 2048;
         double error = 0, size = 0;
         for (var k = 0; k < actual.Length; k++)

@@ -1,6 +1,5 @@
 using Qbb.Bases.Cuda;
 using Qbb.Tests.Emulation;
-using Qbb.Torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -17,7 +16,7 @@ public class SelectEmulatedTests
         Products.CheckEmulated(count, rows, columns, group, bias, tokens, bfloat, [rows], (packed, x, addend, y) =>
         {
             var shape = SelectProduct.ShapeFor(packed, tokens, bfloat, wide, cluster) with { Warps = wide ? 4 * clusters : 5 - clusters, Stages = 3, Slab = 2, Runs = wide ? 3 : 2 };
-            EmulatedKernels.Load(shape.Source, SelectShape.Kernel, Device.CPU).Launch(clusters * cluster, shape.Threads, shape.SharedBytes,
+            EmulatedKernels.Load(shape.Source, SelectShape.Kernel, torch.CPU).Launch(clusters * cluster, shape.Threads, shape.SharedBytes,
                 packed.Words, packed.Scales, x, addend, y, tokens, columns, rows, packed.Groups, 0);
         });
 }

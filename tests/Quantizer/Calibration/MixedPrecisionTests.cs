@@ -11,7 +11,6 @@ using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Quantizer.Tests.Distillation;
 using Qbb.Recipes;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Calibration;
 
@@ -41,7 +40,7 @@ public sealed class MixedPrecisionTests : IDisposable
         using var source = ModelSource.Open(model);
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
-        using var teacher = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var teacher = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         var specs = teacher.Layout.Linears.ToList();
         found.Layers.Select(layer => layer.Layer).ShouldBe(specs.Select(spec => spec.Module));
         // The first, which sees the embeddings, the last, and one between.
@@ -54,9 +53,9 @@ public sealed class MixedPrecisionTests : IDisposable
             for (var count = 1; count <= 3; count++)
             {
                 var layer = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = statistics };
-                var bases = (BinaryBases)LayerMethods.For(recipe with { Bases = count }, Device.CPU).Quantize(layer).Weight;
+                var bases = (BinaryBases)LayerMethods.For(recipe with { Bases = count }, torch.CPU).Quantize(layer).Weight;
                 figures.Bits[count - 1].ShouldBe(8 * bases.StoredBytes);
-                var expected = Divergence(teacher, spec, ExpandedLinear.Create(bases, source.Tensors, spec, Device.CPU, ScalarType.Float32), data, [0, 4, 8]);
+                var expected = Divergence(teacher, spec, ExpandedLinear.Create(bases, source.Tensors, spec, torch.CPU, ScalarType.Float32), data, [0, 4, 8]);
                 figures.Kl[count - 1].ShouldBe(expected, 1e-6 + 1e-3 * expected, $"{spec.Module}, N = {count}");
             }
             figures.Kl[2].ShouldBeLessThan(figures.Kl[0]);
@@ -86,8 +85,8 @@ public sealed class MixedPrecisionTests : IDisposable
         Recipe.FromJson(File.ReadAllText(Path.Combine(Output, "recipe.json"))).ShouldBe(recipe);
         File.ReadAllText(Path.Combine(Output, "README.md")).ShouldContain("layers");
         using var scope = torch.NewDisposeScope();
-        using var model = Transformer.Load(after, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(after));
-        model.forward(torch.tensor(new long[] { 1, 5, 2, 7 }, [1, 4])).to_array<float>().ShouldAllBe(value => float.IsFinite(value));
+        using var model = Transformer.Load(after, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(after));
+        model.forward(torch.tensor(new long[] { 1, 5, 2, 7 }, [1, 4])).ToArray<float>().ShouldAllBe(value => float.IsFinite(value));
         DenseExport.Write(after, Path.Combine(_folder, "dense"), "F32", force: false);
 
         var distilled = new Distiller(new DistillationRecipe { Steps = 20, Batch = 8, LearningRate = 0.003, EvaluateEvery = 5, HeldOut = 0.2 }, new DistillationOptions())
@@ -127,7 +126,7 @@ public sealed class MixedPrecisionTests : IDisposable
         Directory.GetFileSystemEntries(_folder).ShouldBeEmpty();
     }
 
-    private static SensitivityMeter Meter(Recipe recipe, SensitivityOptions options) => new(recipe, one => LayerMethods.For(one, Device.CPU), options);
+    private static SensitivityMeter Meter(Recipe recipe, SensitivityOptions options) => new(recipe, one => LayerMethods.For(one, torch.CPU), options);
 
     /// <summary>Of one layer in the whole model, over the sequences that are not measured on.</summary>
     private static InputStatistics Inputs(Transformer model, LinearSpec spec, TokenSequences data)
@@ -153,7 +152,7 @@ public sealed class MixedPrecisionTests : IDisposable
             var original = model.Blocks[spec.Block].Replace(spec.Role, changed);
             var found = torch.nn.functional.log_softmax(model.forward(Ids(data, k)), -1);
             model.Blocks[spec.Block].Replace(spec.Role, original);
-            sum += (truth.exp() * (truth - found)).sum().item();
+            sum += (truth.exp() * (truth - found)).sum().ToDouble();
             positions += data.LengthOf(k);
         }
         return sum / positions;

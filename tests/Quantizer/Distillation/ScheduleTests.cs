@@ -1,7 +1,6 @@
 using Qbb.Models;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Distillation;
 

@@ -7,7 +7,6 @@ using Qbb.Models.Generation;
 using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Driver;
 
@@ -36,7 +35,7 @@ public sealed class GraphDecodingTests : IDisposable
         var random = new Random(1);
         int[] padding = [.. Enumerable.Range(0, batch).Select(row => row % 4)];
         var ids = torch.tensor([.. Enumerable.Range(0, batch * 20).Select(_ => (long)random.Next(2, 4096))], batch, 20);
-        using KvCache ours = new(model.Config, batch, 64, Device.CUDA, dtype), theirs = new(model.Config, batch, 64, Device.CUDA, dtype);
+        using KvCache ours = new(model.Config, batch, 64, torch.CUDA, dtype), theirs = new(model.Config, batch, 64, torch.CUDA, dtype);
         model.hidden(ids.narrow(1, 0, 8), ours, padding);
         plain.hidden(ids.narrow(1, 0, 8), theirs, padding);
         using var graph = new GraphDecoder(model, ours);
@@ -44,13 +43,13 @@ public sealed class GraphDecodingTests : IDisposable
         {
             using var inner = torch.NewDisposeScope();
             var next = ids.narrow(1, k, 1).contiguous();
-            graph.Step(next.to_array<long>());
+            graph.Step(next.ToArray<long>());
             var expected = plain.forward(next, theirs).flatten(0, 1).to(ScalarType.Float32);
             var actual = graph.Logits.to(ScalarType.Float32);
-            var error = ((actual - expected).norm() / expected.norm()).item();
+            var error = ((actual - expected).norm() / expected.norm()).ToDouble();
             TestContext.Current.TestOutputHelper?.WriteLine($"place {k}: relative error {error:0.0e0}");
             error.ShouldBeLessThan(dtype == ScalarType.Float16 ? 5e-3 : 4e-2);
-            graph.Chosen(k + 1, 1).ShouldBe(graph.Logits.argmax(1).to_array<long>().Select(id => (int)id));
+            graph.Chosen(k + 1, 1).ShouldBe(graph.Logits.argmax(1).ToArray<long>().Select(id => (int)id));
         }
     }
 
@@ -81,7 +80,7 @@ public sealed class GraphDecodingTests : IDisposable
         return ModelSource.Open(output);
     }
 
-    private static Transformer Load(ModelSource source, ScalarType dtype) => Transformer.Load(source, Device.CUDA, dtype, BasesLinearLoader.For(source));
+    private static Transformer Load(ModelSource source, ScalarType dtype) => Transformer.Load(source, torch.CUDA, dtype, BasesLinearLoader.For(source));
 
     /// <summary>Scales that want gradients make the layers multiply with the dense weight.</summary>
     private static Transformer Plain(ModelSource source, ScalarType dtype)

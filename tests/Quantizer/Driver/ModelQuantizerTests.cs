@@ -8,7 +8,6 @@ using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Recipes;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Driver;
 
@@ -259,8 +258,8 @@ public sealed class ModelQuantizerTests : IDisposable
     {
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
-        return model.forward(torch.tensor(new long[] { 1, 5, 2, 7 }, [1, 4])).to_array<float>();
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
+        return model.forward(torch.tensor(new long[] { 1, 5, 2, 7 }, [1, 4])).ToArray<float>();
     }
 
     private sealed class Told(Action<QuantizeProgress> action) : IProgress<QuantizeProgress>

@@ -1,9 +1,8 @@
 using System.ComponentModel;
+using Qbb.Cuda;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Tests.Emulation;
 
@@ -23,7 +22,7 @@ internal static class EmulatedKernels
     /// <summary>The emulator as a <see cref="KernelLoader"/>.</summary>
     public static IKernel Load(KernelSource source, string kernel, Device device)
     {
-        device.Type.ShouldBe(DeviceType.CPU, "emulated kernels work on tensors of the CPU");
+        device.type.ShouldBe(DeviceType.CPU, "emulated kernels work on tensors of the CPU");
         lock (s_lock)
         {
             var key = KernelCache.Key(source, "cpu", "g++");
@@ -96,7 +95,7 @@ internal static class EmulatedKernels
 
         private static long Address(Tensor tensor)
         {
-            tensor.device.Type.ShouldBe(DeviceType.CPU);
+            tensor.device_type.ShouldBe(DeviceType.CPU);
             tensor.is_contiguous().ShouldBeTrue();
             return tensor.data_ptr();
         }

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Methods.Alternating;
 
 /// <summary>G refined groups, on the device that refined them.</summary>

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Methods.Alternating;
 
 /// <summary>A weight as the fused kernel refined it, on its device.</summary>
@@ -29,7 +27,7 @@ internal sealed record FusedResult(Tensor Codes, Tensor Alpha, Tensor? Beta, dou
         using var scope = torch.NewDisposeScope();
         foreach (var scales in new[] { Alpha, Beta })
         {
-            if (scales is not null && scales.isfinite().all().to(ScalarType.Int64).item_int64() == 0)
+            if (scales is not null && scales.isfinite().all().to(ScalarType.Int64).ToInt64() == 0)
                 throw HalfScales.TooLarge(name);
         }
     }

@@ -1,5 +1,4 @@
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Methods.Alternating;
 
@@ -68,7 +67,7 @@ internal sealed class GroupBatch
         for (var basis = 0; basis < _recipe.Bases; basis++)
         {
             using var inner = torch.NewDisposeScope();
-            var alpha = residual.abs().mean(1, keepdim: true);
+            var alpha = residual.abs().mean([1], keepdim: true);
             var positive = residual.ge(0);
             residual.sub_(torch.where(positive, alpha, -alpha));
             codes.add_(positive.to(ScalarType.Float32), 1 << (_recipe.Bases - 1 - basis));

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Methods.Alternating;
 
 /// <summary>Constants of N bases on a device, in fp64: which sign a basis has in which code (bit i for basis i, 1 for +1).</summary>

@@ -1,9 +1,8 @@
+using Qbb.Cuda;
 using System.Diagnostics;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Recipes;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Methods.Alternating;
 
@@ -25,7 +24,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     /// <param name="batchBytes">Memory that one batch of groups may take beside the weight and its result.</param>
     /// <exception cref="InvalidInputException">The recipe asks for something else.</exception>
     public TorchAlternating(Recipe recipe, Device device, long batchBytes = 3L << 30)
-        : this(recipe, device, batchBytes, device.Type == DeviceType.CUDA ? KernelModule.LoadKernel : null)
+        : this(recipe, device, batchBytes, device.type == DeviceType.CUDA ? KernelModule.LoadKernel : null)
     {
     }
 
@@ -113,7 +112,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
             CheckFinite(beta, name);
         return new TorchDecomposition(Pack(codes), alpha, beta, (int)columns, (int)size)
         {
-            SquaredNorm = results.Sum(result => result.Norm.item()),
+            SquaredNorm = results.Sum(result => result.Norm.ToDouble()),
             Errors = Total(result => result.Errors),
             InitErrors = Total(result => result.InitErrors),
             Flips = Total(result => result.Flips),
@@ -122,7 +121,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
         double[] Total(Func<BatchResult, Tensor> part)
         {
             var sums = new double[_recipe.Bases];
-            foreach (var values in results.Select(result => part(result).to(ScalarType.Float64).to(Device.CPU).to_array<double>()))
+            foreach (var values in results.Select(result => part(result).to(ScalarType.Float64).to(torch.CPU).ToArray<double>()))
             {
                 for (var basis = 0; basis < sums.Length; basis++)
                     sums[basis] += values[basis];
@@ -184,7 +183,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
 
     private static void CheckFinite(Tensor scales, string name)
     {
-        if (scales.isfinite().all().to(ScalarType.Int64).item_int64() == 0)
+        if (scales.isfinite().all().to(ScalarType.Int64).ToInt64() == 0)
             throw HalfScales.TooLarge(name);
     }
 }

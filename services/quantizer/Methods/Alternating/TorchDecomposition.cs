@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Quantizer.Methods.OutputAware;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Methods.Alternating;
 
@@ -59,9 +58,9 @@ public sealed class TorchDecomposition : IDisposable
     public BinaryBases ToBinaryBases()
     {
         using var scope = torch.NewDisposeScope();
-        var planes = MemoryMarshal.Cast<int, uint>(Planes.to(Device.CPU).contiguous().data<int>()).ToArray();
-        var alpha = Alpha.to(Device.CPU).contiguous().to_array<Half>();
-        var beta = Beta?.to(Device.CPU).contiguous().to_array<Half>();
+        var planes = MemoryMarshal.Cast<int, uint>(Planes.to(torch.CPU).contiguous().AsSpan<int>()).ToArray();
+        var alpha = Alpha.to(torch.CPU).contiguous().ToArray<Half>();
+        var beta = Beta?.to(torch.CPU).contiguous().ToArray<Half>();
         return new BinaryBases((int)Alpha.size(0), (int)Alpha.size(1), InFeatures, GroupSize, planes, alpha, beta);
     }
 
@@ -92,6 +91,6 @@ public sealed class TorchDecomposition : IDisposable
     {
         using var scope = torch.NewDisposeScope();
         var magnitude = scales.to(ScalarType.Float32).abs();
-        return magnitude.lt(HalfScales.SmallestNormal).logical_and(magnitude.gt(0)).sum().item_int64();
+        return magnitude.lt(HalfScales.SmallestNormal).logical_and(magnitude.gt(0)).sum().ToInt64();
     }
 }

@@ -1,5 +1,4 @@
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
 
@@ -98,16 +97,16 @@ internal sealed class Curvature
         var index = torch.tensor(Array.ConvertAll(order, j => (long)j));
         var ordered = torch.from_array(matrix, order.Length, order.Length).index_select(0, index).index_select(1, index);
         var (lower, failed) = torch.linalg.cholesky_ex(ordered);
-        if (failed.item_int64() != 0)
+        if (failed.ToInt64() != 0)
             return null;
         var inverse = torch.linalg.cholesky_inverse(lower);
         var (upper, failedToo) = torch.linalg.cholesky_ex(inverse, upper: true);
-        if (failedToo.item_int64() != 0)
+        if (failedToo.ToInt64() != 0)
             return null;
-        var orderedDiagonal = inverse.diagonal().to_array<double>();
+        var orderedDiagonal = inverse.diagonal().ToArray<double>();
         var diagonal = new double[order.Length];
         for (var k = 0; k < order.Length; k++)
             diagonal[order[k]] = orderedDiagonal[k];
-        return (upper.to_array<double>(), diagonal);
+        return (upper.ToArray<double>(), diagonal);
     }
 }

@@ -1,5 +1,4 @@
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
 
@@ -23,7 +22,7 @@ internal sealed record DeviceCurvature(Tensor Matrix, Tensor Order, Tensor Facto
         using var scope = torch.NewDisposeScope();
         var view = matrix.diagonal();
         var diagonal = view.clone();
-        var mean = diagonal.mean().item();
+        var mean = diagonal.mean().ToDouble();
         if (!double.IsFinite(mean) || mean < 0)
             throw Curvature.NotFinite(layer);
         var order = diagonal.sort(0, descending: true).Indices;
@@ -53,7 +52,7 @@ internal sealed record DeviceCurvature(Tensor Matrix, Tensor Order, Tensor Facto
         {
             rows.Dispose();
             var (lower, failed) = torch.linalg.cholesky_ex(ordered);
-            if (failed.item_int64() != 0)
+            if (failed.ToInt64() != 0)
                 return null;
             ordered.Dispose();
             inverse = torch.linalg.cholesky_inverse(lower);
@@ -61,7 +60,7 @@ internal sealed record DeviceCurvature(Tensor Matrix, Tensor Order, Tensor Facto
         }
         var diagonal = inverse.diagonal().clone();
         var (upper, failedToo) = torch.linalg.cholesky_ex(inverse, upper: true);
-        if (failedToo.item_int64() != 0)
+        if (failedToo.ToInt64() != 0)
             return null;
         // libtorch gives factors by columns; kernels read rows.
         return (upper.contiguous().MoveToOuterDisposeScope(), diagonal.MoveToOuterDisposeScope());

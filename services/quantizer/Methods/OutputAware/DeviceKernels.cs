@@ -1,7 +1,6 @@
+using Qbb.Cuda;
 using System.Collections.Concurrent;
 using System.Reflection;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
 

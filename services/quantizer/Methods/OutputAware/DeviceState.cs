@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Methods.OutputAware;
 
 /// <summary>All rows of a layer on their way through the steps, on a device; <see cref="RowBlock"/> is the plain form.</summary>

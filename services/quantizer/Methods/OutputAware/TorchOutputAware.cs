@@ -1,10 +1,9 @@
+using Qbb.Cuda;
 using System.Diagnostics;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Recipes;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
 
@@ -135,7 +134,7 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
             steps.Descend(trial);
             Accept();
         }
-        return torch.stack([.. objectives]).to_array<double>();
+        return torch.stack([.. objectives]).ToArray<double>();
 
         void Accept()
         {
@@ -152,7 +151,7 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
     {
         using var scope = torch.NewDisposeScope();
         var w = weight.to(_type);
-        return torch.matmul(w, matrix).mul_(w).to(ScalarType.Float64).sum().item();
+        return torch.matmul(w, matrix).mul_(w).to(ScalarType.Float64).sum().ToDouble();
     }
 
     private DeviceShape ShapeOf(long rows, int columns) =>

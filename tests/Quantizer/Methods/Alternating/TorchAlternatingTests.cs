@@ -1,3 +1,4 @@
+using Qbb.Cuda;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Quantizer.Driver;
@@ -6,8 +7,6 @@ using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
 using Qbb.Tests.Emulation;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Tests.Methods.Alternating;
 
@@ -41,7 +40,7 @@ public class TorchAlternatingTests
     public void Finds_what_the_cpu_path_finds(Recipe recipe, int columns)
     {
         // A budget that makes several batches.
-        using var method = new TorchAlternating(recipe, Device.CPU, batchBytes: 100_000);
+        using var method = new TorchAlternating(recipe, torch.CPU, batchBytes: 100_000);
         Compare(method, recipe, columns, 24);
     }
 
@@ -49,7 +48,7 @@ public class TorchAlternatingTests
     [MemberData(nameof(FusedRecipes), DisableDiscoveryEnumeration = true)]
     public void The_fused_kernel_finds_it_too_emulated_on_the_cpu(Recipe recipe, int columns)
     {
-        using var method = new TorchAlternating(recipe, Device.CPU, 1, EmulatedKernels.Load);
+        using var method = new TorchAlternating(recipe, torch.CPU, 1, EmulatedKernels.Load);
         Compare(method, recipe, columns, 6);
     }
 
@@ -59,7 +58,7 @@ public class TorchAlternatingTests
     public void The_fused_kernel_finds_it_too_on_the_gpu(Recipe recipe, int columns)
     {
         Assert.SkipUnless(torch.cuda.is_available(), "no GPU here");
-        using var method = new TorchAlternating(recipe, Device.CUDA);
+        using var method = new TorchAlternating(recipe, torch.CUDA);
         Compare(method, recipe, columns, 500, looseness: 6);
     }
 
@@ -101,7 +100,7 @@ public class TorchAlternatingTests
             inputs.Add(torch.tensor(Synthetic.Gaussian(50 * 200, 4), 50, 200) * torch.arange(1, 201, 1, ScalarType.Float32));
         var layer = new LayerWeights("w", 6, 200, Synthetic.StudentT5(6 * 200, 31)) { Inputs = inputs };
         var recipe = new Recipe { Bases = 3, Group = 64, Importance = Importance.Diag };
-        using var method = new TorchAlternating(recipe, Device.CPU, 1, EmulatedKernels.Load);
+        using var method = new TorchAlternating(recipe, torch.CPU, 1, EmulatedKernels.Load);
         var (found, expected) = (method.Quantize(layer), new BasesMethod(recipe).Quantize(layer));
         found.Report.RelativeError.ShouldBe(expected.Report.RelativeError, 1e-4 * expected.Report.RelativeError);
         ((BinaryBases)found.Weight).Planes.ShouldBe(((BinaryBases)expected.Weight).Planes);
@@ -112,8 +111,8 @@ public class TorchAlternatingTests
     {
         var layer = Synthetic.Layer(16, 200, 32);
         var recipe = new Recipe { Bases = 4, Group = 64 };
-        using var large = new TorchAlternating(recipe, Device.CPU);
-        using var small = new TorchAlternating(recipe, Device.CPU, batchBytes: 1);
+        using var large = new TorchAlternating(recipe, torch.CPU);
+        using var small = new TorchAlternating(recipe, torch.CPU, batchBytes: 1);
         var (one, two) = ((BinaryBases)large.Quantize(layer).Weight, (BinaryBases)small.Quantize(layer).Weight);
         two.Planes.ShouldBe(one.Planes);
         two.Alpha.ShouldBe(one.Alpha);
@@ -127,7 +126,7 @@ public class TorchAlternatingTests
         w.AsSpan(64, 64).Fill(0.25f);
         for (var j = 0; j < 64; j++)
             w[128 + j] = j * 7 % 16 * 0.125f - 0.5f;
-        using var method = new TorchAlternating(new Recipe { Bases = 4, Group = 32 }, Device.CPU);
+        using var method = new TorchAlternating(new Recipe { Bases = 4, Group = 32 }, torch.CPU);
         method.Quantize(new LayerWeights("w", 3, 64, w)).Report.RelativeError.ShouldBeLessThan(1e-7);
         method.Quantize(new LayerWeights("w", 1, 64, new float[64])).Report.RelativeError.ShouldBe(0);
     }
@@ -136,15 +135,15 @@ public class TorchAlternatingTests
     public void Scales_beyond_fp16_are_refused_by_name()
     {
         var layer = new LayerWeights("big.weight", 1, 64, Synthetic.Gaussian(64, 1).Select(value => value * 1e6f).ToArray());
-        using var method = new TorchAlternating(new Recipe(), Device.CPU);
+        using var method = new TorchAlternating(new Recipe(), torch.CPU);
         Should.Throw<InvalidInputException>(() => method.Quantize(layer)).Message.ShouldContain("big.weight");
     }
 
     [Fact]
     public void Recipes_that_need_the_cpu_get_it()
     {
-        LayerMethods.For(new Recipe { Refinement = Refinement.Gradient }, Device.CUDA).ShouldBeOfType<BasesMethod>();
-        LayerMethods.For(new Recipe(), Device.CPU).ShouldBeOfType<BasesMethod>();
-        Should.Throw<InvalidInputException>(() => new TorchAlternating(new Recipe { Init = Init.Random }, Device.CPU));
+        LayerMethods.For(new Recipe { Refinement = Refinement.Gradient }, torch.CUDA).ShouldBeOfType<BasesMethod>();
+        LayerMethods.For(new Recipe(), torch.CPU).ShouldBeOfType<BasesMethod>();
+        Should.Throw<InvalidInputException>(() => new TorchAlternating(new Recipe { Init = Init.Random }, torch.CPU));
     }
 }

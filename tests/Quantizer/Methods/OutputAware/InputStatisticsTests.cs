@@ -1,6 +1,5 @@
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Methods.OutputAware;
 
@@ -35,10 +34,10 @@ public class InputStatisticsTests
         using var scope = torch.NewDisposeScope();
         var x = torch.tensor(Synthetic.Gaussian(5000 * 64, 2), 5000, 64).to(type);
         using var statistics = new InputStatistics(64);
-        statistics.Add(x.to(Device.CUDA));
+        statistics.Add(x.to(torch.CUDA));
         var wide = x.to(ScalarType.Float64);
         var expected = torch.matmul(wide.t(), wide) / 5000;
-        var error = (statistics.Mean(Device.CPU) - expected).abs().max().item();
+        var error = (statistics.Mean(torch.CPU) - expected).abs().max().ToDouble();
         TestContext.Current.TestOutputHelper!.WriteLine($"{type}: largest error {error:g3}, allowed 1e-5");
         error.ShouldBeLessThan(1e-5);
     }
@@ -62,8 +61,8 @@ public class InputStatisticsTests
         var upper = torch.tensor(curvature.Factor, n, n);
         var order = torch.tensor(Array.ConvertAll(curvature.Order, j => (long)j));
         var ordered = inverse.index_select(0, order).index_select(1, order);
-        (torch.matmul(upper.t(), upper) - ordered).abs().max().item().ShouldBeLessThan(1e-9 * ordered.abs().max().item());
-        curvature.InverseDiagonal.ShouldBe(inverse.diagonal().to_array<double>(), 1e-9 * ordered.abs().max().item());
+        (torch.matmul(upper.t(), upper) - ordered).abs().max().ToDouble().ShouldBeLessThan(1e-9 * ordered.abs().max().ToDouble());
+        curvature.InverseDiagonal.ShouldBe(inverse.diagonal().ToArray<double>(), 1e-9 * ordered.abs().max().ToDouble());
     }
 
     [Fact]

@@ -1,6 +1,5 @@
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Methods.OutputAware;
 

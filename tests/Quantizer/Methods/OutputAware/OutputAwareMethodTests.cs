@@ -5,7 +5,6 @@ using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Methods.OutputAware;
 

@@ -2,7 +2,6 @@ using Qbb.Checkpoints;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Methods.OutputAware;
 
@@ -48,7 +47,7 @@ internal sealed class ReferenceLayer
         var w = torch.tensor(Weights.Values.Span, Rows, Columns).to(ScalarType.Float64);
         var x = torch.tensor(Inputs, Inputs.Length / Columns, Columns).to(ScalarType.Float64);
         var error = w - torch.tensor(values, Rows, Columns).to(ScalarType.Float64);
-        return 2.0 * Columns / Inputs.Length * torch.matmul(error, x.t()).square().sum().item();
+        return 2.0 * Columns / Inputs.Length * torch.matmul(error, x.t()).square().sum().ToDouble();
     }
 
     private static float[] Read(SafetensorsFile file, string name)

@@ -1,10 +1,9 @@
+using Qbb.Cuda;
 using Qbb.Bases;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
 using Qbb.Tests.Emulation;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Tests.Methods.OutputAware;
 
@@ -32,13 +31,13 @@ public class TorchOutputAwareTests
     [Theory]
     [MemberData(nameof(Layers), DisableDiscoveryEnumeration = true)]
     public void Steps_come_to_what_the_cpu_comes_to_emulated_in_double(Recipe recipe, int rows, int columns) =>
-        Compare(new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.Load, ScalarType.Float64), recipe, rows, columns, 0.002);
+        Compare(new TorchOutputAware(recipe, torch.CPU, EmulatedKernels.Load, ScalarType.Float64), recipe, rows, columns, 0.002);
 
     [Fact]
     public void Steps_come_to_what_the_cpu_comes_to_emulated_in_single()
     {
         var recipe = Full with { Bases = 3, Group = 64 };
-        Compare(new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.Load, ScalarType.Float32), recipe, 9, 200, 0.005);
+        Compare(new TorchOutputAware(recipe, torch.CPU, EmulatedKernels.Load, ScalarType.Float32), recipe, 9, 200, 0.005);
     }
 
     [Theory]
@@ -47,8 +46,8 @@ public class TorchOutputAwareTests
     public void Steps_come_to_what_the_cpu_comes_to_on_the_gpu(Recipe recipe, int rows, int columns)
     {
         Assert.SkipUnless(torch.cuda.is_available(), "no GPU here");
-        Compare(new TorchOutputAware(recipe, Device.CUDA), recipe, rows, columns, 0.005);
-        Compare(new TorchOutputAware(recipe, Device.CUDA, KernelModule.LoadKernel, ScalarType.Float32), recipe, rows, columns, 0.005);
+        Compare(new TorchOutputAware(recipe, torch.CUDA), recipe, rows, columns, 0.005);
+        Compare(new TorchOutputAware(recipe, torch.CUDA, KernelModule.LoadKernel, ScalarType.Float32), recipe, rows, columns, 0.005);
     }
 
     [Fact]
@@ -56,10 +55,10 @@ public class TorchOutputAwareTests
     {
         using var scope = torch.NewDisposeScope();
         using var inputs = Inputs.Correlated(96, 200, 6);
-        var curvature = DeviceCurvature.Of(inputs.Mean(Device.CPU), "w", ScalarType.Float64);
+        var curvature = DeviceCurvature.Of(inputs.Mean(torch.CPU), "w", ScalarType.Float64);
         var shape = new DeviceShape(7, 96, 32, 2, true);
         var w = torch.tensor(Synthetic.Gaussian(7 * 96, 3), 7, 96).to(ScalarType.Float64);
-        var kernels = new DeviceKernels(2, true, Device.CPU, ScalarType.Float64, EmulatedKernels.Load);
+        var kernels = new DeviceKernels(2, true, torch.CPU, ScalarType.Float64, EmulatedKernels.Load);
         var steps = new DeviceSteps(shape, w, curvature, kernels);
         var codes = torch.randint(0, 4, [7, 96]).to(ScalarType.Byte);
         var state = DeviceState.Of(codes, torch.full([2, 7, 3], 0.5, ScalarType.Float16), torch.zeros([7, 3], ScalarType.Float16), ScalarType.Float64);
@@ -67,9 +66,9 @@ public class TorchOutputAwareTests
         var other = state.Copy();
         new DeviceScales(shape, curvature, kernels).Run(state);
         new DeviceScales(shape, curvature, kernels, batchBytes: 1).Run(other);
-        other.Codes.to_array<byte>().ShouldBe(state.Codes.to_array<byte>());
-        other.Alpha.to_array<Half>().ShouldBe(state.Alpha.to_array<Half>());
-        other.Beta!.to_array<Half>().ShouldBe(state.Beta!.to_array<Half>());
+        other.Codes.ToArray<byte>().ShouldBe(state.Codes.ToArray<byte>());
+        other.Alpha.ToArray<Half>().ShouldBe(state.Alpha.ToArray<Half>());
+        other.Beta!.ToArray<Half>().ShouldBe(state.Beta!.ToArray<Half>());
     }
 
     [Fact]
@@ -78,8 +77,8 @@ public class TorchOutputAwareTests
         using var inputs = Inputs.Correlated(200, 300, 7);
         var layer = new LayerWeights("w", 9, 200, Synthetic.StudentT5(9 * 200, 3)) { Inputs = inputs };
         var recipe = Full with { Bases = 3, Group = 64 };
-        using var forwards = new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.Load, ScalarType.Float64);
-        using var backwards = new TorchOutputAware(recipe, Device.CPU, EmulatedKernels.LoadBackwards, ScalarType.Float64);
+        using var forwards = new TorchOutputAware(recipe, torch.CPU, EmulatedKernels.Load, ScalarType.Float64);
+        using var backwards = new TorchOutputAware(recipe, torch.CPU, EmulatedKernels.LoadBackwards, ScalarType.Float64);
         var (one, other) = ((BinaryBases)forwards.Quantize(layer).Weight, (BinaryBases)backwards.Quantize(layer).Weight);
         other.Planes.ShouldBe(one.Planes);
         other.Alpha.ShouldBe(one.Alpha);
