@@ -115,7 +115,9 @@ public static unsafe partial class Natives
             }
         }
         LoadFile(Path.Combine(torch, "libtorch.so"));
-        return (cpu, cuda, LoadBinding(Path.Combine(folder, Binding)), error);
+        var binding = LoadBinding(Path.Combine(folder, Binding));
+        ScalarFix.Install(binding);
+        return (cpu, cuda, binding, error);
     }
 
     /// <summary>The nearest folder with the binding, from one upwards.</summary>

@@ -114,6 +114,29 @@ public class TorchExtensionsTests
         (Environment.WorkingSet - before).ShouldBeLessThan(256L << 20);
     }
 
+    [Fact]
+    public void Numbers_are_not_freed_while_an_operator_reads_them()
+    {
+        var ends = Environment.TickCount64 + 4000;
+        using var shared = torch.zeros([1 << 14]);
+        Parallel.For(0, 8, new ParallelOptions { MaxDegreeOfParallelism = 8 }, worker =>
+        {
+            using var ones = torch.ones([1 << 14]);
+            for (var k = 1; Environment.TickCount64 < ends; k++)
+            {
+                if (worker < 2)
+                {
+                    GC.Collect(0);
+                    GC.WaitForPendingFinalizers();
+                    continue;
+                }
+                using var scope = torch.NewDisposeScope();
+                var sum = shared.add(ones, 3).mul(2).add(ones, -1);
+                (sum.min().ToSingle(), sum.max().ToSingle()).ShouldBe((5f, 5f), $"round {k}");
+            }
+        });
+    }
+
     [Theory]
     [InlineData("cpu", DeviceType.CPU, -1), InlineData("cuda", DeviceType.CUDA, 0), InlineData("cuda:3", DeviceType.CUDA, 3)]
     public void Devices_parse(string text, DeviceType type, int index)
