@@ -47,7 +47,7 @@ internal sealed class BenchDecodeCommand : QbbCommand
             output.Note(bases is null ? "dense" : $"N = {bases}");
             figures.AddRange(bench.Run(bases, group, cancel));
         }
-        output.Result(new JsonObject { ["device"] = CudaDevice.Get(device).Name, ["libtorch"] = torch.version, ["figures"] = FigureTable.Json(figures) },
+        output.Result(new JsonObject { ["device"] = CudaDevice.Get(device).Name, ["libtorch"] = Natives.Version.ToString(), ["figures"] = FigureTable.Json(figures) },
             screen => FigureTable.Print(screen, figures, "measured"));
     }
 }

@@ -106,7 +106,7 @@ internal sealed class BenchDecomposeCommand : QbbCommand
         ["shape"] = shape.Name,
         ["recipe"] = JsonNode.Parse(recipe.ToCanonicalJson()),
         ["machine"] = machine,
-        ["libtorch"] = torch.version,
+        ["libtorch"] = Natives.Version.ToString(),
         ["weights"] = figures.Weights,
         ["allWeights"] = figures.AllWeights,
         ["seconds"] = figures.Seconds,
@@ -114,7 +114,6 @@ internal sealed class BenchDecomposeCommand : QbbCommand
         ["secondsPer100M"] = figures.SecondsPer100M,
         ["wholeModelSeconds"] = figures.WholeSeconds,
         ["peakBytes"] = figures.PeakBytes,
-        ["peakReservedBytes"] = figures.ReservedBytes,
         ["relativeError"] = figures.RelativeError,
         ["relativeOutputErrorAfterStep"] = new JsonArray([.. figures.OutputErrorAfterStep.Select(error => JsonValue.Create(error))]),
     };
@@ -124,10 +123,10 @@ internal sealed class BenchDecomposeCommand : QbbCommand
         var grid = new Grid().AddColumn().AddColumn();
         grid.AddRow("shape", Markup.Escape($"{shape.Name}, {Units.Count(figures.AllWeights)} weights in linear layers; {Units.Count(figures.Weights)} decomposed"));
         grid.AddRow("recipe", Markup.Escape(recipe.ToString()));
-        grid.AddRow("machine", Markup.Escape($"{machine}, libtorch {torch.version}"));
+        grid.AddRow("machine", Markup.Escape($"{machine}, libtorch {Natives.Version}"));
         grid.AddRow("time", $"{Number(figures.Seconds)} s, {Number(figures.SecondsPer100M)} s per 100 M weights, {Number(figures.WholeSeconds)} s for the whole model");
         grid.AddRow(recipe.Importance == Importance.None ? "with making the weights" : "with the calibration", $"{Number(figures.TotalSeconds)} s");
-        grid.AddRow("peak memory", figures.ReservedBytes > 0 ? $"{Units.Bytes(figures.PeakBytes)} in tensors, {Units.Bytes(figures.ReservedBytes)} held" : Units.Bytes(figures.PeakBytes));
+        grid.AddRow("peak memory", Units.Bytes(figures.PeakBytes));
         grid.AddRow("weight error", figures.RelativeError.ToString("0.000000", CultureInfo.InvariantCulture));
         if (figures.OutputErrorAfterStep.Count > 0)
             grid.AddRow("output error by step", string.Join(" ", figures.OutputErrorAfterStep.Select(error => error.ToString("0.00000", CultureInfo.InvariantCulture))));

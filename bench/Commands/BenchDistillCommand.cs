@@ -66,7 +66,7 @@ internal sealed class BenchDistillCommand : QbbCommand
         var bench = new DistillBench(ModelShape.Of(parsed.GetRequiredValue(_shape)), bases, tokens, recipe, options);
         var figures = ProgressBars.Run(output, "distilling", report => bench.Run(steps, (done, total) => report(done, total, ""), cancel));
         output.Result(
-            new JsonObject { ["device"] = device.ToString(), ["libtorch"] = torch.version, ["figures"] = FigureTable.Json(figures) },
+            new JsonObject { ["device"] = device.ToString(), ["libtorch"] = Natives.Version.ToString(), ["figures"] = FigureTable.Json(figures) },
             screen => FigureTable.Print(screen, figures, "measured"));
     }
 }

@@ -43,8 +43,6 @@ internal sealed class BenchKernelsCommand : QbbCommand
             GpuKernelReport.Run(device, parsed.GetValue(_shape), parsed.GetValue(_group), parsed.GetRequiredValue(_bases), Tokens(parsed, 1), parsed.GetValue(_variants), output, cancel);
             return;
         }
-        if (torch.slow_blas() is { } slow)
-            output.Warning(slow);
         int[] threads = [.. new[] { 1, SharedOptions.ApplyThreads(parsed.GetValue(_threads)) }.Distinct()];
         var (rows, columns) = (AtLeast(parsed, _out, 64), AtLeast(parsed, _in, 1));
         var bench = new CpuKernelBench(rows, columns, parsed.GetValue(_group) ?? columns, AtLeast(parsed, _repeats, 1), parsed.GetValue(_ladder));
@@ -55,7 +53,7 @@ internal sealed class BenchKernelsCommand : QbbCommand
             ["rows"] = rows,
             ["columns"] = columns,
             ["group"] = parsed.GetValue(_group),
-            ["libtorch"] = torch.version,
+            ["libtorch"] = Natives.Version.ToString(),
             ["instructions"] = CpuKernels.Best.ToString().ToLowerInvariant(),
             ["readGBps"] = new JsonObject(bench.ReadBandwidths.Select(pair => KeyValuePair.Create(pair.Key.ToString(CultureInfo.InvariantCulture), (JsonNode?)pair.Value))),
             ["figures"] = new JsonArray([.. figures.Select(figure => Json(figure, bench.ReadBandwidths[figure.Threads]))]),
@@ -91,7 +89,7 @@ internal sealed class BenchKernelsCommand : QbbCommand
         // Short enough for 80 columns.
         foreach (var name in new[] { "kernel", "N", "tok.", "thr.", "best", "median", "× fp32", "GB/s", "read", "error" })
         {
-            var column = new TableColumn(name) { Padding = new Padding(0, 0, 1, 0), NoWrap = true };
+            var column = new TableColumn(name) { Padding = new Spectre.Console.Padding(0, 0, 1, 0), NoWrap = true };
             table.AddColumn(name == "kernel" ? column : column.RightAligned());
         }
         string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
@@ -100,6 +98,6 @@ internal sealed class BenchKernelsCommand : QbbCommand
                 Text(f.Speedup, "0.00"), Text(f.Bandwidth, "0.0"), Text(f.Bandwidth / bench.ReadBandwidths[f.Threads], "0 %"), f.Error is { } error ? Text(error, "0.0e0") : "");
         screen.Write(table);
         var read = string.Join(", ", bench.ReadBandwidths.Select(pair => $"{Text(pair.Value, "0.0")} GB/s with {pair.Key} thread{(pair.Key == 1 ? "" : "s")}"));
-        Console.Out.WriteLine($"{columns} → {rows}, times in ms, reading alone: {read}; libtorch {torch.version}");
+        Console.Out.WriteLine($"{columns} → {rows}, times in ms, reading alone: {read}; libtorch {Natives.Version}");
     }
 }

@@ -30,8 +30,6 @@ internal sealed class BenchModelCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        if (torch.slow_blas() is { } slow)
-            output.Warning(slow);
         var bench = new ModelBench(
             parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_context), parsed.GetRequiredValue(_repeats), threads,
             parsed.GetValue(_only) ?? []);
@@ -39,12 +37,12 @@ internal sealed class BenchModelCommand : QbbCommand
         output.Result(new JsonObject
         {
             ["threads"] = threads,
-            ["libtorch"] = torch.version,
+            ["libtorch"] = Natives.Version.ToString(),
             ["figures"] = FigureTable.Json(figures),
         }, screen =>
         {
             FigureTable.Print(screen, figures, "median");
-            Console.Out.WriteLine($"{threads} threads, libtorch {torch.version}");
+            Console.Out.WriteLine($"{threads} threads, libtorch {Natives.Version}");
         });
     }
 }

@@ -41,7 +41,7 @@ internal sealed class BenchSampleCommand : QbbCommand
         var bench = new SampleBench(ModelShape.Of(parsed.GetRequiredValue(_shape)), batch, length, device, dtype, options);
         var figures = ProgressBars.Run(output, "sampling", report => bench.Run((done, total) => report(done, total, ""), cancel));
         output.Result(
-            new JsonObject { ["device"] = device.ToString(), ["libtorch"] = torch.version, ["figures"] = FigureTable.Json(figures) },
+            new JsonObject { ["device"] = device.ToString(), ["libtorch"] = Natives.Version.ToString(), ["figures"] = FigureTable.Json(figures) },
             screen => FigureTable.Print(screen, figures, "measured"));
     }
 }

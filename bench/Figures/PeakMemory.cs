@@ -1,28 +1,20 @@
-using Qbb.Cuda;
 using System.Diagnostics;
+using Qbb.Cuda;
 
 namespace Qbb.Bench.Figures;
 
-/// <summary>The most memory that was held since the last reset.</summary>
+/// <summary>The most memory of a run, asked for at its end.</summary>
 internal static class PeakMemory
 {
-    public static void Reset(Device device)
+    /// <summary>On a GPU what is taken on it, which libtorch does not give back meanwhile; else the peak of the whole process.</summary>
+    public static long Bytes(Device device)
     {
         if (device.type == DeviceType.CUDA)
-            CudaMemory.ResetPeak(device);
+            return CudaMemory.Taken(device);
+        using var process = Process.GetCurrentProcess();
+        return process.PeakWorkingSet64;
     }
 
-    /// <summary>On a GPU what libtorch held of it; else the peak of the whole process.</summary>
-    public static IEnumerable<Figure> Read(Device device)
-    {
-        if (device.type == DeviceType.CUDA)
-        {
-            var memory = CudaMemory.Of(device);
-            yield return new Figure("peak GPU memory in tensors", Math.ScaleB(memory.Peak, -30), "GiB");
-            yield return new Figure("peak GPU memory held", Math.ScaleB(memory.PeakReserved, -30), "GiB");
-            yield break;
-        }
-        using var process = Process.GetCurrentProcess();
-        yield return new Figure("peak memory of this run", Math.ScaleB(process.PeakWorkingSet64, -30), "GiB");
-    }
+    public static IEnumerable<Figure> Read(Device device) =>
+        [new(device.type == DeviceType.CUDA ? "GPU memory held" : "peak memory of this run", Math.ScaleB(Bytes(device), -30), "GiB")];
 }

@@ -77,7 +77,7 @@ internal sealed class DecodeBench(ModelShape shape, Device device, ScalarType dt
                 if (read)
                     graph.Ids.ToArray<long>();
             }
-            torch.cuda.synchronize(Math.Max(device.index, 0));
+            torch.cuda.synchronize(device);
             return tokens;
         }
     }

@@ -19,11 +19,11 @@ internal sealed class GraphTimer(Device device)
     /// <param name="work">Queues one run on the copy of that index; must not allocate.</param>
     public double Median(int copies, Action<int> work)
     {
-        torch.cuda.synchronize(Math.Max(device.index, 0));
+        torch.cuda.synchronize(device);
         using var stream = new CudaStream(device).Use();
         for (var k = 0; k < copies; k++)
             work(k);
-        torch.cuda.synchronize(Math.Max(device.index, 0));
+        torch.cuda.synchronize(device);
         var launches = copies * ((LeastLaunches + copies - 1) / copies);
         using var graph = CudaGraph.Capture(device, () =>
         {

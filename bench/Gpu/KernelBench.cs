@@ -12,7 +12,6 @@ internal sealed class KernelBench(Device device, int? group)
     private static readonly (bool Wide, int Warps, int Stages, int Slab, int Runs, int Cluster)[] s_selectVariants =
         [(true, 16, 2, 16, 3, 2), (true, 16, 2, 8, 3, 2), (true, 16, 4, 8, 3, 2), (true, 12, 3, 8, 4, 2), (false, 16, 4, 8, 2, 1), (false, 16, 2, 16, 3, 2), (false, 8, 4, 16, 5, 2), (false, 8, 5, 16, 5, 2), (false, 8, 5, 8, 5, 2), (false, 12, 3, 16, 4, 2)];
 
-    private static readonly Operator s_mm = new("aten::mm", "out");
     private readonly GraphTimer _timer = new(device);
 
     /// <summary>Bytes read and written a second by a copy that no cache holds.</summary>
@@ -56,10 +55,10 @@ internal sealed class KernelBench(Device device, int? group)
     {
         using var scope = torch.NewDisposeScope();
         var copies = _timer.Copies(2L * inFeatures * outFeatures);
-        var weights = Enumerable.Range(0, copies).Select(_ => torch.randn([outFeatures, inFeatures], null, ScalarType.Float16, device).t()).ToArray();
-        var x = torch.randn([batch, inFeatures], null, ScalarType.Float16, device);
+        var weights = Enumerable.Range(0, copies).Select(_ => torch.randn([outFeatures, inFeatures], ScalarType.Float16, device).t()).ToArray();
+        var x = torch.randn([batch, inFeatures], ScalarType.Float16, device);
         var y = torch.zeros([batch, outFeatures], ScalarType.Float16, device);
-        return _timer.Median(copies, k => s_mm.CallVoid(x, weights[k], y));
+        return _timer.Median(copies, k => torch.mm_out(x, weights[k], y));
     }
 
     private IEnumerable<KernelRow> Bases(int inFeatures, int outFeatures, int count, int batch, double dense, bool variants)
@@ -68,7 +67,7 @@ internal sealed class KernelBench(Device device, int? group)
         var probe = Random(inFeatures, outFeatures, count);
         var copies = _timer.Copies(probe.Bytes);
         PackedBases[] weights = [probe, .. Enumerable.Range(1, copies - 1).Select(_ => Random(inFeatures, outFeatures, count))];
-        var x = torch.randn([batch, inFeatures], null, ScalarType.Float16, device);
+        var x = torch.randn([batch, inFeatures], ScalarType.Float16, device);
         var y = torch.zeros([batch, outFeatures], ScalarType.Float16, device);
         try
         {

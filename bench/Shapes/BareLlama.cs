@@ -50,7 +50,7 @@ internal sealed class BareLlama : IDisposable
         var angles = torch.outer(torch.arange(past, past + ids.size(1), 1, ScalarType.Float32), _inverseFrequencies);
         angles = torch.cat([angles, angles], 1);
         var (cos, sin) = (angles.cos(), angles.sin());
-        var mask = torch.full([ids.size(1), past + ids.size(1)], double.NegativeInfinity).triu(past + 1);
+        var mask = torch.full([ids.size(1), past + ids.size(1)], double.NegativeInfinity, ScalarType.Float32).triu(past + 1);
         for (var block = 0; block < _config.BlockCount; block++)
         {
             var prefix = $"model.layers.{block}.";

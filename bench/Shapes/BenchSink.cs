@@ -76,6 +76,6 @@ internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device devi
     private void Synchronize()
     {
         if (device.type == DeviceType.CUDA)
-            torch.cuda.synchronize(Math.Max(device.index, 0));
+            torch.cuda.synchronize(device);
     }
 }

@@ -32,16 +32,14 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
         // Compiles kernels and fills caches.
         Layer(specs[0], generator, decompose, cancel);
         (_error, _norm) = (0, 0);
-        ResetPeak();
         var (total, seconds) = (Stopwatch.StartNew(), 0.0);
         for (var k = 0; k < specs.Count; k++)
         {
             progress(k, specs.Count, specs[k].Module);
             seconds += Layer(specs[k], generator, decompose, cancel);
         }
-        var memory = device.type == DeviceType.CUDA ? CudaMemory.Of(device) : new CudaMemory(0, Process.GetCurrentProcess().PeakWorkingSet64, 0);
         return new DecomposeFigures(
-            specs.Sum(spec => spec.WeightCount), all, seconds, total.Elapsed.TotalSeconds, memory.Peak, memory.PeakReserved, _error / _norm);
+            specs.Sum(spec => spec.WeightCount), all, seconds, total.Elapsed.TotalSeconds, PeakMemory.Bytes(device), _error / _norm);
     }
 
     private double Layer(LinearSpec spec, Generator generator, Action<LinearSpec, Tensor, CancellationToken> decompose, CancellationToken cancel)
@@ -77,16 +75,10 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
 
     private void Count(double error, double norm) => (_error, _norm) = (_error + error, _norm + norm);
 
-    private void ResetPeak()
-    {
-        if (device.type == DeviceType.CUDA)
-            CudaMemory.ResetPeak(device);
-    }
-
     private void Synchronize()
     {
         if (device.type == DeviceType.CUDA)
-            torch.cuda.synchronize(Math.Max(device.index, 0));
+            torch.cuda.synchronize(device);
     }
 }
 
@@ -95,11 +87,10 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
 /// <param name="AllWeights">Weights of the whole model's linear layers.</param>
 /// <param name="Seconds">Time of the decomposition alone.</param>
 /// <param name="TotalSeconds">The same with making the random weights, and with the calibration where there is one.</param>
-/// <param name="PeakBytes">Most memory at a time: on a GPU in tensors, on the CPU of the process.</param>
-/// <param name="ReservedBytes">Most memory that libtorch held from the driver; 0 on the CPU.</param>
+/// <param name="PeakBytes">Most memory at a time: taken on the GPU, or of the process.</param>
 /// <param name="RelativeError">‖W − Ŵ‖²/‖W‖² over all layers.</param>
 internal sealed record DecomposeFigures(
-    long Weights, long AllWeights, double Seconds, double TotalSeconds, long PeakBytes, long ReservedBytes, double RelativeError)
+    long Weights, long AllWeights, double Seconds, double TotalSeconds, long PeakBytes, double RelativeError)
 {
     /// <summary>Error of the layers' outputs after each step of the output-aware method, relative to the outputs, mean over layers.</summary>
     public IReadOnlyList<double> OutputErrorAfterStep { get; init; } = [];

@@ -39,12 +39,10 @@ internal sealed class DistillBench(ModelShape shape, int bases, int positions, D
         for (var step = 0; step < WarmUp + steps; step++)
         {
             cancel.ThrowIfCancellationRequested();
-            if (step == WarmUp)
-                PeakMemory.Reset(options.Device);
             var watch = Stopwatch.StartNew();
             loss = trainer.Step(step, recipe.LearningRate);
             if (options.Device.type == DeviceType.CUDA)
-                torch.cuda.synchronize(Math.Max(0, options.Device.index));
+                torch.cuda.synchronize(options.Device);
             if (step >= WarmUp)
                 times.Add(watch.Elapsed.TotalSeconds);
             progress(step + 1, WarmUp + steps);

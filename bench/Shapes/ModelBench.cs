@@ -115,7 +115,7 @@ internal sealed class ModelBench(string path, int context, int repeats, int thre
         using var scope = torch.NewDisposeScope();
         var ids = torch.tensor([.. Enumerable.Range(0, batch).SelectMany(k => new long[] { k + 1, k + 2, k + 3, k + 4 })], batch, 4);
         for (var k = 0; k < NewTokens; k++)
-            ids = bare.Forward(ids).slice(1, -1, null).argmax(-1);
+            ids = bare.Forward(ids).narrow(1, -1, 1).argmax(-1);
     }
 
     private static BareLlama? TryBare(ModelSource source)

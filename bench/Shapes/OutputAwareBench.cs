@@ -29,13 +29,10 @@ internal sealed class OutputAwareBench(ModelShape shape, Recipe recipe, Calibrat
         var count = layout.Linears.Count();
         // Compiles kernels and fills caches.
         Pass(config with { BlockCount = 1 }, source, 1, (_, _) => { }, cancel).Dispose();
-        if (options.Device.type == DeviceType.CUDA)
-            CudaMemory.ResetPeak(options.Device);
         var watch = Stopwatch.StartNew();
         using var sink = Pass(config, source, sequences, (layer, spec) => progress(layer, count, spec.Module), cancel);
-        var memory = options.Device.type == DeviceType.CUDA ? CudaMemory.Of(options.Device) : new CudaMemory(0, Process.GetCurrentProcess().PeakWorkingSet64, 0);
         return new DecomposeFigures(
-            sink.Weights, all, sink.Seconds, watch.Elapsed.TotalSeconds, memory.Peak, memory.PeakReserved, sink.SquaredError / sink.SquaredNorm)
+            sink.Weights, all, sink.Seconds, watch.Elapsed.TotalSeconds, PeakMemory.Bytes(options.Device), sink.SquaredError / sink.SquaredNorm)
         {
             OutputErrorAfterStep = [.. sink.Steps.Select(sum => sum / sink.Layers)],
         };
@@ -48,7 +45,7 @@ internal sealed class OutputAwareBench(ModelShape shape, Recipe recipe, Calibrat
         var sink = new BenchSink(source, recipe, options.Device, threads, spec => report(++layer, spec));
         stream.Run(config, DecoderLayout.Resolve(config, source), source, sink, cancel);
         if (options.Device.type == DeviceType.CUDA)
-            torch.cuda.synchronize(Math.Max(options.Device.index, 0));
+            torch.cuda.synchronize(options.Device);
         return sink;
     }
 }

@@ -17,7 +17,6 @@ internal sealed class SampleBench(ModelShape shape, int batch, int length, Devic
         using var model = Transformer.Load(shape.Config, source, device, dtype);
         var generator = new TokenGenerator(model);
         Sample(generator, WarmUp, (_, _) => { }, cancel);
-        PeakMemory.Reset(device);
         var steps = length - 1;
         var ends = new List<double>(steps);
         var watch = Stopwatch.StartNew();

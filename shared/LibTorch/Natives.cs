@@ -17,7 +17,7 @@ public static unsafe partial class Natives
     /// <summary>A version of libstdc++ that the binding asks for, without a relocation that uses it.</summary>
     internal const string UnusedVersion = "GLIBCXX_3.4.32";
     private static readonly Version[] s_versions = [new(2, 10), new(2, 11)];
-    private static readonly Lazy<(nint Cpu, nint Cuda, nint Binding, string? CudaError)> s_loaded = new(LoadAll);
+    private static readonly Lazy<(nint Cpu, nint Cuda, nint Binding, Version Version, string? CudaError)> s_loaded = new(LoadAll);
     private static int s_registered;
 
     /// <summary>Loads libtorch now, where it is not loaded yet.</summary>
@@ -51,7 +51,7 @@ public static unsafe partial class Natives
     /// <exception cref="TorchUnavailableException">It has not: with the reason and the remedy.</exception>
     public static void RequireCuda()
     {
-        var (_, cuda, _, error) = s_loaded.Value;
+        var (_, cuda, _, _, error) = s_loaded.Value;
         if (cuda == 0)
             throw new TorchUnavailableException(error ?? "this libtorch is for the CPU only: set LIBTORCH to the torch folder of an installed PyTorch for CUDA " +
                 "(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))'), or use --device cpu");
@@ -60,6 +60,9 @@ public static unsafe partial class Natives
         if (!torch.cuda.is_available())
             throw new TorchUnavailableException("libtorch finds no usable GPU: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
     }
+
+    /// <summary>The version of the libtorch in use: 2.10.</summary>
+    public static Version Version => s_loaded.Value.Version;
 
     /// <summary>A function of libtorch_cpu.so.</summary>
     internal static nint CpuSymbol(string name) => NativeLibrary.GetExport(s_loaded.Value.Cpu, name);
@@ -88,7 +91,7 @@ public static unsafe partial class Natives
         }
     }
 
-    private static (nint, nint, nint, string?) LoadAll()
+    private static (nint, nint, nint, Version, string?) LoadAll()
     {
         // glibc gives every block of more than 128 KB back to the kernel when it is freed, so each tensor would be faulted in page by
         // page again: a third of the time of a small model. One arena keeps up to half a gigabyte for the next operator instead.
@@ -98,7 +101,7 @@ public static unsafe partial class Natives
         if (!File.Exists(Path.Combine(torch, Cpu)))
             throw new TorchUnavailableException($"no {Path.Combine(torch, Cpu)}: LIBTORCH must name the torch folder of an installed PyTorch; unset it to use the CPU");
         var cpu = LoadFile(Path.Combine(torch, Cpu));
-        var version = Version(cpu);
+        var version = VersionOf(cpu);
         if (!s_versions.Contains(version))
             throw new TorchUnavailableException($"{torch} has libtorch {version}; this program works with {string.Join(" and ", (object[])s_versions)}");
         var (cuda, error) = ((nint)0, (string?)null);
@@ -117,7 +120,7 @@ public static unsafe partial class Natives
         LoadFile(Path.Combine(torch, "libtorch.so"));
         var binding = LoadBinding(Path.Combine(folder, Binding));
         ScalarFix.Install(binding);
-        return (cpu, cuda, binding, error);
+        return (cpu, cuda, binding, version, error);
     }
 
     /// <summary>The nearest folder with the binding, from one upwards.</summary>
@@ -130,7 +133,7 @@ public static unsafe partial class Natives
         throw new TorchUnavailableException($"no libtorch/{Binding} beside {start} or above it: make build puts it at out/libtorch, and make install beside the program");
     }
 
-    private static Version Version(nint cpu)
+    private static Version VersionOf(nint cpu)
     {
         var abi = NativeLibrary.TryGetExport(cpu, "aoti_torch_abi_version", out var of) ? ((delegate* unmanaged<ulong>)of)() : 0;
         return new((int)(abi >> 56), (int)(abi >> 48 & 255));

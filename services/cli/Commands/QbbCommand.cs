@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Qbb.Cuda;
 using System.CommandLine;
 using Qbb.Cli.Registry;
@@ -35,7 +36,7 @@ internal abstract class QbbCommand : Command
             output.Error("cancelled");
             return ExitCode.Cancelled;
         }
-        catch (InvalidInputException e)
+        catch (Exception e) when (e is InvalidInputException or TorchUnavailableException)
         {
             output.Error(e.Message);
             return ExitCode.InvalidInput;
@@ -45,7 +46,7 @@ internal abstract class QbbCommand : Command
             output.Error(e.Message);
             return ExitCode.InvalidInput;
         }
-        catch (Exception e) when (e is TorchException or CudaException or PipelineFailedException)
+        catch (Exception e) when (e is TorchException or ExternalException or CudaException or PipelineFailedException)
         {
             output.Error(e.Message);
             return ExitCode.Failed;

@@ -48,13 +48,16 @@ internal static class SharedOptions
         Device device;
         try
         {
-            device = Device.Parse(text);
+            device = torch.Device.Parse(text);
         }
         catch (FormatException e)
         {
             throw new InvalidInputException(e.Message, e);
         }
-        if (device.type == DeviceType.CUDA && device.index >= torch.cuda.device_count())
+        if (device.type != DeviceType.CUDA)
+            return device;
+        Natives.RequireCuda();
+        if (device.index >= torch.cuda.device_count())
             throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices): use --device cpu");
         return device;
     }

@@ -88,11 +88,11 @@ public static class Scorer
         foreach (var (start, length) in PositionChunks.Of(labels.numel(), model.Config.VocabularySize))
         {
             using var scope = torch.NewDisposeScope();
-            var logProbabilities = F.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32);
+            var logProbabilities = F.log_softmax(model.head(hidden.narrow(0, start, length)).to(ScalarType.Float32), -1);
             sums.Add(-logProbabilities.gather(1, labels.narrow(0, start, length).unsqueeze(1)).to(ScalarType.Float64).sum().ToDouble(), length);
-            if (taught == null)
+            if (taught is null)
                 continue;
-            var truth = F.log_softmax(teacher!.head(taught.narrow(0, start, length)), -1, ScalarType.Float32).to(model.Device);
+            var truth = F.log_softmax(teacher!.head(taught.narrow(0, start, length)).to(ScalarType.Float32), -1).to(model.Device);
             sums.AddTeacher(-truth.gather(1, labels.narrow(0, start, length).unsqueeze(1).to(truth.device)).to(ScalarType.Float64).sum().ToDouble());
             sums.Divergence += (truth.exp() * (truth - logProbabilities)).sum(-1).to(ScalarType.Float64).sum().ToDouble();
             sums.Agreements += truth.argmax(-1).eq(logProbabilities.argmax(-1)).sum().ToInt64();

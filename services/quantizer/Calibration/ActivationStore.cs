@@ -23,7 +23,7 @@ internal sealed class ActivationStore(string? folder, int count, bool onDevice =
         if (onDevice)
         {
             _kept[batch]?.Dispose();
-            _kept[batch] = x.detach().contiguous().Save();
+            _kept[batch] = Gradients.Save(x.contiguous());
             return;
         }
         var plain = x.detach().to(torch.CPU).to(ScalarType.Float32).contiguous();

@@ -105,7 +105,7 @@ internal sealed class SensitivityStream(Transformer model, SequenceBatches batch
         using var scope = torch.NewDisposeScope();
         var parts = new List<Tensor>();
         foreach (var (start, length) in PositionChunks.Of(hidden.size(0), model.Config.VocabularySize))
-            parts.Add(torch.nn.functional.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32));
+            parts.Add(torch.nn.functional.log_softmax(model.head(hidden.narrow(0, start, length)).to(ScalarType.Float32), -1));
         return torch.cat([.. parts]).MoveToOuterDisposeScope();
     }
 
@@ -116,7 +116,7 @@ internal sealed class SensitivityStream(Transformer model, SequenceBatches batch
         {
             using var scope = torch.NewDisposeScope();
             var expected = truth.narrow(0, start, length);
-            var found = torch.nn.functional.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32);
+            var found = torch.nn.functional.log_softmax(model.head(hidden.narrow(0, start, length)).to(ScalarType.Float32), -1);
             sum += (expected.exp() * (expected - found)).sum(-1).to(ScalarType.Float64).sum().ToDouble();
         }
         return sum;

@@ -74,8 +74,9 @@ internal sealed class TrainedScales : IDisposable
     {
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var changes = torch._foreach_mul([.. All.Select(scale => scale.Delta)], [.. All.Select(scale => scale.Unit)]);
-        torch._foreach_copy_([.. All.Select(scale => scale.Value)], torch._foreach_add([.. All.Select(scale => scale.Start)], changes));
+        torch._foreach_copy_([.. All.Select(scale => scale.Value)], [.. All.Select(scale => scale.Start)]);
+        foreach (var scale in All)
+            scale.Value.addcmul_(scale.Delta, scale.Unit, 1);
     }
 
     /// <summary>Gives the layers their scales as fp16 will store them, until <see cref="Apply"/>.</summary>

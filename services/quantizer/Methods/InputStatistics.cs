@@ -74,7 +74,7 @@ public sealed class InputStatistics(int features) : IDisposable
     private static Tensor Product(Tensor rows)
     {
         // Products of 16-bit numbers are exact in fp32, in which the GPU's matrix units sum them, ten times faster than fp32 itself.
-        if (rows.dtype is ScalarType.BFloat16 or ScalarType.Float16 && rows.device_type == DeviceType.CUDA && torch.has_mm_out_dtype)
+        if (rows.dtype is ScalarType.BFloat16 or ScalarType.Float16 && rows.device_type == DeviceType.CUDA)
             return torch.mm(rows.t(), rows, ScalarType.Float32);
         if (rows.dtype != ScalarType.Float64)
             rows = rows.to(ScalarType.Float32);

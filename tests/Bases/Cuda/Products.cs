@@ -28,7 +28,7 @@ internal static class Products
         var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
         using var generator = new Generator((ulong)seed);
         var x = (randn([tokens, columns], generator: generator) * 3).to(type);
-        var added = randn(addend, generator).to(type);
+        var added = randn(addend, generator: generator).to(type);
         var y = full([tokens, rows], double.NaN, type, torch.CPU);
         run(packed, x, added, y);
         Check(bases, x, added, y);

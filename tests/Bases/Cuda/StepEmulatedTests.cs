@@ -33,8 +33,8 @@ public class StepEmulatedTests
         var scale = (float)(Math.Log2(Math.E) / Math.Sqrt(head));
         EmulatedKernels.Load(source, "attend", torch.CPU)
             .Launch(new(StepKernels.AttentionBlocks(heads, groups), splits * batch), 32 * StepKernels.Warps, StepKernels.AttentionBytes(head, queries),
-                qkv, queryNorm, keyNorm, cos, sin, tensor(positions.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
-                tensor(starts.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
+                qkv, queryNorm, keyNorm, cos, sin, torch.tensor(positions.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
+                torch.tensor(starts.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
                 keys, values, y, partial, heads, groups, capacity, pairs, window, splits, scale, 1e-6f);
         if (splits > 1)
             EmulatedKernels.Load(source, "join", torch.CPU).Launch(heads * batch, (head + 31) / 32 * 32, 0, partial, y, splits);

@@ -1,7 +1,6 @@
 using Qbb.Bench.Training;
 using Qbb.Models;
 using Qbb.Models.Tokenizers;
-using Qbb.Torch;
 
 namespace Qbb.Bench.Tests.Training;
 
@@ -29,7 +28,7 @@ public class TrainerTests
         List<TrainingPoint> Curve()
         {
             var curve = new List<TrainingPoint>();
-            using var model = Trainer.Run(s_small, tokens, tokens[..500], Device.CPU, observe: (point, _) => curve.Add(point));
+            using var model = Trainer.Run(s_small, tokens, tokens[..500], torch.CPU, observe: (point, _) => curve.Add(point));
             return curve;
         }
         var first = Curve();
@@ -44,9 +43,9 @@ public class TrainerTests
     {
         var tokens = Enumerable.Range(0, 1000).Select(k => k % 7 * 11).ToArray();
         var options = s_small with { Steps = 30 };
-        var model = Trainer.Run(options, tokens, tokens, Device.CPU);
+        var model = Trainer.Run(options, tokens, tokens, torch.CPU);
         TrainingPoint? last = null;
-        using var further = Trainer.Run(options with { Steps = 2, Warmup = 0, LearningRate = 1e-6 }, tokens, tokens, Device.CPU, model, (point, _) => last = point);
+        using var further = Trainer.Run(options with { Steps = 2, Warmup = 0, LearningRate = 1e-6 }, tokens, tokens, torch.CPU, model, (point, _) => last = point);
         last!.ValidationPerplexity.ShouldBeLessThan(20);
     }
 
@@ -66,9 +65,9 @@ public class TrainerTests
     {
         var tokens = Enumerable.Range(0, 100).ToArray();
         var (inputs, labels) = new TokenBatches(tokens, 8, 2, 5).At(3);
-        new TokenBatches(tokens, 8, 2, 5).At(3).Inputs.to_array<long>().ShouldBe(inputs.to_array<long>());
-        new TokenBatches(tokens, 8, 2, 5).At(4).Inputs.to_array<long>().ShouldNotBe(inputs.to_array<long>());
-        labels.to_array<long>().ShouldBe(inputs.to_array<long>().Select(k => k + 1));
+        new TokenBatches(tokens, 8, 2, 5).At(3).Inputs.ToArray<long>().ShouldBe(inputs.ToArray<long>());
+        new TokenBatches(tokens, 8, 2, 5).At(4).Inputs.ToArray<long>().ShouldNotBe(inputs.ToArray<long>());
+        labels.ToArray<long>().ShouldBe(inputs.ToArray<long>().Select(k => k + 1));
     }
 
     [Fact]
@@ -76,7 +75,7 @@ public class TrainerTests
     {
         Should.Throw<InvalidInputException>((s_small with { Heads = 5 }).Validate).Message.ShouldContain("hidden");
         Should.Throw<InvalidInputException>((s_small with { Vocabulary = 100 }).Validate).Message.ShouldContain("vocabulary");
-        Should.Throw<InvalidInputException>(() => Trainer.Run(s_small, new int[16], new int[100], Device.CPU)).Message.ShouldContain("16 tokens");
+        Should.Throw<InvalidInputException>(() => Trainer.Run(s_small, new int[16], new int[100], torch.CPU)).Message.ShouldContain("16 tokens");
     }
 
     [Fact]

@@ -15,7 +15,7 @@ public class LogitLossTests(ITestOutputHelper output)
         using var generator = new Generator(seed);
         var student = (randn([positions, vocabulary], ScalarType.Float64, generator: generator) * 3).detach().requires_grad_();
         var teacher = randn([positions, vocabulary], ScalarType.Float64, generator: generator) * 3;
-        var labels = randint(0, vocabulary, [positions], generator);
+        var labels = randint(0, vocabulary, [positions], generator: generator);
         var sum = LogitLoss.Sum(loss, student, teacher, labels, temperature);
         Gradients.Backward(sum);
         var expected = 0.0;
@@ -42,7 +42,7 @@ public class LogitLossTests(ITestOutputHelper output)
         using var generator = new Generator(seed);
         var start = randn([positions, width], ScalarType.Float64, generator: generator).requires_grad_();
         var (head, teacher) = (randn([vocabulary, width], ScalarType.Float64, generator: generator), randn([positions, vocabulary], ScalarType.Float64, generator: generator));
-        var labels = randint(0, vocabulary, [positions], generator);
+        var labels = randint(0, vocabulary, [positions], generator: generator);
         var whole = LogitLoss.Sum(loss, nn.functional.linear(start * 2, head), teacher, labels) / positions;
         Gradients.Backward(whole);
         var expected = start.grad!.ToArray<double>();

@@ -26,7 +26,7 @@ internal sealed class GroupBatch
     {
         (_recipe, _tables, _device) = (recipe, tables, w.device);
         (_groups, _length) = (w.size(0), w.size(1));
-        (_values, _columns) = w.sort(1);
+        (_values, _columns) = w.sort(1, stable: true);
         var wide = _values.to(ScalarType.Float64);
         _sums = torch.cat([torch.zeros([_groups, 1], ScalarType.Float64, _device), wide.cumsum(1)], 1);
         _squares = wide.square().sum(1);
@@ -152,7 +152,7 @@ internal sealed class GroupBatch
         for (var round = 0; round < rounds; round++)
         {
             using var scope = torch.NewDisposeScope();
-            var (levels, codes) = Levels(solution).sort(1);
+            var (levels, codes) = Levels(solution).sort(1, stable: true);
             var (counts, sums) = Intervals(torch.searchsorted(_values, Thresholds(levels)));
             counts = torch.empty_like(counts).scatter_(1, codes, counts);
             sums = torch.empty_like(sums).scatter_(1, codes, sums);
@@ -203,15 +203,15 @@ internal sealed class GroupBatch
     /// </summary>
     private (Tensor Codes, Tensor Alpha, Tensor? Beta, Tensor[] Levels) Round(Tensor solution)
     {
-        var (scales, _) = solution.narrow(0, 0, _recipe.Bases).abs().sort(0, descending: true);
+        var (scales, _) = solution.narrow(0, 0, _recipe.Bases).abs().sort(0, descending: true, stable: true);
         var alpha = scales.to(ScalarType.Float16);
         var beta = _recipe.Bias ? solution.select(0, _recipe.Bases).to(ScalarType.Float16) : null;
         var rounded = alpha.to(ScalarType.Float64);
         var levels = new Tensor[_recipe.Bases];
-        var sum = beta == null ? torch.zeros([_groups, 1], ScalarType.Float64, _device) : beta.to(ScalarType.Float64).unsqueeze(1);
+        var sum = beta is null ? torch.zeros([_groups, 1], ScalarType.Float64, _device) : beta.to(ScalarType.Float64).unsqueeze(1);
         for (var basis = 0; basis < _recipe.Bases; basis++)
             sum = levels[basis] = sum + rounded.select(0, basis).unsqueeze(1) * _tables.Signs.select(1, basis).unsqueeze(0);
-        var (sorted, order) = levels[^1].sort(1);
+        var (sorted, order) = levels[^1].sort(1, stable: true);
         var codes = order.gather(1, torch.searchsorted(Thresholds(sorted), _values, right: true));
         return (codes, alpha, beta, levels);
     }

@@ -44,7 +44,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
     }
 
     /// <inheritdoc/>
-    public string Name => $"qbb alternating on {_device.Type.ToString().ToLowerInvariant()}";
+    public string Name => $"qbb alternating on {_device.type.ToString().ToLowerInvariant()}";
 
     /// <summary>Whether a recipe can run in batches. Importance diag only by fused kernels: groups that they do not take go to the CPU.</summary>
     public static bool Supports(Recipe recipe) => recipe.Resolve() is

@@ -99,14 +99,14 @@ internal sealed class Curvature
         var (lower, failed) = torch.linalg.cholesky_ex(ordered);
         if (failed.ToInt64() != 0)
             return null;
-        var inverse = torch.linalg.cholesky_inverse(lower);
-        var (upper, failedToo) = torch.linalg.cholesky_ex(inverse, upper: true);
+        var inverse = torch.cholesky_inverse(lower);
+        var (second, failedToo) = torch.linalg.cholesky_ex(inverse);
         if (failedToo.ToInt64() != 0)
             return null;
         var orderedDiagonal = inverse.diagonal().ToArray<double>();
         var diagonal = new double[order.Length];
         for (var k = 0; k < order.Length; k++)
             diagonal[order[k]] = orderedDiagonal[k];
-        return (upper.ToArray<double>(), diagonal);
+        return (second.t().ToArray<double>(), diagonal);
     }
 }

@@ -25,7 +25,7 @@ internal sealed record DeviceCurvature(Tensor Matrix, Tensor Order, Tensor Facto
         var mean = diagonal.mean().ToDouble();
         if (!double.IsFinite(mean) || mean < 0)
             throw Curvature.NotFinite(layer);
-        var order = diagonal.sort(0, descending: true).Indices;
+        var order = diagonal.sort(0, descending: true, stable: true).Indices;
         for (var damping = InputStatistics.Damping; damping <= Curvature.MostDamping; damping *= 10)
         {
             if (mean > 0)
@@ -55,14 +55,14 @@ internal sealed record DeviceCurvature(Tensor Matrix, Tensor Order, Tensor Facto
             if (failed.ToInt64() != 0)
                 return null;
             ordered.Dispose();
-            inverse = torch.linalg.cholesky_inverse(lower);
+            inverse = torch.cholesky_inverse(lower);
             lower.Dispose();
         }
         var diagonal = inverse.diagonal().clone();
-        var (upper, failedToo) = torch.linalg.cholesky_ex(inverse, upper: true);
+        var (second, failedToo) = torch.linalg.cholesky_ex(inverse);
         if (failedToo.ToInt64() != 0)
             return null;
-        // libtorch gives factors by columns; kernels read rows.
-        return (upper.contiguous().MoveToOuterDisposeScope(), diagonal.MoveToOuterDisposeScope());
+        // The upper factor's rows, which kernels read, are the lower one's columns.
+        return (second.t().contiguous().MoveToOuterDisposeScope(), diagonal.MoveToOuterDisposeScope());
     }
 }

@@ -24,7 +24,7 @@ internal sealed class DeviceScales(DeviceShape shape, DeviceCurvature curvature,
             systems.diagonal(1, 2).mul_(1 + JointScales.Ridge);
             var (factors, failed) = torch.linalg.cholesky_ex(systems);
             systems.Dispose();
-            var solution = torch.linalg.cholesky_solve(right, factors).contiguous();
+            var solution = torch.cholesky_solve(right, factors).contiguous();
             kernels.Pieces("change_scales", count * shape.Groups,
                 state.Codes, state.Alpha, state.Beta, solution, failed.to(ScalarType.Int32), shape.Rows, first, count, shape.Columns,
                 shape.GroupSize, shape.Groups);

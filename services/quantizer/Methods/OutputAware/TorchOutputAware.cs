@@ -49,7 +49,7 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
     }
 
     /// <inheritdoc/>
-    public string Name => $"qbb output-aware on {_device.Type.ToString().ToLowerInvariant()}";
+    public string Name => $"qbb output-aware on {_device.type.ToString().ToLowerInvariant()}";
 
     /// <summary>Whether a recipe can run on a GPU.</summary>
     public static bool Supports(Recipe recipe) =>
