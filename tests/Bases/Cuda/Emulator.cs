@@ -1,7 +1,7 @@
-using Qbb.Cuda;
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Qbb.Cuda;
 
 namespace Qbb.Bases.Tests.Cuda;
 

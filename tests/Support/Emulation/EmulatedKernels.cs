@@ -1,7 +1,7 @@
-using Qbb.Cuda;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
+using Qbb.Cuda;
 
 namespace Qbb.Tests.Emulation;
 
