@@ -1,5 +1,5 @@
-using Qbb.Cuda;
 using System.Collections.Concurrent;
+using Qbb.Cuda;
 
 namespace Qbb.Bases.Cuda;
 

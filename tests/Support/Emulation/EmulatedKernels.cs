@@ -1,8 +1,8 @@
 using System.ComponentModel;
-using Qbb.Cuda;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
+using Qbb.Cuda;
 
 namespace Qbb.Tests.Emulation;
 
