@@ -26,27 +26,27 @@ internal sealed class DecomposeBench(ModelShape shape, Recipe recipe, Device dev
     {
         var specs = shape.Linears(blocks);
         var all = shape.Linears(int.MaxValue).Sum(spec => spec.WeightCount);
-        using var generator = new Generator(1, device);
+        torch.manual_seed(1);
         using var off = torch.no_grad();
         var decompose = Decomposer();
         // Compiles kernels and fills caches.
-        Layer(specs[0], generator, decompose, cancel);
+        Layer(specs[0], decompose, cancel);
         (_error, _norm) = (0, 0);
         var (total, seconds) = (Stopwatch.StartNew(), 0.0);
         for (var k = 0; k < specs.Count; k++)
         {
             progress(k, specs.Count, specs[k].Module);
-            seconds += Layer(specs[k], generator, decompose, cancel);
+            seconds += Layer(specs[k], decompose, cancel);
         }
         return new DecomposeFigures(
             specs.Sum(spec => spec.WeightCount), all, seconds, total.Elapsed.TotalSeconds, PeakMemory.Bytes(device), _error / _norm);
     }
 
-    private double Layer(LinearSpec spec, Generator generator, Action<LinearSpec, Tensor, CancellationToken> decompose, CancellationToken cancel)
+    private double Layer(LinearSpec spec, Action<LinearSpec, Tensor, CancellationToken> decompose, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
         using var scope = torch.NewDisposeScope();
-        var weight = torch.empty([spec.OutFeatures, spec.InFeatures], device: device).normal_(0, Deviation, generator);
+        var weight = torch.empty([spec.OutFeatures, spec.InFeatures], device: device).normal_(0, Deviation);
         Synchronize();
         var watch = Stopwatch.StartNew();
         decompose(spec, weight, cancel);

@@ -25,11 +25,13 @@ public sealed class AdamW : IDisposable
     }
 
     /// <summary>One update with learning rate <paramref name="lr"/>; parameters without a gradient stay as they are.</summary>
-    public void step(double lr)
+    /// <param name="lr">Learning rate.</param>
+    /// <param name="gradients">One for every parameter or null; those of backward where none are given.</param>
+    public void step(double lr, Tensor?[]? gradients = null)
     {
         using var off = torch.no_grad();
         using var outer = torch.NewDisposeScope();
-        var moved = _slots.Select(slot => (Slot: slot, Gradient: slot.Parameter.grad))
+        var moved = _slots.Select((slot, k) => (Slot: slot, Gradient: gradients is null ? slot.Parameter.grad : gradients[k]))
             .Where(pair => pair.Gradient is not null).ToArray();
         foreach (var (slot, _) in moved)
             slot.Step++;
@@ -58,7 +60,9 @@ public sealed class AdamW : IDisposable
     /// <summary>The same by libtorch's kernel for many parameters.</summary>
     private void Fused(Slot[] slots, Tensor[] gradients, double lr, double decay)
     {
-        var steps = torch.tensor(slots.Select(slot => (float)slot.Step).ToArray()).to(slots[0].Parameter.device).unbind();
+        // The kernel only reads the counts: parameters that moved as often share one.
+        var counts = slots.GroupBy(slot => slot.Step).ToDictionary(group => group.Key, group => torch.tensor((float)group.Key).to(slots[0].Parameter.device));
+        var steps = Array.ConvertAll(slots, slot => counts[slot.Step]);
         Dispatcher.CallVoid("aten::_fused_adamw_", "", returns: false,
             slots.Select(slot => slot.Parameter).ToArray(), gradients, slots.Select(slot => slot.Mean).ToArray(),
             slots.Select(slot => slot.Square).ToArray(), Array.Empty<Tensor>(), steps,
