@@ -134,7 +134,7 @@ public sealed class MarkdownCardTests
             foreach (var count in new[] { 120, 3_000, 9_000, 200_000 / piece.Length })
                 Render(string.Concat(Enumerable.Repeat(piece, count))).ShouldNotBeNull(piece);
         }
-        // Far above what it takes: without a limit, one of these alone takes minutes, or the process ends for want of stack.
+        // Far above what it takes. Without the limit of marks Markdig takes 7 s for 20,000 times "[a](" alone, growing with the square.
         watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(120));
         Render(string.Concat(Enumerable.Repeat("> ", 5_000)) + "<b>").ShouldStartWith("<pre tabindex=\"0\"><code>&gt; &gt;");
     }
