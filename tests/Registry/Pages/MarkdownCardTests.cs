@@ -35,6 +35,10 @@ public sealed class MarkdownCardTests
     public void Links_lead_to_the_web_to_files_of_the_version_and_to_headings(string card, string address, string text) =>
         Render(card).ShouldContain($"<a href=\"{address}\" {Rel}>{text}</a>");
 
+    [Fact]
+    public void A_link_in_a_link_is_text() =>
+        Render("[a <https://x.example/>](https://y.example/)").Trim().ShouldBe($"<p><a href=\"https://y.example/\" {Rel}>a https://x.example/</a></p>");
+
     [Theory]
     [InlineData("[a](javascript:alert(1))")]
     [InlineData("[a](JavaScript&#58;alert(1))")]
@@ -131,7 +135,7 @@ public sealed class MarkdownCardTests
         ];
         foreach (var piece in pieces)
         {
-            foreach (var count in new[] { 120, 3_000, 9_000, 200_000 / piece.Length })
+            foreach (var count in new[] { 120, 2_000, 200_000 / piece.Length })
                 Render(string.Concat(Enumerable.Repeat(piece, count))).ShouldNotBeNull(piece);
         }
         // Far above what it takes. Without the limit of marks Markdig takes 7 s for 20,000 times "[a](" alone, growing with the square.

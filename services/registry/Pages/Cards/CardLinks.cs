@@ -9,6 +9,9 @@ namespace Qbb.Registry.Pages.Cards;
 /// <param name="file">The address of a file of the version; null if there is none of that name.</param>
 internal sealed class CardLinks(Func<string, string?> heading, Func<string, string?> file)
 {
+    // A bare link within the words of another: HTML has no link in a link.
+    private bool _isOpen;
+
     public HtmlObjectRenderer<LinkInline> Inline => new InlineLink(this);
 
     public HtmlObjectRenderer<AutolinkInline> Bare => new BareLink(this);
@@ -16,7 +19,7 @@ internal sealed class CardLinks(Func<string, string?> heading, Func<string, stri
     /// <summary>Where a link leads; null where it may lead nowhere.</summary>
     private string? Resolve(string? url)
     {
-        if (string.IsNullOrEmpty(url))
+        if (string.IsNullOrEmpty(url) || _isOpen)
             return null;
         if (url[0] == '#')
             return heading(Uri.UnescapeDataString(url[1..]));
@@ -46,7 +49,9 @@ internal sealed class CardLinks(Func<string, string?> heading, Func<string, stri
             else if (renderer.EnableHtmlForInline && links.Resolve(link.GetDynamicUrl?.Invoke() ?? link.Url) is { } address)
             {
                 Open(renderer, address);
+                links._isOpen = true;
                 renderer.WriteChildren(link);
+                links._isOpen = false;
                 renderer.Write("</a>");
             }
             else
