@@ -1,8 +1,8 @@
 using Markdig;
-using Markdig.Extensions.AutoIdentifiers;
 using Markdig.Extensions.EmphasisExtras;
 using Markdig.Extensions.Tables;
 using Markdig.Extensions.Yaml;
+using Markdig.Helpers;
 using Markdig.Renderers;
 using Markdig.Renderers.Html;
 using Markdig.Renderers.Html.Inlines;
@@ -23,7 +23,7 @@ internal static class MarkdownCard
     private const string IdPrefix = "card-";
 
     private static readonly MarkdownPipeline s_pipeline = new MarkdownPipelineBuilder().DisableHtml().UseYamlFrontMatter().UsePipeTables().UseAutoLinks()
-        .UseEmphasisExtras(EmphasisExtraOptions.Strikethrough).UseAutoIdentifiers(AutoIdentifierOptions.GitHub).Build();
+        .UseEmphasisExtras(EmphasisExtraOptions.Strikethrough).Build();
 
     /// <param name="text">Markdown, perhaps with YAML front matter.</param>
     /// <param name="level">Headings are this many levels below those of the card.</param>
@@ -66,14 +66,14 @@ internal static class MarkdownCard
     private static HashSet<string> Adapt(MarkdownDocument card, int level)
     {
         var ids = new HashSet<string>(StringComparer.Ordinal);
+        var repeats = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach (var block in card.Descendants<Block>())
         {
             switch (block)
             {
                 case HeadingBlock heading:
                     heading.Level = Math.Min(6, heading.Level + level);
-                    if (heading.TryGetAttributes() is { Id: { } id } attributes)
-                        ids.Add(attributes.Id = IdPrefix + id);
+                    heading.GetAttributes().Id = IdOf(heading, ids, repeats);
                     break;
                 case YamlFrontMatterBlock:
                     break;
@@ -83,6 +83,17 @@ internal static class MarkdownCard
             }
         }
         return ids;
+    }
+
+    // As GitHub names headings. Markdig's own extension takes quadratic time where many have the same words.
+    private static string IdOf(HeadingBlock heading, HashSet<string> ids, Dictionary<string, int> repeats)
+    {
+        var words = string.Concat(heading.Inline?.Descendants().Select(inline => inline is CodeInline code ? code.Content : $"{(inline as LiteralInline)?.Content}") ?? []);
+        var id = IdPrefix + LinkHelper.UrilizeAsGfm(words);
+        var unique = id;
+        while (!ids.Add(unique))
+            unique = $"{id}-{repeats[id] = repeats.GetValueOrDefault(id) + 1}";
+        return unique;
     }
 
     private sealed class FrontMatter : HtmlObjectRenderer<YamlFrontMatterBlock>
