@@ -34,7 +34,8 @@ public sealed class ProcessTests : IDisposable
         [
             Path.Combine(AppContext.BaseDirectory, "qbb-registry.dll"), "--Urls=http://127.0.0.1:0", $"--Artifacts:Folder={_folder.File("store")}",
             $"--Database:ConnectionString=Data Source={_folder.File("registry.db")}",
-        ]) { RedirectStandardOutput = true })!;
+        ])
+        { RedirectStandardOutput = true })!;
         try
         {
             using var client = new HttpClient { BaseAddress = await ListeningAsync(process) };

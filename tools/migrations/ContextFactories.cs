@@ -2,7 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Design;
 using Qbb.Registry.Data;
 
-namespace Qbb.Registry.Design;
+namespace Qbb.Migrations;
 
 internal sealed class SqliteFactory : IDesignTimeDbContextFactory<SqliteRegistryContext>
 {
