@@ -2,6 +2,15 @@ using System.Text;
 
 namespace Qbb.Models.Tokenizers;
 
+/// <summary>Unicode's normalization forms.</summary>
+internal enum UnicodeForm
+{
+    Nfc,
+    Nfd,
+    Nfkc,
+    Nfkd,
+}
+
 /// <summary>NFC, NFD, NFKC and NFKD after Unicode Standard Annex 15.</summary>
 internal sealed class UnicodeNormalizer(UnicodeForm form) : INormalizer
 {
