@@ -73,5 +73,21 @@ public sealed class NormalizerTests
         Should.Throw<InvalidInputException>(() => Normalize($$"""{"type": "Precompiled", "precompiled_charsmap": "{{map}}"}""", "a"))
             .Message.ShouldContain(reason);
 
+    [Fact]
+    public void A_table_with_a_long_replacement_is_refused()
+    {
+        var map = RandomTokenizerJson.CharacterMap([("a", new string('b', 300))]);
+        Should.Throw<InvalidInputException>(() => Normalize($$"""{"type": "Precompiled", "precompiled_charsmap": "{{map}}"}""", "a"))
+            .Message.ShouldContain("300 bytes");
+    }
+
+    [Fact]
+    public void Replacements_that_feed_on_each_other_are_stopped()
+    {
+        var replace = $$"""{"type": "Replace", "pattern": {"String": "a"}, "content": "{{new string('a', 256)}}"}""";
+        Should.Throw<InvalidInputException>(() => Normalize($$"""{"type": "Sequence", "normalizers": [{{replace}}, {{replace}}, {{replace}}]}""", "a"))
+            .Message.ShouldContain("feed on each other");
+    }
+
     private static string Normalize(string json, string text) => NormalizerLoader.Load(TokenizerJsonText.Field(json))?.Normalize(text) ?? text;
 }

@@ -79,6 +79,8 @@ public sealed class PatternTests
     [InlineData(@"[^\p{Katakana}\p{Hiragana}]+", "aカかb", "a,b")]
     [InlineData(@"(?i)\p{Lu}", "aA", "A")]
     [InlineData(@"(?i)[\p{Lu}]", "aA", "a,A")]
+    [InlineData(@"(?i)[\w&&[^\p{Lu}\d]]", "aA1", "a,A")]
+    [InlineData(@"(?i)[^\p{Lu}]", "aA1", "1")]
     [InlineData("a{,2}b|{", "aaab{", "aab,{")]
     [InlineData("]", "a]", "]")]
     [InlineData("[a-]+", "a-b", "a-")]

@@ -5,17 +5,21 @@ using Qbb.Models.Tokenizers;
 namespace Qbb.Models.Tests.Tokenizers;
 
 /// <summary>
-/// Random valid tokenizers of every kind, and texts that their parts treat differently. What makes the library `tokenizers` abort is left out:
-/// replacements of patterns that match the empty text, and Strip decoders that take from the end.
+/// Random valid tokenizers of every kind, and texts that their parts treat differently. What often makes the library `tokenizers` abort is left
+/// out: replacements of patterns that match the empty text, repetitions within repetitions, and Strip decoders that take from the end.
 /// </summary>
 internal sealed class RandomTokenizerJson(Random random)
 {
     private static readonly string[] Regexes =
     [
-        @"\w+", @"\W", @"[\w]+", @"\s+", @"\S+", @"\p{L}+", @"\p{N}{1,3}", @"[[:punct:]]", @"[[:punct:]]+|\s", @"[[:alpha:]]+", @"[[:^alpha:]]", @"[[:alnum:]_]+",
-        @"[[:upper:]]", @"[[:lower:]]+", @"[[:word:]]+", @"[[:space:]]", @"[[:graph:]]+", @"\p{Punct}", @"\p{Greek}+", @"\p{Cyrillic}+", @"\p{Katakana}",
-        @"\p{Hiragana}+", @"\p{Hangul}", @"\p{Arab}+", @"\p{Latin}+", @"\p{Common}", @"[\p{Thai}\p{Deva}]+", @"\p{^Latin}", @"\P{Han}+", @"\p{Alphabetic}+",
-        @"\b\w", @"\w\b", @"\B.", @"(?i:'s|'t|k|s)", @"(?i)[a-c]+", @"(?i)\p{Lu}", @"[\w&&[^\d]]+", @"[^\W\d_]+", @"\h+", @"\R", @"(?<=a)b|\d", @"a(?!b)", @"(?>a+)b?",
+        @"\w+", @"\W", @"[\w]+", @"\s+", @"\S+", @"\p{L}+", @"\p{N}{1,3}", @"[[:punct:]]", @"[[:punct:]]+|\s", @"[[:alpha:]]+",
+        @"[[:^alpha:]]", @"[[:alnum:]_]+",
+        @"[[:upper:]]", @"[[:lower:]]+", @"[[:word:]]+", @"[[:space:]]", @"[[:graph:]]+", @"\p{Punct}", @"\p{Greek}+", @"\p{Cyrillic}+",
+        @"\p{Katakana}",
+        @"\p{Hiragana}+", @"\p{Hangul}", @"\p{Arab}+", @"\p{Latin}+", @"\p{Common}", @"[\p{Thai}\p{Deva}]+", @"\p{^Latin}", @"\P{Han}+",
+        @"\p{Alphabetic}+",
+        @"\b\w", @"\w\b", @"\B.", @"(?i:'s|'t|k|s)", @"(?i)[a-c]+", @"(?i)\p{Lu}", @"[\w&&[^\d]]+", @"[^\W\d_]+", @"\h+", @"\R",
+        @"(?<=a)b|\d", @"a(?!b)", @"(?>a+)b?",
         @"[^\r\n\p{L}\p{N}]?\p{L}+", @".+?b", @"^.", @".$", @"(?:ab|c)+", @"\p{M}+", @"[\p{P}\p{S}]+", @"\p{Lu}\p{Ll}*", @"\p{No}x?",
         @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -24,24 +28,30 @@ internal sealed class RandomTokenizerJson(Random random)
 
     private static readonly string[] Pieces =
     [
-        "a", "b", "c", "ab", "abc", "Hello", "world", "The", "don't", "I'LL", "x's", "K\u212A", "ſ", "naïve", "café", "e\u0301", "ǆ", "Ǆ", "ß", "İ", "ı", "Σς", "ﬁ", "Å", "1", "23", "4567", "²", "³", "¹", "½",
-        "¼x", "Ⅷ", "①", "Ⓐⓑ", "٣", "𝟘", " ", "  ", "\t", "\n", "\r\n", "\u00A0", "\u3000", "\u2003", "\u0085", "\u2028", ".", ",", "!", "?!", "'", "\"", "$", "+", "<=>", "^", "`", "|~", "_", "-", "—", "…", "«", "。", "、", "！",
-        "§", "©", "₿", "\u061D", "\u166D", "\U000111C9", "\u200D", "\u200C", "a\u200Db", "\uFEFF", "\u00AD", "\u200B", "\u0903", "\u20DD", "\u0301", "\u0345", "\u1CF2", "\u3099", "か\u3099", "क\u094D\u200Dष", "\u0000", "\u0001", "\u007F", "\u009F", "\uFFFD",
-        "中文", "日本語", "漢", "々", "カタカナ", "ﾊﾟ", "ひらがな", "ー", "한국", "\u1112\u1161\u11AB", "ไทย", "हिन्दी", "العربية", "עברית", "Ελληνικά", "русский", "ქართული", "Ａｂ１", "㍿", "㋿", "ꟲ", "\U0001FBF7", "\u32FF", "\u1E9B\u0323",
-        "🙂", "👩‍👩‍👧", "🏽", "🇩🇪", "𝔘𝔫𝔦", "𐐀", "\U00016EA0", "\uA7CE", "\uE000", "\u0378", "\U000E0001", "\U0010FFFF", "▁", "▁a", "Ġ", "##a", "</w>", "<0x41>", "do not", " n't", " ' ", "<s>", "</s>", "<unk>", "[SEP]", "[MASK]", "foo", "tok",
+        "a", "b", "c", "ab", "abc", "Hello", "world", "The", "don't", "I'LL", "x's", "K\u212A", "ſ", "naïve", "café", "e\u0301", "ǆ", "Ǆ",
+        "ß", "İ", "ı", "Σς", "ﬁ", "Å", "1", "23", "4567", "²", "³", "¹", "½",
+        "¼x", "Ⅷ", "①", "Ⓐⓑ", "٣", "𝟘", " ", "  ", "\t", "\n", "\r\n", "\u00A0", "\u3000", "\u2003", "\u0085", "\u2028", ".", ",", "!",
+        "?!", "'", "\"", "$", "+", "<=>", "^", "`", "|~", "_", "-", "—", "…", "«", "。", "、", "！",
+        "§", "©", "₿", "\u061D", "\u166D", "\U000111C9", "\u200D", "\u200C", "a\u200Db", "\uFEFF", "\u00AD", "\u200B", "\u0903", "\u20DD",
+        "\u0301", "\u0345", "\u1CF2", "\u3099", "か\u3099", "क\u094D\u200Dष", "\u0000", "\u0001", "\u007F", "\u009F", "\uFFFD",
+        "中文", "日本語", "漢", "々", "カタカナ", "ﾊﾟ", "ひらがな", "ー", "한국", "\u1112\u1161\u11AB", "ไทย", "हिन्दी", "العربية", "עברית", "Ελληνικά",
+        "русский", "ქართული", "Ａｂ１", "㍿", "㋿", "ꟲ", "\U0001FBF7", "\u32FF", "\u1E9B\u0323",
+        "🙂", "👩‍👩‍👧", "🏽", "🇩🇪", "𝔘𝔫𝔦", "𐐀", "\U00016EA0", "\uA7CE", "\uE000", "\u0378", "\U000E0001", "\U0010FFFF", "▁", "▁a", "Ġ", "##a",
+        "</w>", "<0x41>", "do not", " n't", " ' ", "<s>", "</s>", "<unk>", "[SEP]", "[MASK]", "foo", "tok",
     ];
 
     /// <summary>What tables of SentencePiece rewrite, among it a sequence whose first character has a rule of its own.</summary>
     private static readonly (string From, string To)[] Rules =
     [
-        ("ﬁ", "fi"), ("Å", "A"), ("e\u0301", "é"), ("\u3000", " "), ("\t", " "), ("\n", " "), ("\u200B", ""), ("か\u3099", "が"), ("か", "ka"), ("½", "1/2"), ("㍿", "株式会社"),
+        ("ﬁ", "fi"), ("Å", "A"), ("e\u0301", "é"), ("\u3000", " "), ("\t", " "), ("\n", " "), ("\u200B", ""), ("か\u3099", "が"),
+        ("か", "ka"), ("½", "1/2"), ("㍿", "株式会社"),
         ("Ａ", "A"), ("İ", "i\u0307"), ("\u0301", ""), ("𝔘", "U"), ("ß", "ss"), ("k", "K"),
     ];
 
     /// <summary>The texts of added tokens, some of which a normalizer changes.</summary>
     private static readonly string[] Added = ["<s>", "</s>", "[SEP]", "[MASK]", "foo", "tok", "日本", "é", "  ", "\n", "▁a", "a", "<|x|>", "Σ", "²"];
 
-    /// <summary>True where an added token is sought in its normalized form and that differs from its text: releases of the library decode it differently.</summary>
+    /// <summary>True where an added token is sought in a normalized form other than its text: releases of the library decode it differently.</summary>
     public bool HasRewrittenToken { get; private set; }
 
     public string Text()
@@ -93,7 +103,9 @@ internal sealed class RandomTokenizerJson(Random random)
         for (var count = random.Next(60); count > 0; count--)
         {
             var (left, right) = (Pick(tokens), Pick(tokens));
-            if (suffix != null && left.EndsWith(suffix, StringComparison.Ordinal) || tokens.Contains(left + right) || left.Contains(' ') || right.Contains(' '))
+            if (suffix != null && left.EndsWith(suffix, StringComparison.Ordinal))
+                continue;
+            if (tokens.Contains(left + right) || left.Contains(' ') || right.Contains(' '))
                 continue;
             tokens.Add(left + right);
             merges.Add(Chance(2) ? JsonValue.Create($"{left} {right}") : new JsonArray(left, right));
@@ -157,7 +169,8 @@ internal sealed class RandomTokenizerJson(Random random)
                 tokens.Add(token);
         }
         var coarse = Chance(2);
-        var vocabulary = tokens.Select((token, id) => (JsonNode)new JsonArray(token, id == 0 ? 0.0 : -Math.Round(random.NextDouble() * 12, coarse ? 0 : 5)));
+        var scores = tokens.Select((_, id) => id == 0 ? 0 : -Math.Round(random.NextDouble() * 12, coarse ? 0 : 5));
+        var vocabulary = tokens.Zip(scores, (token, score) => (JsonNode)new JsonArray(token, score));
         return (new JsonObject
         {
             ["type"] = "Unigram",
@@ -206,9 +219,14 @@ internal sealed class RandomTokenizerJson(Random random)
         7 => Of("Strip", ("strip_left", Chance(2)), ("strip_right", Chance(2))),
         8 => Of("Prepend", ("prepend", Pick(["▁", "_", "ab"]))),
         9 => Of("Replace", ("pattern", new JsonObject { ["String"] = Pick([" ", "a", "ab", "'", "\n"]) }), ("content", Pick(["▁", "", "xy", "a"]))),
-        10 => Of("Replace", ("pattern", new JsonObject { ["Regex"] = Pick(Regexes.Where(regex => !regex.Contains('*')).ToArray()) }), ("content", Pick(["▁", "", "xy", " "]))),
+        10 => Of("Replace", ("pattern", new JsonObject { ["Regex"] = Regex(mayBeEmpty: false) }), ("content", Pick(["▁", "", "xy", " "]))),
         11 => Of("Precompiled", ("precompiled_charsmap", CharacterMap())),
-        12 => Of("BertNormalizer", ("clean_text", Chance(2)), ("handle_chinese_chars", Chance(2)), ("strip_accents", random.Next(3) switch { 0 => null, 1 => JsonValue.Create(true), _ => JsonValue.Create(false) }), ("lowercase", Chance(2))),
+        12 => Of(
+            "BertNormalizer",
+            ("clean_text", Chance(2)),
+            ("handle_chinese_chars", Chance(2)),
+            ("strip_accents", Chance(3) ? null : JsonValue.Create(Chance(2))),
+            ("lowercase", Chance(2))),
         _ => Of("Sequence", ("normalizers", new JsonArray([.. Enumerable.Range(0, random.Next(4)).Select(_ => Normalizer())]))),
     };
 
@@ -235,16 +253,79 @@ internal sealed class RandomTokenizerJson(Random random)
 
     private JsonObject Split() => Of(
         "Split",
-        ("pattern", Chance(4) ? new JsonObject { ["String"] = Pick([" ", "a", "ab", "."]) } : new JsonObject { ["Regex"] = Pick(Regexes) }),
+        ("pattern", Chance(4) ? new JsonObject { ["String"] = Pick([" ", "a", "ab", "."]) } : new JsonObject { ["Regex"] = Regex(mayBeEmpty: true) }),
         ("behavior", Behavior()),
         ("invert", Chance(2)));
+
+    private string Regex(bool mayBeEmpty)
+    {
+        if (Chance(2))
+            return Pick(Regexes);
+        while (true)
+        {
+            var (regex, isNullable, _) = Choice(depth: 0);
+            if (mayBeEmpty || !isNullable)
+                return regex;
+        }
+    }
+
+    /// <summary>A part of a regular expression, whether it may match the empty text, and whether it repeats something.</summary>
+    private (string Text, bool IsNullable, bool Repeats) Choice(int depth)
+    {
+        var items = Enumerable.Range(0, random.Next(1, 4)).Select(_ => Sequence(depth)).ToList();
+        return (string.Join('|', items.Select(item => item.Text)), items.Any(item => item.IsNullable), items.Any(item => item.Repeats));
+    }
+
+    private (string Text, bool IsNullable, bool Repeats) Sequence(int depth)
+    {
+        var items = Enumerable.Range(0, random.Next(1, 4)).Select(_ => Quantified(depth)).ToList();
+        return (string.Concat(items.Select(item => item.Text)), items.All(item => item.IsNullable), items.Any(item => item.Repeats));
+    }
+
+    private (string Text, bool IsNullable, bool Repeats) Quantified(int depth)
+    {
+        (string Text, bool IsNullable, bool Repeats) item = (Atom(), false, false);
+        if (depth < 2 && Chance(4) && Choice(depth + 1) is var group)
+            item = group with { Text = $"{Pick(["(", "(?:", "(?>", "(?i:", "(?m:"])}{group.Text})" };
+        if (Chance(8))
+            return (Pick(["(?=", "(?!"]) + item.Text + ")", true, item.Repeats);
+        if (Chance(10))
+            return (Pick(["^", "$", @"\b", @"\B", @"\A", @"\z", "(?<=a)", @"(?<!\s)", @"(?<=[bc]\w)"]), true, false);
+        if (item.IsNullable || Chance(2))
+            return item;
+        if (item.Repeats)
+            return Chance(2) ? (item.Text + "?", true, true) : (item.Text + "{1,2}", false, true);
+        var quantifier = Pick(["+", "+?", "++", "{2}", "{1,3}", "{1,}", "{1,2}?", "*", "*?", "?", "??", "{,2}"]);
+        return (item.Text + quantifier, quantifier[0] is '*' or '?' || quantifier[1..].StartsWith(','), true);
+    }
+
+    private string Atom() => Chance(2)
+        ? Pick(Atoms)
+        : $"[{(Chance(3) ? "^" : "")}{string.Concat(Enumerable.Range(0, random.Next(1, 4)).Select(_ => Pick(Members)))}{(Chance(6) ? @"&&[^\d\p{Lu}]" : "")}]";
+
+    private static readonly string[] Atoms =
+    [
+        "a", "b", "c", " ", ".", "'", @"\w", @"\W", @"\s", @"\S", @"\d", @"\D", @"\p{L}", @"\p{Lu}", @"\p{Ll}", @"\p{M}", @"\p{N}", @"\p{Han}",
+        @"\p{^Latin}", "é", "中", "🙂", @"\R", @"\h",
+    ];
+
+    private static readonly string[] Members =
+    [
+        "a", "b-d", "x", "0-9", "A-Z", @"\s", @"\S", @"\w", @"\W", @"\d", @"\p{L}", @"\P{L}", @"\p{P}", @"\p{Cyrillic}", "[:alpha:]",
+        "[:punct:]", "[:^space:]", "[:upper:]", "é", "α-ω", "一-龥", "[bc]", @"\r\n", "'", "🙂",
+    ];
 
     private string Behavior() => Pick(["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]);
 
     private JsonObject PostProcessor() => random.Next(4) switch
     {
         0 => Of("BertProcessing", ("sep", new JsonArray("b", 1)), ("cls", new JsonArray("c", 2))),
-        1 => Of("RobertaProcessing", ("sep", new JsonArray("b", 1)), ("cls", new JsonArray("c", 2)), ("trim_offsets", true), ("add_prefix_space", Chance(2))),
+        1 => Of(
+            "RobertaProcessing",
+            ("sep", new JsonArray("b", 1)),
+            ("cls", new JsonArray("c", 2)),
+            ("trim_offsets", true),
+            ("add_prefix_space", Chance(2))),
         2 => ByteLevel(),
         _ => Of("Sequence", ("processors", new JsonArray(ByteLevel(), TokenizerJson.Template((1, "b"), Chance(2) ? (2, "c") : null)))),
     };
@@ -259,13 +340,17 @@ internal sealed class RandomTokenizerJson(Random random)
         5 => Of("BPEDecoder", ("suffix", "</w>")),
         6 => Of("CTC", ("pad_token", "a"), ("word_delimiter_token", "▁"), ("cleanup", Chance(2))),
         7 => Of("Strip", ("content", Pick([" ", "a", "▁"])), ("start", random.Next(3)), ("stop", 0)),
-        8 => Of("Replace", ("pattern", Chance(2) ? new JsonObject { ["String"] = "▁" } : new JsonObject { ["Regex"] = Pick(Regexes) }), ("content", Pick([" ", "", "xy"]))),
+        8 => Of(
+            "Replace",
+            ("pattern", Chance(2) ? new JsonObject { ["String"] = "▁" } : new JsonObject { ["Regex"] = Regex(mayBeEmpty: false) }),
+            ("content", Pick([" ", "", "xy"]))),
         _ => Of("Sequence", ("decoders", new JsonArray([.. Enumerable.Range(0, random.Next(4)).Select(_ => Decoder())]))),
     };
 
     private static IEnumerable<string> Letters() => "abcdehlmnoprstwxyzABHTK0123456789 .,!?'▁_#é中日本語αбк".EnumerateRunes().Select(rune => rune.ToString());
 
-    private string Piece() => Pick(["a", "b", "ab", "abc", "He", "llo", "ello", "wor", "ld", "Th", "e", "do", "n't", "'", "s", "12", "日", "本", "é", "ca", "f", "..", "m", "▁", "!"]);
+    private string Piece() => Pick(
+        ["a", "b", "ab", "abc", "He", "llo", "ello", "wor", "ld", "Th", "e", "do", "n't", "'", "s", "12", "日", "本", "é", "ca", "f", "..", "m", "▁", "!"]);
 
     private JsonNode? Maybe(Func<JsonNode> make) => Chance(4) ? null : make();
 

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Models.Tokenizers;
 using Library = Tokenizers.DotNet.Tokenizer;
+using LibraryException = Tokenizers.DotNet.TokenizerException;
 
 namespace Qbb.Models.Tests.Tokenizers;
 
@@ -54,7 +55,12 @@ public sealed class TokenizerOracleTests : IDisposable
     private void Compare(JsonObject json, RandomTokenizerJson generator, Random random, bool compareDecoding, string why)
     {
         File.WriteAllText(path, json.ToJsonString());
-        using var library = new Library(path);
+        using var library = Load();
+        if (library == null)
+        {
+            Should.Throw<InvalidInputException>(() => Tokenizer.FromFile(path), $"{why}: the library refuses {json.ToJsonString()}");
+            return;
+        }
         var tokenizer = Tokenizer.FromFile(path);
         for (var i = 0; i < Texts; i++)
         {
@@ -68,6 +74,18 @@ public sealed class TokenizerOracleTests : IDisposable
             uint[] any = [.. Enumerable.Range(0, random.Next(8)).Select(_ => (uint)random.Next(tokenizer.VocabularySize + 2))];
             foreach (var ids in new[] { expected, shuffled, any })
                 tokenizer.Decode(Signed(ids), skipSpecialTokens: true).ShouldBe(library.Decode(ids), $"{why}: {string.Join(' ', ids)} by {json.ToJsonString()}");
+        }
+    }
+
+    private Library? Load()
+    {
+        try
+        {
+            return new Library(path);
+        }
+        catch (LibraryException)
+        {
+            return null;
         }
     }
 

@@ -26,8 +26,11 @@ public sealed class WordModelTests
     }
 
     [Fact]
-    public void Without_its_unknown_token_an_unknown_word_is_an_error() =>
-        Should.Throw<InvalidInputException>(() => Encode(new WordPieceModel(new() { ["a"] = 0 }, "[UNK]", "##", 100, mapBytes: false), "b")).Message.ShouldContain("[UNK]");
+    public void Without_its_unknown_token_an_unknown_word_is_an_error()
+    {
+        var model = new WordPieceModel(new() { ["a"] = 0 }, "[UNK]", "##", 100, mapBytes: false);
+        Should.Throw<InvalidInputException>(() => Encode(model, "b")).Message.ShouldContain("[UNK]");
+    }
 
     [Fact]
     public void Unigram_cuts_a_word_as_the_best_of_all_ways()
@@ -37,7 +40,7 @@ public sealed class WordModelTests
         for (var round = 0; round < 300; round++)
         {
             // Every letter is there, so each cut into tokens is one of the 2^(n-1) ways.
-            var tokens = new List<(string Token, double Score)> { ("?", 0), ("a", -random.NextDouble()), ("b", -random.NextDouble()), ("c", -random.NextDouble()) };
+            List<(string Token, double Score)> tokens = [("?", 0), .. "abc".Select(letter => (letter.ToString(), -random.NextDouble()))];
             for (var count = random.Next(12); count > 0; count--)
             {
                 var token = string.Concat(Enumerable.Range(0, random.Next(2, 5)).Select(_ => "abc"[random.Next(3)]));
@@ -66,8 +69,11 @@ public sealed class WordModelTests
     }
 
     [Fact]
-    public void Without_an_unknown_id_an_unknown_character_is_an_error() =>
-        Should.Throw<InvalidInputException>(() => Encode(new UnigramModel([("a", 0)], null, byteFallback: false, mapBytes: false), "ab")).Message.ShouldContain("unk_id");
+    public void Without_an_unknown_id_an_unknown_character_is_an_error()
+    {
+        var model = new UnigramModel([("a", 0)], null, byteFallback: false, mapBytes: false);
+        Should.Throw<InvalidInputException>(() => Encode(model, "ab")).Message.ShouldContain("unk_id");
+    }
 
     private static IEnumerable<IReadOnlyList<string>> Cuts(string word)
     {

@@ -8,8 +8,8 @@ internal static class ModelLoader
     /// <summary>Sixteen times the largest vocabulary in use; a bound on the tables that ids index.</summary>
     public const int MaximumId = (1 << 22) - 1;
 
-    /// <summary>A token that no text needs: it bounds the work that a short text can make.</summary>
-    private const int MaximumToken = 1024;
+    /// <summary>Several times the longest in use; at every character of a text, tokens of WordPiece and Unigram are tried up to their length.</summary>
+    private const int MaximumToken = 256;
 
     /// <summary>The kind of model. Files from before 2021 do not name it; merges tell BPE from the others.</summary>
     public static string TypeOf(JsonField field)

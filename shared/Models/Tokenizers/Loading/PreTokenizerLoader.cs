@@ -4,7 +4,8 @@ namespace Qbb.Models.Tokenizers;
 internal static class PreTokenizerLoader
 {
     private const string Known =
-        "ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, BertPreTokenizer, CharDelimiterSplit, FixedLength and Sequence are supported";
+        "ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, BertPreTokenizer, CharDelimiterSplit, FixedLength and Sequence "
+        + "are supported";
 
     private static readonly Lazy<CodePointTester> Punctuation = new(() => new CodePointTester(UnicodeTables.Punctuation));
 
@@ -50,7 +51,10 @@ internal static class PreTokenizerLoader
                 return new CodePointSplit(Punctuation.Value, field["behavior"].IsNull ? SplitBehavior.Isolated : LoadBehavior(field["behavior"]));
             case "BertPreTokenizer":
                 return new PreTokenizerSequence(
-                    [new CodePointSplit(new CodePointTester(UnicodeSets.WhiteSpace), SplitBehavior.Removed), new CodePointSplit(Punctuation.Value, SplitBehavior.Isolated)]);
+                [
+                    new CodePointSplit(new CodePointTester(UnicodeSets.WhiteSpace), SplitBehavior.Removed),
+                    new CodePointSplit(Punctuation.Value, SplitBehavior.Isolated),
+                ]);
             case "FixedLength":
                 return new FixedLengthSplit(field["length"].IsNull ? 5 : field["length"].Int(1, int.MaxValue));
             case "CharDelimiterSplit":

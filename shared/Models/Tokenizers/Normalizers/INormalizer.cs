@@ -24,12 +24,27 @@ internal sealed class TextNormalizer(Func<string, string> function) : INormalize
 /// <summary>Normalizers one after the other.</summary>
 internal sealed class NormalizerSequence(IReadOnlyList<INormalizer> items) : INormalizer
 {
-    public string Normalize(string text) => items.Aggregate(text, (current, item) => item.Normalize(current));
+    /// <summary>More than any form of Unicode makes of a text; replacements that feed on each other grow without end.</summary>
+    private const int LargestGrowth = 32;
+
+    private const int LengthAlwaysAllowed = 1 << 20;
+
+    public string Normalize(string text)
+    {
+        var first = 0;
+        return Normalize(text, ref first);
+    }
 
     public string Normalize(string text, ref int first)
     {
+        var length = text.Length;
         foreach (var item in items)
+        {
             text = item.Normalize(text, ref first);
+            if (text.Length > LengthAlwaysAllowed && text.Length / LargestGrowth > length)
+                throw new InvalidInputException(
+                    $"the tokenizer's normalizer makes {text.Length} characters of {length}: its replacements feed on each other, change them");
+        }
         return text;
     }
 }

@@ -29,15 +29,24 @@ internal sealed class PrecompiledNormalizer : INormalizer
         {
             throw field.Error($"is not Base64: {error.Message}");
         }
-        if (bytes.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(bytes) is var size && (size < 4 || size > bytes.Length - 4 || size % 4 != 0))
+        var size = bytes.Length < 4 ? 0 : BinaryPrimitives.ReadUInt32LittleEndian(bytes);
+        if (size < 4 || size > bytes.Length - 4 || size % 4 != 0)
             throw field.Error("is not a table of SentencePiece: the length of its trie is wrong");
         var units = new uint[size / 4];
         for (var i = 0; i < units.Length; i++)
             units[i] = BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(4 + 4 * i));
         var replacements = bytes[(4 + (int)size)..];
-        return System.Text.Unicode.Utf8.IsValid(replacements)
-            ? new PrecompiledNormalizer(units, replacements)
-            : throw field.Error("is not a table of SentencePiece: its replacements are not UTF-8");
+        if (!System.Text.Unicode.Utf8.IsValid(replacements))
+            throw field.Error("is not a table of SentencePiece: its replacements are not UTF-8");
+        for (int start = 0, length; start < replacements.Length; start += length + 1)
+        {
+            length = replacements.AsSpan(start).IndexOf((byte)0);
+            if (length < 0)
+                length = replacements.Length - start;
+            if (length > PatternLoader.MaximumContent)
+                throw field.Error($"has a replacement of {length} bytes, more than {PatternLoader.MaximumContent}");
+        }
+        return new PrecompiledNormalizer(units, replacements);
     }
 
     public string Normalize(string text)
@@ -48,33 +57,63 @@ internal sealed class PrecompiledNormalizer : INormalizer
 
     public string Normalize(string text, ref int first)
     {
-        var result = new StringBuilder(text.Length);
-        var firstAfter = 0;
+        var output = new Output(CodePoints(text.AsSpan(0, first)), text.Length);
         for (int start = 0, length; start < text.Length; start += length)
         {
             length = StringInfo.GetNextTextElementLength(text, start);
             var grapheme = text.AsSpan(start, length);
             if (Encoding.UTF8.GetByteCount(grapheme) <= LongestGrapheme && Find(grapheme) is { } whole)
-                result.Append(whole);
+                output.Add(whole, CodePoints(grapheme));
             else
-                AppendCharacters(grapheme, result);
-            if (start < first)
-                firstAfter = result.Length;
+                AddCharacters(grapheme, output);
         }
-        first = firstAfter;
-        return result.ToString();
+        first = output.First;
+        return output.Text.ToString();
     }
 
-    private void AppendCharacters(ReadOnlySpan<char> text, StringBuilder result)
+    private void AddCharacters(ReadOnlySpan<char> text, Output output)
     {
         for (int start = 0, length; start < text.Length; start += length)
         {
             length = start + 1 < text.Length && char.IsSurrogatePair(text[start], text[start + 1]) ? 2 : 1;
             var character = text.Slice(start, length);
-            if (Find(character) is { } replacement)
-                result.Append(replacement);
-            else
-                result.Append(character);
+            output.Add(Find(character) ?? character.ToString(), 1);
+        }
+    }
+
+    private static int CodePoints(ReadOnlySpan<char> text)
+    {
+        var count = 0;
+        foreach (var _ in text.EnumerateRunes())
+            count++;
+        return count;
+    }
+
+    /// <summary>
+    /// The text so far, and how much of it stems from the first characters of the input. The library forgets what is removed before any
+    /// other character, so what follows it takes its place.
+    /// </summary>
+    private sealed class Output(int firstCodePoints, int capacity)
+    {
+        private int taken;
+
+        public StringBuilder Text { get; } = new(capacity);
+
+        public int First { get; private set; }
+
+        public void Add(string replacement, int replaced)
+        {
+            foreach (var rune in replacement.EnumerateRunes())
+            {
+                // Each stands for one of the replaced while there are any; the rest belong to the last.
+                if (replaced-- > 0)
+                    taken++;
+                Text.Append(rune);
+                if (taken <= firstCodePoints && firstCodePoints > 0)
+                    First = Text.Length;
+            }
+            if (replaced > 0 && Text.Length > 0)
+                taken += replaced;
         }
     }
 

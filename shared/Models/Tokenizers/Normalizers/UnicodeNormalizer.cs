@@ -40,6 +40,17 @@ internal sealed class UnicodeNormalizer(UnicodeForm form) : INormalizer
         return result.ToString();
     }
 
+    public string Normalize(string text, ref int first)
+    {
+        var result = Normalize(text);
+        if (first == 0)
+            return result;
+        // A mark of a later character may be sorted before one of the first.
+        var alone = Normalize(text[..first]);
+        first = composes ? Math.Min(alone.Length, result.Length) : alone.AsSpan().CommonPrefixLength(result);
+        return result;
+    }
+
     private void Decompose(DecompositionTable table, int codePoint, List<int> output)
     {
         var syllable = codePoint - FirstSyllable;

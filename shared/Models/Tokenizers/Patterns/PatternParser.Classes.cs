@@ -159,8 +159,11 @@ internal sealed partial class PatternParser
     private static CodePointSet? BracketSet(string name) =>
         name == "punct" ? UnicodeSets.Category("P")!.Union(UnicodeSets.Category("S")!) : BracketNames.Contains(name) ? NamedSet(name) : null;
 
-    /// <summary>A class after its opening bracket: ranges, escapes, nested classes, POSIX brackets and intersections.</summary>
-    private CodePointSet ParseClass()
+    /// <summary>
+    /// A class after its opening bracket: ranges, escapes, nested classes, POSIX brackets and intersections. Case is folded once, in the
+    /// outermost class, before it is negated: [[^\p{Lu}]] has the lower case letters under (?i) too.
+    /// </summary>
+    private CodePointSet ParseClass(bool isOutermost)
     {
         if (++depth > MaximumDepth)
             throw Error($"classes are nested more than {MaximumDepth} deep");
@@ -171,6 +174,8 @@ internal sealed partial class PatternParser
         if (!Take("]"))
             throw Error("a class is not closed");
         depth--;
+        if (isOutermost)
+            result = Fold(result);
         return negative ? result.Invert() : result;
     }
 
@@ -185,7 +190,7 @@ internal sealed partial class PatternParser
             var set = ParseClassItem(out var low);
             if (low < 0)
             {
-                result = result.Union(Fold(set));
+                result = result.Union(set);
                 continue;
             }
             var high = low;
@@ -198,7 +203,7 @@ internal sealed partial class PatternParser
             }
             ranges.AddRange([low, high]);
         }
-        return result.Union(Fold(CodePointSet.Of(ranges.ToArray())));
+        return result.Union(CodePointSet.Of(ranges.ToArray()));
     }
 
     private CodePointSet ParseClassItem(out int single)
@@ -216,7 +221,7 @@ internal sealed partial class PatternParser
             return negative ? set.Invert() : set;
         }
         if (Take("["))
-            return ParseClass();
+            return ParseClass(isOutermost: false);
         if (Take("\\"))
             return ParseEscape(insideClass: true, out single);
         single = TakeCodePoint();

@@ -168,7 +168,7 @@ internal sealed partial class PatternParser
                 return ParseGroup();
             case '[':
                 position++;
-                return new One(ParseClass());
+                return new One(ParseClass(isOutermost: true));
             case '.':
                 position++;
                 return new One(dotMatchesNewline ? CodePointSet.All : CodePointSet.Of('\n').Invert());
