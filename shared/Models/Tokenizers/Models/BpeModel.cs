@@ -3,13 +3,12 @@ using System.Text;
 
 namespace Qbb.Models.Tokenizers;
 
-/// <summary>Byte-pair encoding: the characters of a word, merged pair by pair. Immutable but for its cache; thread-safe.</summary>
-internal sealed class BpeModel
+/// <summary>Byte-pair encoding: the characters of a word, merged pair by pair.</summary>
+internal sealed class BpeModel : WordModel
 {
     private readonly BpeOptions options;
     private readonly Dictionary<string, int> vocabulary;
     private readonly MergeTable merges;
-    private readonly WordCache cache = new();
     private readonly int[] idOfCharacter;
     private readonly int[] idOfByte = new int[256];
     private readonly int unknownId;
@@ -19,11 +18,11 @@ internal sealed class BpeModel
     /// <param name="merges">In order of rank.</param>
     /// <param name="mapBytes">True where words come as text and are to be seen as bytes in GPT-2's alphabet.</param>
     public BpeModel(BpeOptions options, Dictionary<string, int> vocabulary, MergeTable merges, bool mapBytes)
+        : base(mapBytes)
     {
         this.options = options;
         this.vocabulary = vocabulary;
         this.merges = merges;
-        MapsBytes = mapBytes;
         idOfCharacter = new int[vocabulary.Keys.Where(token => token.Length == 1).Select(token => token[0] + 1).DefaultIfEmpty(0).Max()];
         Array.Fill(idOfCharacter, -1);
         foreach (var (token, id) in vocabulary)
@@ -34,24 +33,7 @@ internal sealed class BpeModel
         unknownId = options.UnknownToken == null ? -1 : vocabulary.GetValueOrDefault(options.UnknownToken, -1);
     }
 
-    public bool MapsBytes { get; }
-
-    /// <summary>Adds the ids of one word to a list.</summary>
-    public void Encode(ReadOnlySpan<char> word, List<int> output)
-    {
-        if (word.Length == 0)
-            return;
-        if (cache.TryGet(word, out var cached))
-        {
-            output.AddRange(cached);
-            return;
-        }
-        var ids = EncodeUncached(MapsBytes ? ByteAlphabet.Encode(word) : word.ToString());
-        cache.Add(word, ids);
-        output.AddRange(ids);
-    }
-
-    private int[] EncodeUncached(string word)
+    protected override int[] Encode(string word)
     {
         if (options.IgnoreMerges && vocabulary.TryGetValue(word, out var whole))
             return [whole];

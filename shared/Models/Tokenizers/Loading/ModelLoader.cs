@@ -3,17 +3,32 @@ using System.Text.Json;
 namespace Qbb.Models.Tokenizers;
 
 /// <summary>Reads the "model" of tokenizer.json.</summary>
-internal static class BpeLoader
+internal static class ModelLoader
 {
     /// <summary>Sixteen times the largest vocabulary in use; a bound on the tables that ids index.</summary>
     public const int MaximumId = (1 << 22) - 1;
 
-    public static (BpeModel Model, Dictionary<string, int> Vocabulary) Load(JsonField field, bool mapBytes)
+    /// <summary>Several times the longest in use; at every character of a text, tokens of WordPiece and Unigram are tried up to their length.</summary>
+    private const int MaximumToken = 256;
+
+    /// <summary>The kind of model. Files from before 2021 do not name it; merges tell BPE from the others.</summary>
+    public static string TypeOf(JsonField field)
     {
-        // Files from before 2021 do not name the type; merges tell BPE from the others.
         var type = field["type"].IsNull && !field["merges"].IsNull ? "BPE" : field["type"].StringOr("unknown");
-        if (type != "BPE")
-            throw field.Error($"is of the type {type}, which is not supported: only BPE tokenizers can be read");
+        return type is "BPE" or "WordPiece" or "Unigram"
+            ? type
+            : throw field.Error($"is of the type {type}, which is not supported: only BPE, WordPiece and Unigram tokenizers can be read");
+    }
+
+    public static (WordModel Model, Dictionary<string, int> Vocabulary) Load(JsonField field, bool mapBytes) => TypeOf(field) switch
+    {
+        "BPE" => LoadBpe(field, mapBytes),
+        "WordPiece" => LoadWordPiece(field, mapBytes),
+        _ => LoadUnigram(field, mapBytes),
+    };
+
+    private static (WordModel, Dictionary<string, int>) LoadBpe(JsonField field, bool mapBytes)
+    {
         if (!field["dropout"].IsNull && !(field["dropout"].Element.TryNumber(out var dropout) && dropout == 0))
             throw field["dropout"].Error("is set: it makes tokens random; set it to null");
         var options = new BpeOptions(
@@ -26,6 +41,41 @@ internal static class BpeLoader
         var vocabulary = LoadVocabulary(field["vocab"]);
         var merges = LoadMerges(field["merges"], vocabulary, options.SubwordPrefix.Length);
         return (new BpeModel(options, vocabulary, merges, mapBytes), vocabulary);
+    }
+
+    private static (WordModel, Dictionary<string, int>) LoadWordPiece(JsonField field, bool mapBytes)
+    {
+        var vocabulary = LoadVocabulary(field["vocab"]);
+        foreach (var token in vocabulary.Keys)
+            CheckLength(field["vocab"], token);
+        var longestWord = field["max_input_chars_per_word"];
+        var model = new WordPieceModel(
+            vocabulary, field["unk_token"].StringOr("[UNK]"), field["continuing_subword_prefix"].StringOr("##"),
+            longestWord.IsNull ? 100 : longestWord.Int(0, int.MaxValue), mapBytes);
+        return (model, vocabulary);
+    }
+
+    private static (WordModel, Dictionary<string, int>) LoadUnigram(JsonField field, bool mapBytes)
+    {
+        var tokens = new List<(string, double)>(field["vocab"].Count);
+        var vocabulary = new Dictionary<string, int>();
+        foreach (var item in field["vocab"].Items())
+        {
+            var parts = item.Items().ToList();
+            if (parts.Count != 2 || !parts[1].Element.TryNumber(out var score) || !double.IsFinite(score))
+                throw item.Error("is not a token and its score");
+            CheckLength(item, parts[0].String());
+            vocabulary[parts[0].String()] = tokens.Count;
+            tokens.Add((parts[0].String(), score));
+        }
+        int? unknown = field["unk_id"].IsNull ? null : field["unk_id"].Int(0, tokens.Count - 1);
+        return (new UnigramModel(tokens, unknown, field["byte_fallback"].BoolOr(false), mapBytes), vocabulary);
+    }
+
+    private static void CheckLength(JsonField field, string token)
+    {
+        if (token.Length > MaximumToken)
+            throw field.Error($"holds a token of {token.Length} characters, more than {MaximumToken}");
     }
 
     private static bool TryNumber(this JsonElement element, out double number)
