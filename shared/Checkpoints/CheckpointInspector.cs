@@ -67,7 +67,7 @@ public static class CheckpointInspector
     {
         Path = path,
         Kind = kind,
-        Files = [.. files.Select(file => new InspectedFile(Path.GetFileName(file), new FileInfo(file).Length))],
+        Files = [.. files.Select(file => new InspectedFile(Path.GetFileName(file), MappedFile.FileLength(file)))],
         Tensors = tensors.Entries,
         Metadata = [],
     };

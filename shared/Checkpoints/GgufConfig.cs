@@ -41,8 +41,8 @@ public static class GgufConfig
             ["rope_theta"] = theta,
             ["rope_scaling"] = GgufRope.Scaling(file, parameters, headDim, theta, context),
             ["tie_word_embeddings"] = !file.Contains("output.weight"),
-            ["attention_bias"] = architecture.ModelType != "qwen2" && file.Contains("blk.0.attn_q.bias"),
-            ["mlp_bias"] = file.Contains("blk.0.ffn_gate.bias"),
+            ["attention_bias"] = architecture.ModelType != "qwen2" && HasBias(file, ".attn_"),
+            ["mlp_bias"] = HasBias(file, ".ffn_"),
             ["torch_dtype"] = DataType(file),
         };
         AddTokenId(config, file, "bos_token_id", "tokenizer.ggml.bos_token_id");
@@ -50,6 +50,9 @@ public static class GgufConfig
         AddTokenId(config, file, "pad_token_id", "tokenizer.ggml.padding_token_id");
         return config;
     }
+
+    private static bool HasBias(GgufFile file, string part) =>
+        file.Entries.Any(entry => entry.Name.EndsWith(".bias", StringComparison.Ordinal) && entry.Name.Contains(part, StringComparison.Ordinal));
 
     private static void CheckNoUnknownFactors(GgufFile file, GgufParameters parameters)
     {

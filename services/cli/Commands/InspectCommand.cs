@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Qbb.Checkpoints;
 using Qbb.Cli.Terminal;
+using Qbb.Models;
+using Qbb.Models.Decoder;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
@@ -21,18 +23,39 @@ internal sealed class InspectCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var inspection = CheckpointInspector.Inspect(parsed.GetRequiredValue(_path));
-        output.Result(inspection.ToJson(), screen => Print(screen, inspection, parsed.GetValue(_all)));
+        var problem = Problem(inspection.Path);
+        var json = inspection.ToJson();
+        json["runs"] = problem is null;
+        json["problem"] = problem;
+        output.Result(json, screen => Print(screen, inspection, problem, parsed.GetValue(_all)));
     }
 
-    private static void Print(IAnsiConsole screen, Inspection inspection, bool all)
+    /// <summary>Why the model cannot run, from headers alone; null where it can. What is reported meanwhile are the warnings of every command.</summary>
+    private static string? Problem(string path)
+    {
+        try
+        {
+            using var source = ModelSource.Open(path);
+            DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors);
+            source.LoadTokenizer();
+            return null;
+        }
+        catch (InvalidInputException e)
+        {
+            return e.Message;
+        }
+    }
+
+    private static void Print(IAnsiConsole screen, Inspection inspection, string? problem, bool all)
     {
         var head = new Grid().AddColumn().AddColumn();
         head.AddRow("what", Markup.Escape(string.Join(", ", new[] { inspection.Kind, inspection.Architecture, inspection.Quantization }.OfType<string>())));
         head.AddRow("parameters", $"{Units.Count(inspection.Elements)} in {inspection.Tensors.Count} tensors, {Units.Bytes(inspection.Bytes)}");
         head.AddRow("types", Markup.Escape(string.Join(", ", inspection.Types.Select(t => $"{t.Type}: {t.Tensors} tensors, {Units.Bytes(t.Bytes)}"))));
         head.AddRow("files", Markup.Escape(string.Join(", ", inspection.Files.Select(f => $"{f.Name} ({Units.Bytes(f.Bytes)})"))));
+        head.AddRow("runs", Markup.Escape(problem is null ? "yes" : $"no: {problem}"));
         screen.Write(head);
-        var table = new Table().AddColumns("tensor", "type", "shape").AddColumn(new TableColumn("size").RightAligned()).Border(TableBorder.Simple);
+        var table = new Table().AddColumn(new TableColumn("tensor").NoWrap()).AddColumns("type", "shape").AddColumn(new TableColumn("size").RightAligned()).Border(TableBorder.Simple);
         foreach (var (name, first, count) in Groups(inspection, all))
         {
             string[] cells = [name, first.Type, $"[{string.Join(", ", first.Shape)}]", count == 1 ? Units.Bytes(first.Bytes) : $"{count} × {Units.Bytes(first.Bytes)}"];

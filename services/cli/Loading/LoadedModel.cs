@@ -17,13 +17,13 @@ internal sealed class LoadedModel : IDisposable
     {
         Source = source;
         Model = model;
-        _tokenizer = new(() => ReadTokenizer(source));
+        _tokenizer = new(source.LoadTokenizer);
     }
 
     public ModelSource Source { get; }
     public Transformer Model { get; }
 
-    /// <exception cref="InvalidInputException">There is no tokenizer, or it has more tokens than the model.</exception>
+    /// <exception cref="InvalidInputException">There is no tokenizer, or it cannot be read.</exception>
     public Tokenizer Tokenizer => _tokenizer.Value;
 
     /// <summary>As <see cref="Tokenizer"/>, but null where the model has none.</summary>
@@ -50,16 +50,6 @@ internal sealed class LoadedModel : IDisposable
             source.Dispose();
             throw;
         }
-    }
-
-    private static Tokenizer ReadTokenizer(ModelSource source)
-    {
-        var tokenizer = source.LoadTokenizer();
-        var vocabulary = DecoderConfig.FromJson(source.ConfigJson).VocabularySize;
-        if (tokenizer.VocabularySize > vocabulary)
-            throw new InvalidInputException($"{source.Path}: the tokenizer has {tokenizer.VocabularySize} tokens but the model's vocabulary only {vocabulary}: " +
-                "they do not belong together; take the tokenizer.json that came with the model");
-        return tokenizer;
     }
 
     public void Dispose()

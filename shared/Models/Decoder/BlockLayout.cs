@@ -15,6 +15,9 @@ public sealed record BlockLayout(
     NormSpec? KeyNorm,
     IReadOnlyList<LinearSpec> Linears)
 {
+    /// <summary>The norms that the family has.</summary>
+    public IEnumerable<NormSpec> Norms => new[] { AttentionNorm, MlpNorm, QueryNorm, KeyNorm }.OfType<NormSpec>();
+
     /// <summary>The layer of that role, or null where the family has none.</summary>
     public LinearSpec? Find(LinearRole role) => Linears.FirstOrDefault(linear => linear.Role == role);
 }

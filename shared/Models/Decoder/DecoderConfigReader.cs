@@ -50,8 +50,6 @@ internal static class DecoderConfigReader
 
     private static void RefuseForeignSettings(ConfigValues config)
     {
-        if (config.Object("quantization_config") is { } quantization && quantization.Text("quant_method") != "qbb")
-            throw config.Unsupported("quantization_config", "the weights were quantized by another method; take the original or a dequantised checkpoint");
         foreach (var key in ExpertKeys)
         {
             if (config.OptionalNumber(key) is > 0)

@@ -61,7 +61,8 @@ internal static class DecoderFamilies
 
     private static DecoderConfig Llama(ConfigValues config)
     {
-        var bias = config.Flag("attention_bias", false);
+        // The first InternLM files call it bias.
+        var bias = config.Flag("attention_bias", config.Flag("bias", false));
         return Base(config, "llama", 2048) with
         {
             QkvBias = bias,

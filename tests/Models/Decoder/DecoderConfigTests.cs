@@ -92,7 +92,6 @@ public class DecoderConfigTests
     [InlineData("llama", "\"rope_scaling\": { \"rope_type\": \"longrope\", \"factor\": 2, \"short_factor\": [1], \"long_factor\": [1] }", "short_factor")]
     [InlineData("llama", "\"partial_rotary_factor\": 0.5", "partial_rotary_factor")]
     [InlineData("llama", "\"num_local_experts\": 8", "num_local_experts")]
-    [InlineData("llama", "\"quantization_config\": { \"quant_method\": \"gptq\" }", "quantization_config")]
     [InlineData("llama", "\"hidden_act\": \"mish\"", "mish")]
     [InlineData("llama", "\"num_key_value_heads\": 3", "num_key_value_heads")]
     [InlineData("llama", "\"head_dim\": 0", "head_dim")]
