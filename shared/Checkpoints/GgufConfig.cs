@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Text.Json.Nodes;
 
 namespace Qbb.Checkpoints;
@@ -5,9 +6,31 @@ namespace Qbb.Checkpoints;
 /// <summary>Says what a GGUF file says of its model in the words of Hugging Face's <c>config.json</c>.</summary>
 public static class GgufConfig
 {
+    // Values of tokenizer.ggml.token_type.
+    private const int Control = 3;
+    private const int UserDefined = 4;
+
     // Models of other families are sometimes written under a known architecture with these set; they would compute something else.
     private static readonly string[] UnknownFactors =
         ["attention.scale", "embedding_scale", "residual_scale", "logit_scale", "attention.clamp_kqv"];
+
+    private static readonly string[] s_prefixes = ["rope.", "attention."];
+
+    private static readonly FrozenSet<string> s_knownKeys = new[]
+    {
+        "rope.dimension_count", "rope.freq_base", "rope.scale_linear", "rope.scaling.type", "rope.scaling.factor",
+        "rope.scaling.original_context_length", "rope.scaling.attn_factor", "rope.scaling.finetuned", "rope.scaling.yarn_attn_factor",
+        "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow",
+        "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length", "attention.causal",
+        "attention.layer_norm_rms_epsilon", "attention.scale", "attention.clamp_kqv",
+    }.ToFrozenSet(StringComparer.Ordinal);
+
+    /// <summary>Control tokens that end a turn or a text, whichever of them the file names as its end of text.</summary>
+    private static readonly FrozenSet<string> s_ends = new[]
+    {
+        "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>", "_<EOT>", "[EOT]",
+        "[EOS]", "<|return|>", "<|call|>", "<end_of_utterance>", "<\uFF5Cend\u2581of\u2581sentence\uFF5C>",
+    }.ToFrozenSet(StringComparer.Ordinal);
 
     /// <exception cref="InvalidInputException">The architecture is not known, or metadata are missing, contradict the tensors or ask for
     /// what is not known.</exception>
@@ -16,6 +39,7 @@ public static class GgufConfig
         var architecture = GgufArchitecture.Of(file);
         var parameters = new GgufParameters(file, architecture);
         CheckNoUnknownFactors(file, parameters);
+        WarnOfUnknownKeys(file, architecture);
         var hidden = parameters.Required("embedding_length");
         var headDim = HeadDim(file, parameters, hidden);
         var context = parameters.Required("context_length");
@@ -46,7 +70,8 @@ public static class GgufConfig
             ["torch_dtype"] = DataType(file),
         };
         AddTokenId(config, file, "bos_token_id", "tokenizer.ggml.bos_token_id");
-        AddTokenId(config, file, "eos_token_id", "tokenizer.ggml.eos_token_id");
+        if (StopIds(file) is { Count: > 0 } ends)
+            config["eos_token_id"] = ends.Count == 1 ? ends[0] : new JsonArray([.. ends.Select(id => (JsonNode)id)]);
         AddTokenId(config, file, "pad_token_id", "tokenizer.ggml.padding_token_id");
         return config;
     }
@@ -63,9 +88,19 @@ public static class GgufConfig
                     $"{file.Path}: metadata {key} is {parameters.Number(key)}, which is not known for this architecture; give the model "
                         + "as a Hugging Face folder");
         }
-        if (file.Metadata.TryGetValue("split.count", out var pieces) && pieces is ulong and not (0ul or 1ul))
-            throw new InvalidInputException(
-                $"{file.Path}: is one of {pieces} pieces of a model; join them with llama.cpp's llama-gguf-split --merge");
+        if (parameters.Number("expert_count") is > 0)
+            throw new InvalidInputException($"{file.Path}: metadata expert_count is {parameters.Number("expert_count")}: mixtures of experts are not supported");
+        if (parameters.Flag("attention.causal") == false)
+            throw new InvalidInputException($"{file.Path}: metadata attention.causal is false: only causal attention is supported");
+    }
+
+    private static void WarnOfUnknownKeys(GgufFile file, GgufArchitecture architecture)
+    {
+        string[] unknown = [.. file.Metadata.Keys
+            .Where(key => s_prefixes.Any(prefix => key.StartsWith($"{architecture.Name}.{prefix}", StringComparison.Ordinal)))
+            .Where(key => !s_knownKeys.Contains(key[(architecture.Name.Length + 1)..]))];
+        if (unknown.Length > 0)
+            ModelWarnings.Report($"{file.Path}: the metadata {ModelWarnings.Some(unknown)} are unknown for this architecture and ignored");
     }
 
     private static int HeadDim(GgufFile file, GgufParameters parameters, int hidden)
@@ -103,9 +138,26 @@ public static class GgufConfig
         return largest switch { "F16" => "float16", "BF16" => "bfloat16", _ => "float32" };
     }
 
+    /// <summary>The end of text first, then the ends of turns and messages that have keys, then the control tokens known to be such.</summary>
+    private static List<int> StopIds(GgufFile file)
+    {
+        var named = new[] { "eos", "eot", "eom" }.Select(name => TokenId(file, $"tokenizer.ggml.{name}_token_id")).OfType<int>();
+        var tokens = file.Metadata.GetValueOrDefault("tokenizer.ggml.tokens") as string[] ?? [];
+        var types = file.Metadata.GetValueOrDefault("tokenizer.ggml.token_type") as int[] ?? [];
+        var known = Enumerable.Range(0, Math.Min(tokens.Length, types.Length)).Where(id => types[id] is Control or UserDefined && s_ends.Contains(tokens[id]));
+        return [.. named.Concat(known).Distinct()];
+    }
+
+    private static int? TokenId(GgufFile file, string key) => file.Metadata.GetValueOrDefault(key) switch
+    {
+        ulong id when id < int.MaxValue => (int)id,
+        long id and >= 0 and < int.MaxValue => (int)id,
+        _ => null,
+    };
+
     private static void AddTokenId(JsonObject config, GgufFile file, string name, string key)
     {
-        if (file.Metadata.TryGetValue(key, out var value) && value is ulong id && id < int.MaxValue)
-            config[name] = (int)id;
+        if (TokenId(file, key) is { } id)
+            config[name] = id;
     }
 }

@@ -82,7 +82,7 @@ public sealed class ModelSource : IDisposable
         var file = GgufFile.Open(filePath);
         try
         {
-            return new(path, Gguf, GgufConfig.FromGguf(file), GgufTensors.Create(file), [filePath]) { GgufMetadata = file.Metadata };
+            return new(path, Gguf, GgufConfig.FromGguf(file), GgufTensors.Create(file), file.Files) { GgufMetadata = file.Metadata };
         }
         catch
         {

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
+using Qbb.Models.Generation;
 using Qbb.Tests;
 using Qbb.Torch;
 
@@ -19,6 +20,12 @@ public class FieldTests(ITestOutputHelper output)
     [InlineData("llama-no-o-bias", "biases that the checkpoint lacks: model.layers.0.self_attn.o_proj.bias")]
     [InlineData("leftover-quantization-config", "quantization_config (bitsandbytes) is ignored")]
     [InlineData("gguf-qkv-bias", null)]
+    [InlineData("yarn-attn-factor", "rope_scaling: attn_factor has no effect with rope type yarn")]
+    [InlineData("rope-mrope-section", "rope_scaling: mrope_section has no effect with rope type default")]
+    [InlineData("tokenizer-one-more", null)]
+    [InlineData("gguf-no-pre", "tokenizer.ggml.pre\" is missing")]
+    [InlineData("gguf-split", null)]
+    [InlineData("gguf-split/tiny-00002-of-00002.gguf", null)]
     public void Logits_are_right_and_warnings_say_what_was_mended(string name, string? warning)
     {
         using var scope = torch.NewDisposeScope();
@@ -27,7 +34,8 @@ public class FieldTests(ITestOutputHelper output)
         using var heard = ModelWarnings.Listen(warnings.Add);
         using var source = ModelSource.Open(Reference.Path("field", name));
         using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
-        var expected = JsonDocument.Parse(File.ReadAllText(Reference.Path("field", name, "expected.json"))).RootElement;
+        source.LoadTokenizer().VocabularySize.ShouldBeGreaterThan(0);
+        var expected = JsonDocument.Parse(File.ReadAllText(Reference.Path("field", name.Split('/')[0], "expected.json"))).RootElement;
         var ids = expected.GetProperty("ids").Deserialize<long[]>()!;
         var rows = expected.GetProperty("logits").Deserialize<float[][]>()!;
         var logits = model.forward(torch.tensor(ids, 1, ids.Length));
@@ -38,5 +46,39 @@ public class FieldTests(ITestOutputHelper output)
             warnings.ShouldBeEmpty();
         else
             warnings.ShouldHaveSingleItem().ShouldContain(warning);
+    }
+
+    [Theory]
+    [InlineData("eos-string", new[] { 2 })]
+    [InlineData("gguf-eot-key", new[] { 2, 3 })]
+    public void Texts_end_at_every_token_that_the_files_name(string name, int[] expected)
+    {
+        using var source = ModelSource.Open(Reference.Path("field", name));
+        StopIds.Of(source).ShouldBe(expected);
+    }
+
+    [Theory]
+    [InlineData("{\"eos_token_id\": [\"2\", 3.0, 3, -1]}", new[] { 2, 3 })]
+    [InlineData("{\"eos_token_id\": null}", new[] { 7 })]
+    [InlineData("{\"eos_token_id\": 2e0}", new[] { 2 })]
+    [InlineData("{\"eos_token_id\": \"x\"}", null)]
+    [InlineData("{\"eos_token_id\": [[2]]}", null)]
+    [InlineData("{\"eos_token_id\": {}}", null)]
+    [InlineData("{\"eos_token_id\": 1e300}", null)]
+    [InlineData("{\"eos_token_id\": 2", null)]
+    [InlineData("[]", null)]
+    [InlineData("", null)]
+    public void The_generation_settings_give_the_ends_or_are_refused_by_name(string generation, int[]? expected)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (var file in Directory.GetFiles(Reference.Path("field", "eos-string")))
+            File.Copy(file, folder.File(Path.GetFileName(file)));
+        folder.Write("config.json", File.ReadAllText(folder.File("config.json")).Replace("\"2\"", "7", StringComparison.Ordinal));
+        folder.Write("generation_config.json", generation);
+        using var source = ModelSource.Open(folder.Path);
+        if (expected is not null)
+            StopIds.Of(source).ShouldBe(expected);
+        else
+            Should.Throw<InvalidInputException>(() => StopIds.Of(source)).Message.ShouldContain("generation_config.json");
     }
 }
