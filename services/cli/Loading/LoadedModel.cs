@@ -17,7 +17,7 @@ internal sealed class LoadedModel : IDisposable
     {
         Source = source;
         Model = model;
-        _tokenizer = new(source.LoadTokenizer);
+        _tokenizer = new(ReadTokenizer);
     }
 
     public ModelSource Source { get; }
@@ -50,6 +50,16 @@ internal sealed class LoadedModel : IDisposable
             source.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Only a text with a token beyond the embedding cannot be run, so a tokenizer with more tokens is no error by itself.</summary>
+    private Tokenizer ReadTokenizer()
+    {
+        var tokenizer = Source.LoadTokenizer();
+        if (tokenizer.VocabularySize > Model.Config.VocabularySize)
+            ModelWarnings.Report($"{Source.Path}: the tokenizer has {tokenizer.VocabularySize} tokens but the model's vocabulary only {Model.Config.VocabularySize}: "
+                + "texts with the others are refused");
+        return tokenizer;
     }
 
     public void Dispose()

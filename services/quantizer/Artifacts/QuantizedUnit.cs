@@ -11,5 +11,5 @@ namespace Qbb.Quantizer.Artifacts;
 public sealed record QuantizedUnit(IReadOnlyList<string> Files, IReadOnlyList<LayerReport> Layers, int Units, int Size, bool Chained)
 {
     /// <summary>‖W − Ŵ‖²/‖W‖² over the unit's layers.</summary>
-    public double RelativeError => LayerReport.Relative(Layers.Sum(layer => layer.SquaredError), Layers.Sum(layer => layer.SquaredNorm));
+    public double RelativeError => Layers.Average(layer => layer.RelativeError);
 }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
+using Qbb.Models.Tokenizers;
 using Qbb.Tests;
 using Qbb.Torch;
 
@@ -46,6 +47,17 @@ public class FieldTests(ITestOutputHelper output)
             warnings.ShouldBeEmpty();
         else
             warnings.ShouldHaveSingleItem().ShouldContain(warning);
+    }
+
+    [Fact]
+    public void An_added_token_keeps_the_id_of_the_vocabulary()
+    {
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        var tokenizer = Tokenizer.FromFile(Reference.Path("field", "tokenizer-added-other-id", "tokenizer.json"));
+        tokenizer.TokenToId("the").ShouldBe(79);
+        tokenizer.Encode("the", addSpecialTokens: false).ShouldBe([79]);
+        warnings.ShouldHaveSingleItem().ShouldContain("gives the token \"the\" the id 200; it has 79, which is used");
     }
 
     [Theory]
