@@ -23,6 +23,17 @@ internal sealed class ConfigValues(JsonObject json, string where)
         throw Wrong(key, node, $"an integer of at least {minimum}");
     }
 
+    /// <summary>The same values with another in place of one that is absent.</summary>
+    public ConfigValues WithDefault(string key, double value) => HasValue(key) ? this : With(changed => changed[key] = value);
+
+    /// <summary>The same values with some changed.</summary>
+    public ConfigValues With(Action<JsonObject> change)
+    {
+        var changed = json.DeepClone().AsObject();
+        change(changed);
+        return new ConfigValues(changed, where);
+    }
+
     public double Number(string key, double fallback) => OptionalNumber(key) ?? fallback;
 
     public double Positive(string key, double fallback) =>

@@ -19,6 +19,12 @@ internal static class DecoderConfigReader
         ["GPTNeoXForCausalLM"] = "gpt_neox",
         ["GPT2LMHeadModel"] = "gpt2",
         ["OPTForCausalLM"] = "opt",
+        ["Gemma2ForCausalLM"] = "gemma2",
+        ["Gemma3ForCausalLM"] = "gemma3_text",
+        ["SmolLM3ForCausalLM"] = "smollm3",
+        ["GraniteForCausalLM"] = "granite",
+        ["Olmo2ForCausalLM"] = "olmo2",
+        ["Starcoder2ForCausalLM"] = "starcoder2",
     };
 
     private static readonly string[] ExpertKeys = ["num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok"];

@@ -78,14 +78,21 @@ public sealed record DecoderLayout(
 
     private static BlockLayout Block(DecoderConfig config, DecoderNames names, int index, string prefix)
     {
-        var kind = config.QkNorm == QkNorm.LayerNorm ? NormKind.LayerNorm : NormKind.Rms;
+        var kind = config.QkNorm == QkNorm.LayerNorm ? NormKind.LayerNorm : config.Norm == NormKind.RmsPlusOne ? NormKind.RmsPlusOne : NormKind.Rms;
+        var (queries, keys) = config.QkNorm == QkNorm.RmsOfAllHeads
+            ? (config.HeadCount * config.HeadDimension, config.KeyValueHeadCount * config.HeadDimension)
+            : (config.HeadDimension, config.HeadDimension);
         return new BlockLayout(
             index,
             new NormSpec(prefix + names.AttentionNorm, config.Norm, config.HiddenSize),
             config.Order == BlockOrder.ParallelOneNorm ? null : new NormSpec(prefix + names.MlpNorm, config.Norm, config.HiddenSize),
-            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.QueryNorm, kind, config.HeadDimension),
-            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.KeyNorm, kind, config.HeadDimension),
-            [.. Attention(config, names, index, prefix), .. Mlp(config, names, index, prefix)]);
+            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.QueryNorm, kind, queries),
+            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.KeyNorm, kind, keys),
+            [.. Attention(config, names, index, prefix), .. Mlp(config, names, index, prefix)])
+        {
+            AttentionOutputNorm = names.AttentionOutputNorm is { } afterAttention ? new NormSpec(prefix + afterAttention, config.Norm, config.HiddenSize) : null,
+            MlpOutputNorm = names.MlpOutputNorm is { } afterMlp ? new NormSpec(prefix + afterMlp, config.Norm, config.HiddenSize) : null,
+        };
     }
 
     private static IEnumerable<LinearSpec> Attention(DecoderConfig config, DecoderNames names, int index, string prefix)

@@ -62,6 +62,29 @@ internal static class RopeConfigReader
         return kind == RopeKind.Default ? rope : ReadScaling(rope, outer, inner!);
     }
 
+    /// <summary>
+    /// The configuration as blocks of either type read it: rope_parameters has an object for each, or in the older spelling the outer keys
+    /// are of the one and <paramref name="otherBase"/> is the base of the other, which is not scaled.
+    /// </summary>
+    public static (ConfigValues One, ConfigValues Other) ByLayerType(ConfigValues config, string one, string other, double theta, string otherBase)
+    {
+        if (config.Object("rope_parameters") is { } parameters && (parameters.Object(one) ?? parameters.Object(other)) is not null)
+            return (Of(one), Of(other));
+        var otherTheta = config.Number(otherBase, 10_000);
+        return (config.WithDefault("rope_theta", theta), config.With(json =>
+        {
+            json.Remove("rope_scaling");
+            json.Remove("rope_parameters");
+            json["rope_theta"] = otherTheta;
+        }));
+
+        ConfigValues Of(string type) => config.With(json =>
+        {
+            json.Remove("rope_scaling");
+            json["rope_parameters"] = parameters.Object(type)?.Json.DeepClone();
+        });
+    }
+
     private static RopeKind ReadKind(ConfigValues? inner, string modelType)
     {
         var key = inner is not null && inner.HasValue("rope_type") ? "rope_type" : "type";

@@ -121,6 +121,28 @@ public class DecoderConfigTests
     }
 
     [Fact]
+    public void Gemma_3_is_read_in_its_older_spelling()
+    {
+        var config = Read("gemma3_text", "\"num_key_value_heads\": 2, \"sliding_window\": 8, \"sliding_window_pattern\": 2, \"rope_local_base_freq\": 5000, "
+            + "\"rope_scaling\": { \"rope_type\": \"linear\", \"factor\": 8 }");
+        config.Windows.ShouldBe([8, null]);
+        (config.Rope!.Theta, config.Rope.Kind, config.Rope.Factor).ShouldBe((1_000_000, RopeKind.Linear, 8));
+        (config.LocalRope!.Theta, config.LocalRope.Kind).ShouldBe((5000, RopeKind.Default));
+        (config.AttentionSoftCap, config.QkNorm, config.HasUsualAttention).ShouldBe((null, QkNorm.Rms, false));
+    }
+
+    [Fact]
+    public void Absent_settings_of_the_newer_families_are_those_of_transformers()
+    {
+        var gemma = Read("gemma2", "\"num_key_value_heads\": 2, \"final_logit_softcapping\": null");
+        (gemma.AttentionSoftCap, gemma.LogitSoftCap, gemma.HeadDimension).ShouldBe((50, null, 256));
+        gemma.Windows.ShouldBe([4096, null]);
+        var smol = Read("smollm3", "\"num_key_value_heads\": 2, \"no_rope_layer_interval\": 2");
+        smol.Rotates.ShouldBe([true, false]);
+        smol.Rope!.Theta.ShouldBe(2_000_000);
+    }
+
+    [Fact]
     public void Numbers_are_read_in_any_form_and_biases_under_the_older_name()
     {
         var config = Read("llama", "\"rms_norm_eps\": \"1e-06\", \"max_position_embeddings\": \"2048\", \"head_dim\": 16.0, \"rope_theta\": 5e5, \"bias\": true");

@@ -9,14 +9,13 @@ namespace Qbb.Quantizer.Tests.Recipes;
 public class RecipeFuzzTests(ITestOutputHelper output)
 {
     private const string OfALayer = """
-        {"bases":2,"basesPerLayer":{"a":1,"b":3},"bias":false,"bits":2.5,"group":"row","importance":"diag","init":"non-cascaded","learningRate":0.5,"nested":true,
-        "refinement":"gradient","rounds":15,"seed":-3,"starts":"both","steps":20,
-        "distillation":{"accumulate":1,"batch":4,"clip":1.0,"learningRate":1e-3,"loss":"kl","steps":10,"type":"bf16","warmup":2}}
+        {"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,"refinement":"gradient","rounds":15,"seed":-3,"steps":20,
+        "distillation":{"accumulate":1,"batch":4,"clip":1.0,"learningRate":1e-3,"loss":"kl","steps":10,"warmup":2}}
         """;
 
     private const string OfAPipeline = """
-        {"decomposition":{"bases":2,"group":32,"importance":"full"},"sampling":{"sequences":8,"length":16,"temperature":0.9},
-        "filter":{"keep":0.5},"distillation":{"steps":10,"loss":"kl"},"evaluation":{"sampling":{"sequences":2,"length":16},"windows":1}}
+        {"decomposition":{"bases":2,"group":32,"importance":"full"},"sampling":{"sequences":8,"length":16,"temperature":0.9},"filter":{},
+        "distillation":{"steps":10,"loss":"kl"},"evaluation":{"sampling":{"sequences":2,"length":16}}}
         """;
 
     [Theory]
@@ -26,15 +25,13 @@ public class RecipeFuzzTests(ITestOutputHelper output)
     {
         var random = new Random(seed);
         var (cases, read) = (JsonMutation.Cases(500), 0);
+        Read(recipe).ShouldBeTrue(string.Join("; ", RecipeCheck.Problems(recipe)));
         for (var k = 0; k < cases; k++)
         {
             var text = Encoding.UTF8.GetString(JsonMutation.Of(Encoding.UTF8.GetBytes(recipe), random));
             try
             {
-                if (RecipeCheck.Problems(text).Count == 0)
-                    PipelineRecipe.Parse(text);
-                Recipe.FromJson(text).Resolve();
-                read++;
+                read += Read(text) ? 1 : 0;
             }
             catch (InvalidInputException)
             {
@@ -44,6 +41,18 @@ public class RecipeFuzzTests(ITestOutputHelper output)
                 Assert.Fail($"seed {seed}, case {k}: {e}\n{text}");
             }
         }
-        output.WriteLine($"seed {seed}: {read} of {cases} were read as recipes of layers");
+        output.WriteLine($"seed {seed}: {read} of {cases} were read, the others refused");
+        read.ShouldBeInRange(1, cases - 1);
+    }
+
+    /// <summary>As a pipeline's where it has its parts, else as a layer's; a pipeline's problems are listed, not thrown.</summary>
+    private static bool Read(string text)
+    {
+        var isPipeline = RecipeCheck.Problems(text).Count == 0;
+        if (isPipeline)
+            PipelineRecipe.Parse(text);
+        else if (!text.Contains("decomposition", StringComparison.Ordinal))
+            Recipe.FromJson(text).Resolve();
+        return isPipeline || !text.Contains("decomposition", StringComparison.Ordinal);
     }
 }
