@@ -10,12 +10,12 @@ public class RecipeFuzzTests(ITestOutputHelper output)
 {
     private const string OfALayer = """
         {"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,"refinement":"gradient","rounds":15,"seed":-3,"steps":20,
-        "distillation":{"accumulate":1,"batch":4,"clip":1.0,"learningRate":1e-3,"loss":"kl","steps":10,"warmup":2}}
+        "distillation":{"accumulate":1,"batch":4,"clip":1.0,"learningRate":1e-3,"loss":"kd","steps":10,"warmup":2}}
         """;
 
     private const string OfAPipeline = """
         {"decomposition":{"bases":2,"group":32,"importance":"full"},"sampling":{"sequences":8,"length":16,"temperature":0.9},"filter":{},
-        "distillation":{"steps":10,"loss":"kl"},"evaluation":{"sampling":{"sequences":2,"length":16}}}
+        "distillation":{"steps":10,"loss":"kd"},"evaluation":{"sampling":{"sequences":2,"length":16}}}
         """;
 
     [Theory]
