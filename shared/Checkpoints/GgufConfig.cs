@@ -22,7 +22,7 @@ public static class GgufConfig
         "rope.scaling.original_context_length", "rope.scaling.attn_factor", "rope.scaling.finetuned", "rope.scaling.yarn_attn_factor",
         "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow",
         "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length", "attention.causal",
-        "attention.layer_norm_rms_epsilon", "attention.scale", "attention.clamp_kqv",
+        "attention.scale", "attention.clamp_kqv",
     }.ToFrozenSet(StringComparer.Ordinal);
 
     /// <summary>Control tokens that end a turn or a text, whichever of them the file names as its end of text.</summary>
@@ -38,10 +38,10 @@ public static class GgufConfig
     {
         var architecture = GgufArchitecture.Of(file);
         var parameters = new GgufParameters(file, architecture);
-        CheckNoUnknownFactors(file, parameters);
+        CheckNoUnknownFactors(file, architecture, parameters);
         WarnOfUnknownKeys(file, architecture);
         var hidden = parameters.Required("embedding_length");
-        var headDim = HeadDim(file, parameters, hidden);
+        var (headDim, rotated) = HeadDim(file, architecture, parameters, hidden);
         var context = parameters.Required("context_length");
         var theta = parameters.Number("rope.freq_base") ?? 10000;
         if (theta <= 0)
@@ -59,16 +59,18 @@ public static class GgufConfig
             ["head_dim"] = headDim,
             ["vocab_size"] = VocabularySize(file, hidden),
             ["max_position_embeddings"] = context,
-            ["rms_norm_eps"] = parameters.Number("attention.layer_norm_rms_epsilon")
-                ?? throw new InvalidInputException(
-                    $"{file.Path}: has no metadata {architecture.Name}.attention.layer_norm_rms_epsilon; the file is incomplete"),
+            [architecture.EpsilonName] = parameters.Number(architecture.EpsilonKey)
+                ?? throw new InvalidInputException($"{file.Path}: has no metadata {architecture.Name}.{architecture.EpsilonKey}; the file is incomplete"),
             ["rope_theta"] = theta,
-            ["rope_scaling"] = GgufRope.Scaling(file, parameters, headDim, theta, context),
+            ["rope_scaling"] = GgufRope.Scaling(file, parameters, rotated, theta, context),
             ["tie_word_embeddings"] = !file.Contains("output.weight"),
             ["attention_bias"] = architecture.ModelType != "qwen2" && HasBias(file, ".attn_"),
             ["mlp_bias"] = HasBias(file, ".ffn_"),
             ["torch_dtype"] = DataType(file),
         };
+        if (rotated != headDim)
+            config["partial_rotary_factor"] = (double)rotated / headDim;
+        GgufFamilies.Complete(config, file, architecture, parameters);
         AddTokenId(config, file, "bos_token_id", "tokenizer.ggml.bos_token_id");
         if (StopIds(file) is { Count: > 0 } ends)
             config["eos_token_id"] = ends.Count == 1 ? ends[0] : new JsonArray([.. ends.Select(id => (JsonNode)id)]);
@@ -79,9 +81,9 @@ public static class GgufConfig
     private static bool HasBias(GgufFile file, string part) =>
         file.Entries.Any(entry => entry.Name.EndsWith(".bias", StringComparison.Ordinal) && entry.Name.Contains(part, StringComparison.Ordinal));
 
-    private static void CheckNoUnknownFactors(GgufFile file, GgufParameters parameters)
+    private static void CheckNoUnknownFactors(GgufFile file, GgufArchitecture architecture, GgufParameters parameters)
     {
-        foreach (var key in UnknownFactors)
+        foreach (var key in architecture.Name == "granite" ? ["attention.clamp_kqv"] : UnknownFactors)
         {
             if (parameters.Number(key) is not (null or 0 or 1))
                 throw new InvalidInputException(
@@ -98,24 +100,24 @@ public static class GgufConfig
     {
         string[] unknown = [.. file.Metadata.Keys
             .Where(key => s_prefixes.Any(prefix => key.StartsWith($"{architecture.Name}.{prefix}", StringComparison.Ordinal)))
-            .Where(key => !s_knownKeys.Contains(key[(architecture.Name.Length + 1)..]))];
+            .Where(key => key[(architecture.Name.Length + 1)..] is var name && !s_knownKeys.Contains(name) && !architecture.Keys.Contains(name) && name != architecture.EpsilonKey)];
         if (unknown.Length > 0)
             ModelWarnings.Report($"{file.Path}: the metadata {ModelWarnings.Some(unknown)} are unknown for this architecture and ignored");
     }
 
-    private static int HeadDim(GgufFile file, GgufParameters parameters, int hidden)
+    private static (int HeadDim, int Rotated) HeadDim(GgufFile file, GgufArchitecture architecture, GgufParameters parameters, int hidden)
     {
         var rotary = parameters.Size("rope.dimension_count");
-        var headDim = parameters.Size("attention.key_length") ?? rotary ?? hidden / parameters.Heads;
-        if (rotary is { } rotated && rotated != headDim)
+        var headDim = parameters.Size("attention.key_length") ?? (architecture.RotatesPart ? null : rotary) ?? hidden / parameters.Heads;
+        if (rotary is { } rotated && (architecture.RotatesPart ? rotated > headDim || rotated % 2 != 0 : rotated != headDim))
             throw new InvalidInputException(
-                $"{file.Path}: rotates {rotated} of {headDim} elements of a head; only whole heads are known for this architecture");
+                $"{file.Path}: rotates {rotated} of {headDim} elements of a head; {(architecture.RotatesPart ? "that is impossible" : "only whole heads are known for this architecture")}");
         if (parameters.Size("attention.value_length") is { } value && value != headDim)
             throw new InvalidInputException(
                 $"{file.Path}: has keys of {headDim} and values of {value}; only equal lengths are known for this architecture");
         if (headDim % 2 != 0 || headDim == 0)
             throw new InvalidInputException($"{file.Path}: heads of {headDim} elements cannot be rotated in pairs");
-        return headDim;
+        return (headDim, architecture.RotatesPart ? rotary ?? headDim : headDim);
     }
 
     private static long VocabularySize(GgufFile file, int hidden)

@@ -23,6 +23,9 @@ internal static class GgufRope
     /// <exception cref="InvalidInputException">A kind of scaling that is not known, or factors that do not fit the heads.</exception>
     public static JsonObject? Scaling(GgufFile file, GgufParameters parameters, int headDim, double theta, int context)
     {
+        // Phi-3's own factors are read with its family.
+        if (file.Contains(GgufArchitecture.LongFactors))
+            return null;
         // As llama.cpp reads it: a factor of 0 counts as absent, and one without a type is linear.
         var factor = parameters.Number("rope.scaling.factor") ?? parameters.Number("rope.scale_linear") ?? 1;
         factor = factor == 0 ? 1 : factor;
