@@ -50,7 +50,7 @@ public static class CheckpointInspector
         var metadata = new JsonObject();
         foreach (var (key, value) in file.Metadata)
             metadata[key] = OfValue(value);
-        return OfTensors(path, ModelSource.Gguf, file, [filePath]) with
+        return OfTensors(path, ModelSource.Gguf, file, file.Files) with
         {
             Architecture = file.Architecture.Length > 0 ? file.Architecture : null,
             Metadata = metadata,
@@ -67,7 +67,7 @@ public static class CheckpointInspector
     {
         Path = path,
         Kind = kind,
-        Files = [.. files.Select(file => new InspectedFile(Path.GetFileName(file), new FileInfo(file).Length))],
+        Files = [.. files.Select(file => new InspectedFile(Path.GetFileName(file), MappedFile.FileLength(file)))],
         Tensors = tensors.Entries,
         Metadata = [],
     };

@@ -3,8 +3,8 @@ using System.Text.Json.Nodes;
 
 namespace Qbb.Checkpoints;
 
-/// <summary>Reads a <c>config.json</c> as it is.</summary>
-internal static class ConfigFile
+/// <summary>Reads a <c>config.json</c>, or another JSON file of a model folder, as it is.</summary>
+public static class ConfigFile
 {
     public const string Name = "config.json";
 
@@ -21,11 +21,31 @@ internal static class ConfigFile
             var node = JsonNode.Parse(
                 file.Slice(0, (int)file.Length),
                 documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false });
-            return node as JsonObject ?? throw new InvalidInputException($"{path}: is no JSON object");
+            CheckTexts(node);
+            return node as JsonObject ?? throw new InvalidInputException($"{path}: is not a JSON object");
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {
             throw new InvalidInputException($"{path}: is not valid JSON: {e.Message}", e);
+        }
+    }
+
+    // The parser leaves texts as they are until they are asked for: broken UTF-8 and half surrogate pairs show only then.
+    private static void CheckTexts(JsonNode? node)
+    {
+        switch (node)
+        {
+            case JsonObject members:
+                foreach (var (_, value) in members)
+                    CheckTexts(value);
+                break;
+            case JsonArray items:
+                foreach (var item in items)
+                    CheckTexts(item);
+                break;
+            case JsonValue value when value.GetValueKind() == JsonValueKind.String:
+                value.GetValue<string>();
+                break;
         }
     }
 }

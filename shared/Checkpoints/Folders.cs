@@ -17,13 +17,16 @@ internal static class Folders
         }
     }
 
-    /// <summary>The only GGUF file of a folder, or null where there is none.</summary>
+    /// <summary>The only GGUF file of a folder, or the first piece of the only one; null where there is none.</summary>
     /// <exception cref="InvalidInputException">There are several.</exception>
     public static string? SingleGguf(string folder)
     {
         var files = Directory.EnumerateFiles(folder, "*.gguf").Order(StringComparer.Ordinal).ToList();
-        return files.Count <= 1
-            ? files.SingleOrDefault()
+        // Files of projectors to other senses lie beside the model that they belong to.
+        if (files.Count > 1)
+            files.RemoveAll(file => Path.GetFileName(file).StartsWith("mmproj", StringComparison.OrdinalIgnoreCase));
+        return files.Count <= 1 || GgufPieces.AreOneWhole(files)
+            ? files.FirstOrDefault()
             : throw new InvalidInputException(
                 $"{folder}: has {files.Count} GGUF files ({string.Join(", ", files.Take(3).Select(Path.GetFileName))}, …); give one of "
                     + "them");

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -185,6 +186,62 @@ internal static unsafe class GgmlBlocks
                 }
             }
         }
+    }
+
+    /// <summary>128 elements: d, 128 bits; a set bit is d, a clear one -d.</summary>
+    public static void Q1_0(ReadOnlySpan<byte> source, Span<float> destination)
+    {
+        for (var i = 0; i < destination.Length; i++)
+        {
+            var block = source.Slice(i / 128 * 18, 18);
+            var d = FloatConversion.HalfToSingle(BinaryPrimitives.ReadUInt16LittleEndian(block));
+            destination[i] = (block[2 + i % 128 / 8] >> (i % 8) & 1) != 0 ? d : -d;
+        }
+    }
+
+    /// <summary>64 elements: d, 64 pairs of bits less 1.</summary>
+    public static void Q2_0(ReadOnlySpan<byte> source, Span<float> destination)
+    {
+        for (var i = 0; i < destination.Length; i++)
+        {
+            var block = source.Slice(i / 64 * 18, 18);
+            destination[i] = ((block[2 + i % 64 / 4] >> (2 * (i % 4)) & 3) - 1) * FloatConversion.HalfToSingle(BinaryPrimitives.ReadUInt16LittleEndian(block));
+        }
+    }
+
+    /// <summary>32 elements: an exponent, 16 bytes of 4-bit floats; low nibbles hold the first half.</summary>
+    public static void MXFP4(ReadOnlySpan<byte> source, Span<float> destination)
+    {
+        for (var i = 0; i < destination.Length; i++)
+        {
+            var block = source.Slice(i / 32 * 17, 17);
+            destination[i] = Float4(block[1 + i % 16], i % 32 / 16) * MathF.ScaleB(1, block[0] - 128);
+        }
+    }
+
+    /// <summary>64 elements in 4 sub-blocks: 4 scales in unsigned E4M3, then per sub-block 8 bytes of 4-bit floats as in MXFP4.</summary>
+    public static void NVFP4(ReadOnlySpan<byte> source, Span<float> destination)
+    {
+        for (var i = 0; i < destination.Length; i++)
+        {
+            var block = source.Slice(i / 64 * 36, 36);
+            var (part, place) = (i % 64 / 16, i % 16);
+            destination[i] = Float4(block[4 + 8 * part + place % 8], place / 8) * HalfOfE4M3(block[part]);
+        }
+    }
+
+    /// <summary>Twice the E2M1 number in a byte's low (0) or high (1) nibble.</summary>
+    private static int Float4(byte packed, int half) => Doubled[packed >> (4 * half) & 15];
+
+    private static ReadOnlySpan<sbyte> Doubled => [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+    /// <summary>Half an unsigned E4M3 number; ggml reads its NaN as 0.</summary>
+    private static float HalfOfE4M3(byte bits)
+    {
+        var (exponent, mantissa) = (bits >> 3 & 15, bits & 7);
+        if (bits == 0x7f)
+            return 0;
+        return exponent == 0 ? MathF.ScaleB(mantissa, -10) : MathF.ScaleB(1 + mantissa / 8f, exponent - 8);
     }
 
     private static float Half(byte* at) => FloatConversion.HalfToSingle(Unsafe.ReadUnaligned<ushort>(at));

@@ -38,6 +38,9 @@ internal static class GgmlTypes
         [30] = StoredType.Plain("BF16", 2, PlainTypes.Bfloat16),
         [34] = StoredType.Blocks("TQ1_0", 256, 54, null),
         [35] = StoredType.Blocks("TQ2_0", 256, 66, null),
-        [39] = StoredType.Blocks("MXFP4", 32, 17, null),
+        [39] = StoredType.Blocks("MXFP4", 32, 17, GgmlBlocks.MXFP4),
+        [40] = StoredType.Blocks("NVFP4", 64, 36, GgmlBlocks.NVFP4),
+        [41] = StoredType.Blocks("Q1_0", 128, 18, GgmlBlocks.Q1_0),
+        [42] = StoredType.Blocks("Q2_0", 64, 18, GgmlBlocks.Q2_0),
     }.ToFrozenDictionary();
 }

@@ -1,16 +1,25 @@
 namespace Qbb.Checkpoints;
 
 /// <summary>
-/// One GGUF file, memory-mapped, as it is: tensors under GGUF's names with rows as stored, shapes outermost dimension first.
-/// Read as floats: F32, F16, BF16, F64, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K and integers; other types are listed but
+/// One GGUF file, memory-mapped, as it is (split ones as a whole, metadata of the first piece): tensors under GGUF's names with rows as stored, shapes outermost dimension first.
+/// Read as floats: F32, F16, BF16, F64, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, Q1_0, Q2_0, MXFP4, NVFP4 and integers; other types are listed but
 /// refused when read. <see cref="GgufTensors"/> gives the same tensors under Hugging Face's names.
 /// </summary>
 public sealed class GgufFile : MappedTensors
 {
     private readonly GgufHeader header;
+    private readonly IReadOnlyDictionary<MappedFile, long> dataStarts;
 
-    private GgufFile(MappedFile file, GgufHeader header)
-        : base(file, header.Tensors) => this.header = header;
+    private GgufFile(IReadOnlyList<MappedFile> files, IReadOnlyList<GgufHeader> headers)
+        : base(files, [.. headers.SelectMany(piece => piece.Tensors)])
+    {
+        header = headers[0];
+        Files = [.. files.Select(file => file.Path)];
+        dataStarts = files.Zip(headers).ToDictionary(piece => piece.First, piece => piece.Second.DataStart);
+    }
+
+    /// <summary>The file, or its pieces in order.</summary>
+    public IReadOnlyList<string> Files { get; }
 
     /// <summary>2 or 3.</summary>
     public uint Version => header.Version;
@@ -31,22 +40,42 @@ public sealed class GgufFile : MappedTensors
     /// <summary>The metadata's <c>general.architecture</c>; empty when it has none.</summary>
     public string Architecture => Metadata.GetValueOrDefault("general.architecture") as string ?? "";
 
-    /// <exception cref="InvalidInputException">The file cannot be read, or its header breaks a rule of the format.</exception>
+    /// <param name="path">A file, or any piece of one that llama.cpp's gguf-split made; the others are found beside it.</param>
+    /// <exception cref="InvalidInputException">The file cannot be read, a piece is missing, or a header breaks a rule of the format.</exception>
     public static GgufFile Open(string path)
     {
-        var file = MappedFile.Open(path);
+        var files = new List<MappedFile>();
         try
         {
-            return new(file, GgufHeader.Parse(file));
+            files.Add(MappedFile.Open(path));
+            var header = GgufHeader.Parse(files[0]);
+            if (GgufPieces.CountOf(header) is not { } count)
+                return new(files, [header]);
+            var paths = GgufPieces.Find(path, header, count);
+            var headers = new GgufHeader[count];
+            var ordered = new MappedFile[count];
+            for (var k = 0; k < count; k++)
+            {
+                if (System.IO.Path.GetFullPath(paths[k]) == System.IO.Path.GetFullPath(path))
+                {
+                    (ordered[k], headers[k]) = (files[0], header);
+                    continue;
+                }
+                files.Add(ordered[k] = MappedFile.Open(paths[k]));
+                headers[k] = GgufHeader.Parse(ordered[k]);
+            }
+            GgufPieces.Check(paths, headers);
+            return new(ordered, headers);
         }
         catch
         {
-            file.Dispose();
+            foreach (var file in files)
+                file.Dispose();
             throw;
         }
     }
 
-    /// <summary>Where a tensor begins, counted from the start of the data section.</summary>
+    /// <summary>Where a tensor begins, counted from the start of its file's data section.</summary>
     /// <exception cref="InvalidInputException">There is no such tensor.</exception>
-    public long OffsetInData(string name) => OffsetInFile(name) - header.DataStart;
+    public long OffsetInData(string name) => Find(name).Offset - dataStarts[Find(name).File];
 }

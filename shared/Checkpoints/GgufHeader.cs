@@ -41,7 +41,7 @@ internal sealed class GgufHeader
         var alignment = ReadAlignment(cursor, metadata.Values);
         var infos = new List<StoredTensor>(tensorCount);
         for (var i = 0; i < tensorCount; i++)
-            infos.Add(ReadTensor(cursor, alignment));
+            infos.Add(ReadTensor(file, cursor, alignment));
         var dataStart = (cursor.Position + alignment - 1) / alignment * alignment;
         List<StoredTensor> tensors = [.. infos.Select(info => info with { Offset = Place(cursor, file.Length, dataStart, info) })];
         CheckNoneTwice(cursor, tensors);
@@ -79,7 +79,7 @@ internal sealed class GgufHeader
     }
 
     /// <summary>Reads one entry; its offset is still that in the data section, or -1 where it is impossible.</summary>
-    private static StoredTensor ReadTensor(GgufCursor cursor, int alignment)
+    private static StoredTensor ReadTensor(MappedFile file, GgufCursor cursor, int alignment)
     {
         var name = cursor.Text("a tensor name", TensorShape.MaxNameLength);
         var printable = Printable.Name(name);
@@ -101,7 +101,7 @@ internal sealed class GgufHeader
                 + $"whose rows are no multiple of {type.BlockLength}");
         if (offset % (ulong)alignment != 0)
             throw cursor.Error($"tensor {printable} begins at byte {offset}, which is no multiple of the alignment {alignment}");
-        return new(new(name, type.Name, shape, bytes), type, offset <= long.MaxValue ? (long)offset : -1);
+        return new(new(name, type.Name, shape, bytes), type, file, offset <= long.MaxValue ? (long)offset : -1);
     }
 
     private static long Place(GgufCursor cursor, long length, long dataStart, StoredTensor info)

@@ -45,6 +45,8 @@ internal sealed class GgufParameters(GgufFile file, GgufArchitecture architectur
 
     public string? Text(string key) => TryGet(key, out var value) ? value as string ?? throw Wrong(key, value, "a string") : null;
 
+    public bool? Flag(string key) => TryGet(key, out var value) ? value as bool? ?? throw Wrong(key, value, "true or false") : null;
+
     private bool TryGet(string key, out object value) => file.Metadata.TryGetValue(Full(key), out value!);
 
     private string Full(string key) => $"{architecture.Name}.{key}";

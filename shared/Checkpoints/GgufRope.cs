@@ -23,19 +23,25 @@ internal static class GgufRope
     /// <exception cref="InvalidInputException">A kind of scaling that is not known, or factors that do not fit the heads.</exception>
     public static JsonObject? Scaling(GgufFile file, GgufParameters parameters, int headDim, double theta, int context)
     {
-        var type = parameters.Text("rope.scaling.type") ?? (parameters.Number("rope.scale_linear") is null or 1 ? "none" : "linear");
+        // Phi-3's own factors are read with its family.
+        if (file.Contains(GgufArchitecture.LongFactors))
+            return null;
+        // As llama.cpp reads it: a factor of 0 counts as absent, and one without a type is linear.
+        var factor = parameters.Number("rope.scaling.factor") ?? parameters.Number("rope.scale_linear") ?? 1;
+        factor = factor == 0 ? 1 : factor;
+        var type = parameters.Text("rope.scaling.type") ?? (factor == 1 ? "none" : "linear");
+        CheckFactors(file, parameters, isYarn: type == "yarn");
         if (file.Contains(GgufArchitecture.RopeFactors))
         {
-            if (type is not ("none" or "linear") || parameters.Number("rope.scaling.factor") is not (null or 1 or 0))
+            if (type is not ("none" or "linear") || (type == "linear" && factor != 1))
                 throw new InvalidInputException(
                     $"{file.Path}: has both {GgufArchitecture.RopeFactors} and rope scaling of type {Printable.Name(type)}, which is "
                         + "not known; give the model as a Hugging Face folder");
             return FromFactors(file, parameters, headDim, theta, context);
         }
-        var factor = parameters.Number("rope.scaling.factor") ?? parameters.Number("rope.scale_linear") ?? 1;
         return type switch
         {
-            _ when factor is 0 or 1 && type is "none" or "linear" => null,
+            "linear" when factor == 1 => null,
             "none" => null,
             "linear" => new JsonObject { ["rope_type"] = "linear", ["factor"] = factor },
             "yarn" => Yarn(parameters, factor, context),
@@ -43,6 +49,23 @@ internal static class GgufRope
                 $"{file.Path}: rope scaling of type {Printable.Name(type)} is not known for GGUF; known are none, linear, yarn and "
                     + $"factors in {GgufArchitecture.RopeFactors}"),
         };
+    }
+
+    /// <summary>Refuses what changes the result and config.json has no words for.</summary>
+    private static void CheckFactors(GgufFile file, GgufParameters parameters, bool isYarn)
+    {
+        foreach (var (key, neutral) in new (string, double[])[]
+        {
+            ("rope.scaling.attn_factor", isYarn ? [] : [1]),
+            ("rope.scaling.yarn_attn_factor", [1]),
+            ("rope.scaling.yarn_ext_factor", isYarn ? [-1, 1] : [-1, 0]),
+            ("rope.scaling.yarn_log_multiplier", [0]),
+        })
+        {
+            if (neutral.Length > 0 && parameters.Number(key) is { } value && !neutral.Contains(value))
+                throw new InvalidInputException($"{file.Path}: metadata {key} is {value} with rope scaling {(isYarn ? "of type yarn" : "other than yarn")}, "
+                    + "which is not supported; give the model as a Hugging Face folder");
+        }
     }
 
     private static JsonObject Yarn(GgufParameters parameters, double factor, int context)

@@ -1,8 +1,8 @@
 namespace Qbb.Checkpoints;
 
 /// <summary>
-/// The tensors of a GGUF file under Hugging Face's names, rows in Hugging Face's order. Architectures: llama (Mistral too), qwen2, qwen3.
-/// <c>rope_freqs.weight</c> is no weight and left out; <see cref="GgufConfig"/> turns it into rope scaling.
+/// The tensors of a GGUF file under Hugging Face's names, in Hugging Face's order and with its numbers. Rotary factors are no weights and
+/// left out; <see cref="GgufConfig"/> turns them into rope scaling.
 /// </summary>
 public sealed class GgufTensors : ITensorSource
 {
@@ -26,9 +26,9 @@ public sealed class GgufTensors : ITensorSource
         var architecture = GgufArchitecture.Of(file);
         var parameters = new GgufParameters(file, architecture);
         var views = new List<View>();
-        foreach (var entry in file.Entries.Where(entry => entry.Name != GgufArchitecture.RopeFactors))
+        foreach (var entry in file.Entries.Where(entry => !GgufArchitecture.IsRopeFactors(entry.Name)))
         {
-            var name = GgufArchitecture.HuggingFaceName(entry.Name)
+            var name = architecture.HuggingFaceName(entry.Name)
                 ?? throw new InvalidInputException(
                     $"{file.Path}: tensor {Printable.Name(entry.Name)} has no place in a {architecture.Name} model without experts, "
                         + "which is all that can be read of GGUF; give the model as a Hugging Face folder instead");
@@ -40,9 +40,26 @@ public sealed class GgufTensors : ITensorSource
                 throw new InvalidInputException(
                     $"{file.Path}: tensor {entry.Name} of shape [{string.Join(", ", entry.Shape)}] cannot be shared by {heads} heads; "
                         + "the file is damaged");
-            views.Add(new(entry with { Name = name }, entry.Name, heads));
+            views.Add(Turned(file, architecture, parameters, entry, name, heads));
         }
         return new(file, views);
+    }
+
+    /// <summary>A tensor as Hugging Face has it, whichever way round the file does.</summary>
+    private static View Turned(GgufFile file, GgufArchitecture architecture, GgufParameters parameters, TensorEntry entry, string name, int heads)
+    {
+        var inBlock = entry.Name.StartsWith("blk.", StringComparison.Ordinal);
+        var view = new View(entry with { Name = name }, entry.Name, heads);
+        if (architecture.NormsCountFromOne && entry.Name.EndsWith("norm.weight", StringComparison.Ordinal))
+            return view with { Offset = -1 };
+        if (architecture.Transposes && inBlock && entry.Shape.Count == 2)
+            return view with { Entry = view.Entry with { Shape = [entry.Shape[1], entry.Shape[0]] }, IsTransposed = true };
+        if (!architecture.InterleavesQkv || !entry.Name.Contains(".attn_qkv.", StringComparison.Ordinal))
+            return view;
+        if (entry.Shape.Count == 0 || entry.Shape[0] == 0 || entry.Shape[0] % (3 * parameters.Heads) != 0)
+            throw new InvalidInputException($"{file.Path}: tensor {entry.Name} of shape [{string.Join(", ", entry.Shape)}] cannot be shared by {parameters.Heads} heads; "
+                + "the file is damaged");
+        return view with { QkvHeads = parameters.Heads };
     }
 
     /// <inheritdoc/>
@@ -55,13 +72,23 @@ public sealed class GgufTensors : ITensorSource
     public void ReadFloat(string name, long first, Span<float> destination)
     {
         var view = Find(name);
-        if (view.InterleavedHeads == 0)
-        {
-            file.ReadFloat(view.StoredName, first, destination);
-            return;
-        }
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(destination.Length, view.Entry.Count - first, nameof(destination));
+        if (view.IsTransposed)
+            ReadTransposed(view, first, destination);
+        else if (view.HasOwnRows)
+            ReadRows(view, first, destination);
+        else
+            file.ReadFloat(view.StoredName, first, destination);
+        if (view.Offset != 0)
+        {
+            for (var i = 0; i < destination.Length; i++)
+                destination[i] += view.Offset;
+        }
+    }
+
+    private void ReadRows(View view, long first, Span<float> destination)
+    {
         var rowLength = view.Entry.Count / view.Entry.Shape[0];
         while (!destination.IsEmpty)
         {
@@ -73,12 +100,34 @@ public sealed class GgufTensors : ITensorSource
         }
     }
 
+    /// <summary>Whole rows of the view at once where the range holds them: they are columns of the file.</summary>
+    private void ReadTransposed(View view, long first, Span<float> destination)
+    {
+        var (rows, columns) = (view.Entry.Shape[0], view.Entry.Shape[1]);
+        while (!destination.IsEmpty)
+        {
+            var (row, column) = Math.DivRem(first, columns);
+            var count = column == 0 ? Math.Max(1, (int)(destination.Length / columns)) : 1;
+            var width = (int)Math.Min(columns - column, destination.Length);
+            var piece = new float[count];
+            for (var j = 0; j < width; j++)
+            {
+                file.ReadFloat(view.StoredName, (column + j) * rows + row, piece);
+                for (var i = 0; i < count; i++)
+                    destination[i * (int)columns + j] = piece[i];
+            }
+            var done = count == 1 ? width : count * (int)columns;
+            first += done;
+            destination = destination[done..];
+        }
+    }
+
     /// <inheritdoc/>
     public unsafe bool TryGetPointer(string name, out byte* pointer)
     {
         var view = Find(name);
         pointer = null;
-        return view.InterleavedHeads == 0 && file.TryGetPointer(view.StoredName, out pointer);
+        return view is { HasOwnRows: false, IsTransposed: false, Offset: 0 } && file.TryGetPointer(view.StoredName, out pointer);
     }
 
     /// <inheritdoc/>
@@ -93,9 +142,28 @@ public sealed class GgufTensors : ITensorSource
     /// <param name="InterleavedHeads">Heads whose rows are interleaved in the file; 0 where rows are in order.</param>
     private sealed record View(TensorEntry Entry, string StoredName, int InterleavedHeads)
     {
-        /// <summary>Row s·half + i of a head is stored as row 2i + s, for s in {0, 1} and half = half the head's rows.</summary>
+        /// <summary>Heads whose queries, keys and values lie together here and apart in the file; 0 for others.</summary>
+        public int QkvHeads { get; init; }
+
+        public bool IsTransposed { get; init; }
+
+        /// <summary>Added to every element.</summary>
+        public float Offset { get; init; }
+
+        public bool HasOwnRows => InterleavedHeads > 0 || QkvHeads > 0;
+
+        /// <summary>
+        /// Row s·half + i of a head is stored as row 2i + s, for s in {0, 1} and half = half the head's rows. Row e of part p (queries, keys,
+        /// values) of head h is stored behind the rows of the parts before p and of p's heads before h.
+        /// </summary>
         public long StoredRow(long row)
         {
+            if (QkvHeads > 0)
+            {
+                var size = Entry.Shape[0] / (3 * QkvHeads);
+                var (whole, element) = Math.DivRem(row, size);
+                return (whole % 3 * QkvHeads + whole / 3) * size + element;
+            }
             var headRows = Entry.Shape[0] / InterleavedHeads;
             var (head, inHead) = Math.DivRem(row, headRows);
             var (side, pair) = Math.DivRem(inHead, headRows / 2);

@@ -29,7 +29,7 @@ internal sealed unsafe class MappedFile : IDisposable
         try
         {
             // Pipes and devices report no length and are refused here: opening a pipe would block for ever.
-            if (new FileInfo(path).Length == 0)
+            if (FileLength(path) == 0)
                 throw new InvalidInputException($"{path}: the file is empty; download or copy it again");
             var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
             var mapping = MemoryMappedFile.CreateFromFile(
@@ -46,6 +46,10 @@ internal sealed unsafe class MappedFile : IDisposable
             throw new InvalidInputException($"{path}: cannot be read: {e.Message}", e);
         }
     }
+
+    /// <summary>Bytes of a file; of a symbolic link, as the Hugging Face cache has them, those of the file that it leads to.</summary>
+    public static long FileLength(string path) =>
+        File.ResolveLinkTarget(path, returnFinalTarget: true) is FileInfo target ? target.Length : new FileInfo(path).Length;
 
     public ReadOnlySpan<byte> Slice(long offset, int length) => new(At(offset, length), length);
 

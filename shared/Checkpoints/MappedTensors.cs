@@ -1,27 +1,29 @@
 namespace Qbb.Checkpoints;
 
-/// <summary>The tensors of one mapped file, whatever its format.</summary>
+/// <summary>The tensors of a mapped file, or of the mapped pieces of one, whatever its format.</summary>
 public abstract class MappedTensors : ITensorSource
 {
     // Bounds the bytes taken in one call of a decoder: spans hold 2^31 at most.
     private const int ChunkElements = 1 << 20;
     private const int LongestBlock = 256;
 
-    private readonly MappedFile file;
+    private readonly IReadOnlyList<MappedFile> files;
     private readonly Dictionary<string, StoredTensor> tensors;
 
-    internal MappedTensors(MappedFile file, IReadOnlyList<StoredTensor> tensors)
+    /// <param name="files">Owned by the result; the first one names the whole.</param>
+    /// <param name="tensors">The tensors of all files, each name once.</param>
+    internal MappedTensors(IReadOnlyList<MappedFile> files, IReadOnlyList<StoredTensor> tensors)
     {
-        this.file = file;
+        this.files = files;
         this.tensors = tensors.ToDictionary(tensor => tensor.Entry.Name, StringComparer.Ordinal);
         Entries = [.. tensors.Select(tensor => tensor.Entry)];
     }
 
-    /// <summary>The file that holds the tensors.</summary>
-    public string Path => file.Path;
+    /// <summary>The file that holds the tensors; of several pieces the first.</summary>
+    public string Path => files[0].Path;
 
-    /// <summary>Its size in bytes.</summary>
-    public long Length => file.Length;
+    /// <summary>The size of all files in bytes.</summary>
+    public long Length => files.Sum(file => file.Length);
 
     /// <inheritdoc/>
     public IReadOnlyList<TensorEntry> Entries { get; }
@@ -57,7 +59,7 @@ public abstract class MappedTensors : ITensorSource
     public unsafe bool TryGetPointer(string name, out byte* pointer)
     {
         var tensor = Find(name);
-        pointer = file.At(tensor.Offset, tensor.Entry.Bytes);
+        pointer = tensor.File.At(tensor.Offset, tensor.Entry.Bytes);
         if (tensor.Type.IsPlain && (nuint)pointer % (nuint)tensor.Type.BlockBytes == 0)
             return true;
         pointer = null;
@@ -70,19 +72,18 @@ public abstract class MappedTensors : ITensorSource
     {
         var tensor = Find(name);
         CheckRange(first, destination.Length, tensor.Entry.Bytes);
-        file.Slice(tensor.Offset + first, destination.Length).CopyTo(destination);
+        tensor.File.Slice(tensor.Offset + first, destination.Length).CopyTo(destination);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        file.Dispose();
+        foreach (var file in files)
+            file.Dispose();
         GC.SuppressFinalize(this);
     }
 
-    private protected long OffsetInFile(string name) => Find(name).Offset;
-
-    private StoredTensor Find(string name) => tensors.TryGetValue(name, out var tensor)
+    private protected StoredTensor Find(string name) => tensors.TryGetValue(name, out var tensor)
         ? tensor
         : throw new InvalidInputException($"{Path}: there is no tensor {name}");
 
@@ -95,7 +96,7 @@ public abstract class MappedTensors : ITensorSource
     private void DecodeBlocks(StoredTensor tensor, long block, Span<float> destination)
     {
         var bytes = destination.Length / tensor.Type.BlockLength * tensor.Type.BlockBytes;
-        tensor.Type.Decode!(file.Slice(tensor.Offset + block * tensor.Type.BlockBytes, bytes), destination);
+        tensor.Type.Decode!(tensor.File.Slice(tensor.Offset + block * tensor.Type.BlockBytes, bytes), destination);
     }
 
     /// <summary>Reads what lies in the block of <paramref name="first"/>, if the range begins or ends inside it, and moves on.</summary>

@@ -57,10 +57,12 @@ public sealed class ModelFolderWriter : IDisposable
     /// <summary>Writes an indented JSON file.</summary>
     public void WriteJson(string name, JsonNode content) => WriteText(name, content.ToJsonString(s_json) + "\n");
 
-    /// <summary>Copies a file under its own name.</summary>
-    public void Copy(string file) => Guard(_target, () =>
+    /// <summary>Copies a file; where it is a link, what that leads to.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="name">Its name here, which may be in a folder; null for its own.</param>
+    public void Copy(string file, string? name = null) => Guard(_target, () =>
     {
-        File.Copy(file, Inside(System.IO.Path.GetFileName(file)));
+        File.Copy(file, Inside(name ?? System.IO.Path.GetFileName(file)));
         return 0;
     });
 
@@ -113,7 +115,12 @@ public sealed class ModelFolderWriter : IDisposable
             Directory.Delete(_work, recursive: true);
     }
 
-    private string Inside(string name) => System.IO.Path.Combine(_work, name);
+    private string Inside(string name)
+    {
+        var path = System.IO.Path.Combine(_work, name);
+        Directory.CreateDirectory(System.IO.Path.GetDirectoryName(path)!);
+        return path;
+    }
 
     private static List<List<TensorDeclaration>> Shards(IReadOnlyList<TensorDeclaration> declarations)
     {

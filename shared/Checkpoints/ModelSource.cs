@@ -38,6 +38,9 @@ public sealed class ModelSource : IDisposable
     /// <summary>The files that hold the configuration and the weights, in a fixed order.</summary>
     public IReadOnlyList<string> Files { get; }
 
+    /// <summary>Bytes of <see cref="Files"/>; where they are links, of what they lead to.</summary>
+    public long FileBytes => Files.Sum(MappedFile.FileLength);
+
     /// <param name="path">A Hugging Face folder, a GGUF file, or a folder with one GGUF file and no model in safetensors.</param>
     /// <exception cref="InvalidInputException">It is none of these, or something is missing or damaged; the message says what.</exception>
     public static ModelSource Open(string path)
@@ -79,7 +82,7 @@ public sealed class ModelSource : IDisposable
         var file = GgufFile.Open(filePath);
         try
         {
-            return new(path, Gguf, GgufConfig.FromGguf(file), GgufTensors.Create(file), [filePath]) { GgufMetadata = file.Metadata };
+            return new(path, Gguf, GgufConfig.FromGguf(file), GgufTensors.Create(file), file.Files) { GgufMetadata = file.Metadata };
         }
         catch
         {

@@ -7,7 +7,7 @@ namespace Qbb.Checkpoints;
 public sealed class SafetensorsFile : MappedTensors
 {
     private SafetensorsFile(MappedFile file, SafetensorsHeader header)
-        : base(file, header.Tensors) => Metadata = header.Metadata;
+        : base([file], header.Tensors) => Metadata = header.Metadata;
 
     /// <summary>The header's <c>__metadata__</c>; empty when it has none.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }

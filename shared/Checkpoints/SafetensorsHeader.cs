@@ -170,7 +170,7 @@ internal sealed class SafetensorsHeader
             throw Error(name, $"has a shape [{string.Join(", ", shape)}] of {type.Name} whose size overflows or ends inside a byte");
         if (bytes != end - begin)
             throw Error(name, $"of {type.Name} [{string.Join(", ", shape)}] needs {bytes} bytes, its data_offsets give {end - begin}");
-        tensors.Add(new(new(name, type.Name, shape, bytes), type, dataStart + begin));
+        tensors.Add(new(new(name, type.Name, shape, bytes), type, file, dataStart + begin));
     }
 
     private void CheckTiling()

@@ -2,7 +2,7 @@ using System.Collections.Frozen;
 
 namespace Qbb.Checkpoints;
 
-/// <summary>The dtypes of safetensors 0.6; those narrower than a byte are counted in the smallest whole number of bytes.</summary>
+/// <summary>The dtypes of safetensors 0.8; those narrower than a byte are counted in the smallest whole number of bytes.</summary>
 internal static class SafetensorsTypes
 {
     public static FrozenDictionary<string, StoredType> ByName { get; } = new[]
@@ -23,6 +23,8 @@ internal static class SafetensorsTypes
         StoredType.Plain("C64", 8, null),
         StoredType.Plain("F8_E4M3", 1, null),
         StoredType.Plain("F8_E5M2", 1, null),
+        StoredType.Plain("F8_E4M3FNUZ", 1, null),
+        StoredType.Plain("F8_E5M2FNUZ", 1, null),
         StoredType.Plain("F8_E8M0", 1, null),
         StoredType.Blocks("F6_E2M3", 4, 3, null),
         StoredType.Blocks("F6_E3M2", 4, 3, null),

@@ -1,4 +1,4 @@
 namespace Qbb.Checkpoints;
 
-/// <summary>A tensor and the place of its bytes, counted from the start of the file.</summary>
-internal sealed record StoredTensor(TensorEntry Entry, StoredType Type, long Offset);
+/// <summary>A tensor and the place of its bytes, counted from the start of its file.</summary>
+internal sealed record StoredTensor(TensorEntry Entry, StoredType Type, MappedFile File, long Offset);

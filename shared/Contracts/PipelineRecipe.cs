@@ -58,7 +58,7 @@ public sealed record PipelineRecipe(
             if (problems.Count > 0)
                 throw new FormatException("the recipe cannot be used: " + string.Join("; ", problems));
         }
-        catch (Exception error) when (error is JsonException or ArgumentException)
+        catch (Exception error) when (error is JsonException or ArgumentException or InvalidOperationException)
         {
             throw new FormatException($"the recipe is no JSON object: {error.Message}", error);
         }

@@ -6,22 +6,44 @@ namespace Qbb.Models;
 /// <summary>What lies beside a model's weights: its tokenizer and the files that go along with it.</summary>
 public static class ModelSideFiles
 {
-    private static readonly string[] s_sideFiles =
-        [ModelSource.TokenizerFile, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt"];
+    private const string Templates = "additional_chat_templates";
+    private const string ChatTemplate = "chat_template.jinja";
 
-    /// <summary>Copies what belongs to the model beside configuration and weights: tokenizer, chat template, generation settings.</summary>
+    private static readonly string[] s_sideFiles =
+    [
+        ModelSource.TokenizerFile, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", ChatTemplate, "chat_template.json",
+        "tokenizer.model", "vocab.json", "merges.txt",
+    ];
+
+    /// <summary>The files of a folder that go along with its configuration and weights: tokenizer, chat templates, generation settings.</summary>
+    /// <returns>Names relative to the folder, with slashes.</returns>
+    public static IReadOnlyList<string> SideFiles(this ModelSource model)
+    {
+        if (model.Format != ModelSource.HuggingFace)
+            return [];
+        var folder = Path.Combine(model.Path, Templates);
+        IEnumerable<string> templates = Directory.Exists(folder) ? Directory.EnumerateFiles(folder, "*.jinja") : [];
+        return
+        [
+            .. s_sideFiles.Where(name => File.Exists(Path.Combine(model.Path, name))),
+            .. templates.Select(file => $"{Templates}/{Path.GetFileName(file)}").Order(StringComparer.Ordinal),
+        ];
+    }
+
+    /// <summary>Copies what belongs to the model beside configuration and weights; of a GGUF file's metadata it is made.</summary>
     public static void CopySideFiles(this ModelSource model, ModelFolderWriter writer)
     {
-        if (model.Format == ModelSource.Gguf)
-        {
-            writer.WriteText(ModelSource.TokenizerFile, model.LoadTokenizer().ToJson().ToJsonString());
+        foreach (var name in model.SideFiles())
+            writer.Copy(Path.Combine(model.Path, name), name);
+        if (model.GgufMetadata is not { } metadata)
             return;
-        }
-        foreach (var name in s_sideFiles)
+        writer.WriteText(ModelSource.TokenizerFile, model.LoadTokenizer().ToJson().ToJsonString());
+        const string key = "tokenizer.chat_template";
+        foreach (var (name, value) in metadata.Where(pair => pair.Key == key || pair.Key.StartsWith(key + ".", StringComparison.Ordinal)))
         {
-            var file = Path.Combine(model.Path, name);
-            if (File.Exists(file))
-                writer.Copy(file);
+            var variant = name[key.Length..].TrimStart('.');
+            if (value is string template && variant.All(character => char.IsAsciiLetterOrDigit(character) || character is '_' or '-'))
+                writer.WriteText(variant.Length == 0 ? ChatTemplate : $"{Templates}/{variant}.jinja", template);
         }
     }
 

@@ -13,7 +13,7 @@ public static class RecipeCheck
         {
             return JsonNode.Parse(json) is JsonObject recipe ? [.. PipelineRecipe.Problems(recipe), .. InParts(recipe)] : ["the recipe is no JSON object"];
         }
-        catch (Exception error) when (error is JsonException or ArgumentException)
+        catch (Exception error) when (error is JsonException or ArgumentException or InvalidOperationException)
         {
             return [$"the recipe is no JSON object: {error.Message}"];
         }

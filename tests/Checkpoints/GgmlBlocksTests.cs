@@ -17,6 +17,10 @@ public sealed class GgmlBlocksTests : IDisposable
         ["Q4_K"] = (12, 256, 144, ReferenceBlocks.Q4_K),
         ["Q5_K"] = (13, 256, 176, ReferenceBlocks.Q5_K),
         ["Q6_K"] = (14, 256, 210, ReferenceBlocks.Q6_K),
+        ["MXFP4"] = (39, 32, 17, ReferenceBlocks.MXFP4),
+        ["NVFP4"] = (40, 64, 36, ReferenceBlocks.NVFP4),
+        ["Q1_0"] = (41, 128, 18, ReferenceBlocks.Q1_0),
+        ["Q2_0"] = (42, 64, 18, ReferenceBlocks.Q2_0),
     };
 
     private readonly TemporaryFolder folder = new();

@@ -93,11 +93,41 @@ public sealed class GgufConfigTests : IDisposable
         Refused("rotates 2 of 4", Model().Add("llama.rope.dimension_count", 2u).Add("llama.attention.key_length", 4u));
         Refused("keys of 4 and values of 8", Model().Add("llama.attention.value_length", 8u));
         Refused("attention.scale is 0.5", Model().Add("llama.attention.scale", 0.5f));
-        Refused("one of 3 pieces", Model().Add("split.count", (ushort)3));
+        Refused("is piece 1 of 3 of a model", Model().Add("split.count", (ushort)3));
+        Refused("attn_factor is 0.5", Model().Add("llama.rope.scaling.attn_factor", 0.5f));
+        Refused("yarn_ext_factor is 0.5", Model().Add("llama.rope.scaling.type", "yarn").Add("llama.rope.scaling.yarn_ext_factor", 0.5f));
+        Refused("yarn_attn_factor is 2", Model().Add("llama.rope.scaling.type", "yarn").Add("llama.rope.scaling.yarn_attn_factor", 2f));
+        Refused("attention.causal is false", Model().Add("llama.attention.causal", false));
+        Refused("mixtures of experts", Model().Add("llama.expert_count", 8u));
         Refused("has no tensor token_embd.weight", Metadata());
         Refused("disagrees with the hidden size 16", Metadata().Tensor("token_embd.weight", [2, 8], new float[16]));
         Refused("llama.rope.dimension_count is 0", Model().Add("llama.rope.dimension_count", 0u));
         Refused("llama.rope.dimension_count is an array of 2", Model().Add("llama.rope.dimension_count", new[] { 4, 8 }));
+    }
+
+    [Fact]
+    public void A_factor_without_a_type_is_linear() =>
+        Scaling(Model().Add("llama.rope.scaling.factor", 2f)).ShouldBe("""{"rope_type":"linear","factor":2}""");
+
+    [Fact]
+    public void Unknown_keys_of_rope_and_attention_are_warned_of()
+    {
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        Config(Model().Add("llama.rope.freq_base", 1e6f).Add("llama.attention.causal", true)).ShouldNotBeNull();
+        warnings.ShouldBeEmpty();
+        Config(Model().Add("llama.rope.novel", 2f).Add("llama.attention.sliding_window", 8u).Add("other.rope.x", 1u));
+        warnings.ShouldHaveSingleItem().ShouldContain("llama.rope.novel, llama.attention.sliding_window are unknown");
+    }
+
+    [Fact]
+    public void All_tokens_that_end_a_text_or_a_turn_are_carried()
+    {
+        var tokens = new[] { "a", "</s>", "<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|eom_id|>", "z" };
+        var model = Model().Add("tokenizer.ggml.tokens", tokens).Add("tokenizer.ggml.token_type", new[] { 1, 3, 3, 3, 1, 4, 3 })
+            .Add("tokenizer.ggml.eos_token_id", 1u).Add("tokenizer.ggml.eom_token_id", 6);
+        // <end_of_turn> is an ordinary token here.
+        Config(model)["eos_token_id"]!.ToJsonString().ShouldBe("[1,6,2,3,5]");
     }
 
     private JsonObject Config(GgufBuilder builder)

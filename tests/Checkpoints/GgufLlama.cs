@@ -1,3 +1,5 @@
+using Qbb.Tests;
+
 namespace Qbb.Checkpoints.Tests;
 
 /// <summary>A whole llama model as a GGUF file of small random tensors, to be varied by tests.</summary>

@@ -65,7 +65,8 @@ public sealed class ModelSourceTests : IDisposable
     }
 
     [Theory]
-    [InlineData("[]", "no JSON object")]
+    [InlineData("[]", "not a JSON object")]
+    [InlineData("""{"a":["\ud800"]}""", "not valid JSON")]
     [InlineData("{", "not valid JSON")]
     [InlineData("""{"a":1,"a":2}""", "not valid JSON")]
     [InlineData("", "empty")]

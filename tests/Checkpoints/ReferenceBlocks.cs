@@ -33,6 +33,22 @@ internal static class ReferenceBlocks
         return Half(block[208..]) * (sbyte)block[192 + i / 16] * (low + 16 * upper - 32);
     }
 
+    public static float Q1_0(ReadOnlySpan<byte> block, int i) => Bit(block[2..], i) == 1 ? Half(block) : -Half(block);
+
+    public static float Q2_0(ReadOnlySpan<byte> block, int i) => (Bit(block[2..], 2 * i) + 2 * Bit(block[2..], 2 * i + 1) - 1) * Half(block);
+
+    public static float MXFP4(ReadOnlySpan<byte> block, int i) => (float)(E2M1(Nibble32(block[1..], i)) * Math.Pow(2, block[0] - 127));
+
+    public static float NVFP4(ReadOnlySpan<byte> block, int i)
+    {
+        var (scale, packed) = (block[i / 16], block[4 + i / 16 * 8 + i % 8]);
+        var (exponent, mantissa) = (scale / 8 % 16, scale % 8);
+        var d = scale == 0x7f ? 0 : exponent == 0 ? mantissa * Math.Pow(2, -9) : (8 + mantissa) * Math.Pow(2, exponent - 10);
+        return (float)(E2M1(i % 16 < 8 ? packed % 16 : packed / 16) * d);
+    }
+
+    private static double E2M1(int bits) => new[] { 0, 0.5, 1, 1.5, 2, 3, 4, 6 }[bits % 8] * (bits < 8 ? 1 : -1);
+
     private static float Half(ReadOnlySpan<byte> at) => (float)BitConverter.ToHalf(at);
 
     private static int Bit(ReadOnlySpan<byte> bits, int i) => (bits[i / 8] >> (i % 8)) & 1;

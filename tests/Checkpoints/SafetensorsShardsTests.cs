@@ -45,12 +45,44 @@ public sealed class SafetensorsShardsTests : IDisposable
     }
 
     [Fact]
-    public void A_listed_tensor_that_is_absent_is_named()
+    public void A_listed_tensor_that_is_absent_matters_when_it_is_asked_for()
     {
         WriteShard("1.safetensors", "a", 1);
         Index("""{"weight_map":{"a":"1.safetensors","b":"1.safetensors"}}""");
-        Should.Throw<InvalidInputException>(() =>
-            SafetensorsFolder.Open(folder.Path)).Message.ShouldContain("tensor b is listed in 1.safetensors but is not there");
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        using var source = SafetensorsFolder.Open(folder.Path);
+        source.Entries.Select(entry => entry.Name).ShouldBe(["a"]);
+        source.Contains("b").ShouldBeFalse();
+        Should.Throw<InvalidInputException>(() => source.Describe("b")).Message.ShouldContain("tensor b is listed in 1.safetensors but is not there");
+        warnings.ShouldHaveSingleItem().ShouldContain("1 listed tensors are in no shard: b");
+    }
+
+    [Fact]
+    public void A_tensor_that_the_index_omits_or_gives_to_another_shard_is_found()
+    {
+        WriteShard("model-00001-of-00003.safetensors", "a", 1);
+        WriteShard("model-00002-of-00003.safetensors", "b", 2);
+        WriteShard("model-00003-of-00003.safetensors", "c", 3);
+        WriteShard("other-00003-of-00003.safetensors", "d", 4);
+        Index("""{"weight_map":{"a":"model-00001-of-00003.safetensors","b":"model-00001-of-00003.safetensors"}}""");
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        using var source = SafetensorsShards.Open(folder.File(SafetensorsFolder.IndexName));
+        source.Entries.Select(entry => entry.Name).ShouldBe(["a", "b", "c"]);
+        source.ReadAll("b").ShouldBe([2]);
+        source.ReadAll("c").ShouldBe([3]);
+        source.Files.Select(file => Path.GetFileName(file)).ShouldBe([SafetensorsFolder.IndexName, .. Enumerable.Range(1, 3).Select(k => $"model-0000{k}-of-00003.safetensors")]);
+        warnings.ShouldHaveSingleItem().ShouldContain("2 tensors are not in the shard that the index names, or not in the index: b, c");
+    }
+
+    [Fact]
+    public void A_whole_file_is_read_in_place_of_a_stale_index()
+    {
+        WriteShard(SafetensorsFolder.SingleName, "a", 1);
+        Index("""{"weight_map":{"a":"1.safetensors"}}""");
+        using var source = SafetensorsFolder.Open(folder.Path);
+        source.ReadAll("a").ShouldBe([1]);
     }
 
     [Theory]

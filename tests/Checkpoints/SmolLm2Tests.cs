@@ -31,6 +31,6 @@ public class SmolLm2Tests
         using var model = ModelSource.Open(Reference.Shared("models", "smollm2-135m-instruct"));
         model.Format.ShouldBe(ModelSource.Gguf);
         model.ConfigJson.ToJsonString().ShouldBe(
-            """{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_act":"silu","hidden_size":576,"intermediate_size":1536,"num_hidden_layers":30,"num_attention_heads":9,"num_key_value_heads":3,"head_dim":64,"vocab_size":49152,"max_position_embeddings":8192,"rms_norm_eps":1E-05,"rope_theta":100000,"rope_scaling":null,"tie_word_embeddings":true,"attention_bias":false,"mlp_bias":false,"torch_dtype":"float32","bos_token_id":1,"eos_token_id":2,"pad_token_id":2}""");
+            """{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_act":"silu","hidden_size":576,"intermediate_size":1536,"num_hidden_layers":30,"num_attention_heads":9,"num_key_value_heads":3,"head_dim":64,"vocab_size":49152,"max_position_embeddings":8192,"rms_norm_eps":1E-05,"rope_theta":100000,"rope_scaling":null,"tie_word_embeddings":true,"attention_bias":false,"mlp_bias":false,"torch_dtype":"float32","bos_token_id":1,"eos_token_id":[2,0],"pad_token_id":2}""");
     }
 }

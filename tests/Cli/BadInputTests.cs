@@ -52,16 +52,19 @@ public class BadInputTests
     }
 
     [Fact]
-    public void A_tokenizer_of_another_model_is_refused()
+    public void A_text_with_tokens_beyond_the_embedding_is_refused_and_others_are_not()
     {
         using var folder = new TemporaryFolder();
         foreach (var file in new[] { "config.json", "model.safetensors" })
             File.Copy(Reference.Path("architectures", "llama-mha", file), folder.File(file));
         File.Copy(Reference.Path("tokenizers", "gpt2", "tokenizer.json"), folder.File("tokenizer.json"));
-        var result = QbbProcess.Run("generate", folder.Path, "--prompt", "x");
-        result.Code.ShouldBe(2);
-        result.Error.ShouldContain("1101");
-        result.Error.ShouldContain("256");
+        var within = QbbProcess.Run("generate", folder.Path, "--prompt", "x", "--tokens", "2", "--json");
+        within.Code.ShouldBe(0, within.Error);
+        within.Error.ShouldContain("warning");
+        within.Json["warnings"]![0]!.GetValue<string>().ShouldContain("1101 tokens but the model's vocabulary only 256");
+        var beyond = QbbProcess.Run("generate", folder.Path, "--prompt", "the other");
+        beyond.Code.ShouldBe(2);
+        beyond.Error.ShouldContain("outside the vocabulary of 256");
     }
 
     [Fact]

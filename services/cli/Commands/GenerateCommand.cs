@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Cli.Loading;
@@ -19,6 +20,10 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<double> _temperature = new("--temperature") { Description = "0 takes the most likely token.", DefaultValueFactory = _ => 0.8 };
     private readonly Option<int> _topK = new("--top-k") { Description = "Draw from the K most likely tokens only; 0 for all." };
     private readonly Option<double> _topP = new("--top-p") { Description = "Draw from the most likely tokens that hold this share of the probability.", DefaultValueFactory = _ => 1.0 };
+    private readonly Option<bool> _useConfig = new("--use-generation-config")
+    {
+        Description = "Take temperature, top-k and top-p from the model's generation_config.json (GGUF: general.sampling), where they are not given here.",
+    };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same text.", DefaultValueFactory = _ => 0 };
     private readonly Option<int> _samples = new("--samples") { Description = "Continuations to make, as one batch.", DefaultValueFactory = _ => 1 };
     private readonly Option<int?> _bases = new("--bases")
@@ -37,7 +42,7 @@ internal sealed class GenerateCommand : QbbCommand
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in (Option[])[_prompt, _tokens, _temperature, _topK, _topP, _seed, _samples, _bases, .. _compute.All, _integer, _noGraph])
+        foreach (var option in (Option[])[_prompt, _tokens, _temperature, _topK, _topP, _useConfig, _seed, _samples, _bases, .. _compute.All, _integer, _noGraph])
             Options.Add(option);
     }
 
@@ -53,15 +58,18 @@ internal sealed class GenerateCommand : QbbCommand
         var samples = parsed.GetRequiredValue(_samples);
         if (samples < 1)
             throw new InvalidInputException($"--samples is {samples}; it must be at least 1");
+        var advised = parsed.GetValue(_useConfig) ? GenerationSettings.Of(loaded.Source) : new(null, null, null);
         var options = new GenerationOptions
         {
             MaxTokens = parsed.GetRequiredValue(_tokens),
-            Temperature = parsed.GetRequiredValue(_temperature),
-            TopK = parsed.GetValue(_topK),
-            TopP = parsed.GetRequiredValue(_topP),
+            Temperature = Chosen(_temperature) ?? advised.Temperature ?? parsed.GetRequiredValue(_temperature),
+            TopK = Chosen(_topK) ?? advised.TopK ?? parsed.GetValue(_topK),
+            TopP = Chosen(_topP) ?? advised.TopP ?? parsed.GetRequiredValue(_topP),
             StopIds = StopIds.Of(loaded.Source),
             Graph = !parsed.GetValue(_noGraph),
         };
+        if (parsed.GetValue(_useConfig))
+            output.Note(string.Create(CultureInfo.InvariantCulture, $"temperature {options.Temperature}, top-k {options.TopK}, top-p {options.TopP}, with the model's generation settings"));
         var watch = Stopwatch.StartNew();
         var seeds = Enumerable.Range(0, samples).Select(k => parsed.GetRequiredValue(_seed) + (ulong)k).ToArray();
         var results = new TokenGenerator(loaded.Model).Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options, cancellation: cancel)
@@ -81,5 +89,8 @@ internal sealed class GenerateCommand : QbbCommand
             Console.Out.WriteLine(string.Join("\n---\n", results.Select(ids => tokenizer.Decode([.. prompt, .. ids], skipSpecialTokens: true))));
             Console.Error.WriteLine($"{made} tokens, {made / seconds:0.0} tokens/s");
         });
+
+        T? Chosen<T>(Option<T> option)
+            where T : struct => parsed.GetResult(option) is { Implicit: false } ? parsed.GetValue(option) : null;
     }
 }

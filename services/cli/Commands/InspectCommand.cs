@@ -1,6 +1,10 @@
 using System.CommandLine;
+using System.Text.Json.Nodes;
+using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Cli.Terminal;
+using Qbb.Models;
+using Qbb.Models.Decoder;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
@@ -21,18 +25,53 @@ internal sealed class InspectCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var inspection = CheckpointInspector.Inspect(parsed.GetRequiredValue(_path));
-        output.Result(inspection.ToJson(), screen => Print(screen, inspection, parsed.GetValue(_all)));
+        var (quantize, generate) = Problems(inspection.Path);
+        var json = inspection.ToJson();
+        json["problems"] = new JsonObject { ["quantize"] = quantize, ["generate"] = generate };
+        output.Result(json, screen => Print(screen, inspection, (quantize, generate), parsed.GetValue(_all)));
     }
 
-    private static void Print(IAnsiConsole screen, Inspection inspection, bool all)
+    /// <summary>Why the model cannot be quantized, or scored and run; null where it can. Headers alone tell; what they warn of is reported meanwhile.</summary>
+    private static (string? Quantize, string? Generate) Problems(string path)
+    {
+        try
+        {
+            using var source = ModelSource.Open(path);
+            var layout = DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors);
+            var isQuantized = layout.Linears.Any(layer => BasesTensors.Contains(source.Tensors, layer.Module));
+            return (isQuantized ? "is quantized already" : null, TokenizerProblem(source));
+        }
+        catch (InvalidInputException e)
+        {
+            return (e.Message, e.Message);
+        }
+    }
+
+    private static string? TokenizerProblem(ModelSource source)
+    {
+        try
+        {
+            source.LoadTokenizer();
+            return null;
+        }
+        catch (InvalidInputException e)
+        {
+            return e.Message;
+        }
+    }
+
+    private static void Print(IAnsiConsole screen, Inspection inspection, (string? Quantize, string? Generate) problems, bool all)
     {
         var head = new Grid().AddColumn().AddColumn();
         head.AddRow("what", Markup.Escape(string.Join(", ", new[] { inspection.Kind, inspection.Architecture, inspection.Quantization }.OfType<string>())));
         head.AddRow("parameters", $"{Units.Count(inspection.Elements)} in {inspection.Tensors.Count} tensors, {Units.Bytes(inspection.Bytes)}");
         head.AddRow("types", Markup.Escape(string.Join(", ", inspection.Types.Select(t => $"{t.Type}: {t.Tensors} tensors, {Units.Bytes(t.Bytes)}"))));
         head.AddRow("files", Markup.Escape(string.Join(", ", inspection.Files.Select(f => $"{f.Name} ({Units.Bytes(f.Bytes)})"))));
+        head.AddRow("quantize", Markup.Escape(problems.Quantize is null ? "yes" : $"no: {problems.Quantize}"));
+        if (problems.Generate is null || problems.Generate != problems.Quantize)
+            head.AddRow("eval, generate", Markup.Escape(problems.Generate is null ? "yes" : $"no: {problems.Generate}"));
         screen.Write(head);
-        var table = new Table().AddColumns("tensor", "type", "shape").AddColumn(new TableColumn("size").RightAligned()).Border(TableBorder.Simple);
+        var table = new Table().AddColumn(new TableColumn("tensor").NoWrap()).AddColumns("type", "shape").AddColumn(new TableColumn("size").RightAligned()).Border(TableBorder.Simple);
         foreach (var (name, first, count) in Groups(inspection, all))
         {
             string[] cells = [name, first.Type, $"[{string.Join(", ", first.Shape)}]", count == 1 ? Units.Bytes(first.Bytes) : $"{count} × {Units.Bytes(first.Bytes)}"];

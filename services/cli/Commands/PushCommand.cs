@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -8,7 +9,7 @@ using Qbb.Registry.Models;
 namespace Qbb.Cli.Commands;
 
 /// <summary><c>qbb push</c>: a model to a registry, which quantizes it as its policies say.</summary>
-internal sealed class PushCommand : QbbCommand
+internal sealed partial class PushCommand : QbbCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
@@ -28,7 +29,7 @@ internal sealed class PushCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var model = parsed.GetRequiredValue(_model);
-        var name = parsed.GetValue(_name) ?? Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(Path.GetFullPath(model)));
+        var name = parsed.GetValue(_name) ?? NameOf(model);
         var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.Read(file) : null;
         if (ModelName.ProblemOf(name) is { } problem)
             throw new InvalidInputException($"{name} cannot be the model's name there ({problem}): choose another with --name");
@@ -48,6 +49,24 @@ internal sealed class PushCommand : QbbCommand
                 : $"pipelines started: {pipelines.Count}; follow with  qbb watch {version["model"]}{RegistryAddress.OptionFor(address)}");
         });
     }
+
+    /// <summary>
+    /// The folder's name, dots and all; a GGUF file's without its ending and the number of its piece; of a snapshot in the Hugging Face
+    /// cache (models--OWNER--NAME/snapshots/REVISION) the repository's.
+    /// </summary>
+    internal static string NameOf(string model)
+    {
+        var path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(model));
+        if (!Directory.Exists(path))
+            return GgufEnding().Replace(Path.GetFileName(path), "");
+        var repository = Path.GetFileName(Path.GetDirectoryName(Path.GetDirectoryName(path) ?? "") ?? "");
+        return Path.GetFileName(Path.GetDirectoryName(path)) == "snapshots" && repository.StartsWith("models--", StringComparison.Ordinal)
+            ? repository[(repository.LastIndexOf("--", StringComparison.Ordinal) + 2)..]
+            : Path.GetFileName(path);
+    }
+
+    [GeneratedRegex(@"(-[0-9]{5}-of-[0-9]{5})?\.[^.]*$", RegexOptions.CultureInvariant)]
+    private static partial Regex GgufEnding();
 
     private static async Task<JsonObject> PostAsync(
         RegistryClient client, string name, JsonArray files, string? file, PipelineRecipe? recipe, CancellationToken cancel)

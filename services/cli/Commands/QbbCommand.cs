@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Qbb.Cuda;
 using System.CommandLine;
+using Qbb.Checkpoints;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -28,6 +29,7 @@ internal abstract class QbbCommand : Command
         var output = new Output(parsed.GetValue(_json));
         try
         {
+            using var heard = ModelWarnings.Listen(output.Warning);
             Run(parsed, output, cancel);
             return ExitCode.Done;
         }

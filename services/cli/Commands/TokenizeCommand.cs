@@ -30,7 +30,7 @@ internal sealed class TokenizeCommand : QbbCommand
         var (text, file) = (parsed.GetValue(_text), parsed.GetValue(_file));
         if (text is null == file is null)
             throw new InvalidInputException("give either --text TEXT or --file FILE");
-        text ??= EvaluationText.Read(file!, TextLayout.Raw).Text;
+        text ??= EvaluationText.Read(file!, TextLayout.Raw, mayBeEmpty: true).Text;
         var tokenizer = TokenizerFiles.Open(parsed.GetRequiredValue(_model));
         var ids = tokenizer.Encode(text, !parsed.GetValue(_plain));
         var decoded = tokenizer.Decode(ids);

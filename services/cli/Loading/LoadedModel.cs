@@ -16,13 +16,13 @@ internal sealed class LoadedModel : IDisposable
     {
         Source = source;
         Model = model;
-        _tokenizer = new(() => ReadTokenizer(source));
+        _tokenizer = new(ReadTokenizer);
     }
 
     public ModelSource Source { get; }
     public Transformer Model { get; }
 
-    /// <exception cref="InvalidInputException">There is no tokenizer, or it has more tokens than the model.</exception>
+    /// <exception cref="InvalidInputException">There is no tokenizer, or it cannot be read.</exception>
     public Tokenizer Tokenizer => _tokenizer.Value;
 
     /// <summary>As <see cref="Tokenizer"/>, but null where the model has none.</summary>
@@ -51,13 +51,13 @@ internal sealed class LoadedModel : IDisposable
         }
     }
 
-    private static Tokenizer ReadTokenizer(ModelSource source)
+    /// <summary>Only a text with a token beyond the embedding cannot be run, so a tokenizer with more tokens is no error by itself.</summary>
+    private Tokenizer ReadTokenizer()
     {
-        var tokenizer = source.LoadTokenizer();
-        var vocabulary = DecoderConfig.FromJson(source.ConfigJson).VocabularySize;
-        if (tokenizer.VocabularySize > vocabulary)
-            throw new InvalidInputException($"{source.Path}: the tokenizer has {tokenizer.VocabularySize} tokens but the model's vocabulary only {vocabulary}: " +
-                "they do not belong together; take the tokenizer.json that came with the model");
+        var tokenizer = Source.LoadTokenizer();
+        if (tokenizer.VocabularySize > Model.Config.VocabularySize)
+            ModelWarnings.Report($"{Source.Path}: the tokenizer has {tokenizer.VocabularySize} tokens but the model's vocabulary only {Model.Config.VocabularySize}: "
+                + "texts with the others are refused");
         return tokenizer;
     }
 

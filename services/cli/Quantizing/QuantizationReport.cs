@@ -36,7 +36,7 @@ internal static class QuantizationReport
             grid.AddRow(Markup.Escape(name), Markup.Escape(value.ToString(CultureInfo.InvariantCulture)));
         Row("output", $"{model.Folder}");
         Row("layers", $"{model.Layers.Count}{(model.ResumedLayers > 0 ? $", {model.ResumedLayers} of an earlier run" : "")}");
-        Row("weight error", $"{model.RelativeError:0.00000} of the weights' squared norm");
+        Row("weight error", $"{model.RelativeError:0.00000} of the weights' squared norm, mean over layers");
         if (model.RelativeOutputError is { } error)
             Row("output error", $"{error:0.00000} of the layers' outputs' squared norm, mean over layers; {model.Calibration!.Tokens:n0} tokens");
         Row("linear layers", $"{model.EffectiveBitsPerWeight:0.000} bits/weight");

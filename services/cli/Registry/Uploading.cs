@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Models;
+using Qbb.Models.Decoder;
 
 namespace Qbb.Cli.Registry;
 
@@ -16,7 +17,7 @@ internal static class Uploading
     public static async Task<JsonArray> RunAsync(RegistryClient client, string model, Action<double, double, string> report, CancellationToken cancel)
     {
         var files = FilesOf(model);
-        var total = files.Sum(file => new FileInfo(file.Path).Length);
+        var total = files.Sum(file => Length(file.Path));
         var done = 0L;
         var entries = new JsonArray();
         foreach (var (name, path) in files)
@@ -29,20 +30,41 @@ internal static class Uploading
                 var before = done;
                 await client.PutBlobAsync(digest, new CountingStream(stream, count => report(before + count, total, name)), cancel);
             }
-            done += stream.CanSeek ? stream.Length : new FileInfo(path).Length;
+            done += stream.CanSeek ? stream.Length : Length(path);
             report(done, total, name);
-            entries.Add(new JsonObject { ["name"] = name, ["digest"] = digest.Value, ["size"] = new FileInfo(path).Length });
+            entries.Add(new JsonObject { ["name"] = name, ["digest"] = digest.Value, ["size"] = Length(path) });
         }
         return entries;
     }
 
-    /// <summary>The files that make the model, checked as far as opening it does.</summary>
+    /// <summary>The files that make the model; everything that headers tell of it is checked before the first byte is read.</summary>
     private static List<(string Name, string Path)> FilesOf(string model)
     {
         using var source = ModelSource.Open(model);
-        if (!Directory.Exists(model) || source.Format == ModelSource.Gguf)
-            return [.. source.Files.Select(file => (Path.GetFileName(file), file))];
-        return [.. Directory.EnumerateFiles(model)
-            .Where(file => !Path.GetFileName(file).StartsWith('.')).Order(StringComparer.Ordinal).Select(file => (Path.GetFileName(file), file))];
+        DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors);
+        if (source.TokenizerJsonPath is not null || source.GgufMetadata is not null)
+            source.LoadTokenizer();
+        List<(string Name, string Path)> files = [.. source.Files.Select(file => (Path.GetFileName(file), file))];
+        if (source.Format == ModelSource.Gguf)
+            return files;
+        files.AddRange(source.SideFiles().Select(name => (name, Path.Combine(model, name))));
+        var others = Directory.EnumerateFiles(model).Select(file => Path.GetFileName(file)).Where(name => !name.StartsWith('.'))
+            .Except(files.Select(file => file.Name)).Order(StringComparer.Ordinal).ToLookup(IsAboutTheModel);
+        files.AddRange(others[true].Select(name => (name, Path.Combine(model, name))));
+        if (others[false].Any())
+            ModelWarnings.Report($"{model}: {string.Join(", ", others[false])}: no part of the model, not uploaded");
+        return [.. files.OrderBy(file => file.Name, StringComparer.Ordinal)];
+    }
+
+    /// <summary>Cards, licences, and what qbb writes beside a model that it quantized.</summary>
+    private static bool IsAboutTheModel(string name) =>
+        name is "recipe.json" or "metrics.json" || name.EndsWith(".md", StringComparison.OrdinalIgnoreCase)
+            || name.StartsWith("LICENSE", StringComparison.OrdinalIgnoreCase) || name.StartsWith("NOTICE", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Bytes of a file, or of what a link leads to.</summary>
+    private static long Length(string path)
+    {
+        using var file = File.OpenHandle(path);
+        return RandomAccess.GetLength(file);
     }
 }

@@ -15,6 +15,8 @@ internal sealed class Output(bool json)
         NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals,
     };
 
+    private readonly List<string> _warnings = [];
+
     public bool Json => json;
 
     /// <summary>Console of stderr, for progress.</summary>
@@ -26,6 +28,8 @@ internal sealed class Output(bool json)
     /// <summary>Gives the result: the object with --json, else what <paramref name="people"/> writes.</summary>
     public void Result(JsonObject value, Action<IAnsiConsole> people)
     {
+        if (_warnings.Count > 0)
+            value["warnings"] = new JsonArray([.. _warnings.Select(warning => (JsonNode)warning)]);
         if (json)
             Console.Out.WriteLine(value.ToJsonString(s_json));
         else
@@ -37,5 +41,11 @@ internal sealed class Output(bool json)
     /// <summary>Tells what goes on, where no bar can.</summary>
     public void Note(string message) => Console.Error.WriteLine(message);
 
-    public void Warning(string message) => Console.Error.WriteLine("warning: " + message);
+    /// <summary>On stderr at once; with --json in the result's <c>warnings</c> too.</summary>
+    public void Warning(string message)
+    {
+        lock (_warnings)
+            _warnings.Add(message);
+        Console.Error.WriteLine("warning: " + message);
+    }
 }

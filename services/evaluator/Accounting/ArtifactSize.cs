@@ -35,7 +35,7 @@ public sealed record ArtifactSize(long Bytes, double EffectiveBitsPerWeight, Ope
                 : 8 * source.Tensors.Entries.Where(entry => IsPart(entry.Name, layer.Module)).Sum(entry => entry.Bytes);
             operations += OperationCounts.Bases(bases ?? alpha[0], layer.OutFeatures, layer.InFeatures, alpha[2], hasBias);
         }
-        return new ArtifactSize(source.Files.Sum(file => new FileInfo(file).Length), (double)bits / weights, operations, dense);
+        return new ArtifactSize(source.FileBytes, (double)bits / weights, operations, dense);
     }
 
     // The scales of a nested layer's smaller models are .alpha.n and .beta.n.

@@ -9,7 +9,7 @@ public static class EvaluationText
 {
     /// <summary>Reads a UTF-8 file and lays its rows out.</summary>
     /// <exception cref="InvalidInputException">The file is missing, unreadable, empty or not UTF-8.</exception>
-    public static (string Text, TextLayout Layout) Read(string path, TextLayout layout = TextLayout.Auto)
+    public static (string Text, TextLayout Layout) Read(string path, TextLayout layout = TextLayout.Auto, bool mayBeEmpty = false)
     {
         string text;
         try
@@ -24,7 +24,7 @@ public static class EvaluationText
         {
             throw new InvalidInputException($"the text {path} is not UTF-8 (first bad byte at {e.Index}): convert it, for example with iconv -t UTF-8", e);
         }
-        if (text.Length == 0)
+        if (text.Length == 0 && !mayBeEmpty)
             throw new InvalidInputException($"the text {path} is empty");
         if (layout == TextLayout.Auto)
             layout = LooksLikeWikiText(text) ? TextLayout.WikiText : TextLayout.Raw;

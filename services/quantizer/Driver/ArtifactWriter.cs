@@ -5,10 +5,10 @@ using Qbb.Models.Decoder;
 namespace Qbb.Quantizer.Driver;
 
 /// <summary>
-/// Writes the weight files of a quantized model: the finished layers, and every other tensor of the source as it is (types that safetensors
-/// does not have become F16). Copies in pieces, so memory does not grow with the model.
+/// Writes the weight files of a quantized model: the finished layers, and every other tensor that the decoder reads as it is (types that
+/// safetensors does not have become F16). Copies in pieces, so memory does not grow with the model.
 /// </summary>
-internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers)
+internal sealed class ArtifactWriter(ModelSource source, DecoderLayout layout, IReadOnlyList<(LinearSpec Spec, string Path)> layers)
 {
     private const int PieceElements = 1 << 19;
 
@@ -32,11 +32,13 @@ internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSp
     private IEnumerable<Piece> Pieces()
     {
         var layerOf = layers.ToDictionary(layer => layer.Spec.Weight, StringComparer.Ordinal);
+        var needed = layout.TensorNames.ToHashSet(StringComparer.Ordinal);
         foreach (var entry in source.Tensors.Entries)
         {
             if (!layerOf.TryGetValue(entry.Name, out var layer))
             {
-                yield return new Piece(null, entry, ElementBytes(entry.Type) > 0 ? entry.Type : "F16");
+                if (needed.Contains(entry.Name))
+                    yield return new Piece(null, entry, ElementBytes(entry.Type) > 0 ? entry.Type : "F16");
                 continue;
             }
             using var file = SafetensorsFile.Open(layer.Path);
@@ -49,7 +51,7 @@ internal sealed class ArtifactWriter(ModelSource source, IReadOnlyList<(LinearSp
     {
         var name = tensor.Entry.Name;
         var plain = tensor.Type == tensor.Entry.Type && IsPlain(from, name);
-        // Buffers may hold infinities (masks), weights may not.
+        // What quantizing a layer gave was checked as it was made.
         var check = name.EndsWith(".weight", StringComparison.Ordinal) || name.EndsWith(".bias", StringComparison.Ordinal);
         var size = ElementBytes(tensor.Type);
         var piece = (int)Math.Min(tensor.Entry.Count, PieceElements);

@@ -25,8 +25,11 @@ public static class DenseExport
     {
         var group = BasesLinearLoader.For(source, bases: bases)?.GroupSize;
         using var writer = ModelFolderWriter.Create(folder, force);
-        var layers = QuantizedLayers(source);
-        var declarations = Declarations(source, layers, type);
+        var decoder = DecoderConfig.FromJson(source.ConfigJson);
+        var layout = DecoderLayout.Resolve(decoder, source.Tensors);
+        var layers = layout.Linears.Where(layer => BasesTensors.Contains(source.Tensors, layer.Module))
+            .ToDictionary(layer => layer.Weight, StringComparer.Ordinal);
+        var declarations = Declarations(source, layout, layers, type);
         var done = 0;
         var bytes = writer.WriteTensors(declarations, (declaration, file) =>
         {
@@ -37,8 +40,7 @@ public static class DenseExport
             else
                 Copy(source.Tensors, declaration.Name, file);
         });
-        var config = source.ConfigJson.DeepClone().AsObject();
-        config.Remove("quantization_config");
+        var config = layout.ConfigJson(decoder);
         config.Remove("dtype");
         config["torch_dtype"] = type switch { "F16" => "float16", "BF16" => "bfloat16", _ => "float32" };
         writer.WriteJson("config.json", config);
@@ -47,22 +49,16 @@ public static class DenseExport
         return bytes;
     }
 
-    /// <summary>The quantized layers by the name of the dense weight that stands for them.</summary>
-    private static Dictionary<string, LinearSpec> QuantizedLayers(ModelSource source) =>
-        DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors).Linears
-            .Where(layer => BasesTensors.Contains(source.Tensors, layer.Module))
-            .ToDictionary(layer => layer.Weight, StringComparer.Ordinal);
-
-    private static List<TensorDeclaration> Declarations(ModelSource source, Dictionary<string, LinearSpec> layers, string type)
+    private static List<TensorDeclaration> Declarations(ModelSource source, DecoderLayout layout, Dictionary<string, LinearSpec> layers, string type)
     {
         var byPlanes = layers.Values.ToDictionary(layer => BasesTensors.Planes(layer.Module), StringComparer.Ordinal);
-        var scales = layers.Values.SelectMany(layer => BasesTensors.Scales(layer.Module)).ToHashSet(StringComparer.Ordinal);
+        var needed = layout.TensorNames.ToHashSet(StringComparer.Ordinal);
         var declarations = new List<TensorDeclaration>();
         foreach (var entry in source.Tensors.Entries)
         {
             if (byPlanes.TryGetValue(entry.Name, out var layer))
                 declarations.Add(new TensorDeclaration(layer.Weight, type, WeightLoader.StoredShape(layer)));
-            else if (!scales.Contains(entry.Name))
+            else if (needed.Contains(entry.Name))
                 declarations.Add(new TensorDeclaration(entry.Name, type, entry.Shape));
         }
         return declarations;
@@ -90,6 +86,7 @@ public static class DenseExport
         {
             var part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, count - first));
             tensors.ReadFloat(name, first, part);
+            WeightChecks.ThrowIfNotFinite(name, part);
             file.Write(name, part);
         }
     }

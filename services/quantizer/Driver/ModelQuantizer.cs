@@ -157,13 +157,15 @@ public sealed class ModelQuantizer
         ModelFolderWriter writer, string output, ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers, LayerQueue queue,
         string digest, CancellationToken cancellation)
     {
-        var bytes = new ArtifactWriter(source, layers).Write(writer, cancellation);
+        var decoder = DecoderConfig.FromJson(source.ConfigJson);
+        var layout = DecoderLayout.Resolve(decoder, source.Tensors);
+        var bytes = new ArtifactWriter(source, layout, layers).Write(writer, cancellation);
         var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, bytes, queue.Resumed)
         {
             Calibration = _calibration == null ? null : new CalibrationRecord(_calibration.Digest, _calibration.Sequences, _calibration.Tokens),
         };
         source.CopySideFiles(writer);
-        writer.WriteJson("config.json", Configuration(source));
+        writer.WriteJson("config.json", Configuration(layout.ConfigJson(decoder)));
         writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
         writer.WriteJson("metrics.json", result.ToMetrics(digest, _recipe.Digest));
         writer.WriteText("README.md", ModelCard.Write(source, _recipe, result, digest));
@@ -212,9 +214,8 @@ public sealed class ModelQuantizer
         }
     }
 
-    private JsonObject Configuration(ModelSource source)
+    private JsonObject Configuration(JsonObject config)
     {
-        var config = source.ConfigJson.DeepClone().AsObject();
         var quantization = new JsonObject
         {
             ["quant_method"] = BasesLinearLoader.QuantMethod,

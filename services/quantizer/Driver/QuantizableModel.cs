@@ -1,4 +1,4 @@
-using System.Text.Json.Nodes;
+using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
@@ -11,11 +11,11 @@ internal sealed class QuantizableModel : IDisposable
     private QuantizableModel(ModelSource source)
     {
         Source = source;
-        if (source.ConfigJson["quantization_config"] is JsonObject)
-            throw new InvalidInputException($"{source.Path}: is quantized already; give the model that it was made from");
         Config = DecoderConfig.FromJson(source.ConfigJson);
         Layout = DecoderLayout.Resolve(Config, source.Tensors);
         Layers = [.. Layout.Linears];
+        if (Layers.Any(layer => BasesTensors.Contains(source.Tensors, layer.Module)))
+            throw new InvalidInputException($"{source.Path}: is quantized already; give the model that it was made from");
         foreach (var layer in Layers)
             CheckShape(source.Tensors, layer);
         if (source.Format == ModelSource.Gguf)

@@ -20,10 +20,10 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
     /// </summary>
     public double? RelativeOutputError => Layers.All(layer => layer.Output != null) ? Layers.Average(layer => layer.Output!.Relative) : null;
 
-    /// <summary>‖W − Ŵ‖²/‖W‖² over all quantized weights.</summary>
-    public double RelativeError => LayerReport.Relative(Layers.Sum(layer => layer.SquaredError), Layers.Sum(layer => layer.SquaredNorm));
+    /// <summary>‖W − Ŵ‖²/‖W‖², averaged over the layers: a layer of small weights counts like any other.</summary>
+    public double RelativeError => Layers.Average(layer => layer.RelativeError);
 
-    /// <summary>Of a nested model: ‖W − Ŵ‖²/‖W‖² over all quantized weights with 1..N bases; null for others.</summary>
+    /// <summary>Of a nested model: ‖W − Ŵ‖²/‖W‖² over all quantized weights averaged over the layers, with 1..N bases; null for others.</summary>
     public IReadOnlyList<double>? ErrorPerBase => IsNested ? PerBase(layer => layer.ErrorPerBase) : null;
 
     /// <summary>The same as decompositions of their own would have it; null where no method made them.</summary>
@@ -77,8 +77,8 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
         return metrics;
     }
 
-    private double[] PerBase(Func<LayerReport, IReadOnlyList<double>> errors) => [.. Enumerable.Range(0, errors(Layers[0]).Count).Select(place =>
-        LayerReport.Relative(Layers.Sum(layer => errors(layer)[place] * layer.SquaredNorm), Layers.Sum(layer => layer.SquaredNorm)))];
+    private double[] PerBase(Func<LayerReport, IReadOnlyList<double>> errors) =>
+        [.. Enumerable.Range(0, errors(Layers[0]).Count).Select(place => Layers.Average(layer => errors(layer)[place]))];
 }
 
 /// <summary>A unit of layers that is done.</summary>
@@ -90,7 +90,7 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
 public sealed record QuantizedUnit(IReadOnlyList<string> Files, IReadOnlyList<LayerReport> Layers, int Units, int Size, bool Chained)
 {
     /// <summary>‖W − Ŵ‖²/‖W‖² over the unit's layers.</summary>
-    public double RelativeError => LayerReport.Relative(Layers.Sum(layer => layer.SquaredError), Layers.Sum(layer => layer.SquaredNorm));
+    public double RelativeError => Layers.Average(layer => layer.RelativeError);
 }
 
 /// <summary>Which layers a unit is of: without calibration <paramref name="Size"/> layers from Index·Size on, with it those of block Index.</summary>

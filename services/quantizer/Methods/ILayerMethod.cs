@@ -1,3 +1,4 @@
+using System.Globalization;
 using Qbb.Bases;
 using Qbb.Models;
 
@@ -24,6 +25,21 @@ internal static class HalfScales
 {
     /// <summary>2⁻¹⁴: below it digits are lost.</summary>
     public const double SmallestNormal = 6.103515625e-5;
+
+    /// <summary>2⁻¹⁹: weights of this root mean square have scales that fp16 keeps to 5 bits, and below that a layer fades to zero.</summary>
+    private const double SmallestRms = 1.9073486328125e-6;
+
+    /// <summary>Refuses a layer whose scales would underflow; zeros alone are no such layer.</summary>
+    public static void ThrowIfTooSmall(string weight, ReadOnlySpan<float> values)
+    {
+        var squares = 0.0;
+        foreach (var value in values)
+            squares += (double)value * value;
+        var rms = Math.Sqrt(squares / values.Length);
+        if (rms is > 0 and < SmallestRms)
+            throw new InvalidInputException(string.Create(CultureInfo.InvariantCulture, $"{weight}: the weights have a root mean square of {rms:g2}, and their scales would underflow ")
+                + "in fp16; multiply the weight by a constant and divide the layer that precedes or follows by it");
+    }
 
     /// <summary>The error for a weight whose scales overflow.</summary>
     public static InvalidInputException TooLarge(string weight) => new(

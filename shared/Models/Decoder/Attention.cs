@@ -34,7 +34,7 @@ internal sealed class Attention : IDisposable
         using var scope = torch.NewDisposeScope();
         var (queries, keys, values) = Project(x);
         if (_queryNorm is not null)
-            (queries, keys) = (_queryNorm.forward(queries), _keyNorm!.forward(keys));
+            (queries, keys) = (Normed(_queryNorm, queries), Normed(_keyNorm!, keys));
         var mixed = context.Cache is { } cache
             ? WithCache(queries, keys, values, cache, context)
             : WithoutCache(queries, keys, values, context);
@@ -48,21 +48,29 @@ internal sealed class Attention : IDisposable
         _stacked?.Dispose();
     }
 
+    private Tensor Normed(Norm norm, Tensor x) =>
+        _config.QkNorm == QkNorm.RmsOfAllHeads ? norm.forward(x.reshape(x.size(0), x.size(1), x.size(2) * x.size(3))).view(x.shape) : norm.forward(x);
+
+    /// <summary>Cosines and sines of this block; null where it does not rotate.</summary>
+    private (Tensor Cos, Tensor Sin)? RotationOf(ForwardContext context) =>
+        _config.Rotates?[_block] == false ? null : _config.Windows[_block] is not null ? context.LocalRotation ?? context.Rotation : context.Rotation;
+
     private Tensor WithoutCache(Tensor queries, Tensor keys, Tensor values, ForwardContext context)
     {
-        if (context.Cos is { } cos)
-            (queries, keys) = (Rotate(queries, cos, context.Sin!), Rotate(keys, cos, context.Sin!));
+        if (RotationOf(context) is var (cos, sin))
+            (queries, keys) = (Rotate(queries, cos, sin), Rotate(keys, cos, sin));
         return Attend(queries, keys.transpose(1, 2), values.transpose(1, 2), context);
     }
 
     private Tensor WithCache(Tensor queries, Tensor keys, Tensor values, KvCache cache, ForwardContext context)
     {
         var count = queries.size(1);
-        if (context.Cos is { } cos && FusedRotation.Serves(queries, cos) && !torch.is_grad_enabled())
+        var rotation = RotationOf(context);
+        if (rotation is var (cos, sin) && FusedRotation.Serves(queries, cos) && !torch.is_grad_enabled())
         {
             var (cachedKeys, cachedValues) = cache.Whole(_block);
-            queries = FusedRotation.Append(queries, keys, values, cos, context.Sin!, cachedKeys, cachedValues, cache.Length);
-            if (!context.IsPadded && OneQueryAttention.Serves(queries, _config.KeyValueHeadCount))
+            queries = FusedRotation.Append(queries, keys, values, cos, sin, cachedKeys, cachedValues, cache.Length);
+            if (!context.IsPadded && _config.AttentionSoftCap is null && OneQueryAttention.Serves(queries, _config.KeyValueHeadCount))
             {
                 var seen = cache.Length + 1;
                 var first = _config.Windows[_block] is { } window ? Math.Max(0, seen - window) : 0;
@@ -71,14 +79,14 @@ internal sealed class Attention : IDisposable
             (keys, values) = cache.Seen(_block, count);
             return Attend(queries, keys, values, context);
         }
-        if (context.Cos is not null)
-            (queries, keys) = (Rotate(queries, context.Cos, context.Sin!), Rotate(keys, context.Cos, context.Sin!));
+        if (rotation is var (cosines, sines))
+            (queries, keys) = (Rotate(queries, cosines, sines), Rotate(keys, cosines, sines));
         (keys, values) = cache.Append(_block, keys.transpose(1, 2), values.transpose(1, 2));
         return Attend(queries, keys, values, context);
     }
 
     private Tensor Attend(Tensor queries, Tensor keys, Tensor values, ForwardContext context) =>
-        ScaledAttention.Attend(queries.transpose(1, 2), keys, values, _config.ScaleOf(_block), _config.Windows[_block] ?? 0, context);
+        ScaledAttention.Attend(queries.transpose(1, 2), keys, values, _config.ScaleOf(_block), _config.Windows[_block] ?? 0, _config.AttentionSoftCap, context);
 
     /// <summary>Queries [batch, count, heads, head], keys and values [batch, count, key/value heads, head].</summary>
     private (Tensor Queries, Tensor Keys, Tensor Values) Project(Tensor x)

@@ -15,6 +15,16 @@ public sealed record BlockLayout(
     NormSpec? KeyNorm,
     IReadOnlyList<LinearSpec> Linears)
 {
+    /// <summary>The norm of what attention gives, where that has norms before and after it; else null.</summary>
+    public NormSpec? AttentionOutputNorm { get; init; }
+
+    /// <summary>The same of the MLP.</summary>
+    public NormSpec? MlpOutputNorm { get; init; }
+
+    /// <summary>The norms that the family has.</summary>
+    public IEnumerable<NormSpec> Norms =>
+        new[] { AttentionNorm, AttentionOutputNorm, MlpNorm, MlpOutputNorm, QueryNorm, KeyNorm }.OfType<NormSpec>();
+
     /// <summary>The layer of that role, or null where the family has none.</summary>
     public LinearSpec? Find(LinearRole role) => Linears.FirstOrDefault(linear => linear.Role == role);
 }

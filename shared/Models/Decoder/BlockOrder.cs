@@ -14,4 +14,10 @@ public enum BlockOrder
 
     /// <summary>GPT-NeoX: x += attention(norm1(x)) + mlp(norm2(x))</summary>
     ParallelTwoNorms,
+
+    /// <summary>Gemma 2 and 3: x += norm2(attention(norm1(x))); x += norm4(mlp(norm3(x)))</summary>
+    NormBeforeAndAfter,
+
+    /// <summary>OLMo 2: x += norm1(attention(x)); x += norm2(mlp(x))</summary>
+    NormAfter,
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -20,6 +21,17 @@ internal sealed class ConfigValues(JsonObject json, string where)
         if (node is JsonValue value && Number(value) is { } number && number == Math.Floor(number) && number >= minimum && number <= int.MaxValue / 4)
             return (int)number;
         throw Wrong(key, node, $"an integer of at least {minimum}");
+    }
+
+    /// <summary>The same values with another in place of one that is absent.</summary>
+    public ConfigValues WithDefault(string key, double value) => HasValue(key) ? this : With(changed => changed[key] = value);
+
+    /// <summary>The same values with some changed.</summary>
+    public ConfigValues With(Action<JsonObject> change)
+    {
+        var changed = json.DeepClone().AsObject();
+        change(changed);
+        return new ConfigValues(changed, where);
     }
 
     public double Number(string key, double fallback) => OptionalNumber(key) ?? fallback;
@@ -74,8 +86,26 @@ internal sealed class ConfigValues(JsonObject json, string where)
     public InvalidInputException Unsupported(string key, string reason) =>
         new($"{where}: '{key}' = {Shorten(json[key]?.ToJsonString() ?? "null")} is not supported: {reason}");
 
-    private static double? Number(JsonValue value) =>
-        value.GetValueKind() == JsonValueKind.Number && double.TryParse(value.ToJsonString(), out var number) && double.IsFinite(number) ? number : null;
+    /// <summary>Token ids: one, a list of them, or none; a negative one stands for none.</summary>
+    public IReadOnlyList<int> Ids(string key)
+    {
+        IReadOnlyList<JsonNode?> nodes = json[key] is JsonArray several ? [.. several] : json[key] is { } one ? [one] : [];
+        return [.. nodes.Select(node => node is JsonValue value && Number(value) is { } id && id == Math.Floor(id) && Math.Abs(id) <= int.MaxValue
+            ? (int)id
+            : throw Wrong(key, json[key], "a token id or a list of them")).Where(id => id >= 0).Distinct()];
+    }
+
+    // People and tools write numbers as text too: "2", "1e-05".
+    private static double? Number(JsonValue value)
+    {
+        var text = value.GetValueKind() switch
+        {
+            JsonValueKind.Number => value.ToJsonString(),
+            JsonValueKind.String => value.GetValue<string>(),
+            _ => null,
+        };
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && double.IsFinite(number) ? number : null;
+    }
 
     private static string Shorten(string text) => text.Length <= 80 ? text : text[..77] + "...";
 }

@@ -88,8 +88,35 @@ public sealed record DecoderConfig
     /// <summary>Per block the sliding window w, so that position i sees positions j with 0 ≤ i − j &lt; w; null for all of the past.</summary>
     public required IReadOnlyList<int?> Windows { get; init; }
 
+    /// <summary>Gemma 2: scores s become cap · tanh(s / cap) before the softmax; null for no such cap.</summary>
+    public double? AttentionSoftCap { get; init; }
+
+    /// <summary>The same of the logits.</summary>
+    public double? LogitSoftCap { get; init; }
+
+    /// <summary>Granite: logits are divided by this.</summary>
+    public double LogitDivisor { get; init; } = 1;
+
+    /// <summary>Granite: what attention and MLP add to the residual stream is multiplied by this.</summary>
+    public double ResidualScale { get; init; } = 1;
+
+    /// <summary>Gemma 3: the rotary embedding of blocks with a sliding window; null where they have the same as others.</summary>
+    public RopeConfig? LocalRope { get; init; }
+
+    /// <summary>SmolLM3: per block whether it rotates at all; null where all do.</summary>
+    public IReadOnlyList<bool>? Rotates { get; init; }
+
+    /// <summary>Whether a block's attention is the usual one; kernels that fuse it know no other.</summary>
+    public bool HasUsualAttention => AttentionSoftCap is null && LocalRope is null && Rotates is null && QkNorm != QkNorm.RmsOfAllHeads;
+
     /// <summary>The config.json that this was read from.</summary>
     public required JsonObject Json { get; init; }
+
+    /// <summary>The method of quantization_config, where it is another than ours; null where there is none.</summary>
+    public string? ForeignQuantization =>
+        Json["quantization_config"] is not JsonObject quantization ? null
+        : quantization["quant_method"] is not JsonValue method || !method.TryGetValue<string>(out var name) ? "unknown method"
+        : name == "qbb" ? null : name;
 
     /// <summary>The values of model_type that can be read.</summary>
     public static IReadOnlyList<string> KnownModelTypes => DecoderConfigReader.KnownModelTypes;

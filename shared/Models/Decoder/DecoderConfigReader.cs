@@ -19,6 +19,12 @@ internal static class DecoderConfigReader
         ["GPTNeoXForCausalLM"] = "gpt_neox",
         ["GPT2LMHeadModel"] = "gpt2",
         ["OPTForCausalLM"] = "opt",
+        ["Gemma2ForCausalLM"] = "gemma2",
+        ["Gemma3ForCausalLM"] = "gemma3_text",
+        ["SmolLM3ForCausalLM"] = "smollm3",
+        ["GraniteForCausalLM"] = "granite",
+        ["Olmo2ForCausalLM"] = "olmo2",
+        ["Starcoder2ForCausalLM"] = "starcoder2",
     };
 
     private static readonly string[] ExpertKeys = ["num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok"];
@@ -50,8 +56,6 @@ internal static class DecoderConfigReader
 
     private static void RefuseForeignSettings(ConfigValues config)
     {
-        if (config.Object("quantization_config") is { } quantization && quantization.Text("quant_method") != "qbb")
-            throw config.Unsupported("quantization_config", "the weights were quantized by another method; take the original or a dequantised checkpoint");
         foreach (var key in ExpertKeys)
         {
             if (config.OptionalNumber(key) is > 0)

@@ -21,6 +21,12 @@ internal static class DecoderFamilies
         ["gpt_neox"] = GptNeoX,
         ["gpt2"] = Gpt2,
         ["opt"] = Opt,
+        ["gemma2"] = Gemma2,
+        ["gemma3_text"] = Gemma3,
+        ["smollm3"] = SmolLm3,
+        ["granite"] = Granite,
+        ["olmo2"] = Olmo2,
+        ["starcoder2"] = Starcoder2,
     };
 
     /// <summary>What LLaMA, Mistral, Qwen, Gemma, Phi and Phi-3 share; each family changes what differs.</summary>
@@ -61,7 +67,8 @@ internal static class DecoderFamilies
 
     private static DecoderConfig Llama(ConfigValues config)
     {
-        var bias = config.Flag("attention_bias", false);
+        // The first InternLM files call it bias.
+        var bias = config.Flag("attention_bias", config.Flag("bias", false));
         return Base(config, "llama", 2048) with
         {
             QkvBias = bias,
@@ -111,6 +118,115 @@ internal static class DecoderFamilies
             AttentionOutputBias = bias,
         };
     }
+
+    private static DecoderConfig Gemma2(ConfigValues config)
+    {
+        var decoder = LaterGemma(config, Base(config, "gemma2", 8192, keyValueHeads: 4, headDimension: 256, tied: true), block => block % 2 == 0);
+        return decoder with
+        {
+            AttentionSoftCap = SoftCap(config, "attn_logit_softcapping", 50),
+            LogitSoftCap = SoftCap(config, "final_logit_softcapping", 30),
+        };
+    }
+
+    private static DecoderConfig Gemma3(ConfigValues config)
+    {
+        var pattern = config.Size("sliding_window_pattern", 6);
+        var (whole, local) = RopeConfigReader.ByLayerType(config, "full_attention", "sliding_attention", 1_000_000, "rope_local_base_freq");
+        var decoder = Base(whole, "gemma3_text", 131_072, keyValueHeads: 4, headDimension: 256, tied: true);
+        return LaterGemma(config, decoder, block => (block + 1) % pattern != 0) with
+        {
+            QkNorm = QkNorm.Rms,
+            LocalRope = RopeConfigReader.Read(local, "gemma3_text", decoder.HeadDimension, decoder.MaxPositions, null),
+            AttentionSoftCap = SoftCap(config, "attn_logit_softcapping", null),
+            LogitSoftCap = SoftCap(config, "final_logit_softcapping", null),
+        };
+    }
+
+    /// <summary>What Gemma 2 and 3 share.</summary>
+    private static DecoderConfig LaterGemma(ConfigValues config, DecoderConfig decoder, Func<int, bool> slides)
+    {
+        var bias = config.Flag("attention_bias", false);
+        return decoder with
+        {
+            Norm = NormKind.RmsPlusOne,
+            Order = BlockOrder.NormBeforeAndAfter,
+            Activation = Activations.Parse(config, "hidden_activation", Activation.GeluTanh),
+            EmbeddingScale = Math.Sqrt(decoder.HiddenSize),
+            AttentionScale = 1 / Math.Sqrt(config.Positive("query_pre_attn_scalar", 256)),
+            Windows = WindowsByType(config, decoder.BlockCount, config.Has("sliding_window") ? OptionalWindow(config) : 4096, slides),
+            QkvBias = bias,
+            AttentionOutputBias = bias,
+        };
+    }
+
+    private static DecoderConfig SmolLm3(ConfigValues config)
+    {
+        var decoder = Base(config.WithDefault("rope_theta", 2_000_000), "smollm3", 32_768, keyValueHeads: 4, tied: true);
+        var interval = config.Size("no_rope_layer_interval", 4);
+        bool[] rotates = config.HasValue("no_rope_layers")
+            ? [.. config.Numbers("no_rope_layers").Select(number => number != 0)]
+            : [.. Enumerable.Range(1, decoder.BlockCount).Select(block => block % interval != 0)];
+        if (rotates.Length != decoder.BlockCount)
+            throw config.Wrong("no_rope_layers", config.Json["no_rope_layers"], $"a list of {decoder.BlockCount} numbers, one per block");
+        var bias = config.Flag("attention_bias", false);
+        return decoder with
+        {
+            Rotates = rotates,
+            Windows = config.Flag("use_sliding_window", false) && OptionalWindow(config) is { } window
+                ? WindowsByType(config, decoder.BlockCount, window, block => !rotates[block])
+                : new int?[decoder.BlockCount],
+            QkvBias = bias,
+            AttentionOutputBias = bias,
+            MlpBias = config.Flag("mlp_bias", false),
+        };
+    }
+
+    private static DecoderConfig Granite(ConfigValues config)
+    {
+        var bias = config.Flag("attention_bias", false);
+        return Base(config, "granite", 2048) with
+        {
+            EmbeddingScale = config.Number("embedding_multiplier", 1),
+            ResidualScale = config.Number("residual_multiplier", 1),
+            AttentionScale = config.Number("attention_multiplier", 1),
+            LogitDivisor = config.Positive("logits_scaling", 1),
+            QkvBias = bias,
+            AttentionOutputBias = bias,
+            MlpBias = config.Flag("mlp_bias", false),
+        };
+    }
+
+    private static DecoderConfig Olmo2(ConfigValues config)
+    {
+        var bias = config.Flag("attention_bias", false);
+        return Base(config, "olmo2", 2048, epsilon: 1e-5) with
+        {
+            Order = BlockOrder.NormAfter,
+            QkNorm = QkNorm.RmsOfAllHeads,
+            QkvBias = bias,
+            AttentionOutputBias = bias,
+        };
+    }
+
+    private static DecoderConfig Starcoder2(ConfigValues config)
+    {
+        var decoder = Base(config, "starcoder2", 4096, keyValueHeads: 2, normKey: "norm_epsilon", epsilon: 1e-5, tied: true);
+        var bias = config.Flag("use_bias", true);
+        return decoder with
+        {
+            Norm = NormKind.LayerNorm,
+            Mlp = MlpKind.Plain,
+            Activation = Activations.Parse(config, "hidden_act", Activation.GeluTanh),
+            Windows = SameWindow(decoder.BlockCount, OptionalWindow(config)),
+            QkvBias = bias,
+            AttentionOutputBias = bias,
+            MlpBias = bias,
+        };
+    }
+
+    private static double? SoftCap(ConfigValues config, string key, double? otherwise) =>
+        !config.Has(key) ? otherwise : config.HasValue(key) ? config.Positive(key, 1) : null;
 
     private static DecoderConfig Phi(ConfigValues config) =>
         Base(config, "phi", 2048, rotaryShare: 0.5, normKey: "layer_norm_eps", epsilon: 1e-5) with
@@ -236,12 +352,21 @@ internal static class DecoderFamilies
             var first = config.Size("max_window_layers", 28, minimum: 0);
             return [.. Enumerable.Range(0, blocks).Select(block => block >= first ? window : null)];
         }
+        return WindowsByType(config, blocks, window, _ => false);
+    }
+
+    /// <summary>The window where layer_types, or the family's rule in its absence, says that a block slides.</summary>
+    private static IReadOnlyList<int?> WindowsByType(ConfigValues config, int blocks, int? window, Func<int, bool> slides)
+    {
+        var types = config.Texts("layer_types");
+        if (types is null)
+            return [.. Enumerable.Range(0, blocks).Select(block => slides(block) ? window : null)];
         if (types.Count != blocks)
             throw config.Wrong("layer_types", config.Json["layer_types"], $"a list of {blocks} entries, one per block");
         return [.. types.Select<string, int?>(type => type switch
         {
             "full_attention" => null,
-            "sliding_attention" => window ?? throw config.Unsupported("layer_types", "sliding_attention needs use_sliding_window and sliding_window"),
+            "sliding_attention" => window ?? throw config.Unsupported("layer_types", "sliding_attention needs a sliding_window (and use_sliding_window, where the family has it)"),
             _ => throw config.Unsupported("layer_types", $"'{type}' is neither full_attention nor sliding_attention"),
         })];
     }

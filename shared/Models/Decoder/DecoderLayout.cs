@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 
 namespace Qbb.Models.Decoder;
@@ -29,16 +30,30 @@ public sealed record DecoderLayout(
         return Of(config, names.Prefixes[0], names.Heads[0]);
     }
 
-    /// <summary>The layout under the names that a checkpoint uses: OPT with and without "model.decoder.", GPT-2 with and without "transformer.", …</summary>
-    /// <exception cref="InvalidInputException">No token embedding is found under any of the family's names.</exception>
-    public static DecoderLayout Resolve(DecoderConfig config, ITensorSource source)
+    /// <summary>The stored names of all that the decoder reads. Other tensors of a checkpoint (buffers, other heads) are no part of it.</summary>
+    public IEnumerable<string> TensorNames =>
+        new[] { Embedding, Positions }
+            .Concat(Blocks.SelectMany(block => block.Norms).Append(FinalNorm).SelectMany(norm => new[] { norm?.Weight, norm?.Bias }))
+            .Concat(Blocks.SelectMany(block => block.Linears).Concat([ProjectIn, ProjectOut, Head]).SelectMany(linear => new[] { linear?.Weight, linear?.Bias }))
+            .OfType<string>();
+
+    /// <summary>
+    /// The layout of a checkpoint: names as it has them (OPT with and without "model.decoder.", GPT-2 with and without "transformer.", …), a
+    /// head of its own where that differs from the embedding, and the biases that it holds.
+    /// </summary>
+    /// <exception cref="InvalidInputException">A tensor is missing, or the weights are stored in a way that only their maker can read.</exception>
+    public static DecoderLayout Resolve(DecoderConfig config, ITensorSource source) => StoredLayout.Resolve(config, source);
+
+    /// <summary>config.json as it fits the tensors of this layout, for a folder that is written anew: without a method of quantization.</summary>
+    public JsonObject ConfigJson(DecoderConfig config)
     {
-        var names = DecoderNames.Of(config.ModelType);
-        var prefix = names.Prefixes.FirstOrDefault(prefix => source.Contains($"{prefix}{names.Embedding}.weight"))
-            ?? throw new InvalidInputException(
-                $"the checkpoint has no token embedding of a {config.ModelType} model; looked for {string.Join(", ", names.Prefixes.Select(prefix => $"{prefix}{names.Embedding}.weight"))}");
-        var head = names.Heads.FirstOrDefault(head => source.Contains(head + ".weight")) ?? names.Heads[0];
-        return Of(config, prefix, head);
+        var json = config.Json.DeepClone().AsObject();
+        json.Remove("quantization_config");
+        if (config.TiedEmbeddings != Head is null)
+            json["tie_word_embeddings"] = Head is null;
+        if (config.ModelType == "llama" && config.QkvBias)
+            json["attention_bias"] = true;
+        return json;
     }
 
     /// <param name="config">The decoder.</param>
@@ -63,14 +78,21 @@ public sealed record DecoderLayout(
 
     private static BlockLayout Block(DecoderConfig config, DecoderNames names, int index, string prefix)
     {
-        var kind = config.QkNorm == QkNorm.LayerNorm ? NormKind.LayerNorm : NormKind.Rms;
+        var kind = config.QkNorm == QkNorm.LayerNorm ? NormKind.LayerNorm : config.Norm == NormKind.RmsPlusOne ? NormKind.RmsPlusOne : NormKind.Rms;
+        var (queries, keys) = config.QkNorm == QkNorm.RmsOfAllHeads
+            ? (config.HeadCount * config.HeadDimension, config.KeyValueHeadCount * config.HeadDimension)
+            : (config.HeadDimension, config.HeadDimension);
         return new BlockLayout(
             index,
             new NormSpec(prefix + names.AttentionNorm, config.Norm, config.HiddenSize),
             config.Order == BlockOrder.ParallelOneNorm ? null : new NormSpec(prefix + names.MlpNorm, config.Norm, config.HiddenSize),
-            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.QueryNorm, kind, config.HeadDimension),
-            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.KeyNorm, kind, config.HeadDimension),
-            [.. Attention(config, names, index, prefix), .. Mlp(config, names, index, prefix)]);
+            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.QueryNorm, kind, queries),
+            config.QkNorm == QkNorm.None ? null : new NormSpec(prefix + names.KeyNorm, kind, keys),
+            [.. Attention(config, names, index, prefix), .. Mlp(config, names, index, prefix)])
+        {
+            AttentionOutputNorm = names.AttentionOutputNorm is { } afterAttention ? new NormSpec(prefix + afterAttention, config.Norm, config.HiddenSize) : null,
+            MlpOutputNorm = names.MlpOutputNorm is { } afterMlp ? new NormSpec(prefix + afterMlp, config.Norm, config.HiddenSize) : null,
+        };
     }
 
     private static IEnumerable<LinearSpec> Attention(DecoderConfig config, DecoderNames names, int index, string prefix)

@@ -22,6 +22,11 @@ internal sealed record DecoderNames
     /// <summary>Null where attention and MLP share one norm.</summary>
     public string? MlpNorm { get; init; } = "post_attention_layernorm";
 
+    /// <summary>Norms of what attention and MLP give, where these have norms before and after them.</summary>
+    public string? AttentionOutputNorm { get; init; }
+
+    public string? MlpOutputNorm { get; init; }
+
     public string Query { get; init; } = "self_attn.q_proj";
 
     public string Key { get; init; } = "self_attn.k_proj";
@@ -52,6 +57,13 @@ internal sealed record DecoderNames
 
     private static readonly DecoderNames Llama = new() { Prefixes = ["model.", ""] };
 
+    private static readonly DecoderNames Gemma2 = Llama with
+    {
+        AttentionOutputNorm = "post_attention_layernorm",
+        MlpNorm = "pre_feedforward_layernorm",
+        MlpOutputNorm = "post_feedforward_layernorm",
+    };
+
     private static readonly Dictionary<string, DecoderNames> Families = new()
     {
         ["llama"] = Llama,
@@ -59,6 +71,12 @@ internal sealed record DecoderNames
         ["qwen2"] = Llama,
         ["qwen3"] = Llama,
         ["gemma"] = Llama,
+        ["gemma2"] = Gemma2,
+        ["gemma3_text"] = Gemma2,
+        ["smollm3"] = Llama,
+        ["granite"] = Llama,
+        ["olmo2"] = Llama with { AttentionNorm = "post_attention_layernorm", MlpNorm = "post_feedforward_layernorm" },
+        ["starcoder2"] = Llama with { Up = "mlp.c_fc", Down = "mlp.c_proj" },
         ["phi"] = Llama with
         {
             MlpNorm = null,

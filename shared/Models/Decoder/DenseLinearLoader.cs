@@ -8,8 +8,6 @@ public sealed class DenseLinearLoader(bool own = false) : ILinearLoader
 {
     public ILinear Load(ITensorSource source, LinearSpec spec, Device device, ScalarType dtype)
     {
-        if (spec.Bias is null && source.Contains(spec.Module + ".bias"))
-            throw new InvalidInputException($"tensor {spec.Module}.bias exists, but config.json says that this layer has no bias");
         var weight = WeightLoader.Load(source, spec.Weight, WeightLoader.StoredShape(spec), device, dtype, own);
         var bias = spec.Bias is null ? null : WeightLoader.Load(source, spec.Bias, [spec.OutFeatures], device, dtype, own);
         return new DenseLinear(weight, bias, spec.Transposed);

@@ -11,17 +11,24 @@ public sealed class ForwardContext : IDisposable
     private readonly ScalarType _dtype;
     private readonly Tensor? _padding;
 
-    internal ForwardContext(long batch, long count, KvCache? cache, IReadOnlyList<int>? padding, RopeTable? rope, Device device, ScalarType dtype)
+    internal ForwardContext(
+        long batch, long count, KvCache? cache, IReadOnlyList<int>? padding, RopeTable? rope, RopeTable? local, Device device, ScalarType dtype)
     {
         (Batch, Count, Cache, Padding, _device, _dtype) = (batch, count, cache, padding, device, dtype);
         Past = cache?.Length ?? 0;
         using var scope = torch.NewDisposeScope();
         if (padding is not null)
             _padding = torch.tensor(padding.Select(p => (long)p).ToArray(), batch, 1, 1).to(device).DetachFromDisposeScope();
-        if (rope is null)
-            return;
-        var (cos, sin) = Rotations(rope);
-        (Cos, Sin) = (cos.unsqueeze(-2).DetachFromDisposeScope(), sin.unsqueeze(-2).DetachFromDisposeScope());
+        Rotation = Kept(rope);
+        LocalRotation = Kept(local);
+
+        (Tensor Cos, Tensor Sin)? Kept(RopeTable? table)
+        {
+            if (table is null)
+                return null;
+            var (cos, sin) = Rotations(table);
+            return (cos.unsqueeze(-2).DetachFromDisposeScope(), sin.unsqueeze(-2).DetachFromDisposeScope());
+        }
     }
 
     /// <summary>Rows.</summary>
@@ -39,9 +46,10 @@ public sealed class ForwardContext : IDisposable
     internal KvCache? Cache { get; }
 
     /// <summary>[count, 1, pairs], or [batch, count, 1, pairs] with padding; null without rotary embedding.</summary>
-    internal Tensor? Cos { get; }
+    internal (Tensor Cos, Tensor Sin)? Rotation { get; }
 
-    internal Tensor? Sin { get; }
+    /// <summary>The same for blocks with a sliding window, where they have a rotary embedding of their own.</summary>
+    internal (Tensor Cos, Tensor Sin)? LocalRotation { get; }
 
     internal bool IsPadded => _padding is not null;
 
@@ -87,8 +95,11 @@ public sealed class ForwardContext : IDisposable
             mask.Dispose();
         _masks.Clear();
         _padding?.Dispose();
-        Cos?.Dispose();
-        Sin?.Dispose();
+        foreach (var rotation in new[] { Rotation, LocalRotation })
+        {
+            rotation?.Cos.Dispose();
+            rotation?.Sin.Dispose();
+        }
     }
 
     private (Tensor Cos, Tensor Sin) Rotations(RopeTable rope)

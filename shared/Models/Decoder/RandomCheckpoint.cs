@@ -31,7 +31,7 @@ public sealed class RandomCheckpoint : ITensorSource
             Add(positions, 0, Deviation, config.MaxPositions + config.PositionOffset, config.HiddenSize);
         foreach (var block in layout.Blocks)
         {
-            foreach (var norm in new[] { block.AttentionNorm, block.MlpNorm, block.QueryNorm, block.KeyNorm })
+            foreach (var norm in block.Norms)
                 AddNorm(norm);
             foreach (var linear in block.Linears)
                 AddLinear(linear, linear.Role is LinearRole.AttentionOutput or LinearRole.Down ? residual : Deviation);

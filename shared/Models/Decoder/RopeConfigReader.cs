@@ -1,3 +1,5 @@
+using Qbb.Checkpoints;
+
 namespace Qbb.Models.Decoder;
 
 /// <summary>
@@ -18,12 +20,19 @@ internal static class RopeConfigReader
         ["su"] = RopeKind.LongRope,
     };
 
-    private static readonly HashSet<string> KnownKeys =
-    [
-        "type", "rope_type", "rope_theta", "partial_rotary_factor", "factor", "original_max_position_embeddings", "attention_factor",
-        "beta_fast", "beta_slow", "truncate", "mscale", "mscale_all_dim", "low_freq_factor", "high_freq_factor", "short_factor",
-        "long_factor", "finetuned",
-    ];
+    private static readonly string[] KeysOfAll = ["type", "rope_type", "rope_theta", "partial_rotary_factor"];
+
+    /// <summary>What transformers reads for each kind besides.</summary>
+    private static readonly Dictionary<RopeKind, string[]> KeysOf = new()
+    {
+        [RopeKind.Default] = [],
+        [RopeKind.Linear] = ["factor"],
+        [RopeKind.Dynamic] = ["factor"],
+        [RopeKind.Yarn] =
+            ["factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "truncate", "mscale", "mscale_all_dim"],
+        [RopeKind.Llama3] = ["factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor"],
+        [RopeKind.LongRope] = ["factor", "original_max_position_embeddings", "attention_factor", "short_factor", "long_factor"],
+    };
 
     /// <param name="config">The whole config.json.</param>
     /// <param name="headDimension">Elements of one head.</param>
@@ -33,13 +42,11 @@ internal static class RopeConfigReader
     {
         var outer = config;
         var inner = NonEmpty(config.Object("rope_scaling")) ?? NonEmpty(config.Object("rope_parameters"));
-        foreach (var (key, _) in inner?.Json ?? [])
-        {
-            if (!KnownKeys.Contains(key))
-                throw inner!.Unsupported(key, "this rotary setting is unknown here");
-        }
-
         var kind = ReadKind(inner, modelType);
+        string[] ignored = [.. (inner?.Json ?? []).Select(pair => pair.Key).Except(KeysOfAll).Except(KeysOf[kind])];
+        if (ignored.Length > 0)
+            ModelWarnings.Report($"config.json: rope_scaling: {ModelWarnings.Some(ignored)} {(ignored.Length == 1 ? "has" : "have")} no effect with rope type "
+                + $"{Kinds.First(pair => pair.Value == kind).Key}, as in transformers");
         var theta = inner?.OptionalNumber("rope_theta") ?? outer.OptionalNumber("rope_theta") ?? outer.OptionalNumber("rotary_emb_base") ?? 10_000;
         if (theta <= 1)
             throw outer.Wrong("rope_theta", theta, "greater than 1");
@@ -55,12 +62,35 @@ internal static class RopeConfigReader
         return kind == RopeKind.Default ? rope : ReadScaling(rope, outer, inner!);
     }
 
+    /// <summary>
+    /// The configuration as blocks of either type read it: rope_parameters has an object for each, or in the older spelling the outer keys
+    /// are of the one and <paramref name="otherBase"/> is the base of the other, which is not scaled.
+    /// </summary>
+    public static (ConfigValues One, ConfigValues Other) ByLayerType(ConfigValues config, string one, string other, double theta, string otherBase)
+    {
+        if (config.Object("rope_parameters") is { } parameters && (parameters.Object(one) ?? parameters.Object(other)) is not null)
+            return (Of(one), Of(other));
+        var otherTheta = config.Number(otherBase, 10_000);
+        return (config.WithDefault("rope_theta", theta), config.With(json =>
+        {
+            json.Remove("rope_scaling");
+            json.Remove("rope_parameters");
+            json["rope_theta"] = otherTheta;
+        }));
+
+        ConfigValues Of(string type) => config.With(json =>
+        {
+            json.Remove("rope_scaling");
+            json["rope_parameters"] = parameters.Object(type)?.Json.DeepClone();
+        });
+    }
+
     private static RopeKind ReadKind(ConfigValues? inner, string modelType)
     {
         var key = inner is not null && inner.HasValue("rope_type") ? "rope_type" : "type";
         var name = inner?.Text(key);
         if (name is null)
-            return inner is null || !inner.HasValue("factor") ? RopeKind.Default : throw inner.Unsupported("factor", "rope_type is missing beside it");
+            return RopeKind.Default;
         if (!Kinds.TryGetValue(name, out var kind))
             throw inner!.Unsupported(key, $"known are {string.Join(", ", Kinds.Keys)}");
         // The first Phi-3 files call LongRoPE "su" or "yarn".

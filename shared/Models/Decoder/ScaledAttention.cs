@@ -3,7 +3,7 @@ namespace Qbb.Models.Decoder;
 /// <summary>
 /// Causal attention softmax(q kᵀ) v with grouped heads. On the CPU a chunk of queries at a time, over only those keys that it can see, so
 /// that no score matrix of all tokens by all tokens exists and half of the products are never made; keys and values are not repeated.
-/// On CUDA libtorch's fused kernel.
+/// On CUDA libtorch's fused kernel, which caps no scores.
 /// </summary>
 internal static class ScaledAttention
 {
@@ -15,14 +15,15 @@ internal static class ScaledAttention
     /// <param name="values">As keys.</param>
     /// <param name="scale">Multiplies the scores.</param>
     /// <param name="window">0 for all of the past.</param>
+    /// <param name="softCap">Scores s become cap · tanh(s / cap) before the softmax; null to leave them.</param>
     /// <param name="context">Where the tokens stand.</param>
     /// <returns>[batch, count, heads · head]</returns>
-    public static Tensor Attend(Tensor queries, Tensor keys, Tensor values, double scale, int window, ForwardContext context)
+    public static Tensor Attend(Tensor queries, Tensor keys, Tensor values, double scale, int window, double? softCap, ForwardContext context)
     {
         using var scope = torch.NewDisposeScope();
         var (batch, heads, count, head) = (queries.size(0), queries.size(1), queries.size(2), queries.size(3));
         Tensor[] chunks;
-        if (queries.device_type == DeviceType.CUDA)
+        if (softCap is null && queries.device_type == DeviceType.CUDA)
         {
             chunks = [Fused(queries, keys, values, scale, window, context)];
         }
@@ -31,14 +32,14 @@ internal static class ScaledAttention
             queries = queries * scale;
             chunks = new Tensor[(count + Chunk - 1) / Chunk];
             for (var i = 0; i < chunks.Length; i++)
-                chunks[i] = AttendChunk(queries, keys, values, window, context, i * Chunk, Math.Min(Chunk, count - i * Chunk));
+                chunks[i] = AttendChunk(queries, keys, values, window, softCap, context, i * Chunk, Math.Min(Chunk, count - i * Chunk));
         }
         var joined = chunks.Length == 1 ? chunks[0].transpose(1, 2) : torch.cat([.. chunks.Select(chunk => chunk.transpose(1, 2))], 1);
         return joined.reshape(batch, count, heads * head).MoveToOuterDisposeScope();
     }
 
     /// <summary>Scaled queries [first, first + count) of this pass; returns [batch, heads, count, head].</summary>
-    private static Tensor AttendChunk(Tensor queries, Tensor keys, Tensor values, int window, ForwardContext context, long first, long count)
+    private static Tensor AttendChunk(Tensor queries, Tensor keys, Tensor values, int window, double? softCap, ForwardContext context, long first, long count)
     {
         using var scope = torch.NewDisposeScope();
         var (batch, heads, head, groups) = (queries.size(0), queries.size(1), queries.size(3), keys.size(1));
@@ -48,6 +49,8 @@ internal static class ScaledAttention
         // Heads that share keys stand below one another, so that one product serves the group.
         var grouped = queries.narrow(2, first, count).reshape(batch, groups, heads / groups * count, head);
         var scores = grouped.matmul(keys.narrow(2, key, seen).transpose(2, 3));
+        if (softCap is { } cap)
+            scores = scores.div(cap).tanh().mul(cap);
         Hide(scores.view(batch, groups, heads / groups, count, seen), window, query, count, key, seen, context);
         var weights = torch.nn.functional.softmax(scores, -1, Precision.OfStatistics(scores.dtype));
         if (weights.dtype != scores.dtype)

@@ -16,6 +16,7 @@ public sealed class Transformer : IDisposable
     private readonly Norm? _finalNorm;
     private readonly ILinear? _head;
     private readonly RopeTable? _rope;
+    private readonly RopeTable? _localRope;
     private readonly double _embeddingScale;
 
     private Transformer(DecoderConfig config, ITensorSource source, Device device, ScalarType dtype, ILinearLoader loader, bool own)
@@ -31,6 +32,7 @@ public sealed class Transformer : IDisposable
         _projectOut = Layout.ProjectOut is { } projectOut ? loader.Load(source, projectOut, device, dtype) : null;
         _head = Layout.Head is { } head ? loader.Load(source, head, device, dtype) : null;
         _rope = config.Rope is { } rope ? new RopeTable(rope, device, dtype) : null;
+        _localRope = config.LocalRope is { } local ? new RopeTable(local, device, dtype) : null;
         _embeddingScale = Rounded(config.EmbeddingScale, dtype);
     }
 
@@ -136,7 +138,18 @@ public sealed class Transformer : IDisposable
     /// <summary>Logits.</summary>
     /// <param name="x">Of <see cref="norm"/>, at all positions or some: […, embedding].</param>
     /// <returns>[…, vocabulary]</returns>
-    public Tensor head(Tensor x) => _head?.forward(x) ?? DenseProduct.Apply(x, _embedding, null);
+    public Tensor head(Tensor x)
+    {
+        if (Config is { LogitDivisor: 1, LogitSoftCap: null })
+            return Product(x);
+        using var scope = torch.NewDisposeScope();
+        var logits = Product(x) / Config.LogitDivisor;
+        if (Config.LogitSoftCap is { } cap)
+            logits = logits.div(cap).tanh().mul(cap);
+        return logits.MoveToOuterDisposeScope();
+
+        Tensor Product(Tensor normed) => _head?.forward(normed) ?? DenseProduct.Apply(normed, _embedding, null);
+    }
 
     /// <summary>Everything but the head: narrow the result to the positions wanted before <see cref="head"/>.</summary>
     /// <param name="ids">i64 [batch, count]</param>
@@ -190,13 +203,14 @@ public sealed class Transformer : IDisposable
         _projectOut?.Dispose();
         _head?.Dispose();
         _rope?.Dispose();
+        _localRope?.Dispose();
     }
 
     private ForwardContext Context(long batch, long count, KvCache? cache, IReadOnlyList<int>? padding)
     {
         if (padding is not null && padding.Count != batch)
             throw new ArgumentException($"padding of {padding.Count} rows for a batch of {batch}");
-        return new ForwardContext(batch, count, cache, padding is null || padding.All(p => p == 0) ? null : padding, _rope, Device, DType);
+        return new ForwardContext(batch, count, cache, padding is null || padding.All(p => p == 0) ? null : padding, _rope, _localRope, Device, DType);
     }
 
     private Tensor Run(Tensor ids, KvCache? cache, IReadOnlyList<int>? padding)

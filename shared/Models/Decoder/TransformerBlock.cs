@@ -9,7 +9,9 @@ public sealed class TransformerBlock : IDisposable
     private readonly DecoderConfig _config;
     private readonly Dictionary<LinearRole, ILinear> _linears;
     private readonly Norm _attentionNorm;
+    private readonly Norm? _attentionOutputNorm;
     private readonly Norm? _mlpNorm;
+    private readonly Norm? _mlpOutputNorm;
     private readonly Attention _attention;
     private readonly Mlp _mlp;
 
@@ -18,10 +20,12 @@ public sealed class TransformerBlock : IDisposable
         (_config, Layout) = (config, layout);
         _linears = layout.Linears.ToDictionary(spec => spec.Role, spec => loader.Load(source, spec, device, dtype));
         _attentionNorm = Norm.Load(source, layout.AttentionNorm, config.NormEpsilon, device, dtype, own);
-        _mlpNorm = layout.MlpNorm is { } norm ? Norm.Load(source, norm, config.NormEpsilon, device, dtype, own) : null;
+        (_attentionOutputNorm, _mlpNorm, _mlpOutputNorm) = (Load(layout.AttentionOutputNorm), Load(layout.MlpNorm), Load(layout.MlpOutputNorm));
         _attention = new Attention(config, layout, source, device, dtype, _linears, own);
         _mlp = new Mlp(config, _linears);
         Joined = new JoinedLinears(config, _linears);
+
+        Norm? Load(NormSpec? norm) => norm is null ? null : Norm.Load(source, norm, config.NormEpsilon, device, dtype, own);
     }
 
     /// <summary>The names behind this block.</summary>
@@ -73,6 +77,8 @@ public sealed class TransformerBlock : IDisposable
             BlockOrder.PreNorm => PreNorm(x, context),
             BlockOrder.PostNorm => PostNorm(x, context),
             BlockOrder.ParallelOneNorm => ParallelOneNorm(x, context),
+            BlockOrder.NormBeforeAndAfter => NormBeforeAndAfter(x, context),
+            BlockOrder.NormAfter => NormAfter(x, context),
             BlockOrder.ParallelTwoNorms => x + _attention.forward(_attentionNorm.forward(x), context) + _mlp.forward(_mlpNorm!.forward(x)),
             _ => throw new InvalidOperationException($"block order {_config.Order}"),
         };
@@ -87,7 +93,7 @@ public sealed class TransformerBlock : IDisposable
             foreach (var (name, value) in _linears[spec.Role].Parameters())
                 yield return ($"{spec.Module}.{name}", value);
         }
-        foreach (var parameter in _attentionNorm.Parameters().Concat(_mlpNorm?.Parameters() ?? []).Concat(_attention.Parameters()))
+        foreach (var parameter in Norms.SelectMany(norm => norm.Parameters()).Concat(_attention.Parameters()))
             yield return parameter;
     }
 
@@ -96,16 +102,32 @@ public sealed class TransformerBlock : IDisposable
         foreach (var linear in _linears.Values)
             linear.Dispose();
         Joined.Dispose();
-        _attentionNorm.Dispose();
-        _mlpNorm?.Dispose();
+        foreach (var norm in Norms)
+            norm.Dispose();
         _attention.Dispose();
         _mlp.Dispose();
     }
 
+    private IEnumerable<Norm> Norms => new[] { _attentionNorm, _attentionOutputNorm, _mlpNorm, _mlpOutputNorm }.OfType<Norm>();
+
     private Tensor PreNorm(Tensor x, ForwardContext context)
     {
-        var (middle, normed) = _mlpNorm!.forward(x, _attention.forward(_attentionNorm.forward(x), context));
-        return middle + _mlp.forward(normed);
+        var (middle, normed) = _mlpNorm!.forward(x, Scaled(_attention.forward(_attentionNorm.forward(x), context)));
+        return middle + Scaled(_mlp.forward(normed));
+
+        Tensor Scaled(Tensor branch) => _config.ResidualScale == 1 ? branch : branch * _config.ResidualScale;
+    }
+
+    private Tensor NormBeforeAndAfter(Tensor x, ForwardContext context)
+    {
+        var (middle, normed) = _mlpNorm!.forward(x, _attentionOutputNorm!.forward(_attention.forward(_attentionNorm.forward(x), context)));
+        return middle + _mlpOutputNorm!.forward(_mlp.forward(normed));
+    }
+
+    private Tensor NormAfter(Tensor x, ForwardContext context)
+    {
+        var middle = x + _attentionNorm.forward(_attention.forward(x, context));
+        return middle + _mlpNorm!.forward(_mlp.forward(middle));
     }
 
     private Tensor PostNorm(Tensor x, ForwardContext context)

@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using MassTransit;
 using Microsoft.Extensions.Logging;
 using Qbb.Artifacts;
+using Qbb.Checkpoints;
 using Qbb.Models;
 
 namespace Qbb.Workers.Units;
@@ -71,6 +72,8 @@ public sealed class UnitRunner(
         where TEvent : class
     {
         var watch = Stopwatch.StartNew();
+        // Every unit of a model says the same of it, so these are no louder than the unit's own line.
+        using var heard = ModelWarnings.Listen(warning => log.LogInformation("{Kind} {Unit}: warning: {Warning}", kind, unit, warning));
         var done = await gate.RunAsync(() => work(cancellation), cancellation);
         metrics.Done(kind, watch.Elapsed);
         log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, unit, watch.Elapsed.TotalSeconds);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 
 namespace Qbb.Models.Tests.Decoder;
@@ -86,13 +87,10 @@ public class DecoderConfigTests
     [InlineData("mamba", "", "known are llama, mistral, qwen2, qwen3, gemma, phi, phi3, gpt_neox, gpt2, opt")]
     [InlineData("llama", "\"architectures\": [\"LlamaForSequenceClassification\"]", "LlamaForSequenceClassification")]
     [InlineData("llama", "\"rope_scaling\": { \"rope_type\": \"mrope\", \"factor\": 2 }", "mrope")]
-    [InlineData("llama", "\"rope_scaling\": { \"rope_type\": \"yarn\", \"factor\": 2, \"mrope_section\": [1] }", "mrope_section")]
     [InlineData("llama", "\"rope_scaling\": { \"rope_type\": \"linear\" }", "factor")]
-    [InlineData("llama", "\"rope_scaling\": { \"factor\": 2 }", "rope_type")]
     [InlineData("llama", "\"rope_scaling\": { \"rope_type\": \"longrope\", \"factor\": 2, \"short_factor\": [1], \"long_factor\": [1] }", "short_factor")]
     [InlineData("llama", "\"partial_rotary_factor\": 0.5", "partial_rotary_factor")]
     [InlineData("llama", "\"num_local_experts\": 8", "num_local_experts")]
-    [InlineData("llama", "\"quantization_config\": { \"quant_method\": \"gptq\" }", "quantization_config")]
     [InlineData("llama", "\"hidden_act\": \"mish\"", "mish")]
     [InlineData("llama", "\"num_key_value_heads\": 3", "num_key_value_heads")]
     [InlineData("llama", "\"head_dim\": 0", "head_dim")]
@@ -109,6 +107,48 @@ public class DecoderConfigTests
     [InlineData("gpt2", "\"add_cross_attention\": true", "add_cross_attention")]
     public void What_is_not_supported_is_refused_by_name(string modelType, string settings, string named) =>
         Should.Throw<InvalidInputException>(() => Read(modelType, settings)).Message.ShouldContain(named);
+
+    [Theory]
+    [InlineData("{ \"rope_type\": \"yarn\", \"factor\": 2, \"attn_factor\": 0.5, \"mrope_section\": [1] }", "attn_factor, mrope_section have no effect with rope type yarn")]
+    [InlineData("{ \"rope_type\": \"linear\", \"factor\": 2, \"beta_fast\": 8 }", "beta_fast has no effect with rope type linear")]
+    [InlineData("{ \"factor\": 2, \"novel\": {} }", "factor, novel have no effect with rope type default")]
+    public void Rotary_settings_without_effect_are_warned_of(string scaling, string warning)
+    {
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        Read("llama", $"\"rope_scaling\": {scaling}").ModelType.ShouldBe("llama");
+        warnings.ShouldHaveSingleItem().ShouldContain(warning);
+    }
+
+    [Fact]
+    public void Gemma_3_is_read_in_its_older_spelling()
+    {
+        var config = Read("gemma3_text", "\"num_key_value_heads\": 2, \"sliding_window\": 8, \"sliding_window_pattern\": 2, \"rope_local_base_freq\": 5000, "
+            + "\"rope_scaling\": { \"rope_type\": \"linear\", \"factor\": 8 }");
+        config.Windows.ShouldBe([8, null]);
+        (config.Rope!.Theta, config.Rope.Kind, config.Rope.Factor).ShouldBe((1_000_000, RopeKind.Linear, 8));
+        (config.LocalRope!.Theta, config.LocalRope.Kind).ShouldBe((5000, RopeKind.Default));
+        (config.AttentionSoftCap, config.QkNorm, config.HasUsualAttention).ShouldBe((null, QkNorm.Rms, false));
+    }
+
+    [Fact]
+    public void Absent_settings_of_the_newer_families_are_those_of_transformers()
+    {
+        var gemma = Read("gemma2", "\"num_key_value_heads\": 2, \"final_logit_softcapping\": null");
+        (gemma.AttentionSoftCap, gemma.LogitSoftCap, gemma.HeadDimension).ShouldBe((50, null, 256));
+        gemma.Windows.ShouldBe([4096, null]);
+        var smol = Read("smollm3", "\"num_key_value_heads\": 2, \"no_rope_layer_interval\": 2");
+        smol.Rotates.ShouldBe([true, false]);
+        smol.Rope!.Theta.ShouldBe(2_000_000);
+    }
+
+    [Fact]
+    public void Numbers_are_read_in_any_form_and_biases_under_the_older_name()
+    {
+        var config = Read("llama", "\"rms_norm_eps\": \"1e-06\", \"max_position_embeddings\": \"2048\", \"head_dim\": 16.0, \"rope_theta\": 5e5, \"bias\": true");
+        (config.NormEpsilon, config.MaxPositions, config.HeadDimension, config.Rope!.Theta).ShouldBe((1e-6, 2048, 16, 500_000));
+        (config.QkvBias, config.AttentionOutputBias, config.MlpBias).ShouldBe((true, true, false));
+    }
 
     [Theory]
     [InlineData("hidden_size")]

@@ -13,12 +13,18 @@ internal sealed record Golden(long[][] InputIds, int[] Positions, float[][][] Lo
 
     public static IEnumerable<string> Names { get; } =
     [
-        "gemma", "gpt-neox", "gpt2", "llama-gqa-tied", "llama-mha", "llama3-rope", "mistral", "opt", "phi", "phi3", "qwen2", "qwen3",
+        "gemma", "gemma2", "gemma3", "gpt-neox", "gpt2", "granite", "olmo2", "smollm3", "starcoder2", "llama-gqa-tied", "llama-mha", "llama3-rope", "mistral", "opt", "phi", "phi3", "qwen2", "qwen3",
     ];
 
     public static IEnumerable<TheoryDataRow<string>> Rows => Names.Select(name => new TheoryDataRow<string>(name));
 
-    public static string Folder(string name) => Reference.Path("architectures", name);
+    /// <summary>Skips the test where the checkpoint is not there: tests/Reference/make_golden.py makes those of the newer families.</summary>
+    public static string Folder(string name)
+    {
+        var folder = Reference.Path("architectures", name);
+        Assert.SkipUnless(Directory.Exists(folder), $"needs tests/Reference/architectures/{name}, which make_golden.py makes with transformers");
+        return folder;
+    }
 
     public static Golden Of(string name) => Read(Path.Combine(Folder(name), "golden.json"));
 

@@ -39,8 +39,10 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
                 return Sum(Row("transformer.wte.weight", id, Hidden), Row("transformer.wpe.weight", position, Hidden));
             case "gpt_neox":
                 return Row("gpt_neox.embed_in.weight", id, Hidden);
-            case "gemma":
+            case "gemma" or "gemma2" or "gemma3_text":
                 return [.. Row("model.embed_tokens.weight", id, Hidden).Select(value => value * Math.Sqrt(Hidden))];
+            case "granite":
+                return [.. Row("model.embed_tokens.weight", id, Hidden).Select(value => value * Number("embedding_multiplier"))];
             case "opt":
                 var width = config["word_embed_proj_dim"]?.GetValue<int>() ?? Hidden;
                 var token = Row("model.decoder.embed_tokens.weight", id, width);
@@ -55,7 +57,7 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
     private double[] Head(double[] x)
     {
         var vocabulary = Int("vocab_size");
-        var tied = config["tie_word_embeddings"]?.GetValue<bool>() ?? _type is "gpt2" or "opt" or "gemma";
+        var tied = config["tie_word_embeddings"]?.GetValue<bool>() ?? _type is "gpt2" or "opt" or "gemma" or "gemma2" or "gemma3_text" or "smollm3" or "starcoder2";
         switch (_type)
         {
             case "gpt2":
@@ -71,6 +73,12 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
                 if (width != Hidden)
                     x = Linear("model.decoder.project_out", x, width, bias: false);
                 return Linear(tied ? "model.decoder.embed_tokens" : "lm_head", x, vocabulary, bias: false);
+            case "starcoder2":
+                return Linear(tied ? "model.embed_tokens" : "lm_head", LayerNorm("model.norm", x), vocabulary, bias: false);
+            case "gemma2":
+                return [.. Linear("model.embed_tokens", RmsNorm("model.norm", x), vocabulary, bias: false).Select(logit => Capped(logit, "final_logit_softcapping"))];
+            case "granite":
+                return [.. Linear(tied ? "model.embed_tokens" : "lm_head", RmsNorm("model.norm", x), vocabulary, bias: false).Select(logit => logit / Number("logits_scaling"))];
             default:
                 return Linear(tied ? "model.embed_tokens" : "lm_head", RmsNorm("model.norm", x), vocabulary, bias: false);
         }
@@ -83,6 +91,9 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
         "opt" => Opt(block, x),
         "phi" => Phi(block, x),
         "phi3" => Phi3(block, x),
+        "gemma2" or "gemma3_text" => LaterGemma(block, x),
+        "olmo2" => Olmo2(block, x),
+        "starcoder2" => Starcoder2(block, x),
         _ => Llama(block, x),
     };
 
@@ -90,7 +101,8 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
     {
         var name = $"model.layers.{block}.";
         var attentionBias = Flag("attention_bias", false);
-        var mlpBias = _type == "llama" && Flag("mlp_bias", false);
+        var mlpBias = _type is "llama" or "smollm3" or "granite" && Flag("mlp_bias", false);
+        var residual = _type == "granite" ? Number("residual_multiplier") : 1;
         var normed = Map(x, row => RmsNorm(name + "input_layernorm", row));
         var q = Map(normed, row => Linear(name + "self_attn.q_proj", row, Heads * HeadSize, attentionBias || _type == "qwen2"));
         var k = Map(normed, row => Linear(name + "self_attn.k_proj", row, Groups * HeadSize, attentionBias || _type == "qwen2"));
@@ -100,16 +112,66 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
             q = Map(q, row => PerHead(row, head => RmsNorm(name + "self_attn.q_norm", head)));
             k = Map(k, row => PerHead(row, head => RmsNorm(name + "self_attn.k_norm", head)));
         }
-        var mixed = Attend(block, Rotate(q), Rotate(k), v);
-        x = Sum(x, Map(mixed, row => Linear(name + "self_attn.o_proj", row, Hidden, attentionBias)));
-        return Sum(x, Map(x, row =>
-        {
-            var inner = RmsNorm(name + "post_attention_layernorm", row);
-            var gate = Linear(name + "mlp.gate_proj", inner, Int("intermediate_size"), mlpBias);
-            var up = Linear(name + "mlp.up_proj", inner, Int("intermediate_size"), mlpBias);
-            return Linear(name + "mlp.down_proj", [.. gate.Select((value, i) => Activate(value) * up[i])], Hidden, mlpBias);
-        }));
+        if (_type != "smollm3" || config["no_rope_layers"]![block]!.GetValue<int>() == 1)
+            (q, k) = (Rotate(q), Rotate(k));
+        var mixed = Attend(block, q, k, v);
+        x = Sum(x, Map(mixed, row => Times(residual, Linear(name + "self_attn.o_proj", row, Hidden, attentionBias))));
+        return Sum(x, Map(x, row => Times(residual, Gated(name, RmsNorm(name + "post_attention_layernorm", row), mlpBias))));
     }
+
+    private double[][] LaterGemma(int block, double[][] x)
+    {
+        var name = $"model.layers.{block}.";
+        var normed = Map(x, row => RmsNorm(name + "input_layernorm", row));
+        var q = Map(normed, row => Linear(name + "self_attn.q_proj", row, Heads * HeadSize, false));
+        var k = Map(normed, row => Linear(name + "self_attn.k_proj", row, Groups * HeadSize, false));
+        var v = Map(normed, row => Linear(name + "self_attn.v_proj", row, Groups * HeadSize, false));
+        var rope = config;
+        if (_type == "gemma3_text")
+        {
+            q = Map(q, row => PerHead(row, head => RmsNorm(name + "self_attn.q_norm", head)));
+            k = Map(k, row => PerHead(row, head => RmsNorm(name + "self_attn.k_norm", head)));
+            rope = (JsonObject)config.DeepClone();
+            rope["rope_parameters"] = config["rope_parameters"]![config["layer_types"]![block]!.GetValue<string>()]!.DeepClone();
+        }
+        var mixed = Map(Attend(block, Rotate(q, rope), Rotate(k, rope), v), row => Linear(name + "self_attn.o_proj", row, Hidden, false));
+        x = Sum(x, Map(mixed, row => RmsNorm(name + "post_attention_layernorm", row)));
+        return Sum(x, Map(x, row => RmsNorm(name + "post_feedforward_layernorm", Gated(name, RmsNorm(name + "pre_feedforward_layernorm", row), false))));
+    }
+
+    private double[][] Olmo2(int block, double[][] x)
+    {
+        var name = $"model.layers.{block}.";
+        var q = Rotate(Map(x, row => RmsNorm(name + "self_attn.q_norm", Linear(name + "self_attn.q_proj", row, Heads * HeadSize, false))));
+        var k = Rotate(Map(x, row => RmsNorm(name + "self_attn.k_norm", Linear(name + "self_attn.k_proj", row, Groups * HeadSize, false))));
+        var v = Map(x, row => Linear(name + "self_attn.v_proj", row, Groups * HeadSize, false));
+        x = Sum(x, Map(Attend(block, q, k, v), row => RmsNorm(name + "post_attention_layernorm", Linear(name + "self_attn.o_proj", row, Hidden, false))));
+        return Sum(x, Map(x, row => RmsNorm(name + "post_feedforward_layernorm", Gated(name, row, false))));
+    }
+
+    private double[][] Starcoder2(int block, double[][] x)
+    {
+        var name = $"model.layers.{block}.";
+        var bias = Flag("use_bias", true);
+        var normed = Map(x, row => LayerNorm(name + "input_layernorm", row));
+        double[][] Project(string what, int heads) => Map(normed, row => Linear(name + "self_attn." + what, row, heads * HeadSize, bias));
+        var mixed = Attend(block, Rotate(Project("q_proj", Heads)), Rotate(Project("k_proj", Groups)), Project("v_proj", Groups));
+        x = Sum(x, Map(mixed, row => Linear(name + "self_attn.o_proj", row, Hidden, bias)));
+        return Sum(x, Map(x, row => Plain(LayerNorm(name + "post_attention_layernorm", row), name + "mlp.c_fc", name + "mlp.c_proj", Int("intermediate_size"), bias)));
+    }
+
+    private double[] Gated(string name, double[] x, bool bias)
+    {
+        var gate = Linear(name + "mlp.gate_proj", x, Int("intermediate_size"), bias);
+        var up = Linear(name + "mlp.up_proj", x, Int("intermediate_size"), bias);
+        return Linear(name + "mlp.down_proj", [.. gate.Select((value, i) => Activate(value) * up[i])], Hidden, bias);
+    }
+
+    private double Capped(double x, string key) => config[key]?.GetValue<double>() is { } cap ? cap * Math.Tanh(x / cap) : x;
+
+    private double Number(string key) => config[key]!.GetValue<double>();
+
+    private static double[] Times(double factor, double[] x) => [.. x.Select(value => factor * value)];
 
     private double[][] Phi3(int block, double[][] x)
     {
@@ -192,6 +254,10 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
     private double[][] Attend(int block, double[][] q, double[][] k, double[][] v)
     {
         var scale = 1 / Math.Sqrt(HeadSize);
+        if (_type is "gemma2" or "gemma3_text")
+            scale = 1 / Math.Sqrt(Number("query_pre_attn_scalar"));
+        if (_type == "granite")
+            scale = Number("attention_multiplier");
         if (!Flag("scale_attn_weights", true))
             scale = 1;
         if (Flag("scale_attn_by_inverse_layer_idx", false))
@@ -210,6 +276,8 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
                     for (var e = 0; e < HeadSize; e++)
                         scores[j - first] += q[i][mine + e] * k[j][shared + e] * scale;
                 }
+                if (_type == "gemma2")
+                    scores = [.. scores.Select(score => Capped(score, "attn_logit_softcapping"))];
                 var largest = scores.Max();
                 var weights = scores.Select(score => Math.Exp(score - largest)).ToArray();
                 var total = weights.Sum();
@@ -228,8 +296,10 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
         var window = config["sliding_window"]?.GetValue<int>();
         switch (_type)
         {
-            case "mistral" or "phi3":
+            case "mistral" or "phi3" or "starcoder2":
                 return window;
+            case "gemma2" or "gemma3_text":
+                return config["layer_types"]![block]!.GetValue<string>() == "sliding_attention" ? window : null;
             case "qwen2" or "qwen3" when Flag("use_sliding_window", false):
                 if (config["layer_types"] is JsonArray types)
                     return types[block]!.GetValue<string>() == "sliding_attention" ? window : null;
@@ -239,9 +309,9 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
         }
     }
 
-    private double[][] Rotate(double[][] x)
+    private double[][] Rotate(double[][] x, JsonObject? rope = null)
     {
-        var (frequencies, factor) = ReferenceRope.Of(config, _type, HeadSize, x.Length);
+        var (frequencies, factor) = ReferenceRope.Of(rope ?? config, _type, HeadSize, x.Length);
         var pairs = frequencies.Length;
         return [.. x.Select((row, position) => PerHead(row, head =>
         {
@@ -258,7 +328,7 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
 
     private double Activate(double x)
     {
-        var name = (_type == "gemma" ? config["hidden_activation"]?.GetValue<string>() : null)
+        var name = (_type.StartsWith("gemma", StringComparison.Ordinal) ? config["hidden_activation"]?.GetValue<string>() : null)
             ?? config["hidden_act"]?.GetValue<string>() ?? config["activation_function"]?.GetValue<string>()
             ?? throw new InvalidOperationException("the test's config names no activation");
         return name switch
@@ -292,12 +362,12 @@ internal sealed class ReferenceDecoder(JsonObject config, ITensorSource weights)
         var weight = Read(name + ".weight");
         var epsilon = config["rms_norm_eps"]!.GetValue<double>();
         var scale = 1 / Math.Sqrt(x.Sum(value => value * value) / x.Length + epsilon);
-        return [.. x.Select((value, i) => value * scale * (_type == "gemma" ? 1 + weight[i] : weight[i]))];
+        return [.. x.Select((value, i) => value * scale * (_type.StartsWith("gemma", StringComparison.Ordinal) ? 1 + weight[i] : weight[i]))];
     }
 
     private double[] LayerNorm(string name, double[] x)
     {
-        var epsilon = config["layer_norm_eps"]?.GetValue<double>() ?? config["layer_norm_epsilon"]?.GetValue<double>() ?? 1e-5;
+        var epsilon = config["layer_norm_eps"]?.GetValue<double>() ?? config["layer_norm_epsilon"]?.GetValue<double>() ?? config["norm_epsilon"]?.GetValue<double>() ?? 1e-5;
         var mean = x.Average();
         var scale = 1 / Math.Sqrt(x.Sum(value => (value - mean) * (value - mean)) / x.Length + epsilon);
         var normed = x.Select(value => (value - mean) * scale).ToArray();

@@ -11,7 +11,8 @@ internal static class ReferenceRope
     /// <param name="length">Tokens of the sequence.</param>
     public static (double[] Frequencies, double Factor) Of(JsonObject config, string type, int head, int length)
     {
-        var inner = config["rope_parameters"] ?? config["rope_scaling"];
+        // Of blocks that see all of the past, where there are two kinds.
+        var inner = config["rope_parameters"]?["full_attention"] ?? config["rope_parameters"] ?? config["rope_scaling"];
         double? Value(string key) => inner?[key]?.GetValue<double>() ?? config[key]?.GetValue<double>();
         var share = Value("partial_rotary_factor") ?? Value("rotary_pct") ?? type switch { "phi" => 0.5, "gpt_neox" => 0.25, _ => 1 };
         var theta = Value("rope_theta") ?? Value("rotary_emb_base") ?? 10_000;

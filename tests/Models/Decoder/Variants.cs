@@ -66,6 +66,25 @@ internal static class Variants
         ["opt-350m"] = $$"""{ {{Opt}}, "do_layer_norm_before": false, "word_embed_proj_dim": 16, "activation_function": "relu" }""",
         ["opt, no biases, plain norms, untied"] = $$"""{ {{Opt}}, "enable_bias": false, "layer_norm_elementwise_affine": false, "tie_word_embeddings": false, "activation_function": "gelu" }""",
         ["opt, no final norm"] = $$"""{ {{Opt}}, "_remove_final_layer_norm": true, "word_embed_proj_dim": 32, "activation_function": "relu" }""",
+        ["gemma2"] = $$"""
+            { "model_type": "gemma2", "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 64, "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 5,
+              "query_pre_attn_scalar": 9, "attn_logit_softcapping": 1.5, "final_logit_softcapping": 2.0, "layer_types": ["sliding_attention", "full_attention"], {{LlamaBase}} }
+            """,
+        ["gemma3"] = $$"""
+            { "model_type": "gemma3_text", "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 64, "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 5,
+              "query_pre_attn_scalar": 9, "layer_types": ["sliding_attention", "full_attention"], {{LlamaBase}}, "rope_parameters": {
+              "full_attention": { "rope_type": "linear", "factor": 4.0, "rope_theta": 500.0 }, "sliding_attention": { "rope_type": "default", "rope_theta": 50.0 } } }
+            """,
+        ["smollm3"] = $$"""{ "model_type": "smollm3", "num_key_value_heads": 2, "max_position_embeddings": 64, "rope_theta": 500.0, "no_rope_layers": [1, 0], {{LlamaBase}} }""",
+        ["granite"] = $$"""
+            { "model_type": "granite", "num_key_value_heads": 2, "max_position_embeddings": 64, "attention_bias": true, "mlp_bias": true, "embedding_multiplier": 3.0,
+              "residual_multiplier": 0.4, "attention_multiplier": 0.6, "logits_scaling": 2.5, {{LlamaBase}} }
+            """,
+        ["olmo2"] = $$"""{ "model_type": "olmo2", "num_key_value_heads": 2, "max_position_embeddings": 64, {{LlamaBase}} }""",
+        ["starcoder2"] = """
+            { "model_type": "starcoder2", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 40,
+              "norm_epsilon": 1e-5, "max_position_embeddings": 64, "sliding_window": 6, "use_bias": true, "hidden_act": "gelu_pytorch_tanh" }
+            """,
     };
 
     public static IEnumerable<TheoryDataRow<string>> Rows => Json.Keys.Select(name => new TheoryDataRow<string>(name));

@@ -109,7 +109,24 @@ public sealed class GgufTokenizerTests
     }
 
     [Theory]
-    [InlineData("tokenizer.ggml.pre", "unheard-of", "llama-bpe")]
+    [InlineData("unheard-of", "is \"unheard-of\", which is unknown")]
+    [InlineData(null, "is missing")]
+    public void Without_a_known_name_words_are_cut_by_the_default_pattern(string? name, string warning)
+    {
+        var metadata = TakenApart("gpt2", []);
+        metadata.Remove("tokenizer.ggml.pre");
+        if (name is not null)
+            metadata["tokenizer.ggml.pre"] = name;
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        var tokenizer = GgufTokenizer.Load(metadata, "test.gguf");
+        warnings.ShouldHaveSingleItem().ShouldContain($"test.gguf: the metadata \"tokenizer.ggml.pre\" {warning}");
+        metadata["tokenizer.ggml.pre"] = "default";
+        const string text = "it's 12345 words, 'tis so";
+        tokenizer.Encode(text).ShouldBe(GgufTokenizer.Load(metadata, "test.gguf").Encode(text));
+    }
+
+    [Theory]
     [InlineData("tokenizer.ggml.model", "bert", "bert")]
     [InlineData("tokenizer.ggml.model", 5UL, "model")]
     [InlineData("tokenizer.ggml.tokens", null, "tokens")]

@@ -72,6 +72,7 @@ public sealed class GraphDecoder : IDisposable
         return model.Device.type == DeviceType.CUDA && batch is >= 1 and <= MostSequences && Nvrtc.IsAvailable()
             && model.DType is ScalarType.Float16 or ScalarType.BFloat16
             && config is { Order: BlockOrder.PreNorm, Norm: NormKind.Rms or NormKind.RmsPlusOne, FinalNorm: true, Mlp: MlpKind.Gated, Rope.DependsOnLength: false }
+            && config is { HasUsualAttention: true, ResidualScale: 1, LogitDivisor: 1, LogitSoftCap: null }
             && config.Activation is Activation.Silu or Activation.GeluTanh && config.QkNorm is not QkNorm.LayerNorm
             && config.Packing != QkvPacking.InterleavedByHead && config.EmbeddingSize == config.HiddenSize
             && config.HiddenSize % 8 == 0 && config.IntermediateSize % 8 == 0 && config.HeadDimension % 8 == 0 && config.HeadDimension <= 256

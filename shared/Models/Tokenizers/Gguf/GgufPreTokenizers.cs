@@ -70,19 +70,27 @@ internal static class GgufPreTokenizers
         ["viking"] = new([Bloom, @"\p{N}"]),
         ["bailingmoe"] = new([BailingMoe]),
         ["seed-coder"] = new([SeedCoder]),
+        ["ufakzeka"] = new([Word + @"|\p{N}" + Marks + Lines]),
+        ["tiny_aya"] = new([@"\d{1,3}(?=(?:\d{3})*\b)", Gpt4O]),
+        ["laguna"] = new([@"[^\n]+|[\n]+", Qwen2]),
+        ["chameleon"] = new(
+            ["<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", @"([\t\n]|    |  )", @"\p{N}", @"[\p{P}!-/:-@\[-`{-~]"],
+            UseRegex: true, AddBeginOfSequence: true),
     };
 
     /// <summary>Names with the pre-tokenizer of another.</summary>
     private static readonly Dictionary<string, string[]> Aliases = new()
     {
         ["llama-bpe"] = ["llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
-        ["gpt-2"] = ["phi-2", "gigachat", "a.x-4.0", "mellum", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4"],
-        ["qwen2"] = ["deepseek-r1-qwen", "kormo", "stablelm2", "hunyuan", "megrez", "grok-2", "solar-open"],
+        ["gpt-2"] = ["phi-2", "gigachat", "a.x-4.0", "mellum", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4", "jina-es", "jina-de", "jina-v2-es",
+            "jina-v2-de", "modern-bert"],
+        ["qwen2"] = ["deepseek-r1-qwen", "kormo", "f2llmv2", "stablelm2", "hunyuan", "megrez", "grok-2", "solar-open"],
         ["smollm"] = ["starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
-        ["deepseek-v3"] = ["hunyuan-dense", "joyai-llm"],
+        ["deepseek-v3"] = ["hunyuan-dense", "joyai-llm", "hy_v4"],
         ["dbrx"] = ["smaug-bpe", "glm4", "chatglm-bpe"],
-        ["gpt-4o"] = ["llama4", "kanana2", "minimax-m2"],
+        ["gpt-4o"] = ["llama4", "kanana2", "talkie", "minimax-m2"],
         ["bloom"] = ["poro-chat", "gpt3-finnish"],
+        ["tiny_aya"] = ["cohere2moe"],
         ["bailingmoe"] = ["bailingmoe2", "llada-moe"],
     };
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
 
 namespace Qbb.Models.Tokenizers;
 
@@ -30,9 +31,14 @@ public static class GgufTokenizer
 
     private static JsonObject ByteLevel(GgufVocabulary vocabulary)
     {
-        var name = vocabulary.Optional<string>("pre", "a string") is { Length: > 0 } given ? given : "default";
-        var preTokenizer = GgufPreTokenizers.Find(name)
-            ?? throw vocabulary.Error("pre", $"is \"{name}\", which is not known: {string.Join(", ", GgufPreTokenizers.Names)} are");
+        var name = vocabulary.Optional<string>("pre", "a string");
+        var preTokenizer = GgufPreTokenizers.Find(name ?? "");
+        if (preTokenizer is null)
+        {
+            ModelWarnings.Report($"{vocabulary.Error("pre", string.IsNullOrEmpty(name) ? "is missing" : $"is \"{name}\", which is unknown").Message}: words are "
+                + "cut by the default pattern, as llama.cpp does, and may not be those that the model was trained on");
+            preTokenizer = GgufPreTokenizers.Find("default")!;
+        }
         var merges = vocabulary.Required<string[]>("merges", "an array of strings");
         var model = TokenizerJson.Bpe(VocabularyOf(vocabulary), merges);
         model["ignore_merges"] = preTokenizer.IgnoreMerges;

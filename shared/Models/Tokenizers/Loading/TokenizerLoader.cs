@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Unicode;
+using Qbb.Checkpoints;
 
 namespace Qbb.Models.Tokenizers;
 
@@ -65,6 +66,7 @@ internal static class TokenizerLoader
             return result;
         var byId = vocabulary.ToDictionary(pair => pair.Value, pair => pair.Key);
         var seen = new HashSet<string>();
+        var last = -1;
         foreach (var item in field.Items())
         {
             var content = item["content"].ShortString(MaximumAddedToken);
@@ -73,8 +75,12 @@ internal static class TokenizerLoader
                 continue;
             if (!seen.Add(content))
                 throw item.Error($"adds the token \"{content}\" a second time");
-            if (vocabulary.TryGetValue(content, out var known) && known != id)
-                throw item.Error($"gives the token \"{content}\" the id {id}, in the vocabulary it has {known}");
+            // As the library: a token of the vocabulary keeps its id, any other gets the next that is free.
+            var assigned = vocabulary.TryGetValue(content, out var known) ? known : Math.Max(last + 1, vocabulary.Count);
+            if (assigned != id)
+                ModelWarnings.Report(item.Error($"gives the token \"{content}\" the id {id}; it has {assigned}, which is used").Message);
+            id = assigned;
+            last = Math.Max(last, id);
             if (byId.TryGetValue(id, out var other) && other != content)
                 throw item.Error($"gives the token \"{content}\" the id {id}, which \"{other}\" has");
             byId[id] = content;

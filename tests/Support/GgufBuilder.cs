@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Qbb.Checkpoints.Tests;
+namespace Qbb.Tests;
 
 /// <summary>Writes small GGUF files, right or wrong.</summary>
 internal sealed class GgufBuilder

@@ -1,4 +1,4 @@
-namespace Qbb.Checkpoints.Tests;
+namespace Qbb.Tests;
 
 /// <summary>Damages files at random, the way transfers, disks and liars do.</summary>
 internal static class Mutation

@@ -1,0 +1,52 @@
+using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
+using Qbb.Models.Decoder;
+
+namespace Qbb.Models.Generation;
+
+/// <summary>What a model's authors advise for sampling: generation_config.json, or GGUF's general.sampling keys. Null where nothing is said.</summary>
+/// <param name="Temperature">0 where sampling is advised against.</param>
+/// <param name="TopK">0 for all.</param>
+/// <param name="TopP">1 for all.</param>
+public sealed record GenerationSettings(double? Temperature, int? TopK, double? TopP)
+{
+    private const string File = "generation_config.json";
+
+    /// <summary>Reads the settings; those that change the result and are not supported are warned of.</summary>
+    /// <exception cref="InvalidInputException">There are none, or one of them is no number; the message names the file and the key.</exception>
+    public static GenerationSettings Of(ModelSource source)
+    {
+        var path = Path.Combine(source.Path, File);
+        if (source.GgufMetadata is { } metadata)
+            return Read(new ConfigValues(FromGguf(metadata), $"{source.Path}: general.sampling"), "temp", "penalty_repeat");
+        if (!System.IO.File.Exists(path))
+            throw new InvalidInputException($"{source.Path}: has no {File}: leave out --use-generation-config");
+        return Read(new ConfigValues(ConfigFile.Read(path), path), "temperature", "repetition_penalty");
+    }
+
+    private static GenerationSettings Read(ConfigValues values, string temperature, string penalty)
+    {
+        if (values.OptionalNumber(penalty) is { } repetition && repetition != 1)
+            ModelWarnings.Report($"{penalty} {repetition} of the generation settings is not supported and ignored");
+        var samples = values.Flag("do_sample", true);
+        return new(samples ? values.OptionalNumber(temperature) : 0, values.HasValue("top_k") ? values.Size("top_k", minimum: 0) : null, values.OptionalNumber("top_p"));
+    }
+
+    private static JsonObject FromGguf(IReadOnlyDictionary<string, object> metadata)
+    {
+        const string prefix = "general.sampling.";
+        var settings = new JsonObject();
+        foreach (var (key, value) in metadata.Where(pair => pair.Key.StartsWith(prefix, StringComparison.Ordinal)))
+        {
+            settings[key[prefix.Length..]] = value switch
+            {
+                ulong number => number,
+                long number => number,
+                float number when float.IsFinite(number) => double.Parse(number.ToString("R")),
+                double number when double.IsFinite(number) => number,
+                _ => $"{value}",
+            };
+        }
+        return settings;
+    }
+}
