@@ -1,10 +1,10 @@
 using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Tests;
 
-namespace Qbb.Quantizer.Tests.Artifacts;
+namespace Qbb.Quantizer.Tests.Driver;
 
 /// <summary>Checkpoints as people report them (tests/Reference/field), quantized and exported.</summary>
 public sealed class FieldTests : IDisposable
