@@ -19,7 +19,7 @@ internal sealed class ExamplesHelp(HelpAction standard) : SynchronousCommandLine
     {
         var code = standard.Invoke(parsed);
         var output = parsed.InvocationConfiguration.Output;
-        if (parsed.CommandResult.Command is QbbCommand { Examples.Count: > 0 } command)
+        if (parsed.CommandResult.Command is AsyncCommand { Examples.Count: > 0 } command)
         {
             output.WriteLine("Examples:");
             foreach (var example in command.Examples)
