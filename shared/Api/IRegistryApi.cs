@@ -22,37 +22,28 @@ public interface IRegistryApi : IDisposable
 
     [Get("/api/models")]
     Task<Page<ModelView>> ListModelsAsync(string? q = null, string? after = null, int? limit = null, CancellationToken cancellation = default);
-
     [Get("/api/models/{name}")]
     Task<ModelView> GetModelAsync(string name, CancellationToken cancellation = default);
-
     [Patch("/api/models/{name}")]
     Task<ModelView> ChangeModelAsync(string name, [Body] ModelChange change, CancellationToken cancellation = default);
-
     [Delete("/api/models/{name}")]
     Task DeleteModelAsync(string name, CancellationToken cancellation = default);
-
     [Post("/api/models/{name}/restore")]
     Task<ModelView> RestoreModelAsync(string name, CancellationToken cancellation = default);
 
     [Get("/api/models/{name}/gate")]
     Task<GateView> GetGateAsync(string name, CancellationToken cancellation = default);
-
     [Put("/api/models/{name}/gate")]
     Task<GateView> SetGateAsync(string name, [Body] Gate gate, CancellationToken cancellation = default);
-
     [Delete("/api/models/{name}/gate")]
     Task<GateView> RemoveGateAsync(string name, CancellationToken cancellation = default);
 
     [Get("/api/models/{name}/aliases")]
     Task<Dictionary<string, int>> ListAliasesAsync(string name, CancellationToken cancellation = default);
-
     [Get("/api/models/{name}/aliases/{alias}")]
     Task<AliasView> GetAliasAsync(string name, string alias, CancellationToken cancellation = default);
-
     [Put("/api/models/{name}/aliases/{alias}")]
     Task<AliasView> SetAliasAsync(string name, string alias, [Body] AliasChange change, CancellationToken cancellation = default);
-
     [Delete("/api/models/{name}/aliases/{alias}")]
     Task RemoveAliasAsync(string name, string alias, CancellationToken cancellation = default);
 
@@ -63,41 +54,32 @@ public interface IRegistryApi : IDisposable
     [Post("/api/models/{name}/versions")]
     Task<UploadedVersion> CreateVersionAsync(
         string name, [Body] VersionRequest request, [Header("Idempotency-Key")] string? key = null, CancellationToken cancellation = default);
-
     [Get("/api/models/{name}/versions")]
     Task<Page<VersionView>> ListVersionsAsync(string name, int? after = null, int? limit = null, CancellationToken cancellation = default);
-
     [Get("/api/models/{name}/versions/{reference}")]
     Task<VersionView> GetVersionAsync(string name, string reference, CancellationToken cancellation = default);
-
     [Delete("/api/models/{name}/versions/{reference}")]
     Task DeleteVersionAsync(string name, string reference, CancellationToken cancellation = default);
-
     [Post("/api/models/{name}/versions/{reference}/restore")]
     Task<VersionView> RestoreVersionAsync(string name, string reference, CancellationToken cancellation = default);
-
     [Get("/api/models/{name}/versions/{reference}/manifest")]
     Task<Stream> GetManifestAsync(string name, string reference, CancellationToken cancellation = default);
 
     /// <summary>A file, as it arrives.</summary>
     [Get("/api/models/{name}/versions/{reference}/files/{**file}")]
     Task<Stream> GetFileAsync(string name, string reference, string file, CancellationToken cancellation = default);
-
     [Get("/api/models/{name}/versions/{reference}/lineage")]
     Task<LineageAnswer> GetLineageAsync(string name, string reference, CancellationToken cancellation = default);
 
     [Get("/api/models/{name}/versions/{reference}/tags")]
     Task<Dictionary<string, string>> ListTagsAsync(string name, string reference, CancellationToken cancellation = default);
-
     [Put("/api/models/{name}/versions/{reference}/tags/{key}")]
     Task SetTagAsync(string name, string reference, string key, [Body] TagValue value, CancellationToken cancellation = default);
-
     [Delete("/api/models/{name}/versions/{reference}/tags/{key}")]
     Task RemoveTagAsync(string name, string reference, string key, CancellationToken cancellation = default);
 
     [Get("/api/models/{name}/versions/{reference}/metrics")]
     Task<Dictionary<string, double>> ListMetricsAsync(string name, string reference, CancellationToken cancellation = default);
-
     [Put("/api/models/{name}/versions/{reference}/metrics")]
     Task SetMetricsAsync(string name, string reference, [Body] Dictionary<string, double> metrics, CancellationToken cancellation = default);
 
@@ -106,34 +88,27 @@ public interface IRegistryApi : IDisposable
 
     [Get("/api/policies")]
     Task<Page<PolicyView>> ListPoliciesAsync(CancellationToken cancellation = default);
-
     [Get("/api/policies/{name}")]
     Task<PolicyView> GetPolicyAsync(string name, CancellationToken cancellation = default);
-
     [Put("/api/policies/{name}")]
     Task<PolicyView> SetPolicyAsync(string name, [Body] PolicyChange change, CancellationToken cancellation = default);
-
     [Delete("/api/policies/{name}")]
     Task RemovePolicyAsync(string name, CancellationToken cancellation = default);
 
     [Post("/api/pipelines")]
     Task<PipelineCreated> StartPipelineAsync(
         [Body] PipelineRequest request, [Header("Idempotency-Key")] string? key = null, CancellationToken cancellation = default);
-
     [Get("/api/pipelines")]
     Task<Page<PipelineView>> ListPipelinesAsync(
         string? model = null, PipelineState? state = null, Guid? after = null, int? limit = null, CancellationToken cancellation = default);
-
     [Get("/api/pipelines/{id}")]
     Task<PipelineView> GetPipelineAsync(Guid id, CancellationToken cancellation = default);
 
     /// <summary>The pipeline whenever it changes, until it has ended.</summary>
     [Get("/api/pipelines/{id}/events")]
     IAsyncEnumerable<PipelineView> WatchPipelineAsync(Guid id, CancellationToken cancellation = default);
-
     [Delete("/api/pipelines/{id}")]
     Task<PipelineView> CancelPipelineAsync(Guid id, CancellationToken cancellation = default);
-
     [Post("/api/pipelines/{id}/retry")]
     Task<PipelineView> RetryPipelineAsync(Guid id, CancellationToken cancellation = default);
 
