@@ -30,16 +30,16 @@ internal static class Downloading
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
             var before = done;
             await using (var content = await registry.GetFileAsync(version.Model, $"{version.Version}", file.Name, cancel))
-                await SaveAsync(new CountingStream(content, count => report(before + count, total, file.Name)), file, path, cancel);
+                await SaveAsync(content, file, path, count => report(before + count, total, file.Name), cancel);
             done += file.Size;
         }
         writer.Commit();
     }
 
-    private static async Task SaveAsync(Stream content, FileEntry entry, string path, CancellationToken cancel)
+    private static async Task SaveAsync(Stream content, FileEntry entry, string path, Action<long> report, CancellationToken cancel)
     {
         await using var file = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 0);
-        await content.CopyToAsync(file, 1 << 20, cancel);
+        await FileContent.CopyAsync(content, file, report, cancel);
         file.Position = 0;
         if (Digest.FromHash(await SHA256.HashDataAsync(file, cancel)) != entry.Digest)
             throw new InvalidInputException($"{entry.Name} arrived damaged: its digest is not {entry.Digest}; try again");

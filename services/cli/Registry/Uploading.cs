@@ -26,12 +26,11 @@ internal static class Uploading
             {
                 stream.Position = 0;
                 var before = done;
-                var counted = new CountingStream(stream, count => report(before + count, total, name));
-                await registry.PutBlobAsync(digest, new StreamContent(counted, 1 << 20), cancel);
+                await registry.PutBlobAsync(digest, new FileContent(stream, count => report(before + count, total, name)), cancel);
             }
-            done += stream.CanSeek ? stream.Length : new FileInfo(path).Length;
+            done += stream.Length;
             report(done, total, name);
-            entries.Add(new FileEntry(name, digest, new FileInfo(path).Length));
+            entries.Add(new FileEntry(name, digest, stream.Length));
         }
         return entries;
     }
