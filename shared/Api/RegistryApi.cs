@@ -42,7 +42,8 @@ public static class RegistryApi
             CollectionFormat = CollectionFormat.Multi,
             // Refit calls this for some kinds of methods and not for others, and for cancellations too: what Answers throws is right for all.
             TransportExceptionFactory = (_, error, _) => error,
-            DeserializationExceptionFactory = (_, error) => ValueTask.FromResult<Exception?>(error is JsonException ? Other(address, error) : error),
+            DeserializationExceptionFactory = (_, error) =>
+                ValueTask.FromResult<Exception?>(error is JsonException ? Other(address, error) : error),
         });
     }
 
@@ -74,7 +75,8 @@ public static class RegistryApi
             }
             catch (HttpRequestException error)
             {
-                throw new RegistryAwayException($"no registry answers at {address} ({error.Message}): start one with qbb up, or give its address with --url", error);
+                throw new RegistryAwayException(
+                    $"no registry answers at {address} ({error.Message}): start one with qbb up, or give its address with --url", error);
             }
             if (answer.IsSuccessStatusCode && (request.Method != HttpMethod.Get || CanBeRegistrys(answer.Content.Headers)))
                 return answer;

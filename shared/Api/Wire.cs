@@ -38,7 +38,10 @@ public static class Wire
         where T : struct, Enum => Enum.GetValues<T>().Cast<T?>().FirstOrDefault(value => NameOf(value!.Value) == name);
 }
 
-/// <summary>What push, watch and pull need is described at build time, which spares a fifth of the time of their first requests; the rest is found by reflection.</summary>
+/// <summary>
+/// What push, watch and pull need is described at build time, which spares a fifth of the time that JSON takes them; the rest is found by
+/// reflection.
+/// </summary>
 [JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(Page<ModelView>))]
 [JsonSerializable(typeof(VersionView))]
@@ -59,7 +62,8 @@ internal sealed class UrlValues : IUrlParameterFormatter
         Enum name => Wire.NameOf(name),
         DateTimeOffset time => Format(time.UtcDateTime, attributeProvider, type),
         // A time that says nothing of its zone is taken for UTC, never for this machine's.
-        DateTime time => (time.Kind == DateTimeKind.Local ? time.ToUniversalTime() : DateTime.SpecifyKind(time, DateTimeKind.Utc)).ToString("O", CultureInfo.InvariantCulture),
+        DateTime { Kind: DateTimeKind.Local } time => Format(time.ToUniversalTime(), attributeProvider, type),
+        DateTime time => DateTime.SpecifyKind(time, DateTimeKind.Utc).ToString("O", CultureInfo.InvariantCulture),
         DateOnly day => day.ToString("O", CultureInfo.InvariantCulture),
         IFormattable other => other.ToString(null, CultureInfo.InvariantCulture),
         _ => value?.ToString(),

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace Qbb.Api.Tests;
@@ -15,7 +16,8 @@ public sealed class RegistryApiTests
     {
         { "GET /api/models", api => api.ListModelsAsync() },
         { "GET /api/models?q=a%20b%26c&after=x&limit=2", api => api.ListModelsAsync("a b&c", "x", 2) },
-        { "GET /api/pipelines?model=tiny&state=cancelled&after=01a2190b-4bed-754b-a4a6-5b09073c2fe1", api => api.ListPipelinesAsync("tiny", PipelineState.Cancelled, s_id) },
+        { $"GET /api/pipelines?model=tiny&state=cancelled&after={s_id}",
+            api => api.ListPipelinesAsync("tiny", PipelineState.Cancelled, s_id) },
         { "GET /api/search?kind=upload&tag=team%3Ared&tag=a%2Cb&metric=kl%3C%3D0.2&metric=kl%3E0.1&sort=-kl&limit=3",
             api => api.SearchAsync(new(Kind: VersionKind.Upload, Tag: ["team:red", "a,b"], Metric: ["kl<=0.2", "kl>0.1"], Sort: "-kl", Limit: 3)) },
         { "GET /api/search", api => api.SearchAsync(new()) },
@@ -143,8 +145,8 @@ public sealed class RegistryApiTests
     public async Task Files_stream_both_ways()
     {
         var pipe = new System.IO.Pipelines.Pipe();
-        var handler = new Handler(request => new HttpResponseMessage { Content = new StreamContent(pipe.Reader.AsStream()) { Headers = { ContentType = new("application/octet-stream") } } });
-        using var api = RegistryApi.Connect(new Uri("http://registry"), handler);
+        var bytes = new StreamContent(pipe.Reader.AsStream()) { Headers = { ContentType = new("application/octet-stream") } };
+        using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => new HttpResponseMessage { Content = bytes }));
         // Nothing of the answer is there yet.
         await using var file = await api.GetFileAsync("tiny", "1", "model.safetensors").WaitAsync(TimeSpan.FromSeconds(30));
         await pipe.Writer.WriteAsync("first"u8.ToArray());
@@ -160,9 +162,10 @@ public sealed class RegistryApiTests
     [Fact]
     public async Task Events_are_pipelines()
     {
-        var pipeline = """{"id":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","model":"tiny","version":1,"recipe":"r","recipeName":null,"state":"STATE","follows":null,"stage":"distil","stages":[],"done":1,"total":2,"progress":0.5,"etaSeconds":null,"error":null,"createdAt":"2026-01-01T00:00:00+00:00","startedAt":null,"endedAt":null,"result":null,"metrics":null}""";
+        var pipeline = JsonSerializer.Serialize(new PipelineView(
+            s_id, "tiny", 1, "r", null, PipelineState.Queued, null, Stage.Distil, [], 1, 2, 0.5, null, null, DateTimeOffset.UnixEpoch, null, null, null, null), Wire.Json);
         var events = string.Concat(new[] { "queued", "running", "succeeded" }.Select(state =>
-            $"event: pipeline\ndata: {pipeline.Replace("STATE", state, StringComparison.Ordinal)}\n\n"));
+            $"event: pipeline\ndata: {pipeline.Replace("queued", state, StringComparison.Ordinal)}\n\n"));
         using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => new HttpResponseMessage
         {
             Content = new StringContent(events, Encoding.UTF8, "text/event-stream"),

@@ -21,7 +21,8 @@ internal static class ResultTable
             var bytes = pipeline.Metrics?.TryGetValue(MetricNames.Bytes, out var size) == true ? Units.Bytes((long)size) : "";
             table.AddRow(
                 Markup.Escape(PipelineStage.Name(pipeline)), pipeline.Result is { } result ? $"{result.Version}" : Wire.NameOf(pipeline.State),
-                Metric(pipeline, MetricNames.BitsPerWeight, "0.000"), bytes, Metric(pipeline, MetricNames.Perplexity, "0.00"), Metric(pipeline, MetricNames.Kl, "0.0000"),
+                Metric(pipeline, MetricNames.BitsPerWeight, "0.000"), bytes,
+                Metric(pipeline, MetricNames.Perplexity, "0.00"), Metric(pipeline, MetricNames.Kl, "0.0000"),
                 pipeline.Result is { } version ? await HeldOutAsync(registry, version, cancel) : "");
         }
         screen.WriteLine();
