@@ -20,7 +20,7 @@ internal sealed class ServerProcess : IDisposable
         // dotnet where that runs this program, as on a machine whose PATH lacks it.
         var dotnet = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? Environment.ProcessPath! : "dotnet";
         var start = new ProcessStartInfo(dotnet) { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(typeof(RegistryClient).Assembly.Location);
+        start.ArgumentList.Add(typeof(Uploading).Assembly.Location);
         foreach (var argument in (string[])["up", "--port", "0", "--data", data, "--device", "cpu", "--json"])
             start.ArgumentList.Add(argument);
         foreach (var argument in settings.Count == 0 ? [] : settings.Prepend("--set"))

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using System.Text.Json.Nodes;
+using Qbb.Api;
 using Qbb.Cli.Registry;
 
 namespace Qbb.Bench.Transfer;
@@ -32,7 +32,7 @@ internal sealed class TransferBench(string folder, long size, IReadOnlyCollectio
     {
         var file = LargeModel.Write(Path.Combine(work, "model"), size, cancel);
         using var server = new ServerProcess(Path.Combine(work, "data"), settings);
-        using var client = new RegistryClient(server.Address);
+        using var client = RegistryApi.Connect(server.Address);
         LargeModel.Write(Path.Combine(work, "small"), WarmUpBytes, cancel);
         await PullAsync(client, await PushAsync(client, Path.Combine(work, "small"), cancel), Path.Combine(work, "small-back"), cancel);
 
@@ -42,10 +42,10 @@ internal sealed class TransferBench(string folder, long size, IReadOnlyCollectio
         server.ResetPeak();
         var before = server.Memory;
         report(2, 4, "upload");
-        JsonObject version = [];
+        VersionView? version = null;
         var up = Time(async () => version = await PushAsync(client, Path.GetDirectoryName(file)!, cancel));
         report(3, 4, "download");
-        var down = Time(() => PullAsync(client, version, Path.Combine(work, "back"), cancel));
+        var down = Time(() => PullAsync(client, version!, Path.Combine(work, "back"), cancel));
         var megabytes = new FileInfo(file).Length / 1e6;
         return
         [
@@ -61,14 +61,14 @@ internal sealed class TransferBench(string folder, long size, IReadOnlyCollectio
         ];
     }
 
-    private static async Task<JsonObject> PushAsync(RegistryClient client, string model, CancellationToken cancel)
+    private static async Task<VersionView> PushAsync(IRegistryApi client, string model, CancellationToken cancel)
     {
         var files = await Uploading.RunAsync(client, model, (_, _, _) => { }, cancel);
-        var posted = await client.PostAsync("api/models/transfer/versions", new JsonObject { ["files"] = files, ["quantize"] = false }, cancel);
-        return await client.GetAsync($"api/models/transfer/versions/{posted["version"]}", cancel);
+        var posted = await client.CreateVersionAsync("transfer", new VersionRequest(files, Quantize: false), cancellation: cancel);
+        return await client.GetVersionAsync("transfer", $"{posted.Version}", cancel);
     }
 
-    private static Task PullAsync(RegistryClient client, JsonObject version, string output, CancellationToken cancel) =>
+    private static Task PullAsync(IRegistryApi client, VersionView version, string output, CancellationToken cancel) =>
         Downloading.RunAsync(client, version, output, force: false, (_, _, _) => { }, cancel);
 
     private static async Task RunAsync(string program, params string[] arguments)

@@ -1,5 +1,3 @@
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using Qbb.Hosting.Bus;
 using Qbb.Hosting.Options;
 using Qbb.Registry.Blobs;
@@ -75,7 +73,7 @@ public static class RegistryExtensions
         services.AddProblemDetails();
         services.AddExceptionHandler<Problems>();
         services.AddOpenApi();
-        services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower)));
+        services.ConfigureHttpJsonOptions(json => Wire.Configure(json.SerializerOptions));
     }
 
     private static void AddPipelines(this IServiceCollection services)

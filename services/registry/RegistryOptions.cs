@@ -1,5 +1,4 @@
 using System.ComponentModel.DataAnnotations;
-using Qbb.Registry.Models;
 using Qbb.Registry.Policies;
 
 namespace Qbb.Registry;

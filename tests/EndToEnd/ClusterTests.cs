@@ -19,9 +19,8 @@ public sealed class ClusterTests(RabbitServer broker, PostgresServer database) :
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
         var ended = await registry.EndAsync(await registry.StartAsync("tiny", version, TinyRecipes.Full()), s_patience, cluster.Logs);
-        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
-        var champion = await registry.VersionAsync("tiny", "champion");
-        champion["version"]!.GetValue<int>().ShouldBe(ended["result"]!["version"]!.GetValue<int>());
+        ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}");
+        (await registry.Api.GetVersionAsync("tiny", "champion")).Version.ShouldBe(ended.Result!.Version);
         foreach (var service in (string[])[.. Cluster.Workers, "qbb-registry"])
         {
             var (code, time) = await cluster[service].StopAsync();
@@ -39,16 +38,15 @@ public sealed class ClusterTests(RabbitServer broker, PostgresServer database) :
         // Steps enough for minutes, which the unit's time allows.
         var recipe = PipelineRecipe.Parse(TinyRecipes.Full().ToJson().Replace("\"steps\":40", "\"steps\":100000", StringComparison.Ordinal));
         var pipeline = await registry.StartAsync("tiny", version, recipe);
-        while ((await registry.Client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None))["stage"]?.ToString() != "distil")
+        while ((await registry.Api.GetPipelineAsync(pipeline)).Stage != Stage.Distil)
             await Task.Delay(200);
         await Task.Delay(3000);
         var (_, time) = await cluster["qbb-quantizer"].StopAsync();
         time.ShouldBeLessThan(TimeSpan.FromSeconds(30));
-        (await registry.Client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None))["state"]!.ToString().ShouldBe("running");
+        (await registry.Api.GetPipelineAsync(pipeline)).State.ShouldBe(PipelineState.Running);
         // The next worker takes it up again: it is in the queue, not in the error queue.
         await cluster.Start("qbb-quantizer").ReadyAsync();
-        var state = await registry.Client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None);
-        state["error"].ShouldBeNull();
+        (await registry.Api.GetPipelineAsync(pipeline)).Error.ShouldBeNull();
         cluster["qbb-quantizer"].Log.ShouldNotContain("failed");
     }
 

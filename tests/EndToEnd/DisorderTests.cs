@@ -75,10 +75,10 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
 
         var bad = await registry.StartAsync("poisoned", poisoned, TinyRecipes.Plain());
         var other = await registry.StartAsync("good", good, TinyRecipes.Plain());
-        (await registry.EndAsync(other, s_patience, cluster.Logs))["state"]!.ToString().ShouldBe("succeeded");
+        (await registry.EndAsync(other, s_patience, cluster.Logs)).State.ShouldBe(PipelineState.Succeeded);
         var failed = await registry.EndAsync(bad, s_patience, cluster.Logs);
-        failed["state"]!.ToString().ShouldBe("failed");
-        failed["error"]!.ToString().ShouldContain("is not in the store");
+        failed.State.ShouldBe(PipelineState.Failed);
+        failed.Error!.ShouldContain("is not in the store");
         // The junk, and the command after its tries.
         (await MessagesAsync(queues[0] + "_error")).ShouldBe(1u + 2u);
         (await MessagesAsync(queues[1] + "_error")).ShouldBe(1u);
@@ -92,8 +92,8 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
         var pipelines = await Task.WhenAll(Enumerable.Range(0, 2).Select(_ => registry.StartAsync("tiny", version, TinyRecipes.Full())));
         var ended = await Task.WhenAll(pipelines.Select(pipeline => registry.EndAsync(pipeline, s_patience, cluster.Logs)));
-        ended.ShouldAllBe(pipeline => pipeline["state"]!.ToString() == "succeeded");
-        ended[0]["result"]!.ToJsonString().ShouldBe(ended[1]["result"]!.ToJsonString());
+        ended.ShouldAllBe(pipeline => pipeline.State == PipelineState.Succeeded);
+        ended[0].Result.ShouldBe(ended[1].Result);
         cluster["qbb-synthdata"].Log.Split("AssembleData").Length.ShouldBe(3, "the data of calibration and of evaluation, each once");
     }
 
@@ -106,20 +106,20 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
     }
 
     /// <summary>Runs all stages; the pipeline's figures and its artifact.</summary>
-    private static async Task<(JsonObject Pipeline, string Manifest)> RunAsync(Cluster cluster, RegistryCalls registry)
+    private static async Task<(PipelineView Pipeline, string Manifest)> RunAsync(Cluster cluster, RegistryCalls registry)
     {
         var version = await registry.PatientlyAsync(() => registry.UploadAsync("tiny", TinyRecipes.Model));
         var pipeline = await registry.PatientlyAsync(() => registry.StartAsync("tiny", version, TinyRecipes.Full()));
         var ended = await registry.EndAsync(pipeline, s_patience, cluster.Logs);
-        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}\n{cluster.Logs()}");
-        var result = await registry.PatientlyAsync(() => registry.VersionAsync("tiny", ended["result"]!["version"]!.ToString()));
-        return (ended, result["manifest"]!.ToString());
+        ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}\n{cluster.Logs()}");
+        var result = await registry.PatientlyAsync(() => registry.Api.GetVersionAsync("tiny", $"{ended.Result!.Version}"));
+        return (ended, result.Manifest);
     }
 
-    private static void Same((JsonObject Pipeline, string Manifest) actual, (JsonObject Pipeline, string Manifest) expected)
+    private static void Same((PipelineView Pipeline, string Manifest) actual, (PipelineView Pipeline, string Manifest) expected)
     {
         actual.Manifest.ShouldBe(expected.Manifest);
-        actual.Pipeline["metrics"]!.ToJsonString().ShouldBe(expected.Pipeline["metrics"]!.ToJsonString());
+        actual.Pipeline.Metrics.ShouldBe(expected.Pipeline.Metrics);
     }
 
     private async Task SendJunkAsync(string queue)

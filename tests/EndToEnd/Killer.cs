@@ -67,5 +67,5 @@ internal sealed class Killer(int seed, Cluster cluster, RabbitServer broker, Pos
         cluster.Start(service);
     }
 
-    private async Task TellAsync(string victim) => tell($"{victim} in {await cluster.StageAsync() ?? "a stage that the registry cannot tell"}");
+    private async Task TellAsync(string victim) => tell($"{victim} in {(await cluster.StageAsync())?.ToString() ?? "a stage that the registry cannot tell"}");
 }

@@ -1,11 +1,8 @@
-using System.Net.Http.Json;
-using System.Text.Json;
 using Qbb.Artifacts;
 using Qbb.Artifacts.S3;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Tests;
 using Qbb.EndToEnd.Tests.Servers;
-using Qbb.Models;
 using Qbb.Tests;
 using Qbb.Tests.S3;
 
@@ -29,11 +26,10 @@ public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
             Run("watch", TinyRecipes.ModelName, "--url", up.Url, "--json");
             Run("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("pulled"), "--url", up.Url);
 
-            using var http = new HttpClient();
-            var collected = await http.PostAsync($"{up.Url}/api/collect?deletedDays=0&resultDays=0&graceMinutes=0", null);
-            var report = await collected.Content.ReadFromJsonAsync<JsonElement>();
-            report.GetProperty("blobs").GetInt32().ShouldBeGreaterThan(0, "units' results are of no more use");
-            report.GetProperty("kept").GetInt32().ShouldBeGreaterThan(0);
+            using var api = RegistryApi.Connect(new Uri(up.Url));
+            var report = await api.CollectAsync(deletedDays: 0, resultDays: 0, graceMinutes: 0);
+            report.Blobs.ShouldBeGreaterThan(0, "units' results are of no more use");
+            report.Kept.ShouldBeGreaterThan(0);
             Run("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("again"), "--url", up.Url);
         }
         Run("quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--bases", "2", "--group", "16", "--threads", "1");
@@ -59,12 +55,12 @@ public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
     {
         S3Server.Require();
         var text = _folder.Write("text.txt", "once upon a time");
-        var digest = ScoringText.Store(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Prefix=texts"], CancellationToken.None);
+        var digest = await ScoringText.StoreAsync(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Prefix=texts"], CancellationToken.None);
         (await new S3ArtifactStore(new ArtifactBucket(s3.Client, S3Server.Bucket, "texts/")).FindAsync(digest)).ShouldNotBeNull();
-        (await new LocalArtifactStore(_folder.File("data/artifacts")).FindAsync(ScoringText.Store(text, _folder.File("data"), [], CancellationToken.None))).ShouldNotBeNull();
+        (await new LocalArtifactStore(_folder.File("data/artifacts")).FindAsync(await ScoringText.StoreAsync(text, _folder.File("data"), [], CancellationToken.None))).ShouldNotBeNull();
 
-        Should.Throw<InvalidInputException>(() => ScoringText.Store(_folder.File("none.txt"), _folder.File("data"), [], CancellationToken.None)).Message.ShouldContain("none.txt: cannot be read");
-        Should.Throw<InvalidInputException>(() => ScoringText.Store(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Bucket=missing"], CancellationToken.None)).Message
+        (await Should.ThrowAsync<InvalidInputException>(() => ScoringText.StoreAsync(_folder.File("none.txt"), _folder.File("data"), [], CancellationToken.None))).Message.ShouldContain("none.txt: cannot be read");
+        (await Should.ThrowAsync<InvalidInputException>(() => ScoringText.StoreAsync(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Bucket=missing"], CancellationToken.None))).Message
             .ShouldContain("there is no bucket missing");
     }
 

@@ -52,7 +52,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
         var ended = await registry.EndAsync(await registry.StartAsync("tiny", version, TinyRecipes.Plain()), s_patience, cluster.Logs);
-        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+        ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}");
         await workers.StopAsync();
         return script.Count<DecomposeLayers>();
     }
@@ -67,11 +67,11 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
             for (var number = 1; number <= quantizers; number++)
                 workers.Add(await SlowQuantizer.StartAsync(cluster.SettingsOf("qbb-quantizer"), s_cost));
             var ended = await registry.EndAsync(await registry.StartAsync("teacher", version, TinyRecipes.Coarse()), s_patience, cluster.Logs);
-            ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
-            var result = await registry.VersionAsync("teacher", ended["result"]!["version"]!.ToString());
+            ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}");
+            var result = await registry.Api.GetVersionAsync("teacher", $"{ended.Result!.Version}");
             var spans = workers.SelectMany(worker => worker.Spans).ToList();
             return ((spans.Max(span => span.End) - spans.Min(span => span.Start)).TotalSeconds,
-                [.. workers.Select(worker => worker.Spans.Count)], result["manifest"]!.ToString());
+                [.. workers.Select(worker => worker.Spans.Count)], result.Manifest);
         }
         finally
         {

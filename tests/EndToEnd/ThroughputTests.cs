@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json.Nodes;
 using MassTransit;
 using Npgsql;
 using Qbb.Artifacts;
@@ -35,7 +34,7 @@ public sealed class ThroughputTests(RabbitServer broker, PostgresServer postgres
         var pipeline = await registry.StartAsync("tiny", version, TinyRecipes.Plain());
         var progress = await ProgressAsync(registry, pipeline, units);
         var ended = await registry.EndAsync(pipeline, s_patience, cluster.Logs);
-        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
+        ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}");
         Report(units, progress, cluster.Registry.ProcessorTime - before, Environment.CpuUsage.TotalTime - own, cluster.Registry.PeakMemory);
         await workers.StopAsync();
 
@@ -45,14 +44,14 @@ public sealed class ThroughputTests(RabbitServer broker, PostgresServer postgres
     }
 
     /// <summary>Seconds since the start and the layers that are done, until all are.</summary>
-    private static async Task<List<(double Seconds, int Done)>> ProgressAsync(RegistryCalls registry, string pipeline, int units)
+    private static async Task<List<(double Seconds, int Done)>> ProgressAsync(RegistryCalls registry, Guid pipeline, int units)
     {
         var watch = Stopwatch.StartNew();
         var seen = new List<(double Seconds, int Done)>();
         do
         {
             await Task.Delay(s_look);
-            var state = await registry.Client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None);
+            var state = await registry.Api.GetPipelineAsync(pipeline);
             seen.Add((watch.Elapsed.TotalSeconds, DoneIn(state)));
             watch.Elapsed.ShouldBeLessThan(s_patience, $"{state}");
         }
@@ -61,8 +60,7 @@ public sealed class ThroughputTests(RabbitServer broker, PostgresServer postgres
     }
 
     // The stage also counts the model that is put together of the layers.
-    private static int DoneIn(JsonObject state) => state["stages"]!.AsArray()
-        .First(stage => stage!["name"]!.ToString() == "decompose")!["done"]!.GetValue<int>();
+    private static int DoneIn(PipelineView state) => state.Stages.First(stage => stage.Name == Stage.Decompose).Done;
 
     private void Report(int units, List<(double Seconds, int Done)> progress, TimeSpan registry, TimeSpan workers, long memory)
     {

@@ -46,13 +46,13 @@ public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITe
 
         var watch = Stopwatch.StartNew();
         var uploaded = await registry.PublishAsync("model", model);
-        var ended = await registry.EndAsync(uploaded["pipelines"]![0]!.ToString(), s_patience, cluster.Logs);
-        ended["state"]!.ToString().ShouldBe("succeeded", $"{ended}");
-        var stages = ended["stages"]!.AsArray().Select(stage => stage!["name"]!.ToString());
+        var ended = await registry.EndAsync(uploaded.Pipelines[0], s_patience, cluster.Logs);
+        ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}");
+        var stages = ended.Stages.Select(stage => Wire.NameOf(stage.Name));
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{string.Join(", ", stages)} in {watch.Elapsed.TotalSeconds:0.0} s"));
-        var champion = await registry.VersionAsync("model", "champion");
-        champion["version"]!.GetValue<int>().ShouldBe(ended["result"]!["version"]!.GetValue<int>());
-        await Downloading.RunAsync(registry.Client, champion, _folder.File("pulled"), force: false, (_, _, _) => { }, CancellationToken.None);
+        var champion = await registry.Api.GetVersionAsync("model", "champion");
+        champion.Version.ShouldBe(ended.Result!.Version);
+        await Downloading.RunAsync(registry.Api, champion, _folder.File("pulled"), force: false, (_, _, _) => { }, CancellationToken.None);
 
         watch.Restart();
         // A model whose configuration has no name is called after its folder.

@@ -51,7 +51,7 @@ public sealed class WrongUseTests(WrongUseTests.Server server) : IClassFixture<W
     public void No_server() => Refused("no registry answers at http://127.0.0.1:9", ["qbb up", "--url"], "watch", "tiny", "--url", "http://127.0.0.1:9");
 
     [Fact]
-    public void An_address_that_is_none() => Refused("nonsense is no address", ["http://localhost:8080"], "push", TinyRecipes.Model, "--url", "nonsense");
+    public void An_address_that_is_none() => Refused("invalid URL nonsense", ["http://localhost:8080"], "push", TinyRecipes.Model, "--url", "nonsense");
 
     [Fact]
     public void A_folder_that_is_no_model() =>

@@ -19,7 +19,7 @@ internal sealed class ExamplesHelp(HelpAction standard, IReadOnlyList<string> ex
     {
         var code = standard.Invoke(parsed);
         var output = parsed.InvocationConfiguration.Output;
-        var shown = parsed.CommandResult.Command switch { QbbCommand command => command.Examples, RootCommand => examples, _ => [] };
+        var shown = parsed.CommandResult.Command switch { AsyncCommand command => command.Examples, RootCommand => examples, _ => [] };
         if (shown.Count > 0)
             output.WriteLine("Examples:");
         foreach (var example in shown)

@@ -3,12 +3,11 @@ using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
-using Qbb.Models;
 
 namespace Qbb.Cli.Commands;
 
 /// <summary><c>qbb pull</c>: a version from a registry.</summary>
-internal sealed class PullCommand : QbbCommand
+internal sealed class PullCommand : AsyncCommand
 {
     private const string Champion = "champion";
     private readonly Argument<string> _version = new("MODEL@VERSION") { Description = "The model's name, and a version's number or alias; champion if left out." };
@@ -26,44 +25,44 @@ internal sealed class PullCommand : QbbCommand
             Options.Add(option);
     }
 
-    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var client = new RegistryClient(RegistryAddress.Parse(parsed.GetRequiredValue(_url)));
+        using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
         var parts = parsed.GetRequiredValue(_version).Split('@');
         if (parts.Length > 2 || parts.Any(part => part.Length == 0))
-            throw new InvalidInputException($"{parsed.GetRequiredValue(_version)} is no version; give one such as tiny@champion or tiny@2");
+            throw new InvalidInputException($"{parsed.GetRequiredValue(_version)} is not a version; give one such as tiny@champion or tiny@2");
         var folder = parsed.GetRequiredValue(_output);
         ModelFolderWriter.CheckTarget(folder, parsed.GetValue(_force));
-        var version = FindAsync(client, parts[0], parts.Length == 2 ? parts[1] : Champion, cancel).GetAwaiter().GetResult();
-        ProgressBars.Run(output, "downloading", report =>
+        var version = await FindAsync(registry, parts[0], parts.Length == 2 ? parts[1] : Champion, cancel);
+        await ProgressBars.RunAsync(output, "downloading", async report =>
         {
-            Downloading.RunAsync(client, version, folder, parsed.GetValue(_force), report, cancel).GetAwaiter().GetResult();
+            await Downloading.RunAsync(registry, version, folder, parsed.GetValue(_force), report, cancel);
             return 0;
         });
         output.Result(
             new JsonObject
             {
                 ["output"] = Path.GetFullPath(folder),
-                ["model"] = version["model"]!.DeepClone(),
-                ["version"] = version["version"]!.DeepClone(),
-                ["manifest"] = version["manifest"]!.DeepClone(),
+                ["model"] = version.Model,
+                ["version"] = version.Version,
+                ["manifest"] = version.Manifest,
             },
-            _ => Console.Out.WriteLine($"{folder}: {version["model"]} version {version["version"]}, {version["manifest"]}"));
+            _ => Console.Out.WriteLine($"{folder}: {version.Model} version {version.Version}, {version.Manifest}"));
     }
 
     /// <summary>A version; where there is none, the message says which there are.</summary>
-    private static async Task<JsonObject> FindAsync(RegistryClient client, string name, string reference, CancellationToken cancel)
+    private static async Task<VersionView> FindAsync(IRegistryApi registry, string name, string reference, CancellationToken cancel)
     {
-        var model = await client.ModelAsync(name, cancel);
+        var model = await registry.ModelAsync(name, cancel);
         try
         {
-            return await client.GetAsync($"api/models/{Uri.EscapeDataString(name)}/versions/{Uri.EscapeDataString(reference)}", cancel);
+            return await registry.GetVersionAsync(name, reference, cancel);
         }
-        catch (InvalidInputException error) when (error is not RegistryAwayException)
+        catch (RegistryRefusedException error)
         {
-            var aliases = model["aliases"]!.AsObject().Select(alias => $"{alias.Key} (version {alias.Value})").DefaultIfEmpty("none");
+            var aliases = model.Aliases.Select(alias => $"{alias.Key} (version {alias.Value})").DefaultIfEmpty("none");
             var hint = reference == Champion ? $"; the first version that passes the gate becomes the champion, see  qbb watch {name}" : "";
-            throw new InvalidInputException($"{error.Message}. Its newest version is {model["latest"]}, its aliases: {string.Join(", ", aliases)}{hint}", error);
+            throw new InvalidInputException($"{error.Message}. Its newest version is {model.Latest}, its aliases: {string.Join(", ", aliases)}{hint}", error);
         }
     }
 }

@@ -1,22 +1,21 @@
 using System.CommandLine;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
-using Qbb.Models;
-using Qbb.Registry.Models;
 
 namespace Qbb.Cli.Commands;
 
 /// <summary><c>qbb push</c>: a model to a registry, which quantizes it as its policies say.</summary>
-internal sealed partial class PushCommand : QbbCommand
+internal sealed partial class PushCommand : AsyncCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of what the policies ask for." };
     private readonly Option<string> _url = RegistryAddress.Option();
 
-    public PushCommand() : base("push", "Uploads a model to a registry, which quantizes it without further hands.",
+    public PushCommand() : base("push", "Uploads a model to a registry, which quantizes it automatically.",
         "qbb push MODEL --name tiny",
         "qbb push model.gguf --url http://registry:8080 --json",
         "qbb push MODEL --recipe two-bases.json")
@@ -26,7 +25,7 @@ internal sealed partial class PushCommand : QbbCommand
             Options.Add(option);
     }
 
-    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var model = parsed.GetRequiredValue(_model);
         var name = parsed.GetValue(_name) ?? NameOf(model);
@@ -34,19 +33,23 @@ internal sealed partial class PushCommand : QbbCommand
         if (ModelName.ProblemOf(name) is { } problem)
             throw new InvalidInputException($"{name} cannot be the model's name there ({problem}): choose another with --name");
         var address = parsed.GetRequiredValue(_url);
-        using var client = new RegistryClient(RegistryAddress.Parse(address));
+        using var registry = RegistryAddress.Connect(address);
         // Before a large model is read for nothing.
-        client.GetAsync("api/models?limit=1", cancel).GetAwaiter().GetResult();
-        var files = ProgressBars.Run(output, "uploading", report => Uploading.RunAsync(client, model, report, cancel).GetAwaiter().GetResult());
-        var version = PostAsync(client, name, files, parsed.GetValue(_recipe), recipe, cancel).GetAwaiter().GetResult();
-        var pipelines = version["pipelines"]!.AsArray();
-        output.Result(version, _ =>
+        await registry.ListModelsAsync(limit: 1, cancellation: cancel);
+        var files = await ProgressBars.RunAsync(output, "uploading", report => Uploading.RunAsync(registry, model, report, cancel));
+        var version = await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: recipe is null), NewKey(), cancel);
+        if (recipe is not null)
         {
-            Console.Out.WriteLine($"{version["model"]} version {version["version"]}, {version["manifest"]}");
-            Console.Out.WriteLine($"see it at {client.Address}models/{version["model"]}");
-            Console.Out.WriteLine(pipelines.Count == 0
+            var request = new PipelineRequest(version.Model, version.Version, JsonNode.Parse(recipe.ToJson()), RecipeFiles.NameOf(parsed.GetValue(_recipe)!));
+            version = version with { Pipelines = [(await registry.StartPipelineAsync(request, NewKey(), cancel)).Id] };
+        }
+        output.Result(JsonSerializer.SerializeToNode(version, Wire.Json)!.AsObject(), _ =>
+        {
+            Console.Out.WriteLine($"{version.Model} version {version.Version}, {version.Manifest}");
+            Console.Out.WriteLine($"see it at {registry.AddressOf()}models/{version.Model}");
+            Console.Out.WriteLine(version.Pipelines.Count == 0
                 ? "nothing is started: the same files were there already, or no policy asks for anything; ask yourself with --recipe FILE"
-                : $"pipelines started: {pipelines.Count}; follow with  qbb watch {version["model"]}{RegistryAddress.OptionFor(address)}");
+                : $"pipelines started: {version.Pipelines.Count}; follow with  qbb watch {version.Model}{RegistryAddress.OptionFor(address)}");
         });
     }
 
@@ -68,21 +71,6 @@ internal sealed partial class PushCommand : QbbCommand
     [GeneratedRegex(@"(-[0-9]{5}-of-[0-9]{5})?\.[^.]*$", RegexOptions.CultureInvariant)]
     private static partial Regex GgufEnding();
 
-    private static async Task<JsonObject> PostAsync(
-        RegistryClient client, string name, JsonArray files, string? file, PipelineRecipe? recipe, CancellationToken cancel)
-    {
-        var path = $"api/models/{Uri.EscapeDataString(name)}/versions";
-        var version = await client.PostAsync(path, new JsonObject { ["files"] = files, ["quantize"] = recipe is null }, cancel);
-        if (recipe is null)
-            return version;
-        var pipeline = await client.PostAsync("api/pipelines", new JsonObject
-        {
-            ["model"] = version["model"]!.DeepClone(),
-            ["version"] = version["version"]!.DeepClone(),
-            ["recipe"] = JsonNode.Parse(recipe.ToJson()),
-            ["name"] = RecipeFiles.NameOf(file!),
-        }, cancel);
-        version["pipelines"] = new JsonArray(pipeline["id"]!.DeepClone());
-        return version;
-    }
+    // A proxy that sends a request twice starts nothing twice.
+    private static string NewKey() => Guid.NewGuid().ToString();
 }

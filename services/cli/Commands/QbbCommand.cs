@@ -1,36 +1,48 @@
-using System.Runtime.InteropServices;
-using Qbb.Cuda;
 using System.CommandLine;
+using System.Runtime.InteropServices;
 using Qbb.Checkpoints;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
+using Qbb.Cuda;
 using Qbb.Models;
 
 namespace Qbb.Cli.Commands;
 
+/// <summary>A command that computes: it keeps its thread busy until it ends, so there is nothing to await.</summary>
+internal abstract class QbbCommand(string name, string description, params string[] examples) : AsyncCommand(name, description, examples)
+{
+    protected abstract void Run(ParseResult parsed, Output output, CancellationToken cancel);
+
+    protected sealed override Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
+    {
+        Run(parsed, output, cancel);
+        return Task.CompletedTask;
+    }
+}
+
 /// <summary>A command with examples in its help, <c>--json</c>, and one place that turns errors into exit codes.</summary>
-internal abstract class QbbCommand : Command
+internal abstract class AsyncCommand : Command
 {
     private readonly Option<bool> _json = new("--json") { Description = "Print one JSON object on stdout and nothing else." };
 
-    protected QbbCommand(string name, string description, params string[] examples) : base(name, description)
+    protected AsyncCommand(string name, string description, params string[] examples) : base(name, description)
     {
         Examples = examples;
         Options.Add(_json);
-        SetAction((parsed, cancel) => Task.Run(() => Guarded(parsed, cancel), CancellationToken.None));
+        SetAction((parsed, cancel) => Task.Run(() => GuardedAsync(parsed, cancel), CancellationToken.None));
     }
 
     public IReadOnlyList<string> Examples { get; }
 
-    protected abstract void Run(ParseResult parsed, Output output, CancellationToken cancel);
+    protected abstract Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel);
 
-    private int Guarded(ParseResult parsed, CancellationToken cancel)
+    private async Task<int> GuardedAsync(ParseResult parsed, CancellationToken cancel)
     {
         var output = new Output(parsed.GetValue(_json));
         try
         {
             using var heard = ModelWarnings.Listen(output.Warning);
-            Run(parsed, output, cancel);
+            await RunAsync(parsed, output, cancel);
             return ExitCode.Done;
         }
         catch (OperationCanceledException)

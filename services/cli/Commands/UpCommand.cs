@@ -1,17 +1,16 @@
 using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
-using System.Text.Json.Nodes;
+using System.Text.Json;
 using Microsoft.AspNetCore.Connections;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
 using Qbb.Hosting;
-using Qbb.Models;
 
 namespace Qbb.Cli.Commands;
 
 /// <summary><c>qbb up</c>: registry and workers in one process.</summary>
-internal sealed class UpCommand : QbbCommand
+internal sealed class UpCommand : AsyncCommand
 {
     private readonly Option<int> _port = new("--port") { Description = "Port on this machine; 0 for any that is free.", DefaultValueFactory = _ => 8080 };
     private readonly Option<string> _data = new("--data") { Description = "Folder of models, results and the database.", DefaultValueFactory = _ => "qbb-data" };
@@ -30,7 +29,7 @@ internal sealed class UpCommand : QbbCommand
             Options.Add(option);
     }
 
-    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var port = parsed.GetRequiredValue(_port);
@@ -39,16 +38,16 @@ internal sealed class UpCommand : QbbCommand
         CheckPort(port);
         using var folder = DataFolder.Take(parsed.GetRequiredValue(_data));
         var data = folder.Path;
-        var settings = new UpSettings(data, port, parsed.GetValue(_device), threads, Recipes(parsed, data, cancel), Settings(parsed));
+        var settings = new UpSettings(data, port, parsed.GetValue(_device), threads, await RecipesAsync(parsed, data, cancel), Settings(parsed));
         try
         {
-            OneProcess.RunAsync(settings, address =>
+            await OneProcess.RunAsync(settings, address =>
             {
-                var server = new JsonObject { ["url"] = address, ["data"] = data, ["pid"] = Environment.ProcessId };
+                var server = new RunningServer(address, data, Environment.ProcessId);
                 folder.Announce(server);
-                output.Result(server, _ => Console.Out.WriteLine(
+                output.Result(JsonSerializer.SerializeToNode(server, Wire.Json)!.AsObject(), _ => Console.Out.WriteLine(
                     $"qbb is up at {address}, data in {data}\nupload with  qbb push MODEL{RegistryAddress.OptionFor(address)}   stop with  Ctrl+C"));
-            }, cancel).GetAwaiter().GetResult();
+            }, cancel);
         }
         catch (IOException error) when (error.InnerException is AddressInUseException)
         {
@@ -87,7 +86,7 @@ internal sealed class UpCommand : QbbCommand
             : settings;
     }
 
-    private Dictionary<string, PipelineRecipe> Recipes(ParseResult parsed, string data, CancellationToken cancel)
+    private async Task<Dictionary<string, PipelineRecipe>> RecipesAsync(ParseResult parsed, string data, CancellationToken cancel)
     {
         var files = parsed.GetValue(_recipes) ?? [];
         var recipes = files.Length == 0
@@ -95,7 +94,7 @@ internal sealed class UpCommand : QbbCommand
             : RecipeFiles.ReadAll(files);
         if (parsed.GetValue(_text) is not { } text)
             return recipes;
-        var blob = ScoringText.Store(text, data, Settings(parsed), cancel);
+        var blob = await ScoringText.StoreAsync(text, data, Settings(parsed), cancel);
         return recipes.ToDictionary(recipe => recipe.Key, recipe => recipe.Value.ScoredOn(blob));
     }
 }

@@ -1,13 +1,13 @@
 using System.CommandLine;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
-using Qbb.Models;
 
 namespace Qbb.Cli.Commands;
 
 /// <summary><c>qbb watch</c>: what a registry does with a model, live, until it is done.</summary>
-internal sealed class WatchCommand : QbbCommand
+internal sealed class WatchCommand : AsyncCommand
 {
     private readonly Argument<string> _model = new("MODEL") { Description = "The model's name, or a pipeline's id." };
     private readonly Option<string> _url = RegistryAddress.Option();
@@ -22,42 +22,42 @@ internal sealed class WatchCommand : QbbCommand
         Options.Add(_url);
     }
 
-    protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
+    protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var client = new RegistryClient(RegistryAddress.Parse(parsed.GetRequiredValue(_url)));
-        var pipelines = PipelinesOfAsync(client, parsed.GetRequiredValue(_model), cancel).GetAwaiter().GetResult();
-        JsonObject[] ended;
+        using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
+        var pipelines = await PipelinesOfAsync(registry, parsed.GetRequiredValue(_model), cancel);
+        PipelineView[] ended;
         try
         {
-            ended = new WatchScreen(output, client).RunAsync(pipelines, cancel).GetAwaiter().GetResult();
+            ended = await new WatchScreen(output, registry).RunAsync(pipelines, cancel);
         }
         catch (OperationCanceledException)
         {
-            output.Note($"no longer watching; the work goes on, see {client.Address}pipelines");
+            output.Note($"no longer watching; the work goes on, see {registry.AddressOf()}pipelines");
             throw;
         }
-        output.Result(
-            new JsonObject { ["pipelines"] = new JsonArray([.. ended]) },
-            screen => ResultTable.PrintAsync(screen, client, ended, cancel).GetAwaiter().GetResult());
-        var failed = ended.Where(pipeline => pipeline["state"]?.ToString() != "succeeded").ToList();
+        await output.ResultAsync(
+            new JsonObject { ["pipelines"] = JsonSerializer.SerializeToNode(ended, Wire.Json) },
+            screen => ResultTable.PrintAsync(screen, registry, ended, cancel));
+        var failed = ended.Where(pipeline => pipeline.State != PipelineState.Succeeded).ToList();
         if (failed.Count > 0)
         {
-            throw new PipelineFailedException(string.Join("; ", failed.Select(pipeline => $"{PipelineStage.Name(pipeline)}: {pipeline["error"] ?? pipeline["state"]}"))
-                + $" (another try goes on from there: {client.Address}pipelines/{failed[0]["id"]})");
+            throw new PipelineFailedException(
+                string.Join("; ", failed.Select(pipeline => $"{PipelineStage.Name(pipeline)}: {pipeline.Error ?? Wire.NameOf(pipeline.State)}"))
+                + $" (another try resumes it: {registry.AddressOf()}pipelines/{failed[0].Id})");
         }
     }
 
     /// <summary>The newest pipeline of each recipe, of the newest version that has any: what came before is history.</summary>
-    private static async Task<IReadOnlyList<JsonObject>> PipelinesOfAsync(RegistryClient client, string model, CancellationToken cancel)
+    private static async Task<IReadOnlyList<PipelineView>> PipelinesOfAsync(IRegistryApi registry, string model, CancellationToken cancel)
     {
         if (Guid.TryParse(model, out var id))
-            return [await client.GetAsync($"api/pipelines/{id}", cancel)];
-        await client.ModelAsync(model, cancel);
-        var page = await client.GetAsync($"api/pipelines?model={Uri.EscapeDataString(model)}&limit=500", cancel);
-        var pipelines = page["items"]!.AsArray().Select(pipeline => pipeline!.AsObject()).ToList();
+            return [await registry.GetPipelineAsync(id, cancel)];
+        await registry.ModelAsync(model, cancel);
+        var pipelines = (await registry.ListPipelinesAsync(model, limit: 500, cancellation: cancel)).Items;
         if (pipelines.Count == 0)
-            throw new InvalidInputException($"nothing was asked for with {model}: no policy applies to it; push it with --recipe FILE, or see {client.Address}policies");
-        var newest = pipelines.Max(pipeline => pipeline["version"]!.GetValue<int>());
-        return [.. pipelines.Where(pipeline => pipeline["version"]!.GetValue<int>() == newest).DistinctBy(pipeline => pipeline["recipe"]!.ToString()).Reverse()];
+            throw new InvalidInputException($"{model} has no pipelines: no policy applies to it; push it with --recipe FILE, or see {registry.AddressOf()}policies");
+        var newest = pipelines.Max(pipeline => pipeline.Version);
+        return [.. pipelines.Where(pipeline => pipeline.Version == newest).DistinctBy(pipeline => pipeline.Recipe).Reverse()];
     }
 }

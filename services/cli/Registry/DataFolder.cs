@@ -1,7 +1,9 @@
-using System.Text.Json.Nodes;
-using Qbb.Models;
+using System.Text.Json;
 
 namespace Qbb.Cli.Registry;
+
+/// <summary>Who works with a data folder.</summary>
+internal sealed record RunningServer(string Url, string Data, int Pid);
 
 /// <summary>Keeps a folder to one <c>qbb up</c> at a time: two would send each other's units to work twice.</summary>
 internal sealed class DataFolder : IDisposable
@@ -41,7 +43,8 @@ internal sealed class DataFolder : IDisposable
     }
 
     /// <summary>Notes who works with it, for people and scripts; gone when that ends.</summary>
-    public void Announce(JsonObject server) => File.WriteAllText(System.IO.Path.Combine(Path, Server), server.ToJsonString());
+    public void Announce(RunningServer server) =>
+        File.WriteAllText(System.IO.Path.Combine(Path, Server), JsonSerializer.Serialize(server, Wire.Json));
 
     public void Dispose()
     {
@@ -53,10 +56,10 @@ internal sealed class DataFolder : IDisposable
     {
         try
         {
-            var server = JsonNode.Parse(File.ReadAllText(System.IO.Path.Combine(path, Server)));
-            return $" by process {server?["pid"]}, {server?["url"]}";
+            var server = JsonSerializer.Deserialize<RunningServer>(File.ReadAllText(System.IO.Path.Combine(path, Server)), Wire.Json);
+            return $" by process {server?.Pid}, {server?.Url}";
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or System.Text.Json.JsonException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException)
         {
             return "";
         }

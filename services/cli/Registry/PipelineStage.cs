@@ -1,28 +1,25 @@
-using System.Text.Json.Nodes;
-
 namespace Qbb.Cli.Registry;
+
+/// <summary>A pipeline that was watched did not succeed.</summary>
+internal sealed class PipelineFailedException(string message) : Exception(message);
 
 /// <summary>How far a pipeline is, in words for a terminal.</summary>
 internal static class PipelineStage
 {
-    public static string Name(JsonObject pipeline) => pipeline["recipeName"]?.ToString() ?? pipeline["recipe"]?.ToString()[..8] ?? "";
+    public static string Name(PipelineView pipeline) => pipeline.RecipeName ?? pipeline.Recipe[..Math.Min(8, pipeline.Recipe.Length)];
 
     /// <summary>distil 12 of 60; queued; failed.</summary>
-    public static string Text(JsonObject pipeline)
+    public static string Text(PipelineView pipeline)
     {
-        if (pipeline["state"]?.ToString() is not "running" and var state)
-            return state ?? "";
-        var (done, total) = (Number(pipeline["done"]), Number(pipeline["total"]));
-        return total > 0 ? $"{pipeline["stage"]} {done:0} of {total:0}" : $"{pipeline["stage"]}";
+        if (pipeline.State != PipelineState.Running)
+            return Wire.NameOf(pipeline.State);
+        var stage = Wire.NameOf(pipeline.Stage);
+        return pipeline.Total > 0 ? $"{stage} {pipeline.Done} of {pipeline.Total}" : stage;
     }
 
-    /// <summary>Of the whole, 0 to 1.</summary>
-    public static double Share(JsonObject pipeline) => Number(pipeline["progress"]);
-
     /// <summary>about 3 min 20 s left; empty while it is not known.</summary>
-    public static string Left(JsonObject pipeline) => pipeline["etaSeconds"] is { } seconds && Watching.HasEnded(pipeline) is false
-        ? $"about {Duration(Number(seconds))} left"
-        : "";
+    public static string Left(PipelineView pipeline) =>
+        pipeline.EtaSeconds is { } seconds && !pipeline.State.HasEnded() ? $"about {Duration(seconds)} left" : "";
 
     public static string Duration(double seconds) => TimeSpan.FromSeconds(Math.Round(Math.Max(0, seconds))) switch
     {
@@ -30,6 +27,4 @@ internal static class PipelineStage
         { TotalHours: < 1 } time => $"{time.Minutes} min {time.Seconds:00} s",
         var time => $"{(int)time.TotalHours} h {time.Minutes:00} min",
     };
-
-    private static double Number(JsonNode? node) => node?.GetValue<double>() ?? 0;
 }

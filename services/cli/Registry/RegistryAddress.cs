@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Qbb.Models;
 
 namespace Qbb.Cli.Registry;
 
@@ -15,11 +14,30 @@ internal static class RegistryAddress
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable(Variable) ?? Usual,
     };
 
+    public static Uri AddressOf(this IRegistryApi registry) => registry.Client.BaseAddress!;
+
     /// <summary>What a command needs to find the same registry; empty where it looks there anyway.</summary>
     public static string OptionFor(string address) => address == Usual ? "" : $" --url {address}";
+
+    /// <summary>A client of the registry at an address; dispose it.</summary>
+    /// <exception cref="InvalidInputException">It is no address.</exception>
+    public static IRegistryApi Connect(string text) => RegistryApi.Connect(Parse(text));
 
     /// <exception cref="InvalidInputException">It is no address.</exception>
     public static Uri Parse(string text) => Uri.TryCreate(text.TrimEnd('/') + "/", UriKind.Absolute, out var uri) && uri.Scheme is ("http" or "https")
         ? uri
-        : throw new InvalidInputException($"{text} is no address of a registry; give one such as {Usual}");
+        : throw new InvalidInputException($"invalid URL {text}: give the address of a registry, such as {Usual}");
+
+    /// <summary>A model; where there is none, the message says where to look.</summary>
+    public static async Task<ModelView> ModelAsync(this IRegistryApi registry, string name, CancellationToken cancel)
+    {
+        try
+        {
+            return await registry.GetModelAsync(name, cancel);
+        }
+        catch (RegistryRefusedException error)
+        {
+            throw new InvalidInputException($"{error.Message} at {registry.AddressOf()}; its models are listed there, and qbb push uploads another", error);
+        }
+    }
 }

@@ -1,15 +1,14 @@
 using System.Globalization;
-using System.Text.Json.Nodes;
+using System.Text.Json;
 using Qbb.Cli.Terminal;
-using Qbb.Models;
 using Spectre.Console;
 
 namespace Qbb.Cli.Registry;
 
-/// <summary>What pipelines came to.</summary>
+/// <summary>The results of pipelines.</summary>
 internal static class ResultTable
 {
-    public static async Task PrintAsync(IAnsiConsole screen, RegistryClient client, IReadOnlyList<JsonObject> pipelines, CancellationToken cancel)
+    public static async Task PrintAsync(IAnsiConsole screen, IRegistryApi registry, IReadOnlyList<PipelineView> pipelines, CancellationToken cancel)
     {
         // Narrow enough for 80 characters.
         var table = new Table().Border(TableBorder.None);
@@ -19,42 +18,48 @@ internal static class ResultTable
             table.AddColumn(new TableColumn(title).RightAligned().NoWrap().Padding(0, 0, 2, 0));
         foreach (var pipeline in pipelines)
         {
-            var (metrics, result) = (pipeline["metrics"], pipeline["result"] as JsonObject);
+            var bytes = pipeline.Metrics?.TryGetValue(MetricNames.Bytes, out var size) == true ? Units.Bytes((long)size) : "";
             table.AddRow(
-                Markup.Escape(PipelineStage.Name(pipeline)), result is null ? Text(pipeline["state"]) : Text(result["version"]),
-                Number(metrics?["bitsPerWeight"], "0.000"), metrics?["bytes"] is { } bytes ? Units.Bytes((long)bytes.GetValue<double>()) : "",
-                Number(metrics?["perplexity"], "0.00"), Number(metrics?["kl"], "0.0000"), result is null ? "" : await HeldOutAsync(client, result, cancel));
+                Markup.Escape(PipelineStage.Name(pipeline)), pipeline.Result is { } result ? $"{result.Version}" : Wire.NameOf(pipeline.State),
+                Metric(pipeline, MetricNames.BitsPerWeight, "0.000"), bytes,
+                Metric(pipeline, MetricNames.Perplexity, "0.00"), Metric(pipeline, MetricNames.Kl, "0.0000"),
+                pipeline.Result is { } version ? await HeldOutAsync(registry, version, cancel) : "");
         }
         screen.WriteLine();
         screen.Write(table);
         screen.WriteLine();
-        if (pipelines.Select(pipeline => pipeline["metrics"]?["teacherPerplexity"]).OfType<JsonNode>().FirstOrDefault() is { } teacher)
+        if (pipelines.Select(pipeline => Metric(pipeline, MetricNames.TeacherPerplexity, "0.00")).FirstOrDefault(text => text.Length > 0) is { } teacher)
         {
-            Console.Out.WriteLine($"perplexity and KL (nats per token) on the evaluation text, where the model itself has perplexity {Number(teacher, "0.00")};");
+            Console.Out.WriteLine($"perplexity and KL (nats per token) on the evaluation text, where the model itself has perplexity {teacher};");
             Console.Out.WriteLine("before → after: perplexity on sequences that the distillation did not see");
         }
     }
 
     /// <summary>Perplexity on the sequences that were held out of the training, as the version's metrics.json tells; empty where nothing was distilled.</summary>
-    private static async Task<string> HeldOutAsync(RegistryClient client, JsonObject version, CancellationToken cancel)
+    private static async Task<string> HeldOutAsync(IRegistryApi registry, VersionName version, CancellationToken cancel)
     {
         try
         {
-            var metrics = await client.GetAsync($"api/models/{version["model"]}/versions/{version["version"]}/files/metrics.json", cancel);
-            return metrics["distillation"] is JsonObject { } distillation && Perplexity(distillation["start"]) is { Length: > 0 } start
-                ? $"{start} → {Perplexity(distillation["end"])}"
-                : "";
+            await using var file = await registry.GetFileAsync(version.Model, $"{version.Version}", "metrics.json", cancel);
+            var distillation = (await JsonSerializer.DeserializeAsync<MetricsFile>(file, JsonSerializerOptions.Web, cancel))?.Distillation;
+            return Perplexity(distillation?.Start) is { Length: > 0 } start ? $"{start} → {Perplexity(distillation?.End)}" : "";
         }
-        catch (InvalidInputException)
+        catch (Exception error) when (error is InvalidInputException or JsonException)
         {
             return "";
         }
     }
 
-    private static string Perplexity(JsonNode? score) =>
-        score?["crossEntropy"] is { } entropy ? Math.Exp(entropy.GetValue<double>()).ToString("0.00", CultureInfo.InvariantCulture) : "";
+    private static string Perplexity(Score? score) =>
+        score?.CrossEntropy is { } entropy ? Math.Exp(entropy).ToString("0.00", CultureInfo.InvariantCulture) : "";
 
-    private static string Text(JsonNode? node) => Markup.Escape(node?.ToString() ?? "");
+    private static string Metric(PipelineView pipeline, string name, string format) =>
+        pipeline.Metrics?.TryGetValue(name, out var value) == true ? value.ToString(format, CultureInfo.InvariantCulture) : "";
 
-    private static string Number(JsonNode? node, string format) => node?.GetValue<double>().ToString(format, CultureInfo.InvariantCulture) ?? "";
+    /// <summary>What is read of a version's metrics.json.</summary>
+    private sealed record MetricsFile(Distillation? Distillation);
+
+    private sealed record Distillation(Score? Start, Score? End);
+
+    private sealed record Score(double? CrossEntropy);
 }

@@ -1,8 +1,6 @@
 using Microsoft.Extensions.Configuration;
-using Qbb.Artifacts;
 using Qbb.Hosting;
 using Qbb.Hosting.Artifacts;
-using Qbb.Models;
 
 namespace Qbb.Cli.Registry;
 
@@ -14,14 +12,14 @@ internal static class ScoringText
     /// <param name="settings">As Section:Name=value: they may name a bucket.</param>
     /// <param name="cancel">Stops in the middle.</param>
     /// <exception cref="InvalidInputException">The file cannot be read, or the store not be used.</exception>
-    public static Digest Store(string file, string data, IReadOnlyList<string> settings, CancellationToken cancel)
+    public static async Task<Digest> StoreAsync(string file, string data, IReadOnlyList<string> settings, CancellationToken cancel)
     {
         var configuration = new ConfigurationBuilder().AddEnvironmentVariables()
             .AddCommandLine([$"--Artifacts:Folder={UpSettings.StoreOf(data)}", .. settings.Select(setting => "--" + setting)]).Build();
         try
         {
-            using var stream = File.OpenRead(file);
-            return ArtifactExtensions.OpenStore(configuration).PutAsync(stream, cancellation: cancel).GetAwaiter().GetResult().Digest;
+            await using var stream = File.OpenRead(file);
+            return (await ArtifactExtensions.OpenStore(configuration).PutAsync(stream, cancellation: cancel)).Digest;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
@@ -9,30 +8,31 @@ namespace Qbb.Cli.Registry;
 /// <summary>Sends a model's files to a registry; those that it has already are passed over.</summary>
 internal static class Uploading
 {
-    /// <param name="client">The registry.</param>
+    /// <param name="registry">The registry.</param>
     /// <param name="model">A Hugging Face folder, or a GGUF file.</param>
-    /// <param name="report">Told of (bytes done, bytes in all, the file at hand).</param>
+    /// <param name="report">Told of (bytes done, bytes in all, the current file).</param>
     /// <param name="cancel">Stops in the middle of a file.</param>
     /// <returns>What a version is made of.</returns>
-    public static async Task<JsonArray> RunAsync(RegistryClient client, string model, Action<double, double, string> report, CancellationToken cancel)
+    public static async Task<IReadOnlyList<FileEntry>> RunAsync(
+        IRegistryApi registry, string model, Action<double, double, string> report, CancellationToken cancel)
     {
         var files = FilesOf(model);
         var total = files.Sum(file => Length(file.Path));
         var done = 0L;
-        var entries = new JsonArray();
+        var entries = new List<FileEntry>();
         foreach (var (name, path) in files)
         {
             await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan);
             var digest = Digest.FromHash(await SHA256.HashDataAsync(stream, cancel));
-            if (!await client.HasBlobAsync(digest, cancel))
+            if (!await registry.HasBlobAsync(digest, cancel))
             {
                 stream.Position = 0;
                 var before = done;
-                await client.PutBlobAsync(digest, new CountingStream(stream, count => report(before + count, total, name)), cancel);
+                await registry.PutBlobAsync(digest, new FileContent(stream, count => report(before + count, total, name)), cancel);
             }
             done += stream.CanSeek ? stream.Length : Length(path);
             report(done, total, name);
-            entries.Add(new JsonObject { ["name"] = name, ["digest"] = digest.Value, ["size"] = Length(path) });
+            entries.Add(new FileEntry(name, digest, Length(path)));
         }
         return entries;
     }

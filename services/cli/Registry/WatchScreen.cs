@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Text.Json.Nodes;
 using Qbb.Cli.Terminal;
 using Spectre.Console;
 using Spectre.Console.Rendering;
@@ -10,16 +9,16 @@ namespace Qbb.Cli.Registry;
 /// <summary>
 /// Pipelines under way: a bar for each on a terminal; elsewhere (a log file) a line at every new stage and every ten seconds. Both on stderr.
 /// </summary>
-internal sealed class WatchScreen(Output output, RegistryClient client)
+internal sealed class WatchScreen(Output output, IRegistryApi registry)
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan s_quiet = TimeSpan.FromSeconds(10);
 
     /// <returns>The pipelines as they ended, in the order given.</returns>
-    public Task<JsonObject[]> RunAsync(IReadOnlyList<JsonObject> pipelines, CancellationToken cancel) =>
+    public Task<PipelineView[]> RunAsync(IReadOnlyList<PipelineView> pipelines, CancellationToken cancel) =>
         output.Status.Profile.Capabilities.Interactive && !Console.IsErrorRedirected ? BarsAsync(pipelines, cancel) : LinesAsync(pipelines, cancel);
 
-    private Task<JsonObject[]> BarsAsync(IReadOnlyList<JsonObject> pipelines, CancellationToken cancel)
+    private Task<PipelineView[]> BarsAsync(IReadOnlyList<PipelineView> pipelines, CancellationToken cancel)
     {
         var left = new LeftColumn();
         return output.Status.Progress().AutoClear(true)
@@ -29,34 +28,33 @@ internal sealed class WatchScreen(Output output, RegistryClient client)
                 var task = screen.AddTask(Markup.Escape(PipelineStage.Name(pipeline)), maxValue: 1);
                 return FollowAsync(pipeline, state =>
                 {
-                    task.Value = PipelineStage.Share(state);
+                    task.Value = state.Progress;
                     task.Description = Markup.Escape($"{PipelineStage.Name(state)}: {PipelineStage.Text(state)}");
                     left.Texts[task.Id] = PipelineStage.Left(state);
                 }, () => left.Texts[task.Id] = "the registry is away", cancel);
             })));
     }
 
-    private Task<JsonObject[]> LinesAsync(IReadOnlyList<JsonObject> pipelines, CancellationToken cancel)
+    private Task<PipelineView[]> LinesAsync(IReadOnlyList<PipelineView> pipelines, CancellationToken cancel)
     {
         var watch = Stopwatch.StartNew();
-        var told = new ConcurrentDictionary<string, (string Stage, TimeSpan At)>();
+        var told = new ConcurrentDictionary<Guid, (string Stage, TimeSpan At)>();
         return Task.WhenAll(pipelines.Select(pipeline =>
         {
-            var id = pipeline["id"]!.ToString();
             return FollowAsync(pipeline, state =>
             {
-                var stage = $"{state["state"]} {state["stage"]}";
-                if (told.TryGetValue(id, out var last) && last.Stage == stage && watch.Elapsed - last.At < s_quiet)
+                var stage = $"{state.State} {state.Stage}";
+                if (told.TryGetValue(pipeline.Id, out var last) && last.Stage == stage && watch.Elapsed - last.At < s_quiet)
                     return;
-                told[id] = (stage, watch.Elapsed);
+                told[pipeline.Id] = (stage, watch.Elapsed);
                 var left = PipelineStage.Left(state);
-                output.Note($"{PipelineStage.Name(state)}: {PipelineStage.Text(state)}  {100 * PipelineStage.Share(state):0} %{(left.Length > 0 ? $", {left}" : "")}");
+                output.Note($"{PipelineStage.Name(state)}: {PipelineStage.Text(state)}  {100 * state.Progress:0} %{(left.Length > 0 ? $", {left}" : "")}");
             }, () => output.Note($"{PipelineStage.Name(pipeline)}: the registry does not answer; waiting for it"), cancel);
         }));
     }
 
-    private Task<JsonObject> FollowAsync(JsonObject pipeline, Action<JsonObject> report, Action away, CancellationToken cancel) =>
-        new Watching(client, report, s_patience).RunAsync(pipeline["id"]!.ToString(), away, cancel);
+    private Task<PipelineView> FollowAsync(PipelineView pipeline, Action<PipelineView> report, Action away, CancellationToken cancel) =>
+        new Watching(registry, report, s_patience).RunAsync(pipeline.Id, away, cancel);
 
     /// <summary>The time left, as the registry estimates it: it knows what earlier pipelines took.</summary>
     private sealed class LeftColumn : ProgressColumn

@@ -36,6 +36,15 @@ internal sealed class Output(bool json)
             people(Screen);
     }
 
+    /// <summary>The same, where what people see takes further requests.</summary>
+    public Task ResultAsync(JsonObject value, Func<IAnsiConsole, Task> people)
+    {
+        if (!json)
+            return people(Screen);
+        Result(value, _ => { });
+        return Task.CompletedTask;
+    }
+
     public void Error(string message) => Console.Error.WriteLine("error: " + message);
 
     /// <summary>Tells what goes on, where no bar can.</summary>

@@ -10,6 +10,11 @@ internal sealed class RefusedException(int status, string message, IReadOnlyList
 
     public IReadOnlyList<string> Errors => errors ?? [];
 
+    /// <summary>A value of a query by its name.</summary>
+    /// <exception cref="RefusedException">There is no such value; the message lists them.</exception>
+    public static T Parse<T>(string parameter, string value)
+        where T : struct, Enum => Wire.Find<T>(value) ?? throw Invalid($"{parameter} is one of {string.Join(", ", Wire.NamesOf<T>())}");
+
     public static RefusedException Invalid(string message, IReadOnlyList<string>? errors = null) => new(StatusCodes.Status400BadRequest, message, errors);
 
     /// <summary>What was sent can be read, but what it says cannot be done.</summary>

@@ -2,7 +2,6 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
-using Qbb.Registry.Uploads;
 
 namespace Qbb.Registry.Models;
 

@@ -1,7 +1,6 @@
 using Qbb.Registry.Http;
 using Qbb.Registry.Models;
 using Qbb.Registry.Pages.Shared;
-using Qbb.Registry.Uploads;
 using static Qbb.Registry.Pages.Shared.Pieces;
 
 namespace Qbb.Registry.Pages;

@@ -27,7 +27,7 @@ internal readonly struct MarkupHandler(int literalLength, int formattedCount)
     public void AppendFormatted(string? text) => _html.Append(s_encoder.Encode(text ?? ""));
 
     public void AppendFormatted<T>(T value, string? format = null)
-        where T : IFormattable => AppendFormatted(value.ToString(format, CultureInfo.InvariantCulture));
+        where T : IFormattable => AppendFormatted(value is Enum name ? Wire.NameOf(name) : value.ToString(format, CultureInfo.InvariantCulture));
 
     public Markup ToMarkup() => new(_html.ToString());
 }

@@ -76,7 +76,7 @@ internal static class ModelListPage
     {
         var name = pipeline.RecipeName ?? pipeline.Recipe[..8];
         return Markup.Of($"""
-            <a class="work" href="/pipelines/{pipeline.Id}">{name}: {(pipeline.State == "queued" ? "queued" : pipeline.Stage)}</a>
+            <a class="work" href="/pipelines/{pipeline.Id}">{name}: {(pipeline.State == PipelineState.Queued ? Wire.NameOf(pipeline.State) : Wire.NameOf(pipeline.Stage))}</a>
             {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {name}")}
             """);
     }

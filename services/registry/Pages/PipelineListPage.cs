@@ -11,11 +11,8 @@ namespace Qbb.Registry.Pages;
 /// <summary>All pipelines, or those in one state.</summary>
 internal static class PipelineListPage
 {
-    private static readonly (string Name, PipelineStatus[] Statuses)[] s_states =
-    [
-        ("running", [PipelineStatus.Running]), ("queued", [PipelineStatus.Created, PipelineStatus.Following]),
-        ("succeeded", [PipelineStatus.Succeeded]), ("failed", [PipelineStatus.Failed]), ("cancelled", [PipelineStatus.Cancelled]),
-    ];
+    private static readonly PipelineState[] s_states =
+        [PipelineState.Running, PipelineState.Queued, PipelineState.Succeeded, PipelineState.Failed, PipelineState.Cancelled];
 
     public static async Task<IResult> Show(
         string? state, Guid? after, HttpContext http, RegistryContext context, PipelineViews views, TimeProvider clock,
@@ -26,8 +23,7 @@ internal static class PipelineListPage
         var found = context.Pipelines.AsNoTracking();
         if (!string.IsNullOrEmpty(state))
         {
-            var wanted = s_states.FirstOrDefault(known => known.Name == state).Statuses
-                ?? throw RefusedException.Invalid($"state is one of {string.Join(", ", s_states.Select(known => known.Name))}");
+            var wanted = PipelineProgress.StatusesOf(state);
             found = found.Where(pipeline => wanted.Contains(pipeline.Status));
         }
         if (after is { } last)
@@ -51,7 +47,8 @@ internal static class PipelineListPage
 
     private static Markup Filters(string? state, Dictionary<PipelineStatus, int> counts)
     {
-        var all = s_states.Select(known => (known.Name, Count: known.Statuses.Sum(status => counts.GetValueOrDefault(status)))).ToList();
+        var all = s_states.Select(known => (
+            Name: Wire.NameOf(known), Count: counts.Where(count => PipelineProgress.StateOf(count.Key) == known).Sum(count => count.Value))).ToList();
         var links = new[] { (Name: "all", Count: all.Sum(known => known.Count)) }.Concat(all).Select(link =>
         {
             var isCurrent = link.Name == (string.IsNullOrEmpty(state) ? "all" : state);

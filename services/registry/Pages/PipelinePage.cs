@@ -45,29 +45,29 @@ internal static class PipelinePage
 
     private static Markup Status(PipelineView pipeline, DateTimeOffset now)
     {
-        var (id, isActive) = (pipeline.Id, pipeline.State is "queued" or "running");
-        var action = isActive ? Button(id, "cancel", "Cancel") : pipeline.State == "succeeded" ? Markup.Empty : Button(id, "retry", "Try again");
+        var (id, isActive) = (pipeline.Id, !pipeline.State.HasEnded());
+        var action = isActive ? Button(id, "cancel", "Cancel") : pipeline.State == PipelineState.Succeeded ? Markup.Empty : Button(id, "retry", "Try again");
         var error = (pipeline.Error, isActive) switch
         {
             (null, _) => Markup.Empty,
             (_, true) => Markup.Of($"""<p class="warning" role="alert">Being tried again: {pipeline.Error}</p>"""),
             _ => Markup.Of($"""<p class="error" role="alert">{pipeline.Error}</p>"""),
         };
-        var bar = pipeline.State == "succeeded" ? Markup.Empty
+        var bar = pipeline.State == PipelineState.Succeeded ? Markup.Empty
             : Markup.Of($"""<div class="whole">{Progress(pipeline.Progress, "Progress of the whole")}</div>""");
         return Markup.Of($"""<div class="status"><p role="status">{State(pipeline.State)} {Sentence(pipeline, now)}</p>{action}</div>{bar}{error}""");
     }
 
     private static Markup Sentence(PipelineView pipeline, DateTimeOffset now) => pipeline.State switch
     {
-        "queued" when pipeline.Follows is { } leader =>
+        PipelineState.Queued when pipeline.Follows is { } leader =>
             Markup.Of($"""waits for the result of <a href="/pipelines/{leader}">the same work that is under way</a>"""),
-        "running" => Text(
-            $"{pipeline.Stage}{(pipeline.Total > 0 ? $", {pipeline.Done} of {pipeline.Total}" : "")}; "
+        PipelineState.Running => Text(
+            $"{Wire.NameOf(pipeline.Stage)}{(pipeline.Total > 0 ? $", {pipeline.Done} of {pipeline.Total}" : "")}; "
             + (pipeline.EtaSeconds is { } left ? $"about {Numbers.Duration(left)} left" : "how long it takes is not known yet")),
-        "succeeded" when pipeline is { StartedAt: { } started, EndedAt: { } ended } =>
+        PipelineState.Succeeded when pipeline is { StartedAt: { } started, EndedAt: { } ended } =>
             Markup.Of($"after {Numbers.Duration((ended - started).TotalSeconds)}, {Numbers.Ago(ended, now)}"),
-        "failed" or "cancelled" => Markup.Of(
+        PipelineState.Failed or PipelineState.Cancelled => Markup.Of(
             $"at {pipeline.Stage}, {Numbers.Ago(pipeline.EndedAt, now)}; what was finished is kept, and another try goes on from there"),
         _ => Markup.Empty,
     };
@@ -90,7 +90,7 @@ internal static class PipelinePage
             "Units in trouble", [new("Unit"), new("Failures", IsNumber: true), new("Error")],
             failed.Select(unit => new[]
             {
-                Text($"{KindNames.Of(unit.Kind)} {unit.Index + 1}"), Markup.Of($"{unit.Failures}"), Text(unit.Error),
+                Text($"{Wire.NameOf(unit.Kind)} {unit.Index + 1}"), Markup.Of($"{unit.Failures}"), Text(unit.Error),
             })));
     }
 

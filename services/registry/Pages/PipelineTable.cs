@@ -1,5 +1,4 @@
 using Qbb.Registry.Pages.Shared;
-using Qbb.Registry.Pipelines;
 using static Qbb.Registry.Pages.Shared.Pieces;
 
 namespace Qbb.Registry.Pages;
@@ -31,12 +30,12 @@ internal static class PipelineTable
 
     private static Markup Work(PipelineView pipeline) => pipeline.State switch
     {
-        "succeeded" => Markup.Empty,
-        "running" => Markup.Of($"""
+        PipelineState.Succeeded => Markup.Empty,
+        PipelineState.Running => Markup.Of($"""
             {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {pipeline.RecipeName}")}
-            {Note(pipeline.Stage + (pipeline.EtaSeconds is { } left ? $", about {Numbers.Duration(left)} left" : ""))}
+            {Note(Wire.NameOf(pipeline.Stage) + (pipeline.EtaSeconds is { } left ? $", about {Numbers.Duration(left)} left" : ""))}
             """),
-        "queued" => Note("waits for another of the same recipe"),
-        _ => Note($"stopped at {pipeline.Stage}"),
+        PipelineState.Queued => Note("waits for another of the same recipe"),
+        _ => Note($"stopped at {Wire.NameOf(pipeline.Stage)}"),
     };
 }

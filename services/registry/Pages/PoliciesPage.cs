@@ -1,6 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
 using Qbb.Registry.Pages.Shared;
 using Qbb.Registry.Policies;
 using static Qbb.Registry.Pages.Shared.Pieces;

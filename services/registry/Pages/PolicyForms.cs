@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Registry.Http;
-using Qbb.Registry.Models;
 using Qbb.Registry.Policies;
 using static Qbb.Registry.Pages.Shared.Pieces;
 
@@ -12,7 +11,7 @@ namespace Qbb.Registry.Pages;
 internal static class PolicyForms
 {
     private static readonly int[] s_bases = [2, 3, 4];
-    private static readonly JsonSerializerOptions s_indented = new(JsonSerializerDefaults.Web) { WriteIndented = true };
+    private static readonly JsonSerializerOptions s_indented = new(Wire.Json) { WriteIndented = true };
 
     /// <summary>A new policy by its usual choices.</summary>
     public static Markup Make() => Section("Make one", Markup.Of($"""

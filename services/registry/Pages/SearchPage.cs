@@ -17,7 +17,7 @@ internal static class SearchPage
         // The interface has another word for the time that versions were made.
         var wanted = order switch { "made" => "created", "-made" => "-created", _ => order };
         var found = await SearchEndpoints.FindAsync(new SearchQuery(
-            Given(q), Given(kind), Given(recipe), Given(alias), Several(tag), Several(metric), wanted, Given(after), null), context, views, cancellation);
+            Given(q), SearchEndpoints.KindOf(Given(kind)), Given(recipe), Given(alias), Several(tag), Several(metric), wanted, Given(after), null), context, views, cancellation);
         var table = found.Items.Count == 0
             ? Nothing(Markup.Of($"<p>No version meets all of that.</p>"))
             : VersionTable.Of(found.Items, SortOrder.Parse(order, order, key => Address(http, ("sort", key), ("after", null))), clock.GetUtcNow(), showsModel: true);
@@ -33,7 +33,7 @@ internal static class SearchPage
 
     private static Markup Form(string? q, string? kind, string? recipe, string? alias, string? tag, string? metric)
     {
-        var kinds = new[] { ("", "any"), ("upload", "upload"), ("quantized", "quantized") }.Select(option => Markup.Of(
+        var kinds = Wire.NamesOf<VersionKind>().Select(name => (name, name)).Prepend(("", "any")).Select(option => Markup.Of(
             $"""<option value="{option.Item1}"{(option.Item1 == (kind ?? "") ? Markup.Of($" selected") : Markup.Empty)}>{option.Item2}</option>"""));
         return Markup.Of($"""
             <form role="search" action="/search" class="fields">

@@ -1,7 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Qbb.Artifacts;
-using Qbb.Registry.Models;
 
 namespace Qbb.Registry.Pages;
 

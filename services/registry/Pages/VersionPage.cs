@@ -69,7 +69,7 @@ internal static class VersionPage
     {
         var facts = new List<(string, Markup)>
         {
-            ("Kind", Text(version.Kind == VersionKind.Upload ? "upload" : "quantized")),
+            ("Kind", Text(Wire.NameOf(version.Kind))),
             ("Size", Text($"{Numbers.Bytes(version.Bytes)} in {version.Files!.Count} files")),
             ("Made", Numbers.Time(version.CreatedAt)),
             ("Manifest", Markup.Of($"""<code class="digest">{version.Manifest}</code>""")),

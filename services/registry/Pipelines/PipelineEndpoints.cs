@@ -5,7 +5,6 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Idempotency;
-using Qbb.Registry.Models;
 using Qbb.Registry.Pipelines.Machine;
 using Qbb.Registry.Pipelines.Running;
 
@@ -43,7 +42,7 @@ internal static class PipelineEndpoints
             found = found.Where(pipeline => pipeline.ModelName == model);
         if (state is not null)
         {
-            var wanted = StatesOf(state);
+            var wanted = PipelineProgress.StatusesOf(state);
             found = found.Where(pipeline => wanted.Contains(pipeline.Status));
         }
         // Ids rise with time.
@@ -75,8 +74,8 @@ internal static class PipelineEndpoints
     private static async Task<Ok<PipelineView>> Retry(Guid id, PipelineDesk desk, PipelineViews views, CancellationToken cancellation)
     {
         var before = await FindAsync(id, views, cancellation);
-        if (before.State is not ("failed" or "cancelled"))
-            throw RefusedException.Conflict($"the pipeline is {before.State}: only a failed or cancelled one can be tried again");
+        if (before.State is not (PipelineState.Failed or PipelineState.Cancelled))
+            throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(before.State)}: only a failed or cancelled one can be tried again");
         await desk.RetryAsync(id, cancellation);
         return TypedResults.Ok(await FindAsync(id, views, cancellation));
     }
@@ -96,7 +95,7 @@ internal static class PipelineEndpoints
                 if (!IsSame(last, now))
                     yield return new SseItem<PipelineView>(now, "pipeline");
                 last = now;
-                if (now.State is "succeeded" or "failed" or "cancelled")
+                if (now.State.HasEnded())
                     yield break;
             }
             await Task.WhenAny(change, Task.Delay(s_look, cancellation));
@@ -108,14 +107,4 @@ internal static class PipelineEndpoints
 
     private static async Task<PipelineView> FindAsync(Guid id, PipelineViews views, CancellationToken cancellation) =>
         await views.FindAsync(id, cancellation) ?? throw RefusedException.NotFound($"there is no pipeline {id}");
-
-    private static PipelineStatus[] StatesOf(string state) => state switch
-    {
-        "queued" => [PipelineStatus.Created, PipelineStatus.Following],
-        "running" => [PipelineStatus.Running],
-        "succeeded" => [PipelineStatus.Succeeded],
-        "failed" => [PipelineStatus.Failed],
-        "cancelled" => [PipelineStatus.Cancelled],
-        _ => throw RefusedException.Invalid("state is one of queued, running, succeeded, failed, cancelled"),
-    };
 }

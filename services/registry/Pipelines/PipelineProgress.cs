@@ -1,3 +1,4 @@
+using Qbb.Registry.Http;
 using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Pipelines;
@@ -15,9 +16,9 @@ internal static class PipelineProgress
             .. kinds.Select((kind, index) => (Kind: kind, Index: index)).GroupBy(kind => Machine.Stages.Of(kind.Kind)).Select(stage =>
             {
                 var counts = stage.Select(kind => CountOf(pipeline, kind.Kind, kind.Index - current)).ToList();
-                var state = stage.All(kind => kind.Index < current) ? "done"
-                    : began && stage.Any(kind => kind.Index <= current) ? "running" : "waiting";
-                return new StageView(KindNames.Of(stage.Key), state, counts.Sum(count => count.Done), counts.Sum(count => count.Total));
+                var state = stage.All(kind => kind.Index < current) ? StageState.Done
+                    : began && stage.Any(kind => kind.Index <= current) ? StageState.Running : StageState.Waiting;
+                return new StageView(stage.Key, state, counts.Sum(count => count.Done), counts.Sum(count => count.Total));
             }),
         ];
     }
@@ -31,11 +32,23 @@ internal static class PipelineProgress
         return (kinds.IndexOf(pipeline.Kind) + (pipeline.Total > 0 ? (double)pipeline.Done / pipeline.Total : 0)) / kinds.Count;
     }
 
-    public static string StateOf(Pipeline pipeline) => pipeline.Status switch
+    public static PipelineState StateOf(PipelineStatus status) => status switch
     {
-        PipelineStatus.Created or PipelineStatus.Following => "queued",
-        var status => KindNames.Of(status),
+        PipelineStatus.Created or PipelineStatus.Following => PipelineState.Queued,
+        PipelineStatus.Running => PipelineState.Running,
+        PipelineStatus.Succeeded => PipelineState.Succeeded,
+        PipelineStatus.Failed => PipelineState.Failed,
+        PipelineStatus.Cancelled => PipelineState.Cancelled,
+        _ => throw new ArgumentOutOfRangeException(nameof(status), status, "unknown status"),
     };
+
+    /// <summary>What a filter by state finds.</summary>
+    /// <exception cref="RefusedException">There is no such state.</exception>
+    public static PipelineStatus[] StatusesOf(string state)
+    {
+        var wanted = RefusedException.Parse<PipelineState>("state", state);
+        return [.. Enum.GetValues<PipelineStatus>().Where(status => StateOf(status) == wanted)];
+    }
 
     // Where it is behind the current kind, what it took says how many units there were.
     private static (int Done, int Total) CountOf(Pipeline pipeline, UnitKind kind, int fromCurrent)

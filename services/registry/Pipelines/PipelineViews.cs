@@ -28,8 +28,8 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
         var result = pipeline.ResultId is { } id ? versions.GetValueOrDefault(id) : null;
         return new PipelineView(
             pipeline.Id, pipeline.ModelName, versions.GetValueOrDefault(pipeline.SourceId)?.Number ?? 0, pipeline.Recipe, pipeline.RecipeName,
-            PipelineProgress.StateOf(pipeline), pipeline.Status == PipelineStatus.Following ? pipeline.LeaderId : null,
-            KindNames.Of(Stages.Of(pipeline.Kind)), PipelineProgress.Stages(pipeline), pipeline.Done, pipeline.Total,
+            PipelineProgress.StateOf(pipeline.Status), pipeline.Status == PipelineStatus.Following ? pipeline.LeaderId : null,
+            Stages.Of(pipeline.Kind), PipelineProgress.Stages(pipeline), pipeline.Done, pipeline.Total,
             Math.Round(PipelineProgress.Share(pipeline), 4), TimeLeft.Estimate(pipeline, earlier, clock.GetUtcNow()) is { } left ? Math.Round(left.TotalSeconds) : null,
             pipeline.Error, pipeline.CreatedAt, pipeline.StartedAt, pipeline.EndedAt,
             result is null ? null : new VersionName(result.Model.Name, result.Number), result is null ? null : Champions.MetricsOf(result));

@@ -1,4 +1,3 @@
-using Qbb.Registry.Models;
 
 namespace Qbb.Registry.Policies;
 

@@ -4,7 +4,6 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Models;
 using Qbb.Registry.Pipelines.Running;
 
 namespace Qbb.Registry.Policies;

@@ -29,24 +29,20 @@ internal static class SearchEndpoints
     }
 
     private static async Task<Ok<Page<VersionView>>> Search(
-        [AsParameters] SearchQuery query, RegistryContext context, Views views, CancellationToken cancellation) =>
-        TypedResults.Ok(await FindAsync(query, context, views, cancellation));
+        string? q, string? kind, string? recipe, string? alias, string[]? tag, string[]? metric, string? sort, string? after, int? limit,
+        RegistryContext context, Views views, CancellationToken cancellation) =>
+        TypedResults.Ok(await FindAsync(new SearchQuery(q, KindOf(kind), recipe, alias, tag, metric, sort, after, limit), context, views, cancellation));
+
+    /// <exception cref="RefusedException">There is no such kind.</exception>
+    internal static VersionKind? KindOf(string? kind) => kind is null ? null : RefusedException.Parse<VersionKind>("kind", kind);
 
     private static IQueryable<ModelVersion> Filter(IQueryable<ModelVersion> versions, SearchQuery query)
     {
         versions = versions.Where(version => version.DeletedAt == null && version.Model.DeletedAt == null);
         if (!string.IsNullOrEmpty(query.Q))
             versions = versions.Where(version => version.Model.Name.Contains(query.Q) || version.Model.Description.Contains(query.Q));
-        if (query.Kind is { } wanted)
-        {
-            var kind = wanted switch
-            {
-                "upload" => VersionKind.Upload,
-                "quantized" => VersionKind.Quantized,
-                _ => throw RefusedException.Invalid("kind is upload or quantized"),
-            };
+        if (query.Kind is { } kind)
             versions = versions.Where(version => version.Kind == kind);
-        }
         if (query.Recipe is { } recipe)
             versions = versions.Where(version => version.Lineage!.Recipe == recipe || version.Lineage.RecipeName == recipe);
         if (query.Alias is { } alias)

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Text.Json.Nodes;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests.Servers;
@@ -76,15 +75,15 @@ internal sealed class Cluster : IDisposable
     public void ForgetUnits() => Directory.Delete(Path.Combine(Store, "units"), recursive: true);
 
     /// <summary>The stage that the newest pipeline is in; null where the registry does not answer.</summary>
-    public async Task<string?> StageAsync()
+    public async Task<Stage?> StageAsync()
     {
-        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(1) };
+        using var api = RegistryApi.Connect(new Uri(Url));
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(1));
         try
         {
-            var pipelines = JsonNode.Parse(await http.GetStringAsync($"{Url}/api/pipelines?limit=1"));
-            return pipelines!["items"]![0]!["stage"]!.ToString();
+            return (await api.ListPipelinesAsync(limit: 1, cancellation: patience.Token)).Items.Select(pipeline => (Stage?)pipeline.Stage).FirstOrDefault();
         }
-        catch (Exception error) when (error is HttpRequestException or TaskCanceledException)
+        catch (Exception error) when (error is InvalidInputException or IOException or OperationCanceledException)
         {
             return null;
         }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Registry;
 
@@ -8,53 +7,34 @@ namespace Qbb.EndToEnd.Tests.Servers;
 /// <summary>Drives a registry through HTTP, as its users do.</summary>
 internal sealed class RegistryCalls(string url) : IDisposable
 {
-    private readonly RegistryClient _client = new(new Uri(url + "/"));
-
-    public RegistryClient Client => _client;
+    public IRegistryApi Api { get; } = RegistryApi.Connect(new Uri(url));
 
     /// <summary>Uploads a model without quantizing it; the version's number.</summary>
-    public async Task<int> UploadAsync(string name, string model) =>
-        (await PublishAsync(name, model, quantize: false))["version"]!.GetValue<int>();
+    public async Task<int> UploadAsync(string name, string model) => (await PublishAsync(name, model, quantize: false)).Version;
 
     /// <summary>Uploads a model; what the registry answers.</summary>
-    public async Task<JsonObject> PublishAsync(string name, string model, bool quantize = true)
-    {
-        var files = await Uploading.RunAsync(_client, model, (_, _, _) => { }, CancellationToken.None);
-        return await _client.PostAsync($"api/models/{name}/versions", new JsonObject { ["files"] = files, ["quantize"] = quantize }, CancellationToken.None);
-    }
+    public async Task<UploadedVersion> PublishAsync(string name, string model, bool quantize = true) =>
+        await Api.CreateVersionAsync(name, new VersionRequest(await Uploading.RunAsync(Api, model, (_, _, _) => { }, CancellationToken.None), Quantize: quantize));
 
     /// <summary>Quantizes by a recipe whatever is uploaded.</summary>
-    public async Task SetPolicyAsync(string name, PipelineRecipe recipe)
-    {
-        using var http = new HttpClient();
-        var policy = new JsonObject
-        {
-            ["models"] = "*",
-            ["recipes"] = new JsonArray(new JsonObject { ["name"] = name, ["recipe"] = JsonNode.Parse(recipe.ToJson()) }),
-        };
-        (await http.PutAsJsonAsync($"{url}/api/policies/{name}", policy)).EnsureSuccessStatusCode();
-    }
+    public Task SetPolicyAsync(string name, PipelineRecipe recipe) =>
+        Api.SetPolicyAsync(name, new PolicyChange("*", [new NamedRecipe(name, JsonNode.Parse(recipe.ToJson())!)]));
 
     /// <summary>Starts a pipeline; its id.</summary>
-    public async Task<string> StartAsync(string name, int version, PipelineRecipe recipe) =>
-        (await _client.PostAsync("api/pipelines", new JsonObject
-        {
-            ["model"] = name,
-            ["version"] = version,
-            ["recipe"] = JsonNode.Parse(recipe.ToJson()),
-        }, CancellationToken.None))["id"]!.ToString();
+    public async Task<Guid> StartAsync(string name, int version, PipelineRecipe recipe) =>
+        (await Api.StartPipelineAsync(new PipelineRequest(name, version, JsonNode.Parse(recipe.ToJson())))).Id;
 
     /// <summary>Waits for a pipeline's end, over restarts of the registry.</summary>
-    public async Task<JsonObject> EndAsync(string pipeline, TimeSpan patience, Func<string>? logs = null)
+    public async Task<PipelineView> EndAsync(Guid pipeline, TimeSpan patience, Func<string>? logs = null)
     {
         var watch = Stopwatch.StartNew();
-        JsonObject? state = null;
+        PipelineView? state = null;
         while (true)
         {
             try
             {
-                state = await _client.GetAsync($"api/pipelines/{pipeline}", CancellationToken.None);
-                if (Watching.HasEnded(state))
+                state = await Api.GetPipelineAsync(pipeline);
+                if (state.State.HasEnded())
                     return state;
             }
             catch (InvalidInputException)
@@ -83,7 +63,5 @@ internal sealed class RegistryCalls(string url) : IDisposable
         }
     }
 
-    public Task<JsonObject> VersionAsync(string name, string reference) => _client.GetAsync($"api/models/{name}/versions/{reference}", CancellationToken.None);
-
-    public void Dispose() => _client.Dispose();
+    public void Dispose() => Api.Dispose();
 }

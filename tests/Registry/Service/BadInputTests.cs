@@ -1,9 +1,6 @@
 using System.Net;
-using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
 using Qbb.Tests;
@@ -23,10 +20,12 @@ public sealed class BadInputTests : IDisposable
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         var files = RegistryServer.SmallModel();
-        await PutAsync(server, files["config.json"]);
-        var (status, detail) = await SaidAsync(await server.PostVersionAsync("tiny", files));
-        status.ShouldBe(HttpStatusCode.Conflict);
-        detail.ShouldContain("1 of 2 files are not in the store: upload them with PUT /api/blobs/DIGEST");
+        await server.PutAsync(files["config.json"]);
+        var refused = await RegistryServer.RefusedAsync(
+            HttpStatusCode.Conflict, () => server.Api.CreateVersionAsync("tiny", RegistryServer.RequestOf(files)));
+        refused.Errors.ShouldBe(["model.safetensors"]);
+        refused.Message.ShouldEndWith(": model.safetensors");
+        refused.Message.ShouldContain("1 of 2 files are not in the store: upload them with PUT /api/blobs/DIGEST");
         await ShouldHaveNothingAsync(server);
     }
 
@@ -36,12 +35,10 @@ public sealed class BadInputTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder);
         var files = RegistryServer.SmallModel();
         foreach (var bytes in files.Values)
-            await PutAsync(server, bytes);
-        var response = await server.Client.PostAsJsonAsync("/api/models/tiny/versions", new
-        {
-            files = files.Select(file => new { name = file.Key, digest = RegistryServer.DigestOf(file.Value), size = file.Value.Length + 1 }),
-        });
-        (await SaidAsync(response)).Detail.ShouldContain("model.safetensors has 10000 bytes, not 10001");
+            await server.PutAsync(bytes);
+        var entries = RegistryServer.RequestOf(files).Files.Select(file => file with { Size = file.Size + 1 });
+        var refused = await RegistryServer.RefusedAsync(HttpStatusCode.BadRequest, () => server.Api.CreateVersionAsync("tiny", new VersionRequest([.. entries])));
+        refused.Message.ShouldContain("model.safetensors has 10000 bytes, not 10001");
         await ShouldHaveNothingAsync(server);
     }
 
@@ -49,10 +46,10 @@ public sealed class BadInputTests : IDisposable
     public async Task Bytes_of_another_digest_leave_no_row_either()
     {
         await using var server = await RegistryServer.StartAsync(_folder);
-        var digest = RegistryServer.DigestOf("right"u8.ToArray());
-        var (status, detail) = await SaidAsync(await server.Client.PutAsync($"/api/blobs/{digest}", new ByteArrayContent("wrong"u8.ToArray())));
-        status.ShouldBe(HttpStatusCode.BadRequest);
-        detail.ShouldContain($"not {digest} as they should");
+        var digest = Digest.Of("right");
+        var refused = await RegistryServer.RefusedAsync(
+            HttpStatusCode.BadRequest, () => server.Api.PutBlobAsync(digest, new ByteArrayContent("wrong"u8.ToArray())));
+        refused.Message.ShouldContain($"not {digest} as they should");
         await ShouldHaveNothingAsync(server, leases: 0);
     }
 
@@ -82,10 +79,10 @@ public sealed class BadInputTests : IDisposable
         var files = RegistryServer.SmallModel();
         files[name] = "x"u8.ToArray();
         foreach (var bytes in files.Values)
-            await PutAsync(server, bytes);
-        var (status, detail) = await SaidAsync(await server.PostVersionAsync("tiny", files));
-        status.ShouldBe(HttpStatusCode.BadRequest);
-        detail.ShouldContain(reason);
+            await server.PutAsync(bytes);
+        var refused = await RegistryServer.RefusedAsync(
+            HttpStatusCode.BadRequest, () => server.Api.CreateVersionAsync("tiny", RegistryServer.RequestOf(files)));
+        refused.Message.ShouldContain(reason);
         await ShouldHaveNothingAsync(server);
     }
 
@@ -94,10 +91,10 @@ public sealed class BadInputTests : IDisposable
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         await server.UploadAsync("tiny");
-        var (status, detail) = await StartAsync(server, """{"decomposition":{"distillation":{}},"more":1,"filter":{},"evaluation":{"text":"x","sampling":{}}}""");
-        status.ShouldBe(HttpStatusCode.UnprocessableEntity);
+        const string Recipe = """{"decomposition":{"distillation":{}},"more":1,"filter":{},"evaluation":{"text":"x","sampling":{}}}""";
+        var refused = await RegistryServer.RefusedAsync(HttpStatusCode.UnprocessableEntity, () => server.StartAsync(Recipe));
         foreach (var problem in new[] { "unknown member more", "filter is given but", "distillation stands beside", "is no digest", "both text and sampling" })
-            detail.ShouldContain(problem);
+            refused.Message.ShouldContain(problem);
         await ShouldHaveAsync(server, versions: 1, blobs: 3);
     }
 
@@ -105,7 +102,7 @@ public sealed class BadInputTests : IDisposable
     public async Task A_pipeline_of_a_model_that_is_not_there_leaves_no_recipe()
     {
         await using var server = await RegistryServer.StartAsync(_folder);
-        (await StartAsync(server, Plain)).Status.ShouldBe(HttpStatusCode.NotFound);
+        await RegistryServer.RefusedAsync(HttpStatusCode.NotFound, () => server.StartAsync(Plain));
         (await server.Store.ListAsync().CountAsync()).ShouldBe(0);
         await ShouldHaveNothingAsync(server, leases: 0);
     }
@@ -116,10 +113,9 @@ public sealed class BadInputTests : IDisposable
         const string Reason = "model.safetensors is no safetensors file: the header is cut off";
         await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Refuse = command => command is DecomposeLayers ? Reason : null });
         await server.UploadAsync("tiny");
-        var started = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", recipe = JsonNode.Parse(Plain) });
-        var ended = await server.EndOfAsync((await started.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!);
-        ended.GetProperty("state").GetString().ShouldBe("failed");
-        ended.GetProperty("error").GetString()!.ShouldContain(Reason);
+        var ended = await server.EndOfAsync(await server.StartAsync(Plain));
+        ended.State.ShouldBe(PipelineState.Failed);
+        ended.Error!.ShouldContain(Reason);
         await ShouldHaveAsync(server, versions: 1, blobs: 3);
     }
 
@@ -129,24 +125,14 @@ public sealed class BadInputTests : IDisposable
         var hold = new TaskCompletionSource();
         await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Decompose = hold.Task });
         await server.UploadAsync("tiny");
-        var started = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", recipe = JsonNode.Parse(Plain) });
-        var id = (await started.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!;
-        (await server.Client.DeleteAsync($"/api/pipelines/{id}")).EnsureSuccessStatusCode();
+        var id = await server.StartAsync(Plain);
+        await server.Api.CancelPipelineAsync(id);
         var ended = await server.EndOfAsync(id);
-        ended.GetProperty("state").GetString().ShouldBe("cancelled");
+        ended.State.ShouldBe(PipelineState.Cancelled);
         hold.SetResult();
         await Task.Delay(500);
         await ShouldHaveAsync(server, versions: 1, blobs: 3);
     }
-
-    private static async Task PutAsync(RegistryServer server, byte[] bytes) =>
-        (await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(bytes)}", new ByteArrayContent(bytes))).EnsureSuccessStatusCode();
-
-    private static async Task<(HttpStatusCode Status, string Detail)> StartAsync(RegistryServer server, string recipe) =>
-        await SaidAsync(await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", recipe = JsonNode.Parse(recipe) }));
-
-    private static async Task<(HttpStatusCode Status, string Detail)> SaidAsync(HttpResponseMessage response) =>
-        (response.StatusCode, (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("detail").GetString()!);
 
     private string[] Incoming() => Directory.Exists(_folder.File("store/incoming")) ? Directory.GetFiles(_folder.File("store/incoming")) : [];
 
@@ -174,11 +160,9 @@ public sealed class BadInputTests : IDisposable
     {
         // What was uploaded for a version that never came may be used for some hours.
         await server.ExpireLeasesAsync();
-        await server.CollectAsync(RegistryServer.Everything);
-        var dry = await server.CollectAsync(RegistryServer.Everything + "&dryRun=true");
-        foreach (var what in new[] { "versions", "results", "leases", "blobs", "bytes" })
-            dry.GetProperty(what).GetInt64().ShouldBe(0, what);
-        dry.GetProperty("kept").GetInt32().ShouldBe(blobs);
+        await server.CollectAsync();
+        var dry = await server.CollectAsync(dryRun: true);
+        (dry with { KeptBytes = 0 }).ShouldBe(new CollectionReport(true, 0, 0, 0, 0, 0, blobs, 0));
         (await server.InDatabaseAsync(context => context.Versions.CountAsync())).ShouldBe(versions);
         (await server.InDatabaseAsync(context => context.Leases.CountAsync())).ShouldBe(0);
         (await server.InDatabaseAsync(context => context.Outbox.CountAsync())).ShouldBe(0);

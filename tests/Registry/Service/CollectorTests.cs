@@ -1,7 +1,4 @@
 using System.Net;
-using System.Net.Http.Json;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Qbb.Artifacts;
 using Qbb.Tests;
 
@@ -19,26 +16,26 @@ public sealed class CollectorTests : IDisposable
         await server.UploadAsync("tiny", one);
         await server.UploadAsync("tiny", two);
         await server.ExpireLeasesAsync();
-        (await server.CollectAsync(RegistryServer.Everything)).GetProperty("blobs").GetInt32().ShouldBe(0);
+        (await server.CollectAsync()).Blobs.ShouldBe(0);
 
-        (await server.Client.DeleteAsync("/api/models/tiny/versions/1")).EnsureSuccessStatusCode();
-        (await server.CollectAsync("graceMinutes=0")).GetProperty("blobs").GetInt32().ShouldBe(0, "it can still be restored");
+        await server.Api.DeleteVersionAsync("tiny", "1");
+        (await server.Api.CollectAsync(graceMinutes: 0)).Blobs.ShouldBe(0, "it can still be restored");
 
-        var dry = await server.CollectAsync(RegistryServer.Everything + "&dryRun=true");
+        var dry = await server.CollectAsync(dryRun: true);
         var manifest = new ArtifactManifest(one.Select(file => KeyValuePair.Create(file.Key, new ManifestEntry(Contracts.Digest.Of(file.Value), file.Value.Length))));
-        dry.GetProperty("blobs").GetInt32().ShouldBe(2, "weights and manifest; config.json is the other version's too");
-        dry.GetProperty("bytes").GetInt64().ShouldBe(one["model.safetensors"].Length + manifest.ToJson().Length);
+        dry.Blobs.ShouldBe(2, "weights and manifest; config.json is the other version's too");
+        dry.Bytes.ShouldBe(one["model.safetensors"].Length + manifest.ToJson().Length);
         (await CountAsync(server)).ShouldBe(5);
 
-        var wet = await server.CollectAsync(RegistryServer.Everything);
-        wet.GetProperty("bytes").GetInt64().ShouldBe(dry.GetProperty("bytes").GetInt64());
-        wet.GetProperty("versions").GetInt32().ShouldBe(1);
+        var wet = await server.CollectAsync();
+        wet.Bytes.ShouldBe(dry.Bytes);
+        wet.Versions.ShouldBe(1);
         (await CountAsync(server)).ShouldBe(3);
         (await server.Client.GetByteArrayAsync("/api/models/tiny/versions/2/files/model.safetensors")).ShouldBe(two["model.safetensors"]);
-        (await server.Client.PostAsync("/api/models/tiny/versions/1/restore", null)).StatusCode.ShouldBe(HttpStatusCode.Gone);
+        await RegistryServer.RefusedAsync(HttpStatusCode.Gone, () => server.Api.RestoreVersionAsync("tiny", "1"));
 
         var again = await server.UploadAsync("tiny", one);
-        again.GetProperty("version").GetInt32().ShouldBe(1, "the same content is the same version");
+        again.Version.ShouldBe(1, "the same content is the same version");
         (await server.Client.GetByteArrayAsync("/api/models/tiny/versions/1/files/model.safetensors")).ShouldBe(one["model.safetensors"]);
     }
 
@@ -47,14 +44,14 @@ public sealed class CollectorTests : IDisposable
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         var bytes = "part of something"u8.ToArray();
-        (await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(bytes)}", new ByteArrayContent(bytes))).EnsureSuccessStatusCode();
-        (await server.CollectAsync(RegistryServer.Everything)).GetProperty("blobs").GetInt32().ShouldBe(0);
+        await server.PutAsync(bytes);
+        (await server.CollectAsync()).Blobs.ShouldBe(0);
         await server.ExpireLeasesAsync();
-        var first = await server.CollectAsync("resultDays=0");
-        first.GetProperty("leases").GetInt32().ShouldBe(1);
-        first.GetProperty("blobs").GetInt32().ShouldBe(0, "it was put a moment ago");
-        var report = await server.CollectAsync(RegistryServer.Everything);
-        report.GetProperty("bytes").GetInt64().ShouldBe(bytes.Length);
+        var first = await server.Api.CollectAsync(resultDays: 0);
+        first.Leases.ShouldBe(1);
+        first.Blobs.ShouldBe(0, "it was put a moment ago");
+        var report = await server.CollectAsync();
+        report.Bytes.ShouldBe(bytes.Length);
     }
 
     [Fact]
@@ -67,15 +64,14 @@ public sealed class CollectorTests : IDisposable
         await server.UploadAsync("tiny", files);
         await server.ExpireLeasesAsync();
         const string Recipe = """{"decomposition":{"bases":2,"importance":"full"},"distillation":{"steps":30}}""";
-        var started = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", recipe = JsonNode.Parse(Recipe) });
-        var id = (await started.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!;
-        while ((await server.Client.GetFromJsonAsync<JsonElement>($"/api/pipelines/{id}")).GetProperty("stage").GetString() != "decompose")
+        var id = await server.StartAsync(Recipe);
+        while ((await server.Api.GetPipelineAsync(id)).Stage != Stage.Decompose)
             await Task.Delay(50);
-        (await server.CollectAsync(RegistryServer.Everything)).GetProperty("blobs").GetInt32().ShouldBe(0, "the pipeline needs its samples");
-        (await server.Client.DeleteAsync($"/api/pipelines/{id}")).EnsureSuccessStatusCode();
+        (await server.CollectAsync()).Blobs.ShouldBe(0, "the pipeline needs its samples");
+        await server.Api.CancelPipelineAsync(id);
         hold.SetResult();
         await Task.Delay(500);
-        await server.CollectAsync(RegistryServer.Everything);
+        await server.CollectAsync();
         (await CountAsync(server)).ShouldBe(files.Count + 1, "the upload's files and their manifest");
     }
 

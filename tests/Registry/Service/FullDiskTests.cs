@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Net;
-using System.Net.Http.Json;
-using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Tests;
 
@@ -21,12 +19,11 @@ public sealed class FullDiskTests : IDisposable
         {
             await using var server = await RegistryServer.StartAsync(_folder);
             var large = new byte[6 << 20];
-            var response = await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(large)}", new ByteArrayContent(large));
-            response.StatusCode.ShouldBe(HttpStatusCode.InsufficientStorage);
-            (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("detail").GetString()!.ShouldContain("see that the disk has room");
+            var refused = await RegistryServer.RefusedAsync(HttpStatusCode.InsufficientStorage, () => server.PutAsync(large));
+            refused.Message.ShouldContain("see that the disk has room");
             Directory.EnumerateFiles(disk, "*", SearchOption.AllDirectories).ShouldBeEmpty();
-            var dry = await server.CollectAsync(RegistryServer.Everything + "&dryRun=true");
-            (dry.GetProperty("blobs").GetInt32(), dry.GetProperty("leases").GetInt32()).ShouldBe((0, 0));
+            var dry = await server.CollectAsync(dryRun: true);
+            (dry.Blobs, dry.Leases).ShouldBe((0, 0));
             (await server.InDatabaseAsync(context => context.Leases.CountAsync())).ShouldBe(0);
 
             await server.UploadAsync("tiny");

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Service;
@@ -19,16 +20,16 @@ public sealed class ModelTests : IDisposable
         for (var seed = 1; seed < 4; seed++)
             await server.UploadAsync("a", RegistryServer.SmallModel(seed));
 
-        var first = await server.Client.GetFromJsonAsync<JsonElement>("/api/models?limit=2");
-        Names(first).ShouldBe(["a", "b"]);
-        var rest = await server.Client.GetFromJsonAsync<JsonElement>($"/api/models?limit=2&after={first.GetProperty("next").GetString()}");
-        Names(rest).ShouldBe(["c"]);
-        rest.GetProperty("next").ValueKind.ShouldBe(JsonValueKind.Null);
+        var first = await server.Api.ListModelsAsync(limit: 2);
+        first.Items.Select(model => model.Name).ShouldBe(["a", "b"]);
+        var rest = await server.Api.ListModelsAsync(after: first.Next, limit: 2);
+        rest.Items.Select(model => model.Name).ShouldBe(["c"]);
+        rest.Next.ShouldBeNull();
 
-        var versions = await server.Client.GetFromJsonAsync<JsonElement>("/api/models/a/versions?limit=3");
-        versions.GetProperty("items").EnumerateArray().Select(version => version.GetProperty("version").GetInt32()).ShouldBe([4, 3, 2]);
-        versions.GetProperty("next").GetString().ShouldBe("2");
-        (await server.Client.GetAsync("/api/models?limit=0")).StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        var versions = await server.Api.ListVersionsAsync("a", limit: 3);
+        versions.Items.Select(version => version.Version).ShouldBe([4, 3, 2]);
+        versions.Next.ShouldBe("2");
+        await RegistryServer.RefusedAsync(HttpStatusCode.BadRequest, () => server.Api.ListModelsAsync(limit: 0));
     }
 
     [Fact]
@@ -37,20 +38,21 @@ public sealed class ModelTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder);
         await server.UploadAsync("tiny");
         await server.UploadAsync("tiny", RegistryServer.SmallModel(seed: 1));
-        (await server.Client.PutAsJsonAsync("/api/models/tiny/aliases/best", new { version = 1 })).EnsureSuccessStatusCode();
+        await server.Api.SetAliasAsync("tiny", "best", new AliasChange(1));
         var seen = (await server.Client.GetAsync("/api/models/tiny/aliases/best")).Headers.ETag!;
         (await PutAsync(server, "/api/models/tiny/aliases/best", new { version = 2 }, seen)).StatusCode.ShouldBe(HttpStatusCode.OK);
         (await PutAsync(server, "/api/models/tiny/aliases/best", new { version = 1 }, seen)).StatusCode.ShouldBe(HttpStatusCode.PreconditionFailed);
-        var version = await server.Client.GetFromJsonAsync<JsonElement>("/api/models/tiny/versions/best");
-        version.GetProperty("version").GetInt32().ShouldBe(2);
-        (await server.Client.PutAsJsonAsync("/api/models/tiny/aliases/7", new { version = 1 })).StatusCode.ShouldBe(HttpStatusCode.BadRequest);
-        (await server.Client.PutAsJsonAsync("/api/models/tiny/aliases/best", new { version = 9 })).StatusCode.ShouldBe(HttpStatusCode.NotFound);
-        var manifest = version.GetProperty("manifest").GetString()!;
-        (await server.Client.GetFromJsonAsync<JsonElement>($"/api/models/tiny/versions/{manifest[..12]}")).GetProperty("version").GetInt32().ShouldBe(2);
+        var version = await server.Api.GetVersionAsync("tiny", "best");
+        version.Version.ShouldBe(2);
+        await RegistryServer.RefusedAsync(HttpStatusCode.BadRequest, () => server.Api.SetAliasAsync("tiny", "7", new AliasChange(1)));
+        await RegistryServer.RefusedAsync(HttpStatusCode.NotFound, () => server.Api.SetAliasAsync("tiny", "best", new AliasChange(9)));
+        (await server.Api.GetVersionAsync("tiny", version.Manifest[..12])).Version.ShouldBe(2);
+        (await server.Api.GetAliasAsync("tiny", "best")).Version.ShouldBe(2);
+        (await server.Api.ListAliasesAsync("tiny")).ShouldBe(new Dictionary<string, int> { ["best"] = 2 });
 
-        (await server.Client.DeleteAsync("/api/models/tiny/versions/2")).StatusCode.ShouldBe(HttpStatusCode.Conflict);
-        (await server.Client.DeleteAsync("/api/models/tiny/aliases/best")).StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        (await server.Client.DeleteAsync("/api/models/tiny/versions/2")).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        await RegistryServer.RefusedAsync(HttpStatusCode.Conflict, () => server.Api.DeleteVersionAsync("tiny", "2"));
+        await server.Api.RemoveAliasAsync("tiny", "best");
+        await server.Api.DeleteVersionAsync("tiny", "2");
     }
 
     [Fact]
@@ -60,20 +62,29 @@ public sealed class ModelTests : IDisposable
         foreach (var (name, kl) in new[] { ("llama", 0.3), ("llama-small", 0.1), ("other", 0.2) })
         {
             await server.UploadAsync(name);
-            (await server.Client.PutAsJsonAsync($"/api/models/{name}/versions/1/metrics", new { kl })).EnsureSuccessStatusCode();
+            await server.Api.SetMetricsAsync(name, "1", new() { ["kl"] = kl });
         }
-        (await server.Client.PutAsJsonAsync("/api/models/llama/versions/1/tags/team", new { value = "red" })).EnsureSuccessStatusCode();
-        async Task<string[]> FindAsync(string query) => [.. Models(await server.Client.GetFromJsonAsync<JsonElement>("/api/search?" + query))];
+        await server.Api.SetTagAsync("llama", "1", "team", new TagValue("red"));
+        async Task<string[]> FindAsync(SearchQuery query) => [.. (await server.Api.SearchAsync(query)).Items.Select(version => version.Model)];
 
-        (await FindAsync("sort=kl")).ShouldBe(["llama-small", "other", "llama"]);
-        (await FindAsync("sort=-kl&limit=1")).ShouldBe(["llama"]);
-        (await FindAsync("q=llama&sort=kl")).ShouldBe(["llama-small", "llama"]);
-        (await FindAsync("metric=kl%3C%3D0.2&sort=kl")).ShouldBe(["llama-small", "other"]);
-        (await FindAsync("metric=kl%3E0.1&metric=kl%3C0.3")).ShouldBe(["other"]);
-        (await FindAsync("tag=team:red")).ShouldBe(["llama"]);
-        (await FindAsync("tag=team:blue")).ShouldBeEmpty();
-        (await FindAsync("kind=quantized")).ShouldBeEmpty();
-        (await server.Client.GetAsync("/api/search?metric=kl~1")).StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        (await FindAsync(new(Sort: "kl"))).ShouldBe(["llama-small", "other", "llama"]);
+        (await FindAsync(new(Sort: "-kl", Limit: 1))).ShouldBe(["llama"]);
+        (await FindAsync(new(Q: "llama", Sort: "kl"))).ShouldBe(["llama-small", "llama"]);
+        (await FindAsync(new(Metric: ["kl<=0.2"], Sort: "kl"))).ShouldBe(["llama-small", "other"]);
+        (await FindAsync(new(Metric: ["kl>0.1", "kl<0.3"]))).ShouldBe(["other"]);
+        (await FindAsync(new(Tag: ["team:red"]))).ShouldBe(["llama"]);
+        (await FindAsync(new(Tag: ["team:blue"]))).ShouldBeEmpty();
+        (await FindAsync(new(Kind: VersionKind.Quantized))).ShouldBeEmpty();
+        (await FindAsync(new(Kind: VersionKind.Upload, Sort: "kl"))).Length.ShouldBe(3);
+        await RegistryServer.RefusedAsync(HttpStatusCode.BadRequest, () => server.Api.SearchAsync(new(Metric: ["kl~1"])));
+        (await server.Client.GetStringAsync("/api/search?kind=upload")).ShouldContain("\"kind\":\"upload\"");
+        var other = await server.Client.GetAsync("/api/search?kind=other");
+        other.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        (await other.Content.ReadAsStringAsync()).ShouldContain("kind is one of upload, quantized");
+
+        await server.Api.RemoveTagAsync("llama", "1", "team");
+        (await server.Api.ListTagsAsync("llama", "1")).ShouldBeEmpty();
+        (await server.Api.ListMetricsAsync("llama", "1")).ShouldBe(new Dictionary<string, double> { ["kl"] = 0.3 });
     }
 
     [Fact]
@@ -82,32 +93,28 @@ public sealed class ModelTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder);
         await server.UploadAsync("tiny");
         await server.UploadAsync("tiny", RegistryServer.SmallModel(seed: 1));
-        (await server.Client.DeleteAsync("/api/models/tiny/versions/1")).EnsureSuccessStatusCode();
-        (await server.Client.DeleteAsync("/api/models/tiny")).StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        (await server.Client.GetAsync("/api/models/tiny")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
-        (await server.Client.PostAsync("/api/models/tiny/restore", null)).EnsureSuccessStatusCode();
-        (await server.Client.GetAsync("/api/models/tiny/versions/2")).StatusCode.ShouldBe(HttpStatusCode.OK);
-        (await server.Client.GetAsync("/api/models/tiny/versions/1")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
-        (await server.Client.PostAsync("/api/models/tiny/versions/1/restore", null)).EnsureSuccessStatusCode();
-        (await server.Client.GetAsync("/api/models/tiny/versions/1")).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await server.Api.ChangeModelAsync("tiny", new ModelChange("of two blocks"))).Description.ShouldBe("of two blocks");
+        await server.Api.DeleteVersionAsync("tiny", "1");
+        await server.Api.DeleteModelAsync("tiny");
+        await RegistryServer.RefusedAsync(HttpStatusCode.NotFound, () => server.Api.GetModelAsync("tiny"));
+        (await server.Api.RestoreModelAsync("tiny")).Latest.ShouldBe(2);
+        (await server.Api.GetVersionAsync("tiny", "2")).Version.ShouldBe(2);
+        await RegistryServer.RefusedAsync(HttpStatusCode.NotFound, () => server.Api.GetVersionAsync("tiny", "1"));
+        await server.Api.RestoreVersionAsync("tiny", "1");
+        (await server.Api.GetVersionAsync("tiny", "1")).Version.ShouldBe(1);
     }
 
     [Fact]
     public async Task Policies_are_checked_and_say_everything_that_is_wrong()
     {
         await using var server = await RegistryServer.StartAsync(_folder);
-        var response = await server.Client.PutAsJsonAsync("/api/policies/p", new
-        {
-            models = "",
-            recipes = new object[] { new { name = "a", recipe = new { more = 1 } } },
-            gate = new { maxKl = -1 },
-        });
-        response.StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
-        var errors = (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("errors").EnumerateArray().Select(error => error.GetString()!).ToList();
-        errors.ShouldContain(error => error.Contains("models must be a pattern"));
-        errors.ShouldContain(error => error.Contains("unknown member more"));
-        errors.ShouldContain(error => error.Contains("maxKl is -1"));
-        (await server.Client.GetFromJsonAsync<JsonElement>("/api/policies")).GetProperty("items").GetArrayLength().ShouldBe(0);
+        var recipes = new[] { new NamedRecipe("a", new JsonObject { ["more"] = 1 }) };
+        var refused = await RegistryServer.RefusedAsync(
+            HttpStatusCode.UnprocessableEntity, () => server.Api.SetPolicyAsync("p", new PolicyChange("", recipes, new Gate { MaxKl = -1 })));
+        refused.Errors.ShouldContain(error => error.Contains("models must be a pattern"));
+        refused.Errors.ShouldContain(error => error.Contains("unknown member more"));
+        refused.Errors.ShouldContain(error => error.Contains("maxKl is -1"));
+        (await server.Api.ListPoliciesAsync()).Items.ShouldBeEmpty();
     }
 
     [Fact]
@@ -130,10 +137,6 @@ public sealed class ModelTests : IDisposable
     }
 
     public void Dispose() => _folder.Dispose();
-
-    private static IEnumerable<string?> Names(JsonElement page) => page.GetProperty("items").EnumerateArray().Select(item => item.GetProperty("name").GetString());
-
-    private static IEnumerable<string> Models(JsonElement page) => page.GetProperty("items").EnumerateArray().Select(item => item.GetProperty("model").GetString()!);
 
     private static Task<HttpResponseMessage> PutAsync(RegistryServer server, string address, object body, EntityTagHeaderValue seen)
     {

@@ -1,8 +1,6 @@
 using System.Net;
-using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Qbb.Registry.Pages;
 using Qbb.Tests;
@@ -56,14 +54,11 @@ public sealed partial class PageTests : IDisposable
         var made = await PostAsync(server, "/policies", ("name", "llamas"), ("models", "llama-*"), ("bases", "2"), ("bases", "4"), ("calibrate", "on"), ("steps", "60"), ("ratio", "1.5"), ("bits", ""));
         made.StatusCode.ShouldBe(HttpStatusCode.SeeOther);
         made.Headers.Location!.OriginalString.ShouldBe("/policies#policy-llamas");
-        var policy = await server.Client.GetFromJsonAsync<JsonNode>("/api/policies/llamas");
-        policy!["recipes"]!.AsArray().Select(recipe => (string)recipe!["name"]!).ShouldBe(["2-bases", "4-bases"]);
-        var recipe = policy["recipes"]![1]!["recipe"]!;
-        ((int)recipe["decomposition"]!["bases"]!).ShouldBe(4);
-        ((string)recipe["decomposition"]!["importance"]!).ShouldBe("full");
-        ((int)recipe["distillation"]!["steps"]!).ShouldBe(60);
-        ((double)policy["gate"]!["maxPerplexityRatio"]!).ShouldBe(1.5);
-        policy["gate"]!["maxBitsPerWeight"].ShouldBeNull();
+        var policy = await server.Api.GetPolicyAsync("llamas");
+        policy.Recipes.Select(known => known.Name).ShouldBe(["2-bases", "4-bases"]);
+        policy.Recipes[1].Recipe.ToJsonString()
+            .ShouldBe("""{"decomposition":{"bases":4,"importance":"full"},"distillation":{"steps":60},"evaluation":{},"filter":{},"sampling":{}}""");
+        policy.Gate.ShouldBe(new Gate { MaxPerplexityRatio = 1.5 });
 
         (await PostAsync(server, "/policies", ("name", "llamas"), ("models", "*"), ("bases", "3"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
         (await PostAsync(server, "/policies", ("name", "none"), ("models", "*"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
@@ -71,12 +66,12 @@ public sealed partial class PageTests : IDisposable
         var page = await server.Client.GetStringAsync("/policies");
         page.ShouldContain("perplexity at most 1.5 times");
 
-        policy["models"] = "*";
-        (await PostAsync(server, "/policies/llamas", ("text", policy.ToJsonString()))).StatusCode.ShouldBe(HttpStatusCode.SeeOther);
-        ((string)(await server.Client.GetFromJsonAsync<JsonNode>("/api/policies/llamas"))!["models"]!).ShouldBe("*");
+        var text = JsonSerializer.Serialize(new PolicyChange("*", policy.Recipes, policy.Gate), Wire.Json);
+        (await PostAsync(server, "/policies/llamas", ("text", text))).StatusCode.ShouldBe(HttpStatusCode.SeeOther);
+        (await server.Api.GetPolicyAsync("llamas")).Models.ShouldBe("*");
         (await PostAsync(server, "/policies/llamas", ("text", "{"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
         (await PostAsync(server, "/policies/llamas/remove")).StatusCode.ShouldBe(HttpStatusCode.SeeOther);
-        (await server.Client.GetAsync("/api/policies/llamas")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        await RegistryServer.RefusedAsync(HttpStatusCode.NotFound, () => server.Api.GetPolicyAsync("llamas"));
     }
 
     [Fact]
@@ -112,7 +107,7 @@ public sealed partial class PageTests : IDisposable
         page.ShouldContain($"/pipelines/{id}/retry");
         script.Refuse = _ => null;
         (await PostAsync(server, $"/pipelines/{id}/retry")).StatusCode.ShouldBe(HttpStatusCode.SeeOther);
-        (await server.EndOfAsync(id)).GetProperty("state").GetString().ShouldBe("succeeded");
+        (await server.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
     }
 
     [Fact]
@@ -161,8 +156,8 @@ public sealed partial class PageTests : IDisposable
         await server.UploadAsync("other", RegistryServer.SmallModel(3));
         var recipe = Option().Match(await server.Client.GetStringAsync("/models/other")).Groups[1].Value;
         var shown = await PostAsync(server, "/models/other/quantize", ("version", "1"), ("recipe", recipe));
-        var id = shown.Headers.Location!.ToString().Split('/')[^1];
-        (await server.EndOfAsync(id)).GetProperty("state").GetString().ShouldBe("succeeded");
+        var id = Guid.Parse(shown.Headers.Location!.ToString().Split('/')[^1]);
+        (await server.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
         (await PostAsync(server, "/models/other/quantize", ("version", "1"), ("recipe", "none"))).StatusCode.ShouldBe(HttpStatusCode.NotFound);
     }
 
@@ -173,7 +168,7 @@ public sealed partial class PageTests : IDisposable
         foreach (var (number, figure) in new[] { (1, 5.0), (2, 3.0), (3, 4.0) })
         {
             await server.UploadAsync("tiny", RegistryServer.SmallModel(number));
-            (await server.Client.PutAsJsonAsync($"/api/models/tiny/versions/{number}/metrics", new { perplexity = figure })).EnsureSuccessStatusCode();
+            await server.Api.SetMetricsAsync("tiny", $"{number}", new() { ["perplexity"] = figure });
         }
         Order(await server.Client.GetStringAsync("/models/tiny?sort=perplexity")).ShouldBe(["2", "3", "1"]);
         var falling = await server.Client.GetStringAsync("/models/tiny?sort=-perplexity");
@@ -283,19 +278,15 @@ public sealed partial class PageTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private static async Task<string> QuantizedAsync(RegistryServer server)
+    private static async Task<Guid> QuantizedAsync(RegistryServer server)
     {
         await server.UploadAsync("tiny");
         var id = await StartAsync(server);
-        (await server.EndOfAsync(id)).GetProperty("state").GetString().ShouldBe("succeeded");
+        (await server.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
         return id;
     }
 
-    private static async Task<string> StartAsync(RegistryServer server, string name = "three")
-    {
-        var started = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", name, recipe = JsonNode.Parse("""{"decomposition":{"bases":3}}""") });
-        return (await started.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!;
-    }
+    private static Task<Guid> StartAsync(RegistryServer server, string name = "three") => server.StartAsync("""{"decomposition":{"bases":3}}""", name: name);
 
     private static Task<HttpResponseMessage> AskAsync(RegistryServer server, string address)
     {

@@ -1,6 +1,4 @@
 using System.Net;
-using System.Net.Http.Json;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
@@ -23,30 +21,31 @@ public sealed class PipelineFlowTests : IDisposable
     public async Task An_upload_becomes_a_champion_without_further_hands(string recipe, string stages)
     {
         await using var server = await RegistryServer.StartAsync(_folder);
-        (await server.Client.PutAsJsonAsync("/api/policies/all", Policy(("mine", recipe)))).StatusCode.ShouldBe(HttpStatusCode.Created);
+        await server.Api.SetPolicyAsync("all", new PolicyChange("*", [new NamedRecipe("mine", JsonNode.Parse(recipe)!)]));
 
         var uploaded = await server.UploadAsync("tiny");
-        var end = await server.EndOfAsync(uploaded.GetProperty("pipelines")[0].GetString()!);
+        var end = await server.EndOfAsync(uploaded.Pipelines[0]);
 
-        end.GetProperty("error").GetString().ShouldBeNull();
-        end.GetProperty("state").GetString().ShouldBe("succeeded");
-        string.Join(' ', end.GetProperty("stages").EnumerateArray().Select(stage => stage.GetProperty("name").GetString())).ShouldBe(stages);
-        end.GetProperty("stages").EnumerateArray().ShouldAllBe(stage => stage.GetProperty("state").GetString() == "done");
-        end.GetProperty("progress").GetDouble().ShouldBe(1);
-        var metrics = end.GetProperty("metrics");
-        metrics.GetProperty("perplexity").GetDouble().ShouldBe(Math.Exp(2.1), 1e-12);
-        metrics.GetProperty("teacherPerplexity").GetDouble().ShouldBe(Math.Exp(2.0), 1e-12);
-        metrics.GetProperty("kl").GetDouble().ShouldBe(0.05, 1e-12);
-        metrics.GetProperty("top1").GetDouble().ShouldBe(0.8, 1e-12);
+        end.Error.ShouldBeNull();
+        end.State.ShouldBe(PipelineState.Succeeded);
+        string.Join(' ', end.Stages.Select(stage => Wire.NameOf(stage.Name))).ShouldBe(stages);
+        end.Stages.ShouldAllBe(stage => stage.State == StageState.Done);
+        end.Progress.ShouldBe(1);
+        var metrics = end.Metrics!;
+        metrics["perplexity"].ShouldBe(Math.Exp(2.1), 1e-12);
+        metrics["teacherPerplexity"].ShouldBe(Math.Exp(2.0), 1e-12);
+        metrics["kl"].ShouldBe(0.05, 1e-12);
+        metrics["top1"].ShouldBe(0.8, 1e-12);
 
-        var champion = await server.Client.GetFromJsonAsync<JsonElement>("/api/models/tiny/versions/champion");
-        champion.GetProperty("version").GetInt32().ShouldBe(2);
-        champion.GetProperty("kind").GetString().ShouldBe("quantized");
-        champion.GetProperty("lineage").GetProperty("parent").GetProperty("version").GetInt32().ShouldBe(1);
-        champion.GetProperty("lineage").GetProperty("recipeName").GetString().ShouldBe("mine");
-        champion.GetProperty("lineage").GetProperty("recipe").GetString().ShouldBe(PipelineRecipe.Parse(recipe).Digest.Value);
-        var name = champion.GetProperty("files")[0].GetProperty("name").GetString();
-        (await server.Client.GetStringAsync($"/api/models/tiny/versions/champion/files/{name}")).ShouldStartWith("result of ");
+        var champion = await server.Api.GetVersionAsync("tiny", "champion");
+        champion.Version.ShouldBe(2);
+        champion.Kind.ShouldBe(VersionKind.Quantized);
+        champion.Lineage!.Parent.ShouldBe(new VersionName("tiny", 1));
+        champion.Lineage.RecipeName.ShouldBe("mine");
+        champion.Lineage.Recipe.ShouldBe(PipelineRecipe.Parse(recipe).Digest.Value);
+        using var file = new StreamReader(await server.Api.GetFileAsync("tiny", "champion", champion.Files![0].Name));
+        (await file.ReadToEndAsync()).ShouldStartWith("result of ");
+        (await server.Api.GetLineageAsync("tiny", "1")).Children.ShouldBe([new VersionName("tiny", 2)]);
     }
 
     [Fact]
@@ -55,8 +54,8 @@ public sealed class PipelineFlowTests : IDisposable
         var script = new WorkerScript { Copies = 3, Layers = 7 };
         await using var server = await RegistryServer.StartAsync(_folder, script);
         await server.UploadAsync("tiny");
-        var end = await server.EndOfAsync(await StartAsync(server, Distilled));
-        end.GetProperty("state").GetString().ShouldBe("succeeded");
+        var end = await server.EndOfAsync(await server.StartAsync(Distilled));
+        end.State.ShouldBe(PipelineState.Succeeded);
         script.Count<DecomposeLayers>().ShouldBe(7);
         script.Count<DistillRound>().ShouldBe(2);
         var units = await server.InDatabaseAsync(context => context.Units.ToListAsync());
@@ -70,12 +69,12 @@ public sealed class PipelineFlowTests : IDisposable
         var script = new WorkerScript { Refuse = command => command is DecomposeLayers d && d.Decomposition == Part("{\"bases\":8}") ? "the model has no layers" : null };
         await using var server = await RegistryServer.StartAsync(_folder, script);
         await server.UploadAsync("tiny");
-        var bad = await StartAsync(server, """{"decomposition":{"bases":8}}""");
-        var good = await StartAsync(server, Plain);
+        var bad = await server.StartAsync("""{"decomposition":{"bases":8}}""");
+        var good = await server.StartAsync(Plain);
         var end = await server.EndOfAsync(bad);
-        end.GetProperty("state").GetString().ShouldBe("failed");
-        end.GetProperty("error").GetString().ShouldBe("decompose 1: the model has no layers");
-        (await server.EndOfAsync(good)).GetProperty("state").GetString().ShouldBe("succeeded");
+        end.State.ShouldBe(PipelineState.Failed);
+        end.Error.ShouldBe("decompose 1: the model has no layers");
+        (await server.EndOfAsync(good)).State.ShouldBe(PipelineState.Succeeded);
     }
 
     [Fact]
@@ -85,18 +84,18 @@ public sealed class PipelineFlowTests : IDisposable
         var script = new WorkerScript { Crash = command => command is AssembleModel && Interlocked.Decrement(ref broken) >= 0 };
         await using var server = await RegistryServer.StartAsync(_folder, script, "--Pipelines:Attempts=4");
         await server.UploadAsync("tiny");
-        (await server.EndOfAsync(await StartAsync(server, Plain))).GetProperty("state").GetString().ShouldBe("succeeded");
+        (await server.EndOfAsync(await server.StartAsync(Plain))).State.ShouldBe(PipelineState.Succeeded);
         script.Count<AssembleModel>().ShouldBe(4);
 
         broken = int.MaxValue;
-        var id = await StartAsync(server, """{"decomposition":{"bases":4}}""");
+        var id = await server.StartAsync("""{"decomposition":{"bases":4}}""");
         var end = await server.EndOfAsync(id);
-        end.GetProperty("state").GetString().ShouldBe("failed");
-        end.GetProperty("error").GetString().ShouldBe("assemble-model: the worker broke down (attempt 4)");
+        end.State.ShouldBe(PipelineState.Failed);
+        end.Error.ShouldBe("assemble-model: the worker broke down (attempt 4)");
 
         broken = 0;
-        (await server.Client.PostAsync($"/api/pipelines/{id}/retry", null)).EnsureSuccessStatusCode();
-        (await server.EndOfAsync(id)).GetProperty("state").GetString().ShouldBe("succeeded");
+        await server.Api.RetryPipelineAsync(id);
+        (await server.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
     }
 
     [Fact]
@@ -106,16 +105,16 @@ public sealed class PipelineFlowTests : IDisposable
         var script = new WorkerScript { Decompose = hold.Task };
         await using var server = await RegistryServer.StartAsync(_folder, script);
         await server.UploadAsync("tiny");
-        var id = await StartAsync(server, Plain);
-        var cancelled = await (await server.Client.DeleteAsync($"/api/pipelines/{id}")).Content.ReadFromJsonAsync<JsonElement>();
-        cancelled.GetProperty("state").GetString().ShouldBe("cancelled");
+        var id = await server.StartAsync(Plain);
+        var cancelled = await server.Api.CancelPipelineAsync(id);
+        cancelled.State.ShouldBe(PipelineState.Cancelled);
         hold.SetResult();
         await Task.Delay(300);
-        (await server.Client.GetFromJsonAsync<JsonElement>($"/api/pipelines/{id}")).GetProperty("state").GetString().ShouldBe("cancelled");
+        (await server.Api.GetPipelineAsync(id)).State.ShouldBe(PipelineState.Cancelled);
         script.Count<AssembleModel>().ShouldBe(0);
-        (await server.Client.PostAsync($"/api/pipelines/{id}/retry", null)).EnsureSuccessStatusCode();
-        (await server.EndOfAsync(id)).GetProperty("state").GetString().ShouldBe("succeeded");
-        (await server.Client.PostAsync($"/api/pipelines/{id}/retry", null)).StatusCode.ShouldBe(HttpStatusCode.Conflict);
+        await server.Api.RetryPipelineAsync(id);
+        (await server.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
+        await RegistryServer.RefusedAsync(HttpStatusCode.Conflict, () => server.Api.RetryPipelineAsync(id));
     }
 
     [Fact]
@@ -125,16 +124,16 @@ public sealed class PipelineFlowTests : IDisposable
         var script = new WorkerScript { Decompose = hold.Task };
         await using var server = await RegistryServer.StartAsync(_folder, script);
         await server.UploadAsync("tiny");
-        var ids = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => StartAsync(server, Plain)));
-        var states = await Task.WhenAll(ids.Select(id => server.Client.GetFromJsonAsync<JsonElement>($"/api/pipelines/{id}")));
-        states.Count(state => state.GetProperty("state").GetString() == "running").ShouldBe(1);
-        states.Count(state => state.GetProperty("state").GetString() == "queued").ShouldBe(3);
+        var ids = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => server.StartAsync(Plain)));
+        var states = await Task.WhenAll(ids.Select(id => server.Api.GetPipelineAsync(id)));
+        states.Count(state => state.State == PipelineState.Running).ShouldBe(1);
+        states.Count(state => state.State == PipelineState.Queued).ShouldBe(3);
         hold.SetResult();
         foreach (var id in ids)
         {
             var end = await server.EndOfAsync(id);
-            end.GetProperty("state").GetString().ShouldBe("succeeded");
-            end.GetProperty("result").GetProperty("version").GetInt32().ShouldBe(2);
+            end.State.ShouldBe(PipelineState.Succeeded);
+            end.Result!.Version.ShouldBe(2);
         }
         script.Count<DecomposeLayers>().ShouldBe(4);
     }
@@ -145,26 +144,26 @@ public sealed class PipelineFlowTests : IDisposable
         var hold = new TaskCompletionSource();
         await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Decompose = hold.Task });
         await server.UploadAsync("tiny");
-        string[] ids = [await StartAsync(server, Plain), await StartAsync(server, Plain), await StartAsync(server, Plain)];
-        await server.Client.DeleteAsync($"/api/pipelines/{ids[0]}");
+        Guid[] ids = [await server.StartAsync(Plain), await server.StartAsync(Plain), await server.StartAsync(Plain)];
+        await server.Api.CancelPipelineAsync(ids[0]);
         hold.SetResult();
-        (await server.EndOfAsync(ids[1])).GetProperty("state").GetString().ShouldBe("succeeded");
-        (await server.EndOfAsync(ids[2])).GetProperty("state").GetString().ShouldBe("succeeded");
-        (await server.EndOfAsync(ids[0])).GetProperty("state").GetString().ShouldBe("cancelled");
+        (await server.EndOfAsync(ids[1])).State.ShouldBe(PipelineState.Succeeded);
+        (await server.EndOfAsync(ids[2])).State.ShouldBe(PipelineState.Succeeded);
+        (await server.EndOfAsync(ids[0])).State.ShouldBe(PipelineState.Cancelled);
     }
 
     [Fact]
     public async Task A_restart_sends_what_is_outstanding_again()
     {
-        string id;
+        Guid id;
         await using (var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Decompose = new TaskCompletionSource().Task }))
         {
             await server.UploadAsync("tiny");
-            id = await StartAsync(server, Plain);
+            id = await server.StartAsync(Plain);
             await WaitForAsync(() => server.InDatabaseAsync(async context => !await context.Outbox.AnyAsync()));
         }
         await using var again = await RegistryServer.StartAsync(_folder);
-        (await again.EndOfAsync(id)).GetProperty("state").GetString().ShouldBe("succeeded");
+        (await again.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
     }
 
     [Fact]
@@ -173,15 +172,15 @@ public sealed class PipelineFlowTests : IDisposable
         var hold = new TaskCompletionSource();
         await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Decompose = hold.Task });
         await server.UploadAsync("tiny");
-        var broken = await StartAsync(server, Plain);
-        var other = await StartAsync(server, """{"decomposition":{"bases":4}}""");
-        await server.InDatabaseAsync(context => context.Pipelines.Where(pipeline => pipeline.Id == Guid.Parse(broken))
+        var broken = await server.StartAsync(Plain);
+        var other = await server.StartAsync("""{"decomposition":{"bases":4}}""");
+        await server.InDatabaseAsync(context => context.Pipelines.Where(pipeline => pipeline.Id == broken)
             .ExecuteUpdateAsync(rows => rows.SetProperty(row => row.RecipeJson, "damaged")));
         hold.SetResult();
         var end = await server.EndOfAsync(broken);
-        end.GetProperty("state").GetString().ShouldBe("failed");
-        end.GetProperty("error").GetString()!.ShouldStartWith("the registry cannot make use of what a worker said: ");
-        (await server.EndOfAsync(other)).GetProperty("state").GetString().ShouldBe("succeeded");
+        end.State.ShouldBe(PipelineState.Failed);
+        end.Error!.ShouldStartWith("the registry cannot make use of what a worker said: ");
+        (await server.EndOfAsync(other)).State.ShouldBe(PipelineState.Succeeded);
     }
 
     [Fact]
@@ -189,17 +188,11 @@ public sealed class PipelineFlowTests : IDisposable
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         await server.UploadAsync("tiny");
-        var id = await StartAsync(server, Distilled);
-        var states = new List<JsonNode>();
-        using var reader = new StreamReader(await server.Client.GetStreamAsync($"/api/pipelines/{id}/events"));
-        while (await reader.ReadLineAsync() is { } line)
-        {
-            if (line.StartsWith("data: ", StringComparison.Ordinal))
-                states.Add(JsonNode.Parse(line[6..])!);
-        }
+        var id = await server.StartAsync(Distilled);
+        var states = await server.Api.WatchPipelineAsync(id).ToListAsync();
         states.Count.ShouldBeGreaterThan(1);
-        states[^1]["state"]!.ToString().ShouldBe("succeeded");
-        states.Select(state => state["progress"]!.GetValue<double>()).ShouldBeInOrder();
+        states[^1].State.ShouldBe(PipelineState.Succeeded);
+        states.Select(state => state.Progress).ShouldBeInOrder();
     }
 
     [Theory]
@@ -215,12 +208,10 @@ public sealed class PipelineFlowTests : IDisposable
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         await server.UploadAsync("tiny");
-        var response = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", recipe = JsonNode.Parse(recipe) });
-        response.StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
-        var told = await response.Content.ReadFromJsonAsync<JsonElement>();
-        told.GetProperty("errors").GetArrayLength().ShouldBe(problems.Length, $"{told}");
+        var refused = await RegistryServer.RefusedAsync(HttpStatusCode.UnprocessableEntity, () => server.StartAsync(recipe));
+        refused.Errors.Count.ShouldBe(problems.Length, refused.Message);
         foreach (var problem in problems)
-            told.GetProperty("detail").GetString()!.ShouldContain(problem);
+            refused.Message.ShouldContain(problem);
     }
 
     [Fact]
@@ -232,44 +223,25 @@ public sealed class PipelineFlowTests : IDisposable
         await server.UploadAsync("tiny");
         foreach (var (recipe, quality) in recipes.Zip(qualities))
         {
-            var id = await StartAsync(server, recipe);
+            var id = await server.StartAsync(recipe);
             var end = await server.EndOfAsync(id);
-            var version = end.GetProperty("result").GetProperty("version").GetInt32();
-            (await server.Client.PutAsJsonAsync($"/api/models/tiny/versions/{version}/metrics", new { kl = quality.Item1, bitsPerWeight = quality.Item2 }))
-                .StatusCode.ShouldBe(HttpStatusCode.NoContent);
+            var version = end.Result!.Version;
+            await server.Api.SetMetricsAsync("tiny", $"{version}", new() { ["kl"] = quality.Item1, ["bitsPerWeight"] = quality.Item2 });
         }
-        async Task<int?> ChampionAsync(object gate)
-        {
-            var response = await server.Client.PutAsJsonAsync("/api/models/tiny/gate", gate);
-            response.EnsureSuccessStatusCode();
-            var champion = (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("champion");
-            return champion.ValueKind == JsonValueKind.Null ? null : champion.GetInt32();
-        }
-        (await ChampionAsync(new { })).ShouldBe(4);
-        (await ChampionAsync(new { maxBitsPerWeight = 3.5 })).ShouldBe(3);
-        (await ChampionAsync(new { maxBitsPerWeight = 2.5 })).ShouldBe(2);
-        (await ChampionAsync(new { maxBitsPerWeight = 2.5, maxKl = 0.1 })).ShouldBeNull();
-        var gate = await server.Client.GetFromJsonAsync<JsonElement>("/api/models/tiny/gate");
-        gate.GetProperty("refused").GetProperty("2").GetString().ShouldBe("its KL is 0.3 nats, the gate allows 0.1");
-        gate.GetProperty("refused").GetProperty("4").GetString().ShouldBe("it has 4.25 bits per weight, the budget is 2.5");
+        async Task<int?> ChampionAsync(Gate gate) => (await server.Api.SetGateAsync("tiny", gate)).Champion;
+        (await ChampionAsync(new())).ShouldBe(4);
+        (await ChampionAsync(new() { MaxBitsPerWeight = 3.5 })).ShouldBe(3);
+        (await ChampionAsync(new() { MaxBitsPerWeight = 2.5 })).ShouldBe(2);
+        (await ChampionAsync(new() { MaxBitsPerWeight = 2.5, MaxKl = 0.1 })).ShouldBeNull();
+        var gate = await server.Api.GetGateAsync("tiny");
+        gate.Refused[2].ShouldBe("its KL is 0.3 nats, the gate allows 0.1");
+        gate.Refused[4].ShouldBe("it has 4.25 bits per weight, the budget is 2.5");
+        (await server.Api.RemoveGateAsync("tiny")).Own.ShouldBeFalse();
     }
 
     public void Dispose() => _folder.Dispose();
 
-    private static object Policy(params (string Name, string Recipe)[] recipes) => new
-    {
-        models = "*",
-        recipes = recipes.Select(recipe => new { name = recipe.Name, recipe = JsonNode.Parse(recipe.Recipe) }),
-    };
-
     private static Digest Part(string json) => PipelineRecipe.DigestOf((JsonObject)JsonNode.Parse(json)!);
-
-    private static async Task<string> StartAsync(RegistryServer server, string recipe)
-    {
-        var response = await server.Client.PostAsJsonAsync("/api/pipelines", new { model = "tiny", version = 1, recipe = JsonNode.Parse(recipe) });
-        response.StatusCode.ShouldBe(HttpStatusCode.Accepted, await response.Content.ReadAsStringAsync());
-        return (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!;
-    }
 
     private static async Task WaitForAsync(Func<Task<bool>> condition)
     {

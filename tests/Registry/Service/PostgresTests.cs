@@ -1,7 +1,4 @@
 using System.Net;
-using System.Net.Http.Json;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
 using Qbb.Registry.Pipelines.Machine;
@@ -22,11 +19,11 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
     {
         await using var server = await StartAsync(new WorkerScript { Copies = 3, Layers = 7 });
         await server.UploadAsync("tiny");
-        var end = await server.EndOfAsync(await AskAsync(server, Distilled));
-        end.GetProperty("error").GetString().ShouldBeNull();
-        end.GetProperty("result").GetProperty("version").GetInt32().ShouldBe(2);
+        var end = await server.EndOfAsync(await server.StartAsync(Distilled));
+        end.Error.ShouldBeNull();
+        end.Result!.Version.ShouldBe(2);
         server.Workers.Count<DecomposeLayers>().ShouldBe(7);
-        (await server.Client.GetFromJsonAsync<JsonElement>("/api/models/tiny/versions/champion")).GetProperty("version").GetInt32().ShouldBe(2);
+        (await server.Api.GetVersionAsync("tiny", "champion")).Version.ShouldBe(2);
         (await server.InDatabaseAsync(context => context.Outbox.CountAsync())).ShouldBe(0);
     }
 
@@ -36,10 +33,10 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
         var hold = new TaskCompletionSource();
         await using var server = await StartAsync(new WorkerScript { Decompose = hold.Task });
         await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => server.UploadAsync("tiny")));
-        var ids = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => AskAsync(server, Plain)));
+        var ids = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => server.StartAsync(Plain)));
         hold.SetResult();
         foreach (var id in ids)
-            (await server.EndOfAsync(id)).GetProperty("result").GetProperty("version").GetInt32().ShouldBe(2);
+            (await server.EndOfAsync(id)).Result!.Version.ShouldBe(2);
         server.Workers.Count<DecomposeLayers>().ShouldBe(4);
         (await server.InDatabaseAsync(context => context.Versions.CountAsync())).ShouldBe(2);
     }
@@ -49,7 +46,7 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
     {
         await using var server = await StartAsync(new WorkerScript { Layers = 60 });
         await server.UploadAsync("tiny");
-        var id = await AskAsync(server, Distilled);
+        var id = await server.StartAsync(Distilled);
         for (var crash = 0; crash < 3; crash++)
         {
             await Task.Delay(400);
@@ -57,7 +54,7 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
             await Task.Delay(300);
             await postgres.StartAsync();
         }
-        (await server.EndOfAsync(id, seconds: 120)).GetProperty("state").GetString().ShouldBe("succeeded");
+        (await server.EndOfAsync(id, seconds: 120)).State.ShouldBe(PipelineState.Succeeded);
         var units = await server.InDatabaseAsync(context => context.Units.Where(unit => unit.Kind == UnitKind.Decompose).ToListAsync());
         units.Count.ShouldBe(60);
         units.ShouldAllBe(unit => unit.Status == UnitStatus.Done);
@@ -70,18 +67,18 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
         foreach (var (name, kl) in new[] { ("b", 0.3), ("a", 0.1), ("c", 0.2) })
         {
             await server.UploadAsync(name);
-            (await server.Client.PutAsJsonAsync($"/api/models/{name}/versions/1/metrics", new { kl })).EnsureSuccessStatusCode();
+            await server.Api.SetMetricsAsync(name, "1", new() { ["kl"] = kl });
         }
-        string[] ids = [await AskAsync(server, Plain, "a"), await AskAsync(server, Distilled, "a")];
+        Guid[] ids = [await server.StartAsync(Plain, "a"), await server.StartAsync(Distilled, "a")];
         foreach (var id in ids)
             await server.EndOfAsync(id);
-        (await ItemsAsync(server, "/api/models?limit=2&after=a", "name")).ShouldBe(["b", "c"]);
-        (await ItemsAsync(server, "/api/search?metric=kl%3C%3D0.2&sort=-kl&kind=upload", "model")).ShouldBe(["c", "a"]);
-        (await ItemsAsync(server, "/api/pipelines?limit=1", "id")).ShouldBe([ids[1]]);
-        (await ItemsAsync(server, $"/api/pipelines?after={ids[1]}", "id")).ShouldBe([ids[0]]);
-        (await server.Client.DeleteAsync("/api/models/c")).StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        var collected = await server.Client.PostAsync("/api/collect?deletedDays=0&resultDays=0&graceMinutes=0", null);
-        (await collected.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("versions").GetInt32().ShouldBe(1);
+        (await server.Api.ListModelsAsync(after: "a", limit: 2)).Items.Select(model => model.Name).ShouldBe(["b", "c"]);
+        var found = await server.Api.SearchAsync(new(Metric: ["kl<=0.2"], Sort: "-kl", Kind: VersionKind.Upload));
+        found.Items.Select(version => version.Model).ShouldBe(["c", "a"]);
+        (await server.Api.ListPipelinesAsync(limit: 1)).Items.Select(pipeline => pipeline.Id).ShouldBe([ids[1]]);
+        (await server.Api.ListPipelinesAsync(after: ids[1])).Items.Select(pipeline => pipeline.Id).ShouldBe([ids[0]]);
+        await server.Api.DeleteModelAsync("c");
+        (await server.CollectAsync()).Versions.ShouldBe(1);
         (await server.Client.GetAsync("/models/a")).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
@@ -89,14 +86,4 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
 
     private Task<RegistryServer> StartAsync(WorkerScript script, params string[] settings) => RegistryServer.StartAsync(
         _folder, script, ["--Database:Provider=postgres", $"--Database:ConnectionString={postgres.NewDatabase()}", .. settings]);
-
-    private static async Task<string> AskAsync(RegistryServer server, string recipe, string model = "tiny")
-    {
-        var response = await server.Client.PostAsJsonAsync("/api/pipelines", new { model, version = 1, recipe = JsonNode.Parse(recipe) });
-        response.StatusCode.ShouldBe(HttpStatusCode.Accepted, await response.Content.ReadAsStringAsync());
-        return (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetString()!;
-    }
-
-    private static async Task<string?[]> ItemsAsync(RegistryServer server, string address, string member) =>
-        [.. (await server.Client.GetFromJsonAsync<JsonElement>(address)).GetProperty("items").EnumerateArray().Select(item => item.GetProperty(member).GetString())];
 }

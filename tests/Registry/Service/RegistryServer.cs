@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http.Json;
-using System.Security.Cryptography;
-using System.Text.Json;
+using System.Text.Json.Nodes;
 using MassTransit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
@@ -19,18 +18,19 @@ namespace Qbb.Registry.Tests.Service;
 /// <summary>A registry that listens on a free port, with SQLite, a folder as store and scripted workers on a bus in memory.</summary>
 internal sealed class RegistryServer : IAsyncDisposable
 {
-    /// <summary>A collection that spares nothing.</summary>
-    public const string Everything = "deletedDays=0&resultDays=0&graceMinutes=0";
-
     private readonly WebApplication _app;
 
     private RegistryServer(WebApplication app)
     {
         _app = app;
         Client = new HttpClient { BaseAddress = new Uri(app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
+        Api = RegistryApi.Connect(Client.BaseAddress);
     }
 
+    /// <summary>The raw wire.</summary>
     public HttpClient Client { get; }
+
+    public IRegistryApi Api { get; }
 
     public IServiceProvider Services => _app.Services;
 
@@ -58,40 +58,38 @@ internal sealed class RegistryServer : IAsyncDisposable
     }
 
     /// <summary>Uploads files and makes them a version.</summary>
-    public async Task<JsonElement> UploadAsync(string model, Dictionary<string, byte[]>? files = null, string? key = null)
+    public async Task<UploadedVersion> UploadAsync(string model, Dictionary<string, byte[]>? files = null, string? key = null)
     {
         files ??= SmallModel();
         foreach (var bytes in files.Values)
-            (await Client.PutAsync($"/api/blobs/{DigestOf(bytes)}", new ByteArrayContent(bytes))).EnsureSuccessStatusCode();
-        var response = await PostVersionAsync(model, files, key);
-        (await response.Content.ReadAsStringAsync()).ShouldNotBeNull();
-        response.EnsureSuccessStatusCode();
-        return await response.Content.ReadFromJsonAsync<JsonElement>();
+            await PutAsync(bytes);
+        return await Api.CreateVersionAsync(model, RequestOf(files), key);
     }
 
+    public Task PutAsync(byte[] bytes) => Api.PutBlobAsync(Digest.Of(bytes), new ByteArrayContent(bytes));
+
+    /// <summary>Makes a version of files that may be there; for what only the raw answer shows.</summary>
     public Task<HttpResponseMessage> PostVersionAsync(string model, Dictionary<string, byte[]> files, string? key = null)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, $"/api/models/{model}/versions")
-        {
-            Content = JsonContent.Create(new
-            {
-                files = files.Select(file => new { name = file.Key, digest = DigestOf(file.Value), size = file.Value.Length }),
-            }),
-        };
+        var request = new HttpRequestMessage(HttpMethod.Post, $"/api/models/{model}/versions") { Content = JsonContent.Create(RequestOf(files), options: Wire.Json) };
         if (key is not null)
             request.Headers.Add("Idempotency-Key", key);
         return Client.SendAsync(request);
     }
 
+    /// <summary>Starts a pipeline; its id.</summary>
+    public async Task<Guid> StartAsync(string recipe, string model = "tiny", string? name = null) =>
+        (await Api.StartPipelineAsync(new PipelineRequest(model, 1, JsonNode.Parse(recipe), name))).Id;
+
     /// <summary>Waits until a pipeline has ended.</summary>
-    public async Task<JsonElement> EndOfAsync(string pipeline, double seconds = 60, int lookMilliseconds = 50)
+    public async Task<PipelineView> EndOfAsync(Guid pipeline, double seconds = 60, int lookMilliseconds = 50)
     {
         var limit = DateTime.UtcNow.AddSeconds(seconds);
-        JsonElement shown;
+        PipelineView? shown = null;
         do
         {
-            shown = await Client.GetFromJsonAsync<JsonElement>($"/api/pipelines/{pipeline}");
-            if (shown.GetProperty("state").GetString() is "succeeded" or "failed" or "cancelled")
+            shown = await Api.GetPipelineAsync(pipeline);
+            if (shown.State.HasEnded())
                 return shown;
             await Task.Delay(lookMilliseconds);
         }
@@ -99,12 +97,15 @@ internal sealed class RegistryServer : IAsyncDisposable
         throw new TimeoutException($"the pipeline has not ended within {seconds} s: {shown}");
     }
 
-    /// <summary>Collects; the report.</summary>
-    public async Task<JsonElement> CollectAsync(string query)
+    /// <summary>A collection that spares nothing.</summary>
+    public Task<CollectionReport> CollectAsync(bool dryRun = false) => Api.CollectAsync(dryRun, deletedDays: 0, resultDays: 0, graceMinutes: 0);
+
+    /// <summary>What the registry says to a request that it refuses.</summary>
+    public static async Task<RegistryRefusedException> RefusedAsync(HttpStatusCode status, Func<Task> request)
     {
-        var response = await Client.PostAsync("/api/collect?" + query, null);
-        response.StatusCode.ShouldBe(HttpStatusCode.OK, await response.Content.ReadAsStringAsync());
-        return await response.Content.ReadFromJsonAsync<JsonElement>();
+        var refused = await request.ShouldThrowAsync<RegistryRefusedException>();
+        refused.Status.ShouldBe(status, refused.Message);
+        return refused;
     }
 
     /// <summary>Lets the hours pass that an upload may take.</summary>
@@ -127,10 +128,12 @@ internal sealed class RegistryServer : IAsyncDisposable
         ["model.safetensors"] = [.. Enumerable.Range(0, 10_000).Select(i => (byte)(i * 7 + seed))],
     };
 
-    public static string DigestOf(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
+    public static VersionRequest RequestOf(Dictionary<string, byte[]> files) =>
+        new([.. files.Select(file => new FileEntry(file.Key, Digest.Of(file.Value), file.Value.Length))]);
 
     public async ValueTask DisposeAsync()
     {
+        Api.Dispose();
         Client.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();

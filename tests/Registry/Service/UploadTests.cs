@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
-using System.Text.Json;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Tests;
@@ -18,35 +17,38 @@ public sealed class UploadTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder);
         var files = RegistryServer.SmallModel();
         var first = files["config.json"];
-        (await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(first)}", new ByteArrayContent(first))).StatusCode.ShouldBe(HttpStatusCode.Created);
-        (await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(first)}", new ByteArrayContent(first))).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await server.Client.PutAsync($"/api/blobs/{Digest.Of(first)}", new ByteArrayContent(first))).StatusCode.ShouldBe(HttpStatusCode.Created);
+        (await server.Client.PutAsync($"/api/blobs/{Digest.Of(first)}", new ByteArrayContent(first))).StatusCode.ShouldBe(HttpStatusCode.NoContent);
 
-        var early = await server.PostVersionAsync("tiny", files);
-        early.StatusCode.ShouldBe(HttpStatusCode.Conflict);
-        (await early.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("errors")[0].GetString().ShouldBe("model.safetensors");
-        (await server.Client.GetAsync("/api/models/tiny")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        var early = await RegistryServer.RefusedAsync(
+            HttpStatusCode.Conflict, () => server.Api.CreateVersionAsync("tiny", RegistryServer.RequestOf(files)));
+        early.Errors.ShouldBe(["model.safetensors"]);
+        await RegistryServer.RefusedAsync(HttpStatusCode.NotFound, () => server.Api.GetModelAsync("tiny"));
 
         var uploaded = await server.UploadAsync("tiny", files);
-        uploaded.GetProperty("version").GetInt32().ShouldBe(1);
+        uploaded.Version.ShouldBe(1);
         var manifest = new ArtifactManifest(files.Select(file => KeyValuePair.Create(
             file.Key, new ManifestEntry(Digest.Of(file.Value), file.Value.Length))));
-        uploaded.GetProperty("manifest").GetString().ShouldBe(manifest.Digest.Value);
-        (await server.Client.GetStringAsync("/api/models/tiny/versions/1/manifest")).ShouldBe(manifest.ToString());
+        uploaded.Manifest.ShouldBe(manifest.Digest.Value);
+        using (var shown = new StreamReader(await server.Api.GetManifestAsync("tiny", "1")))
+            (await shown.ReadToEndAsync()).ShouldBe(manifest.ToString());
 
         var again = await server.PostVersionAsync("tiny", files);
         again.StatusCode.ShouldBe(HttpStatusCode.OK);
-        (await again.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("version").GetInt32().ShouldBe(1);
+        (await again.Content.ReadFromJsonAsync<UploadedVersion>(Wire.Json))!.Version.ShouldBe(1);
     }
 
     [Fact]
     public async Task Bytes_of_another_digest_are_refused_and_leave_nothing()
     {
         await using var server = await RegistryServer.StartAsync(_folder);
-        var digest = RegistryServer.DigestOf("right"u8.ToArray());
-        var response = await server.Client.PutAsync($"/api/blobs/{digest}", new ByteArrayContent("wrong"u8.ToArray()));
-        response.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
-        (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("detail").GetString()!.ShouldContain(digest);
-        (await server.Client.SendAsync(new HttpRequestMessage(HttpMethod.Head, $"/api/blobs/{digest}"))).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        var digest = Digest.Of("right");
+        var refused = await RegistryServer.RefusedAsync(
+            HttpStatusCode.BadRequest, () => server.Api.PutBlobAsync(digest, new ByteArrayContent("wrong"u8.ToArray())));
+        refused.Message.ShouldContain(digest.Value);
+        (await server.Api.HasBlobAsync(digest)).ShouldBeFalse();
+        await server.PutAsync("right"u8.ToArray());
+        (await server.Api.HasBlobAsync(digest)).ShouldBeTrue();
         (await server.Client.PutAsync("/api/blobs/abc", new ByteArrayContent([1]))).StatusCode.ShouldBe(HttpStatusCode.BadRequest);
         Directory.EnumerateFiles(_folder.File("store"), "*", SearchOption.AllDirectories).ShouldNotContain(path => path.Contains("incoming"));
     }
@@ -65,9 +67,9 @@ public sealed class UploadTests : IDisposable
         await using var server = await RegistryServer.StartAsync(_folder);
         var files = RegistryServer.SmallModel();
         files[name] = "x"u8.ToArray();
-        var response = await server.PostVersionAsync("tiny", files);
-        response.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
-        (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("detail").GetString()!.ShouldContain(reason);
+        var refused = await RegistryServer.RefusedAsync(
+            HttpStatusCode.BadRequest, () => server.Api.CreateVersionAsync("tiny", RegistryServer.RequestOf(files)));
+        refused.Message.ShouldContain(reason);
     }
 
     [Theory]
@@ -88,13 +90,11 @@ public sealed class UploadTests : IDisposable
         var files = RegistryServer.SmallModel();
         files["model.safetensors.index.json"] = """{"weight_map":{"a":"model.safetensors","b":"model-2.safetensors"}}"""u8.ToArray();
         foreach (var bytes in files.Values)
-            await server.Client.PutAsync($"/api/blobs/{RegistryServer.DigestOf(bytes)}", new ByteArrayContent(bytes));
-        var response = await server.PostVersionAsync("tiny", files);
-        response.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
-        (await response.Content.ReadAsStringAsync()).ShouldContain("model-2.safetensors is missing");
-
-        var none = await server.PostVersionAsync("tiny", new() { ["README.md"] = "x"u8.ToArray() });
-        (await none.Content.ReadAsStringAsync()).ShouldContain("there are no weights");
+            await server.PutAsync(bytes);
+        async Task<string> SaidAsync(Dictionary<string, byte[]> files) => (await RegistryServer.RefusedAsync(
+            HttpStatusCode.BadRequest, () => server.Api.CreateVersionAsync("tiny", RegistryServer.RequestOf(files)))).Message;
+        (await SaidAsync(files)).ShouldContain("model-2.safetensors is missing");
+        (await SaidAsync(new() { ["README.md"] = "x"u8.ToArray() })).ShouldContain("there are no weights");
     }
 
     [Fact]
@@ -107,7 +107,7 @@ public sealed class UploadTests : IDisposable
         var replayed = await server.PostVersionAsync("tiny", files, "key-1");
         replayed.StatusCode.ShouldBe(HttpStatusCode.Created);
         replayed.Headers.GetValues("Idempotency-Replayed").ShouldBe(["true"]);
-        (await replayed.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("version").GetInt32().ShouldBe(1);
+        (await replayed.Content.ReadFromJsonAsync<UploadedVersion>(Wire.Json))!.Version.ShouldBe(1);
         replayed.Headers.Location!.ToString().ShouldBe("/api/models/tiny/versions/1");
 
         var other = await server.PostVersionAsync("tiny", RegistryServer.SmallModel(seed: 1), "key-1");

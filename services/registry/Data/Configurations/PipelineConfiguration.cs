@@ -21,7 +21,7 @@ internal sealed class PipelineConfiguration : IEntityTypeConfiguration<Pipeline>
         builder.HasIndex(pipeline => pipeline.LeaderId);
         builder.HasIndex(pipeline => new { pipeline.Status, pipeline.CreatedAt });
         builder.HasIndex(pipeline => pipeline.Recipe);
-        builder.Property(pipeline => pipeline.ModelName).HasMaxLength(Models.ModelName.MostCharacters);
+        builder.Property(pipeline => pipeline.ModelName).HasMaxLength(ModelName.MostCharacters);
         builder.Property(pipeline => pipeline.Status).HasConversion<string>().HasMaxLength(16);
         builder.Property(pipeline => pipeline.Kind).HasConversion<string>().HasMaxLength(16);
         builder.Property(pipeline => pipeline.Route).AsJson();

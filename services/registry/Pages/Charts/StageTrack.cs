@@ -6,12 +6,12 @@ namespace Qbb.Registry.Pages.Charts;
 internal static class StageTrack
 {
     /// <summary>A stage as it is shown.</summary>
-    /// <param name="Name">Its name.</param>
-    /// <param name="State">waiting, running, done, failed or cancelled.</param>
+    /// <param name="Name">The stage.</param>
+    /// <param name="State">waiting, running, done, failed, cancelled or not begun.</param>
     /// <param name="Done">Units that are done.</param>
     /// <param name="Total">All of them; 0 while that is not known.</param>
     /// <param name="Seconds">How long it took, or takes already; null where it has not begun.</param>
-    public sealed record Step(string Name, string State, int Done, int Total, double? Seconds);
+    public sealed record Step(Stage Name, string State, int Done, int Total, double? Seconds);
 
     public static Markup Of(IReadOnlyList<Step> steps) => Markup.Of($"""<ol class="track" aria-label="Stages">{steps.Select(Item)}</ol>""");
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Qbb.Registry.Models;
 
 namespace Qbb.Registry.Pages.Shared;
 

@@ -12,7 +12,7 @@ internal static class Pieces
     /// <summary>A part that the script brings up to date while something is under way.</summary>
     public static Markup Live(string id, Markup body) => Markup.Of($"""<div id="{id}" data-part>{body}</div>""");
 
-    public static Markup State(string state) => Markup.Of($"""<span class="state {state}">{state}</span>""");
+    public static Markup State(PipelineState state) => Markup.Of($"""<span class="state {state}">{state}</span>""");
 
     /// <summary>A second line in small type; nothing where there is no text.</summary>
     public static Markup Note(string? text, bool isCut = false) =>

@@ -147,5 +147,5 @@ internal static class UnitTransitions
     private static UnitOrder[] Orders(IEnumerable<PipelineUnit> units) => [.. units.Select(unit => new UnitOrder(unit.Kind, unit.Index))];
 
     private static string Describe(PipelineUnit unit) =>
-        IsTold(unit.Kind) ? $"{KindNames.Of(unit.Kind)} {unit.Index + 1}" : KindNames.Of(unit.Kind);
+        IsTold(unit.Kind) ? $"{Wire.NameOf(unit.Kind)} {unit.Index + 1}" : Wire.NameOf(unit.Kind);
 }

@@ -25,11 +25,11 @@ internal sealed class PipelineMeter
         foreach (var unit in decision.Units)
         {
             if (unit.Status == UnitStatus.Done)
-                _units.Add(1, new KeyValuePair<string, object?>("kind", KindNames.Of(unit.Kind)));
+                _units.Add(1, new KeyValuePair<string, object?>("kind", Wire.NameOf(unit.Kind)));
             else if (unit.Status == UnitStatus.Waiting)
-                _failures.Add(1, new KeyValuePair<string, object?>("kind", KindNames.Of(unit.Kind)));
+                _failures.Add(1, new KeyValuePair<string, object?>("kind", Wire.NameOf(unit.Kind)));
         }
         if (decision.Pipeline.HasEnded && !before.HasEnded)
-            _ended.Add(1, new KeyValuePair<string, object?>("state", KindNames.Of(decision.Pipeline.Status)));
+            _ended.Add(1, new KeyValuePair<string, object?>("state", Wire.NameOf(decision.Pipeline.Status)));
     }
 }

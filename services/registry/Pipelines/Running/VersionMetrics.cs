@@ -1,4 +1,3 @@
-using Qbb.Registry.Models;
 using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Pipelines.Running;

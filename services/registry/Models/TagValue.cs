@@ -1,3 +1,0 @@
-namespace Qbb.Registry.Models;
-
-public sealed record TagValue(string Value);

@@ -1,3 +1,0 @@
-namespace Qbb.Registry.Pipelines;
-
-public sealed record PipelineCreated(Guid Id);

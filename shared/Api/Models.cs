@@ -1,0 +1,89 @@
+using System.Text.RegularExpressions;
+
+namespace Qbb.Api;
+
+/// <summary>Some of many.</summary>
+/// <param name="Items">These.</param>
+/// <param name="Next">What to give as "after" for those that follow; null where there are no more.</param>
+public sealed record Page<T>(IReadOnlyList<T> Items, string? Next);
+
+/// <summary>The names that models and aliases may have; they stand in addresses and on command lines.</summary>
+public static partial class ModelName
+{
+    public const int MostCharacters = 64;
+
+    /// <summary>What is wrong with a name, for a message; null for nothing.</summary>
+    public static string? ProblemOf(string name) =>
+        name.Length <= MostCharacters && Pattern().IsMatch(name)
+            ? null
+            : $"a name has 1 to {MostCharacters} letters, digits, dots, hyphens and underscores, and begins with a letter or digit";
+
+    /// <summary>The same of an alias, which must not look like a version's number.</summary>
+    public static string? ProblemOfAlias(string name) =>
+        ProblemOf(name) ?? (int.TryParse(name, out _) ? "an alias is no number: those are versions" : null);
+
+    [GeneratedRegex(@"\A[A-Za-z0-9][A-Za-z0-9._-]*\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Pattern();
+}
+
+/// <summary>A model.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Description">What people wrote about it.</param>
+/// <param name="Versions">How many there are.</param>
+/// <param name="Latest">The number of the newest; null if all were deleted.</param>
+/// <param name="Aliases">Numbers of versions by alias.</param>
+/// <param name="CreatedAt">When it was created.</param>
+public sealed record ModelView(
+    string Name, string Description, int Versions, int? Latest, IReadOnlyDictionary<string, int> Aliases, DateTimeOffset CreatedAt);
+
+/// <summary>What to change of a model.</summary>
+public sealed record ModelChange(string? Description = null);
+
+/// <summary>Where an alias points.</summary>
+public sealed record AliasView(string Alias, int Version, DateTimeOffset UpdatedAt);
+
+/// <summary>The version that an alias is to point to.</summary>
+public sealed record AliasChange(int Version);
+
+/// <summary>What a version must keep to become the champion; of those that do, the one of the lowest KL is. Null: no limit.</summary>
+public sealed record Gate
+{
+    /// <summary>Most of perplexity / teacher's perplexity.</summary>
+    public double? MaxPerplexityRatio { get; init; }
+
+    /// <summary>Most nats per position.</summary>
+    public double? MaxKl { get; init; }
+
+    /// <summary>The budget: most bits per weight.</summary>
+    public double? MaxBitsPerWeight { get; init; }
+
+    /// <summary>What is wrong with the limits.</summary>
+    public IEnumerable<string> Problems()
+    {
+        if (MaxPerplexityRatio is { } ratio && !(ratio >= 1 && double.IsFinite(ratio)))
+            yield return $"maxPerplexityRatio is {ratio}, it must be 1 or more";
+        if (MaxKl is { } kl && !(kl > 0 && double.IsFinite(kl)))
+            yield return $"maxKl is {kl}, it must be positive";
+        if (MaxBitsPerWeight is { } bits && !(bits > 0 && double.IsFinite(bits)))
+            yield return $"maxBitsPerWeight is {bits}, it must be positive";
+    }
+}
+
+/// <summary>A gate and its result.</summary>
+/// <param name="Gate">The limits.</param>
+/// <param name="Own">The model has its own; else they are its policy's or the registry's.</param>
+/// <param name="Champion">The version that passes best; null if none does.</param>
+/// <param name="Refused">Why the others do not pass, by number.</param>
+public sealed record GateView(Gate Gate, bool Own, int? Champion, IReadOnlyDictionary<int, string> Refused);
+
+/// <summary>What a collection removed, or would remove.</summary>
+/// <param name="DryRun">Nothing was removed.</param>
+/// <param name="Versions">Deleted versions whose files were let go.</param>
+/// <param name="Results">Results of units that were forgotten.</param>
+/// <param name="Leases">Uploads that were given up.</param>
+/// <param name="Blobs">Blobs that nothing refers to.</param>
+/// <param name="Bytes">Their bytes.</param>
+/// <param name="Kept">Blobs that stay.</param>
+/// <param name="KeptBytes">Their bytes.</param>
+public sealed record CollectionReport(
+    bool DryRun, int Versions, int Results, int Leases, int Blobs, long Bytes, int Kept, long KeptBytes);

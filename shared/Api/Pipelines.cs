@@ -1,0 +1,91 @@
+using System.Text.Json.Nodes;
+
+namespace Qbb.Api;
+
+public enum PipelineState
+{
+    /// <summary>Not started, or waiting for the result of another pipeline of the same model and recipe.</summary>
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// <summary>What people see of the kinds of work.</summary>
+public enum Stage
+{
+    Decompose,
+    Sample,
+    Filter,
+    Distil,
+    Evaluate,
+    Publish,
+}
+
+public enum StageState
+{
+    Waiting,
+    Running,
+    Done,
+}
+
+public static class PipelineStates
+{
+    /// <summary>Whether a pipeline has ended, well or badly.</summary>
+    public static bool HasEnded(this PipelineState state) => state is PipelineState.Succeeded or PipelineState.Failed or PipelineState.Cancelled;
+}
+
+/// <summary>How far a stage is.</summary>
+/// <param name="Name">The stage.</param>
+/// <param name="State">Its state.</param>
+/// <param name="Done">Units that are done; of a distillation its steps.</param>
+/// <param name="Total">Units that are known so far; 0 if none is.</param>
+public sealed record StageView(Stage Name, StageState State, int Done, int Total);
+
+/// <summary>A pipeline.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="Model">The model's name.</param>
+/// <param name="Version">The version that is quantized.</param>
+/// <param name="Recipe">Digest of the recipe.</param>
+/// <param name="RecipeName">What people call it.</param>
+/// <param name="State">Its state.</param>
+/// <param name="Follows">The pipeline of the same model and recipe whose result it takes.</param>
+/// <param name="Stage">The current stage.</param>
+/// <param name="Stages">All stages in their order.</param>
+/// <param name="Done">Units of the current kind of work that are done.</param>
+/// <param name="Total">All of them; 0 while that is not known.</param>
+/// <param name="Progress">Share of the whole that is done, 0 to 1, by kinds of work.</param>
+/// <param name="EtaSeconds">How long it may still take; null while nothing is known of one of the stages.</param>
+/// <param name="Error">Why it failed, or what is being tried again.</param>
+/// <param name="CreatedAt">When it was requested.</param>
+/// <param name="StartedAt">When its first command was sent.</param>
+/// <param name="EndedAt">When it ended.</param>
+/// <param name="Result">The version that it created.</param>
+/// <param name="Metrics">The metrics of that version.</param>
+public sealed record PipelineView(
+    Guid Id, string Model, int Version, string Recipe, string? RecipeName, PipelineState State, Guid? Follows, Stage Stage,
+    IReadOnlyList<StageView> Stages, int Done, int Total, double Progress, double? EtaSeconds, string? Error, DateTimeOffset CreatedAt,
+    DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, VersionName? Result, IReadOnlyDictionary<string, double>? Metrics);
+
+/// <summary>A quantization that is requested.</summary>
+/// <param name="Model">The model's name.</param>
+/// <param name="Version">The version's number; null for the newest upload.</param>
+/// <param name="Recipe">The recipe.</param>
+/// <param name="Name">What people call the recipe.</param>
+public sealed record PipelineRequest(string? Model = null, int? Version = null, JsonNode? Recipe = null, string? Name = null);
+
+public sealed record PipelineCreated(Guid Id);
+
+/// <summary>A recipe and what people call it.</summary>
+public sealed record NamedRecipe(string Name, JsonNode Recipe);
+
+/// <summary>What a policy is to say.</summary>
+public sealed record PolicyChange(string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null);
+
+/// <summary>Which recipes run on uploads of which models.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Models">Names of models; * stands for any characters, ? for one.</param>
+/// <param name="Recipes">What runs on every upload.</param>
+/// <param name="Gate">What decides on the champion of those models.</param>
+public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate);

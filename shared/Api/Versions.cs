@@ -1,0 +1,106 @@
+using System.Text.Json;
+using Qbb.Contracts;
+
+namespace Qbb.Api;
+
+/// <summary>Where a version comes from.</summary>
+public enum VersionKind
+{
+    Upload,
+    Quantized,
+}
+
+/// <summary>A version by model and number.</summary>
+public sealed record VersionName(string Model, int Version);
+
+/// <summary>The figures that the pipeline files with a version; people may add others.</summary>
+public static class MetricNames
+{
+    public const string Perplexity = "perplexity";
+    public const string TeacherPerplexity = "teacherPerplexity";
+
+    /// <summary>Mean KL(teacher ‖ version) per position in nats.</summary>
+    public const string Kl = "kl";
+
+    /// <summary>Share of positions where version and teacher have the same most likely token.</summary>
+    public const string Top1 = "top1";
+    public const string BitsPerWeight = "bitsPerWeight";
+    public const string Bytes = "bytes";
+
+    /// <summary>‖W − Ŵ‖²/‖W‖² before distillation.</summary>
+    public const string RelativeError = "relativeError";
+
+    /// <summary>KL on held-out sequences before and after distillation.</summary>
+    public const string HeldOutKlBefore = "heldOutKlBefore";
+    public const string HeldOutKlAfter = "heldOutKlAfter";
+}
+
+/// <summary>A version.</summary>
+/// <param name="Model">The model's name.</param>
+/// <param name="Version">Its number.</param>
+/// <param name="Manifest">Its identity: the digest of its manifest.</param>
+/// <param name="Kind">Where it comes from.</param>
+/// <param name="Bytes">Of all files.</param>
+/// <param name="CreatedAt">When it was created.</param>
+/// <param name="Aliases">Names that point to it.</param>
+/// <param name="Tags">What people noted.</param>
+/// <param name="Metrics">By name.</param>
+/// <param name="Lineage">How it came about; null of an upload.</param>
+/// <param name="Files">By name; null in lists.</param>
+public sealed record VersionView(
+    string Model, int Version, string Manifest, VersionKind Kind, long Bytes, DateTimeOffset CreatedAt, IReadOnlyList<string> Aliases,
+    IReadOnlyDictionary<string, string> Tags, IReadOnlyDictionary<string, double> Metrics, LineageView? Lineage, IReadOnlyList<FileEntry>? Files);
+
+/// <summary>How a version came about.</summary>
+/// <param name="Parent">The version that it was created from.</param>
+/// <param name="Pipeline">The pipeline that created it.</param>
+/// <param name="Recipe">Digest of the recipe.</param>
+/// <param name="RecipeName">What people call it.</param>
+/// <param name="Choices">The recipe.</param>
+/// <param name="Data">Manifests of the sampled data, of those kept, and of those that it was scored on.</param>
+/// <param name="ToolVersion">Version of the program.</param>
+/// <param name="Commit">The commit that it was built from.</param>
+public sealed record LineageView(
+    VersionName Parent, Guid? Pipeline, string Recipe, string? RecipeName, JsonElement Choices, IReadOnlyDictionary<string, string> Data,
+    string ToolVersion, string? Commit);
+
+/// <summary>A version's family.</summary>
+/// <param name="Version">The version.</param>
+/// <param name="From">What it was created from and how; null of an upload.</param>
+/// <param name="Children">What was created from it.</param>
+public sealed record LineageAnswer(VersionName Version, LineageView? From, IReadOnlyList<VersionName> Children);
+
+public sealed record TagValue(string Value);
+
+/// <summary>What is searched for; all conditions must hold.</summary>
+/// <param name="Q">In the model's name or description.</param>
+/// <param name="Kind">Where the version comes from.</param>
+/// <param name="Recipe">Digest or name of the recipe that it was created by.</param>
+/// <param name="Alias">An alias that points to it.</param>
+/// <param name="Tag">key, or key:value.</param>
+/// <param name="Metric">A condition such as kl&lt;=0.1.</param>
+/// <param name="Sort">created or a metric, with - before it for the largest first.</param>
+/// <param name="After">Of the page before.</param>
+/// <param name="Limit">Most of a page.</param>
+public sealed record SearchQuery(
+    string? Q = null, VersionKind? Kind = null, string? Recipe = null, string? Alias = null, string[]? Tag = null, string[]? Metric = null,
+    string? Sort = null, string? After = null, int? Limit = null);
+
+/// <summary>A file of a version.</summary>
+/// <param name="Name">Relative, with forward slashes.</param>
+/// <param name="Digest">SHA-256 of its bytes.</param>
+/// <param name="Size">Bytes.</param>
+public sealed record FileEntry(string Name, Digest Digest, long Size);
+
+/// <summary>Files that are in the store already, to become a version.</summary>
+/// <param name="Files">Of a Hugging Face folder, or one GGUF file.</param>
+/// <param name="Tags">Tags of the version.</param>
+/// <param name="Quantize">False: no policy is applied.</param>
+public sealed record VersionRequest(IReadOnlyList<FileEntry> Files, IReadOnlyDictionary<string, string>? Tags = null, bool Quantize = true);
+
+/// <summary>The result of an upload.</summary>
+/// <param name="Model">The model.</param>
+/// <param name="Version">The version's number.</param>
+/// <param name="Manifest">Its identity.</param>
+/// <param name="Pipelines">Those that policies started.</param>
+public sealed record UploadedVersion(string Model, int Version, string Manifest, IReadOnlyList<Guid> Pipelines);
