@@ -7,13 +7,11 @@
 SHELL := /bin/bash
 CONFIGURATION := Release
 PREFIX ?= /usr/local
-PACKAGES := libtorch-dev libopenblas0-pthread g++ cmake
-GPU_TESTS := Torch Bases Models Quantizer Synthdata
+GPU_TESTS := LibTorch Cuda Bases Models Quantizer Synthdata
 # For tests of the services, and for make up; no other use of qbb needs them. The browser is for tests alone.
 SERVERS := rabbitmq-server postgresql
 BROWSER := chromium fonts-dejavu-core
-PROJECT := services/cli/Qbb.Cli.csproj
-SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cpp' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 'CMakeLists.txt' 2>/dev/null)
+SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
@@ -24,7 +22,7 @@ help:
 
 # Installs only what is missing; asks for nothing.
 deps:
-	@missing=(); for p in $(PACKAGES) $(MORE); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
+	@missing=(); for p in $(MORE); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  echo "installing from Debian: $${missing[*]}"; \
 	  run=; [ "$$(id -u)" = 0 ] || run=sudo; \
@@ -44,12 +42,20 @@ tests/s3/node_modules/.package-lock.json: tests/s3/package-lock.json
 	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps MORE="nodejs npm"
 	@npm ci --prefix tests/s3 --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
-build: deps out/qbb
+build: out/qbb
 
 out/qbb: $(SOURCES)
-	@echo "building (about a minute the first time)"
-	@dotnet publish $(PROJECT) -c $(CONFIGURATION) -o out/lib -v quiet --nologo -clp:ErrorsOnly
-	@printf '#!/bin/sh\nexec dotnet "$$(dirname "$$(readlink -f "$$0")")/lib/qbb.dll" "$$@"\n' > out/qbb && chmod +x out/qbb
+	@$(call publish,services/cli/Qbb.Cli.csproj,lib,qbb)
+
+out/qbb-bench: $(SOURCES)
+	@$(call publish,bench/Qbb.Bench.csproj,bench,qbb-bench)
+
+# PROJECT, its folder in out, its program
+define publish
+	echo "building $(3) (about a minute the first time)"
+	dotnet publish $(1) -c $(CONFIGURATION) -o out/$(2) -v quiet --nologo -clp:ErrorsOnly
+	printf '#!/bin/sh\nexec dotnet "$$(dirname "$$(readlink -f "$$0")")/$(2)/$(3).dll" "$$@"\n' > out/$(3) && chmod +x out/$(3)
+endef
 
 demo: build
 	@samples/demo
@@ -69,17 +75,17 @@ kill-test: servers
 	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@QBB_KILL_SCHEDULES=$(or $(SCHEDULES),20) tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests -method '*Killing_any*' -showLiveOutput -noLogo -noColor
 
-bench: build
+bench: deps out/qbb-bench
 	@samples/bench
 
 # The programs and sources that tests/gpu/setup unpacks and builds on a machine with a GPU and python3's torch.
-gpu-bundle: build
+gpu-bundle: deps out/qbb-bench
 	@for name in $(GPU_TESTS); do dotnet build tests/$$name/Qbb.$$name.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly || exit 1; done
 	@CONFIGURATION=$(CONFIGURATION) tests/gpu/bundle $(GPU_TESTS)
 
 install: build
 	@install -d "$(DESTDIR)$(PREFIX)/lib/qbb" "$(DESTDIR)$(PREFIX)/bin"
-	@cp -r out/lib/. "$(DESTDIR)$(PREFIX)/lib/qbb/"
+	@cp -r out/lib/. "$(DESTDIR)$(PREFIX)/lib/qbb/" && cp -r out/libtorch "$(DESTDIR)$(PREFIX)/lib/qbb/"
 	@printf '#!/bin/sh\nexec dotnet "$(PREFIX)/lib/qbb/qbb.dll" "$$@"\n' > "$(DESTDIR)$(PREFIX)/bin/qbb" && chmod +x "$(DESTDIR)$(PREFIX)/bin/qbb"
 	@echo "installed $(DESTDIR)$(PREFIX)/bin/qbb"
 
@@ -89,7 +95,7 @@ uninstall:
 format:
 	@dotnet format Qbb.slnx
 
-check-format: deps
+check-format:
 	@dotnet restore Qbb.slnx -v quiet
 	@dotnet format Qbb.slnx --no-restore --verify-no-changes
 

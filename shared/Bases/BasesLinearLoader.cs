@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Bases;
 

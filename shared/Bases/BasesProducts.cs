@@ -1,7 +1,6 @@
 using Qbb.Bases.Cpu;
 using Qbb.Bases.Cuda;
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Bases;
 
@@ -12,7 +11,7 @@ public static class BasesProducts
     /// <exception cref="InvalidInputException">The device has no kernel for what the options ask.</exception>
     public static IBasesProduct? Create(BinaryBases bases, Device device, BasesProductOptions options)
     {
-        if (device.Type == DeviceType.CPU)
+        if (device.type == DeviceType.CPU)
             return new CpuProduct(bases, options);
         if (options.Integer is not null)
             throw new InvalidInputException($"sums of integers are calculated on the CPU only, not on {device}: use --device cpu");

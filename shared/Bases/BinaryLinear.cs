@@ -1,6 +1,5 @@
 using Qbb.Bases.Cuda;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Bases;
 
@@ -113,7 +112,7 @@ public sealed class BinaryLinear : IGraphLinear
     public Tensor Weight()
     {
         using var off = torch.no_grad();
-        if (Alpha.device.Type == DeviceType.CPU)
+        if (Alpha.device_type == DeviceType.CPU)
             return ExpandOnCpu();
         return DenseWeightKernels.Serve(Alpha, _dtype) ? DenseWeightKernels.Expand(_bases, _planes.Value, Alpha, Beta, _dtype) : ReferenceWeight();
     }
@@ -155,9 +154,9 @@ public sealed class BinaryLinear : IGraphLinear
         if (!Records(x))
             return;
         var (wantsX, wantsAlpha, wantsBeta) = (x.requires_grad, Alpha.requires_grad, Beta is { requires_grad: true });
-        var saved = x.detach().Save();
+        var saved = Gradients.Save(x);
         Tensor[] inputs = Beta is null ? [x, Alpha] : [x, Alpha, Beta];
-        torch.autograd.record(inputs, [y], gradients =>
+        Gradients.Record(inputs, [y], gradients =>
         {
             var g = gradients[0]!;
             var result = new Tensor?[inputs.Length];
@@ -202,7 +201,7 @@ public sealed class BinaryLinear : IGraphLinear
     private Tensor SumGroups(Tensor dense)
     {
         var padding = _bases.Groups * (long)_bases.GroupSize - InFeatures;
-        var padded = padding == 0 ? dense : torch.nn.functional.pad(dense, [0, padding], 0);
+        var padded = padding == 0 ? dense : torch.nn.functional.pad(dense, [0, padding]);
         return padded.view(OutFeatures, _bases.Groups, _bases.GroupSize).sum(2);
     }
 
@@ -237,8 +236,8 @@ public sealed class BinaryLinear : IGraphLinear
         {
             var first = block * RowsAtOnce;
             var rows = Math.Min(RowsAtOnce, OutFeatures - first);
-            BasesExpansion.Expand(_bases, Alpha.data<float>(), Beta is null ? [] : Beta.data<float>(), first, rows,
-                weight.data<float>().Slice(first * InFeatures, rows * InFeatures));
+            BasesExpansion.Expand(_bases, Alpha.AsSpan<float>(), Beta is null ? [] : Beta.AsSpan<float>(), first, rows,
+                weight.AsSpan<float>().Slice(first * InFeatures, rows * InFeatures));
         });
         return weight.to(_dtype).MoveToOuterDisposeScope();
     }

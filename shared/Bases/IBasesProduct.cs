@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Bases;
 
 /// <summary>The product with a weight of binary bases straight from its signs, on one kind of device; picks its kernel by shape and batch.</summary>

@@ -1,8 +1,13 @@
 using System.Text.Json;
-using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Recipes;
+
+/// <summary>The floating-point type that a distillation calculates in.</summary>
+public enum Precision
+{
+    F32,
+    Bf16,
+}
 
 /// <summary>
 /// The choices of one distillation that its result depends on. Members that are null take a default in <see cref="Resolve"/>. The defaults
@@ -57,8 +62,8 @@ public sealed record DistillationRecipe
     /// <summary>Seed of the split, the order of the data and the swaps.</summary>
     public long Seed { get; init; }
 
-    /// <summary>Type of weights and activations, f32 or bf16; scales and optimizer are in fp32 always.</summary>
-    public ScalarType Type { get; init; } = ScalarType.Float32;
+    /// <summary>Of weights and activations; scales and optimizer are in fp32 always.</summary>
+    public Precision Precision { get; init; }
 
     /// <summary>The same with every choice that applies spelled out and every other null.</summary>
     /// <exception cref="InvalidInputException">Choices are out of range or contradict one another; the message lists all of
@@ -138,7 +143,7 @@ public sealed record DistillationRecipe
             yield return $"swapEnd is {end}, it must be 0 to 1";
         if (!(HeldOut is > 0 and <= 0.5))
             yield return $"heldOut is {HeldOut}, it must be above 0 and at most 0.5";
-        if (Type is not (ScalarType.Float32 or ScalarType.BFloat16))
-            yield return $"type is {Type.ShortName()}, it must be f32 or bf16";
+        if (!Enum.IsDefined(Precision))
+            yield return "type must be f32 or bf16";
     }
 }

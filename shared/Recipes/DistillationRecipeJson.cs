@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Qbb.Torch;
 
 namespace Qbb.Recipes;
 
@@ -25,7 +24,7 @@ internal static class DistillationRecipeJson
             writer.WriteNumber("swapEnd", end);
         if (recipe.Temperature is { } temperature)
             writer.WriteNumber("temperature", temperature);
-        writer.WriteString("type", recipe.Type.ShortName());
+        writer.WriteString("type", NameOf(recipe.Precision));
         if (recipe.Warmup is { } warmup)
             writer.WriteNumber("warmup", warmup);
         writer.WriteEndObject();
@@ -50,13 +49,14 @@ internal static class DistillationRecipeJson
         "steps" => recipe with { Steps = value.GetInt32() },
         "swapEnd" => recipe with { SwapEnd = value.GetDouble() },
         "temperature" => recipe with { Temperature = value.GetDouble() },
-        "type" => recipe with { Type = Find(value, s_types) },
+        "type" => recipe with { Precision = Find(value, s_precisions) },
         "warmup" => recipe with { Warmup = value.GetInt32() },
         _ => throw MemberReader.Unknown(),
     };
 
-    private static readonly Dictionary<string, ScalarType> s_types =
-        new[] { ScalarType.Float32, ScalarType.BFloat16 }.ToDictionary(type => type.ShortName());
+    private static readonly Dictionary<string, Precision> s_precisions = Enum.GetValues<Precision>().ToDictionary(NameOf);
+
+    private static string NameOf(Precision precision) => precision.ToString().ToLowerInvariant();
 
     private static T Find<T>(JsonElement value, IReadOnlyDictionary<string, T> known) =>
         known.TryGetValue(value.GetString() ?? "", out var found)

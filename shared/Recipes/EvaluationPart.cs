@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using Qbb.Models;
 
 namespace Qbb.Recipes;
 

@@ -1,5 +1,3 @@
-using Qbb.Models;
-
 namespace Qbb.Recipes;
 
 /// <summary>What a filter keeps.</summary>

@@ -1,6 +1,4 @@
 using System.Collections;
-using Qbb.Bases;
-using Qbb.Models;
 
 namespace Qbb.Recipes;
 
@@ -16,8 +14,8 @@ public sealed class LayerBases : IReadOnlyCollection<KeyValuePair<string, int>>,
         _counts = new SortedDictionary<string, int>(StringComparer.Ordinal);
         foreach (var (layer, count) in counts)
         {
-            if (count is < 1 or > BinaryBases.MostBases)
-                throw new InvalidInputException($"the recipe gives {layer} {count} bases; it must be 1 to {BinaryBases.MostBases}");
+            if (count is < 1 or > Recipe.MostBases)
+                throw new InvalidInputException($"the recipe gives {layer} {count} bases; it must be 1 to {Recipe.MostBases}");
             if (!_counts.TryAdd(layer, count))
                 throw new InvalidInputException($"the recipe gives bases to {layer} twice");
         }

@@ -1,7 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using Qbb.Bases;
-using Qbb.Models;
 
 namespace Qbb.Recipes;
 
@@ -11,6 +9,9 @@ namespace Qbb.Recipes;
 /// </summary>
 public sealed record Recipe
 {
+    /// <summary>Most binary matrices of a weight.</summary>
+    public const int MostBases = 8;
+
     /// <summary>N, the number of binary matrices of a weight: 1 to 8.</summary>
     public int Bases { get; init; } = 4;
 
@@ -116,8 +117,8 @@ public sealed record Recipe
             yield return "init is round to nearest, which is not refined: set refinement to none";
         if (IsRounding && !Bias)
             yield return "init is round to nearest, whose zero point needs a bias: set bias to true";
-        if (Bases is < 1 or > BinaryBases.MostBases)
-            yield return $"bases is {Bases}, it must be 1 to {BinaryBases.MostBases}";
+        if (Bases is < 1 or > MostBases)
+            yield return $"bases is {Bases}, it must be 1 to {MostBases}";
         if (Group < 1)
             yield return $"group is {Group}, it must be at least 1 (or \"row\" for one scale a row)";
         if (!Enum.IsDefined(Init) || !Enum.IsDefined(Refinement) || !Enum.IsDefined(Importance) || Starts is { } starts && !Enum.IsDefined(starts))

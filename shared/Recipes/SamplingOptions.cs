@@ -1,7 +1,5 @@
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
-using Qbb.Models;
-using Qbb.Models.Generation;
 
 namespace Qbb.Recipes;
 
@@ -56,16 +54,6 @@ public sealed record SamplingOptions
     /// <exception cref="InvalidInputException">It cannot be used; the message lists everything that is wrong.</exception>
     public static SamplingOptions FromJson(JsonObject part) => PartJson.Require<SamplingOptions>(part, "sampling", options => options.Problems());
 
-    /// <summary>How the tokens of a sequence are drawn.</summary>
-    public GenerationOptions Generation(IReadOnlyList<int> stopIds) => new()
-    {
-        MaxTokens = Length,
-        Temperature = Temperature,
-        TopK = TopK,
-        TopP = TopP,
-        StopIds = stopIds,
-    };
-
     internal IEnumerable<string> Problems()
     {
         // Length: begin of text, the random token, and one that the teacher drew.
@@ -80,20 +68,11 @@ public sealed record SamplingOptions
             yield return $"max-repetition is {MostRepetition}; it must be above 0 and at most 1";
         if (!Enum.IsDefined(First))
             yield return "first must be uniform or unigram";
-        if (ProblemOf(Generation([])) is { } problem)
-            yield return problem;
-    }
-
-    private static string? ProblemOf(GenerationOptions generation)
-    {
-        try
-        {
-            generation.Validate();
-            return null;
-        }
-        catch (InvalidInputException error)
-        {
-            return error.Message;
-        }
+        if (!(Temperature >= 0) || double.IsInfinity(Temperature))
+            yield return $"temperature is {Temperature}; it must be 0 (greedy) or a positive number";
+        if (TopK < 0)
+            yield return $"top-k is {TopK}; it must be 0 (off) or a positive number";
+        if (!(TopP > 0 && TopP <= 1))
+            yield return $"top-p is {TopP}; it must be above 0 and at most 1";
     }
 }

@@ -1,5 +1,4 @@
 using System.ComponentModel.DataAnnotations;
-using Qbb.Torch;
 
 namespace Qbb.Workers;
 
@@ -31,7 +30,7 @@ public sealed class WorkerOptions : IValidatableObject
     public int WarmTrainingMegabytes { get; set; } = 4096;
 
     /// <summary>The device that is meant.</summary>
-    public Device ReadDevice() => Device is { } text ? Torch.Device.Parse(text) : torch.cuda.is_available() ? Torch.Device.Parse("cuda") : Torch.Device.CPU;
+    public Device ReadDevice() => Device is { } text ? torch.Device.Parse(text) : torch.cuda.is_available() ? torch.Device.Parse("cuda") : torch.CPU;
 
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
@@ -48,7 +47,7 @@ public sealed class WorkerOptions : IValidatableObject
         try
         {
             var device = ReadDevice();
-            return device.Type == DeviceType.CUDA && device.Index >= torch.cuda.device_count()
+            return device.type == DeviceType.CUDA && device.index >= torch.cuda.device_count()
                 ? $"this machine has {torch.cuda.device_count()} CUDA devices"
                 : null;
         }

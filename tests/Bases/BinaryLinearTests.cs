@@ -1,6 +1,3 @@
-using Qbb.Torch;
-using static Qbb.Torch.torch;
-
 namespace Qbb.Bases.Tests;
 
 public class BinaryLinearTests
@@ -13,26 +10,26 @@ public class BinaryLinearTests
         const int seed = 17;
         using var scope = NewDisposeScope();
         var bases = RandomBases.Create(seed, count, outFeatures, inFeatures, group, beta);
-        var own = tensor(Enumerable.Range(0, outFeatures).Select(k => k * 0.1f).ToArray());
-        using var layer = new BinaryLinear(bases, own, Device.CPU, ScalarType.Float32);
+        var own = torch.tensor(Enumerable.Range(0, outFeatures).Select(k => k * 0.1f).ToArray());
+        using var layer = new BinaryLinear(bases, own, torch.CPU, ScalarType.Float32);
         foreach (var (_, parameter) in layer.Parameters())
             parameter.requires_grad = true;
         using var generator = new Generator(seed);
-        var x = randn([2, 3, inFeatures], generator).requires_grad_();
-        var probe = randn([2, 3, outFeatures], generator);
+        var x = randn([2, 3, inFeatures], generator: generator).requires_grad_();
+        var probe = randn([2, 3, outFeatures], generator: generator);
         var y = layer.forward(x);
 
         var expected = new double[6 * outFeatures];
-        ReferenceProduct.Multiply(bases, x.to(ScalarType.Float64).to_array<double>(), expected);
-        var actual = y.to_array<float>();
+        ReferenceProduct.Multiply(bases, x.to(ScalarType.Float64).ToArray<double>(), expected);
+        var actual = y.ToArray<float>();
         for (var k = 0; k < expected.Length; k++)
             actual[k].ShouldBe((float)expected[k] + k % outFeatures * 0.1f, 2e-4f);
 
         (y * probe).sum().backward();
-        double Loss() => (layer.forward(x.detach()).detach().to(ScalarType.Float64) * probe.to(ScalarType.Float64)).sum().item();
+        double Loss() => (layer.forward(x.detach()).detach().to(ScalarType.Float64) * probe.to(ScalarType.Float64)).sum().ToDouble();
         foreach (var (name, parameter) in layer.Parameters().Append(("x", x)))
         {
-            var gradient = parameter.grad!.flatten().to_array<float>();
+            var gradient = parameter.grad!.flatten().ToArray<float>();
             var values = parameter.detach().flatten();
             for (var k = 0; k < Math.Min(gradient.Length, 40); k++)
             {
@@ -55,11 +52,11 @@ public class BinaryLinearTests
     {
         using var scope = NewDisposeScope();
         var bases = RandomBases.Create(5, count, outFeatures, inFeatures, group, beta);
-        using var layer = new BinaryLinear(bases, null, Device.CPU, ScalarType.Float32);
+        using var layer = new BinaryLinear(bases, null, torch.CPU, ScalarType.Float32);
         var expected = new float[outFeatures * inFeatures];
         bases.Dequantize(0, outFeatures, expected);
-        layer.Weight().flatten().to_array<float>().ShouldBe(expected);
-        var other = layer.ReferenceWeight().flatten().to_array<float>();
+        layer.Weight().flatten().ToArray<float>().ShouldBe(expected);
+        var other = layer.ReferenceWeight().flatten().ToArray<float>();
         for (var k = 0; k < expected.Length; k++)
             other[k].ShouldBe(expected[k], 1e-5f);
     }
@@ -68,7 +65,7 @@ public class BinaryLinearTests
     public void Nothing_is_recorded_for_frozen_layers()
     {
         using var scope = NewDisposeScope();
-        using var layer = new BinaryLinear(RandomBases.Create(1, 2, 4, 8, 4, true), null, Device.CPU, ScalarType.Float32);
+        using var layer = new BinaryLinear(RandomBases.Create(1, 2, 4, 8, 4, true), null, torch.CPU, ScalarType.Float32);
         layer.forward(ones([1, 8])).requires_grad.ShouldBeFalse();
     }
 }

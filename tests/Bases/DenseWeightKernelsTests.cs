@@ -1,6 +1,3 @@
-using Qbb.Torch;
-using static Qbb.Torch.torch;
-
 namespace Qbb.Bases.Tests;
 
 public class DenseWeightKernelsTests(ITestOutputHelper output)
@@ -12,18 +9,18 @@ public class DenseWeightKernelsTests(ITestOutputHelper output)
     [InlineData(8, 9, 72, 20, false), InlineData(2, 64, 576, 64, true)]
     public void Weights_and_gradients_are_those_of_tensor_operations(int count, int outFeatures, int inFeatures, int group, bool beta)
     {
-        Assert.SkipUnless(cuda.is_available(), "no GPU here");
+        Assert.SkipUnless(torch.cuda.is_available(), "no GPU here");
         using var scope = NewDisposeScope();
         var bases = RandomBases.Create(Seed, count, outFeatures, inFeatures, group, beta);
         using var generator = new Generator(Seed);
-        var dense = randn([outFeatures, inFeatures], generator);
+        var dense = randn([outFeatures, inFeatures], generator: generator);
         foreach (var (type, tolerance) in new[] { (ScalarType.Float32, 1e-5), (ScalarType.BFloat16, 5e-3), (ScalarType.Float16, 6e-4) })
         {
-            using var layer = new BinaryLinear(bases, null, Device.CUDA, type);
-            using var plain = new BinaryLinear(bases, null, Device.CPU, ScalarType.Float32);
+            using var layer = new BinaryLinear(bases, null, torch.CUDA, type);
+            using var plain = new BinaryLinear(bases, null, torch.CPU, ScalarType.Float32);
             var given = dense.to(type);
-            var planes = from_array((int[])(object)bases.Planes, count, outFeatures, bases.WordsPerRow).to(Device.CUDA);
-            var (alpha, bias) = DenseWeightKernels.Reduce(bases, planes, given.to(Device.CUDA), beta);
+            var planes = torch.from_array((int[])(object)bases.Planes, count, outFeatures, bases.WordsPerRow).to(torch.CUDA);
+            var (alpha, bias) = DenseWeightKernels.Reduce(bases, planes, given.to(torch.CUDA), beta);
             var (expectedAlpha, expectedBias) = plain.ReferenceGradients(given, true, beta);
             var errors = (Difference(layer.Weight(), plain.ReferenceWeight()), Difference(alpha, expectedAlpha!),
                 beta ? Difference(bias!, expectedBias!) : 0);
@@ -34,5 +31,5 @@ public class DenseWeightKernelsTests(ITestOutputHelper output)
     }
 
     private static double Difference(Tensor actual, Tensor expected) =>
-        (actual.to(Device.CPU).to(ScalarType.Float32) - expected).abs().max().item() / expected.abs().max().item();
+        (actual.to(torch.CPU).to(ScalarType.Float32) - expected).abs().max().ToDouble() / expected.abs().max().ToDouble();
 }

@@ -1,6 +1,5 @@
+using Qbb.Cuda;
 using Qbb.Tests.Emulation;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests;
 
@@ -16,10 +15,10 @@ public class EmulatedBasesTests(ITestOutputHelper output)
         const double tolerance = 1e-5;
         using var scope = NewDisposeScope();
         var bases = RandomBases.Create(seed, count, outFeatures, inFeatures, group, beta);
-        using var layer = new BinaryLinear(bases, null, Device.CPU, ScalarType.Float32);
+        using var layer = new BinaryLinear(bases, null, torch.CPU, ScalarType.Float32);
         using var generator = new Generator(seed);
-        var planes = from_array((int[])(object)bases.Planes, count, outFeatures, bases.WordsPerRow);
-        var dense = randn([outFeatures, inFeatures], generator);
+        var planes = torch.from_array((int[])(object)bases.Planes, count, outFeatures, bases.WordsPerRow);
+        var dense = randn([outFeatures, inFeatures], generator: generator);
         var (weight, alpha, bias) = (zeros([outFeatures, inFeatures]), zeros(layer.Alpha.shape), zeros([outFeatures, bases.Groups]));
         var units = (long)outFeatures * ((inFeatures + 7) / 8);
         Kernel("expand").Launch((int)((units + 63) / 64), 64, 0,
@@ -33,12 +32,12 @@ public class EmulatedBasesTests(ITestOutputHelper output)
         if (beta)
             Check("gradient of β", bias, expectedBias!);
 
-        Torch.Cuda.IKernel Kernel(string name) =>
-            EmulatedKernels.Load(DenseWeightKernels.All.Source(ScalarType.Float32, $"-DBASES={count}"), name, Device.CPU);
+        IKernel Kernel(string name) =>
+            EmulatedKernels.Load(DenseWeightKernels.All.Source(ScalarType.Float32, $"-DBASES={count}"), name, torch.CPU);
 
         void Check(string what, Tensor actual, Tensor expected)
         {
-            var error = (actual - expected).abs().max().item() / expected.abs().max().item();
+            var error = (actual - expected).abs().max().ToDouble() / expected.abs().max().ToDouble();
             output.WriteLine($"{what}: relative error {error:e2}, allowed {tolerance:e1}");
             error.ShouldBeLessThan(tolerance);
         }

@@ -12,19 +12,26 @@ internal static class QbbProcess
         public JsonObject Json => JsonNode.Parse(Out)!.AsObject();
     }
 
-    public static Result Run(params string[] arguments)
+    public static Result Run(params string[] arguments) => Ended(Start(arguments));
+
+    /// <summary>The same of <c>qbb-bench</c>, for projects that refer to it.</summary>
+    public static Result Bench(params string[] arguments) => Ended(Start("qbb-bench.dll", arguments));
+
+    public static Process Start(params string[] arguments) => Start("qbb.dll", arguments);
+
+    private static Result Ended(Process started)
     {
-        using var process = Start(arguments);
+        using var process = started;
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit(120_000).ShouldBeTrue();
         return new Result(process.ExitCode, output, error.Result);
     }
 
-    public static Process Start(params string[] arguments)
+    private static Process Start(string program, string[] arguments)
     {
         var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "qbb.dll"));
+        info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, program));
         foreach (var argument in arguments)
             info.ArgumentList.Add(argument);
         return Process.Start(info)!;

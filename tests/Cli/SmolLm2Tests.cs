@@ -4,10 +4,9 @@ using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Tests;
 
@@ -28,7 +27,7 @@ public class SmolLm2Tests
     private static double Score(string folder, string text)
     {
         using var source = ModelSource.Open(folder);
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
         var ids = source.LoadTokenizer().Encode(EvaluationText.Read(text).Text);
         return Scorer.Run(model, ids, new ScoreOptions(2048, 2)).Perplexity;
     }

@@ -4,7 +4,7 @@ using Qbb.Tests.S3;
 
 namespace Qbb.EndToEnd.Tests;
 
-/// <summary>A large model up and down, as <c>qbb bench transfer</c> does it.</summary>
+/// <summary>A large model up and down, as <c>qbb-bench transfer</c> does it.</summary>
 public sealed class TransferTests(S3Server s3) : IClassFixture<S3Server>, IDisposable
 {
     private const int Megabytes = 256;
@@ -25,7 +25,7 @@ public sealed class TransferTests(S3Server s3) : IClassFixture<S3Server>, IDispo
 
     private void ShouldNotGrow(params string[] more)
     {
-        var result = QbbProcess.Run(["bench", "transfer", "--size", $"{Megabytes}", "--folder", _folder.Path, "--json", .. more]);
+        var result = QbbProcess.Bench(["transfer", "--size", $"{Megabytes}", "--folder", _folder.Path, "--json", .. more]);
         result.Code.ShouldBe(0, result.Error);
         var figures = result.Json["figures"]!.AsArray().ToDictionary(figure => figure!["what"]!.ToString(), figure => figure!["value"]!.GetValue<double>());
         foreach (var (what, value) in figures)

@@ -5,7 +5,6 @@ using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Evaluator.Tests;
 
@@ -34,7 +33,7 @@ public class RealModelTests
     private static Score Run(string folder, string text, int context, int windows, int batch, out int tokens)
     {
         using var source = ModelSource.Open(folder);
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         var ids = source.LoadTokenizer().Encode(EvaluationText.Read(text).Text);
         tokens = ids.Length;
         return Scorer.Run(model, ids, new ScoreOptions(context, windows, batch));

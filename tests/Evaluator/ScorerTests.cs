@@ -3,7 +3,6 @@ using Qbb.Evaluator.Scoring;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Evaluator.Tests;
 
@@ -76,7 +75,7 @@ public class ScorerTests
     {
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var logits = model.forward(torch.tensor(ids.Select(i => (long)i).ToArray(), 1, ids.Length)).to_array<float>();
+        var logits = model.forward(torch.tensor(ids.Select(i => (long)i).ToArray(), 1, ids.Length)).ToArray<float>();
         return [.. logits.Chunk(model.Config.VocabularySize).Select(row =>
         {
             var total = Math.Log(row.Sum(x => Math.Exp(x)));
@@ -96,7 +95,7 @@ public class ScorerTests
         public Fixture(string name)
         {
             _source = ModelSource.Open(Reference.Path("architectures", name));
-            Model = Transformer.Load(_source, Device.CPU, ScalarType.Float32);
+            Model = Transformer.Load(_source, torch.CPU, ScalarType.Float32);
         }
 
         public Transformer Model { get; }

@@ -3,7 +3,6 @@ using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests;
 
@@ -70,7 +69,7 @@ public sealed class JsonFuzzTests(ITestOutputHelper output) : IDisposable
         StopIds.Of(source).ShouldAllBe(id => id >= 0);
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         model.forward(torch.tensor([1L, 5L, 9L], 1, 3)).numel().ShouldBePositive();
         var tokenizer = source.LoadTokenizer();
         tokenizer.Decode(tokenizer.Encode("a text, with the words")).ShouldNotBeNull();

@@ -1,5 +1,5 @@
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Methods;
 
 namespace Qbb.Quantizer.Tests;
 

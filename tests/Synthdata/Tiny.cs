@@ -6,7 +6,7 @@ using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Quality;
 using Qbb.Synthdata.Sampling;
 using Qbb.Tests;
-using Qbb.Torch;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Tests;
 

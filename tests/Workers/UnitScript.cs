@@ -1,4 +1,3 @@
-
 namespace Qbb.Workers.Tests;
 
 /// <summary>What a unit does.</summary>

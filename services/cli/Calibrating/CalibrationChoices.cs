@@ -3,7 +3,7 @@ using System.CommandLine.Parsing;
 using Qbb.Cli.Loading;
 using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
-using Qbb.Torch;
+using Qbb.Synthdata.Data;
 
 namespace Qbb.Cli.Calibrating;
 
@@ -84,7 +84,7 @@ internal sealed class CalibrationChoices
         };
         if (parsed.GetValue(_data) is { } folder)
         {
-            var data = SampledSequences.Open(folder, cancel);
+            var data = new SampledSequences(SampledData.Open(folder, cancel));
             try
             {
                 return new OpenCalibration(new CalibrationStream(data, options), data);

@@ -8,7 +8,6 @@ using Qbb.Cli.Terminal;
 using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
-using Qbb.Torch;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;

@@ -4,8 +4,10 @@ using System.Diagnostics;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Driver;
+using Qbb.Synthdata.Data;
 
 namespace Qbb.Cli.Commands;
 
@@ -38,9 +40,7 @@ internal sealed class DistillCommand : QbbCommand
         Description = "MiB for states of the teacher that need not be calculated again.",
         DefaultValueFactory = _ => s_default.CacheBytes >> 20,
     };
-    private readonly Option<string> _device = SharedOptions.Device();
-    private readonly Option<string?> _dtype = SharedOptions.DType();
-    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly ComputeOptions _compute = new();
     private readonly Option<bool> _force = SharedOptions.Force();
 
     public DistillCommand() : base("distill",
@@ -53,7 +53,7 @@ internal sealed class DistillCommand : QbbCommand
         Arguments.Add(_student);
         Option[] options =
         [
-            _teacher, _data, _text, _length, _output, .. _choices.All, _checkpointEvery, _checkpointing, _cache, _device, _dtype, _threads, _force,
+            _teacher, _data, _text, _length, _output, .. _choices.All, _checkpointEvery, _checkpointing, _cache, .. _compute.All, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
@@ -62,9 +62,8 @@ internal sealed class DistillCommand : QbbCommand
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var recipe = _choices.Read(parsed, SharedOptions.ParseDType(parsed.GetValue(_dtype), device));
+        var (device, type) = _compute.Apply(parsed);
+        var recipe = _choices.Read(parsed, type.ToPrecision());
         var options = new DistillationOptions
         {
             Device = device,
@@ -77,7 +76,7 @@ internal sealed class DistillCommand : QbbCommand
         var (student, teacher) = (parsed.GetRequiredValue(_student), parsed.GetRequiredValue(_teacher));
         var folder = parsed.GetRequiredValue(_output);
         ITokenSequences data = parsed.GetValue(_data) is { } sampled
-            ? SampledSequences.Open(sampled, cancel)
+            ? new SampledSequences(SampledData.Open(sampled, cancel))
             : TextSequences.Read(parsed.GetRequiredValue(_text)!, teacher, parsed.GetValue(_length));
         using var owned = data as IDisposable;
         var watch = Stopwatch.StartNew();

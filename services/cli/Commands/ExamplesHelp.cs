@@ -5,12 +5,12 @@ using System.CommandLine.Invocation;
 namespace Qbb.Cli.Commands;
 
 /// <summary>The library's help, followed by the command's examples.</summary>
-internal sealed class ExamplesHelp(HelpAction standard) : SynchronousCommandLineAction
+internal sealed class ExamplesHelp(HelpAction standard, IReadOnlyList<string> examples) : SynchronousCommandLineAction
 {
-    public static void Apply(RootCommand root)
+    public static void Apply(RootCommand root, IReadOnlyList<string> examples)
     {
         var option = root.Options.OfType<HelpOption>().Single();
-        option.Action = new ExamplesHelp((HelpAction)option.Action!);
+        option.Action = new ExamplesHelp((HelpAction)option.Action!, examples);
     }
 
     public override bool ClearsParseErrors => true;
@@ -19,23 +19,11 @@ internal sealed class ExamplesHelp(HelpAction standard) : SynchronousCommandLine
     {
         var code = standard.Invoke(parsed);
         var output = parsed.InvocationConfiguration.Output;
-        if (parsed.CommandResult.Command is QbbCommand { Examples.Count: > 0 } command)
-        {
+        var shown = parsed.CommandResult.Command switch { QbbCommand command => command.Examples, RootCommand => examples, _ => [] };
+        if (shown.Count > 0)
             output.WriteLine("Examples:");
-            foreach (var example in command.Examples)
-                output.WriteLine("  " + example);
-        }
-        else if (parsed.CommandResult.Command is RootCommand)
-        {
-            output.WriteLine("Examples:");
-            output.WriteLine("  qbb quantize MODEL -o OUT --bases 3 --group 128");
-            output.WriteLine("  qbb eval OUT --teacher MODEL --text wiki.test.raw");
-            output.WriteLine("  qbb up");
-            output.WriteLine("  qbb push MODEL --name tiny");
-            output.WriteLine("  qbb watch tiny");
-            output.WriteLine("  qbb pull tiny@champion -o OUT");
-            output.WriteLine("  qbb COMMAND --help");
-        }
+        foreach (var example in shown)
+            output.WriteLine("  " + example);
         return code;
     }
 }

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Driver;
 
 namespace Qbb.Cli.Commands;
 

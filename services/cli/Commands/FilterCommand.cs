@@ -8,7 +8,6 @@ using Qbb.Models;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
-using Qbb.Torch;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
@@ -27,9 +26,7 @@ internal sealed class FilterCommand : QbbCommand
     private readonly Option<bool> _random = new("--random") { Description = "Keep sequences at random, to compare with; teacher and student are then only for the scores." };
     private readonly Option<ulong?> _seed = new("--seed") { Description = "Seed of the random choice. Default: 0." };
     private readonly Option<int> _batch = new("--batch") { Description = "Sequences that are scored together.", DefaultValueFactory = _ => s_default.Batch };
-    private readonly Option<string> _device = SharedOptions.Device();
-    private readonly Option<string?> _dtype = SharedOptions.DType();
-    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly ComputeOptions _compute = new();
     private readonly Option<bool> _force = SharedOptions.Force();
 
     public FilterCommand() : base("filter", "Keeps the sampled sequences on which a student is farthest from its teacher.",
@@ -38,14 +35,14 @@ internal sealed class FilterCommand : QbbCommand
         "qbb filter data --random --seed 1 --keep 0.5 -o random")
     {
         Arguments.Add(_data);
-        foreach (var option in new Option[] { _output, _teacher, _student, _keep, _measure, _random, _seed, _batch, _device, _dtype, _threads, _force })
+        foreach (var option in (Option[])[_output, _teacher, _student, _keep, _measure, _random, _seed, _batch, .. _compute.All, _force])
             Options.Add(option);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         CheckTogether(parsed);
-        SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        var (device, dtype) = _compute.Apply(parsed);
         var options = new FilterOptions
         {
             Keep = parsed.GetRequiredValue(_keep),
@@ -57,8 +54,6 @@ internal sealed class FilterCommand : QbbCommand
         options.Validate();
         var folder = parsed.GetRequiredValue(_output);
         ModelFolderWriter.CheckTarget(folder, parsed.GetValue(_force));
-        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var dtype = SharedOptions.ParseDType(parsed.GetValue(_dtype), device);
         using var data = SampledData.Open(parsed.GetRequiredValue(_data), cancel);
         using var teacher = Open(parsed.GetValue(_teacher), device, dtype);
         using var student = Open(parsed.GetValue(_student), device, dtype);

@@ -30,29 +30,26 @@ internal sealed class GenerateCommand : QbbCommand
     {
         Description = "Of a model that was quantized with --nested, the first n bases alone. Default: all.",
     };
-    private readonly Option<string> _device = SharedOptions.Device();
-    private readonly Option<string?> _dtype = SharedOptions.DType();
+    private readonly ComputeOptions _compute = new();
     private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
     private readonly Option<bool> _noGraph = new("--no-graph")
     {
         Description = "On a GPU: launch every kernel of a token's step, instead of playing the step back as one recorded graph.",
     };
-    private readonly Option<int?> _threads = SharedOptions.Threads();
 
     public GenerateCommand() : base("generate", "Continues a text.",
         "qbb generate MODEL --prompt \"Once upon a time\" --tokens 60",
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _prompt, _tokens, _temperature, _topK, _topP, _useConfig, _seed, _samples, _bases, _device, _dtype, _integer, _noGraph, _threads })
+        foreach (var option in (Option[])[_prompt, _tokens, _temperature, _topK, _topP, _useConfig, _seed, _samples, _bases, .. _compute.All, _integer, _noGraph])
             Options.Add(option);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        SharedOptions.ApplyThreads(parsed.GetValue(_threads));
-        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, SharedOptions.ParseDType(parsed.GetValue(_dtype), device),
+        var (device, type) = _compute.Apply(parsed);
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, type,
             new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases));
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));

@@ -4,7 +4,6 @@ using System.Text.Json.Nodes;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Commands;
 
@@ -29,7 +28,7 @@ internal sealed class LogitsCommand : QbbCommand
         var ids = ParseIds(parsed.GetRequiredValue(_ids), vocabulary);
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var logits = loaded.Model.forward(torch.tensor(ids, 1, ids.Length).to(loaded.Model.Device)).to(ScalarType.Float32).to_array<float>();
+        var logits = loaded.Model.forward(torch.tensor(ids, 1, ids.Length).to(loaded.Model.Device)).to(ScalarType.Float32).ToArray<float>();
         var rows = logits.Chunk(vocabulary).ToArray();
         output.Result(new JsonObject { ["logits"] = new JsonArray([.. rows.Select(row => new JsonArray([.. row.Select(x => (JsonNode)x)]))]) }, _ =>
         {

@@ -1,10 +1,10 @@
+using System.Runtime.InteropServices;
+using Qbb.Cuda;
 using System.CommandLine;
 using Qbb.Checkpoints;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Cli.Commands;
 
@@ -38,7 +38,7 @@ internal abstract class QbbCommand : Command
             output.Error("cancelled");
             return ExitCode.Cancelled;
         }
-        catch (InvalidInputException e)
+        catch (Exception e) when (e is InvalidInputException or TorchUnavailableException)
         {
             output.Error(e.Message);
             return ExitCode.InvalidInput;
@@ -48,7 +48,7 @@ internal abstract class QbbCommand : Command
             output.Error(e.Message);
             return ExitCode.InvalidInput;
         }
-        catch (Exception e) when (e is TorchException or CudaException or PipelineFailedException)
+        catch (Exception e) when (e is TorchException or ExternalException or CudaException or PipelineFailedException)
         {
             output.Error(e.Message);
             return ExitCode.Failed;

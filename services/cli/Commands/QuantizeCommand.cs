@@ -5,9 +5,9 @@ using Qbb.Cli.Distilling;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 
 namespace Qbb.Cli.Commands;

@@ -32,9 +32,7 @@ internal sealed class SampleCommand : QbbCommand
     private readonly Option<bool> _stopAtEos = new("--stop-at-eos") { Description = "End a sequence at the teacher's end-of-text token instead of sampling on." };
     private readonly Option<int> _shardSize = new("--shard-size") { Description = "Sequences of one file, which an interruption can cost.", DefaultValueFactory = _ => s_default.ShardSize };
     private readonly Option<double> _mostRepetition = new("--max-repetition") { Description = "Leave out sequences with a larger share of repeated 4-grams.", DefaultValueFactory = _ => s_default.MostRepetition };
-    private readonly Option<string> _device = SharedOptions.Device();
-    private readonly Option<string?> _dtype = SharedOptions.DType();
-    private readonly Option<int?> _threads = SharedOptions.Threads();
+    private readonly ComputeOptions _compute = new();
     private readonly Option<bool> _force = SharedOptions.Force();
 
     public SampleCommand() : base("sample", "Samples sequences from a teacher, as data to calibrate with. Interrupted, the same command continues where it stopped.",
@@ -43,17 +41,15 @@ internal sealed class SampleCommand : QbbCommand
         "qbb sample TEACHER -o more --first unigram --earlier data --seed 2 --json")
     {
         Arguments.Add(_teacher);
-        foreach (var option in new Option[] { _output, _sequences, _length, _temperature, _topK, _topP, _seed, _batch, _first, _earlier, _stopAtEos, _shardSize, _mostRepetition, _device, _dtype, _threads, _force })
+        foreach (var option in (Option[])[_output, _sequences, _length, _temperature, _topK, _topP, _seed, _batch, _first, _earlier, _stopAtEos, _shardSize, _mostRepetition, .. _compute.All, _force])
             Options.Add(option);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        var (device, dtype) = _compute.Apply(parsed);
         var options = ReadOptions(parsed);
         options.Validate();
-        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var dtype = SharedOptions.ParseDType(parsed.GetValue(_dtype), device);
         using var earlier = parsed.GetValue(_earlier) is { } path ? SampledData.Open(path, cancel) : null;
         using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_teacher), device, dtype);
         var tokenizer = loaded.TryTokenizer;

@@ -3,12 +3,11 @@ using Qbb.Checkpoints;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Comparison;
 

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Distilling;
 
@@ -74,7 +73,7 @@ internal sealed class DistillationChoices
 
     public IEnumerable<Option> All => [_loss, _steps, _batch, _accumulate, _rate, _signRate, _warmup, _clip, _temperature, _feature, _swapEnd, _heldOut, _evalEvery, _seed];
 
-    public DistillationRecipe Read(ParseResult parsed, ScalarType type) => new DistillationRecipe
+    public DistillationRecipe Read(ParseResult parsed, Precision precision) => new DistillationRecipe
     {
         Loss = DistillationLossNames.All[parsed.GetRequiredValue(_loss)],
         Steps = parsed.GetRequiredValue(_steps),
@@ -90,6 +89,6 @@ internal sealed class DistillationChoices
         HeldOut = parsed.GetRequiredValue(_heldOut),
         EvaluateEvery = parsed.GetRequiredValue(_evalEvery),
         Seed = parsed.GetRequiredValue(_seed),
-        Type = type,
+        Precision = precision,
     }.Resolve();
 }

@@ -2,7 +2,6 @@ using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Qbb.Synthdata.Filtering;
 using Qbb.Synthdata.Sampling;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Distilling;
 

@@ -1,9 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Qbb.Cli.Commands;
+using Qbb.Cli.Terminal;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Distilling;
 
@@ -61,8 +60,8 @@ internal sealed class DistillationPlanOptions
     {
         if (!parsed.GetValue(_distill))
             return null;
-        var start = given ?? new DistillationRecipe { Type = SharedOptions.ParseDType(parsed.GetValue(_dtype), device) };
-        var type = parsed.GetValue(_dtype) is { } text ? SharedOptions.ParseDType(text, device) : start.Type;
+        var start = given ?? new DistillationRecipe { Precision = SharedOptions.ParseDType(parsed.GetValue(_dtype), device).ToPrecision() };
+        var precision = parsed.GetValue(_dtype) is { } text ? SharedOptions.ParseDType(text, device).ToPrecision() : start.Precision;
         var recipe = start with
         {
             Loss = parsed.GetValue(_loss) is { } loss ? DistillationLossNames.All[loss] : start.Loss,
@@ -71,10 +70,10 @@ internal sealed class DistillationPlanOptions
             LearningRate = parsed.GetValue(_rate) ?? start.LearningRate,
             SignRate = parsed.GetValue(_signRate) ?? start.SignRate,
             FeatureWeight = parsed.GetValue(_feature) ?? start.FeatureWeight,
-            Type = type,
+            Precision = precision,
         };
         return new DistillationPlan(
             parsed.GetValue(_sequences) ?? UsualSequences, parsed.GetValue(_length), parsed.GetValue(_keep) ?? UsualShare, recipe.Resolve(), device,
-            type);
+            precision.ToScalarType());
     }
 }

@@ -2,10 +2,10 @@ using Qbb.Checkpoints;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
@@ -41,7 +41,7 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
     /// <param name="isDone">Asked whether the folder is there already, for a calibration or none.</param>
     public void Quantize(Recipe recipe, string model, string student, string data, Func<CalibrationStream?, bool>? isDone = null)
     {
-        using var sequences = recipe.Importance == Importance.None ? null : SampledSequences.Open(data, cancel);
+        using var sequences = recipe.Importance == Importance.None ? null : new SampledSequences(SampledData.Open(data, cancel));
         var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
         {
             Sequences = Math.Min(sequences.Count, CalibrationOptions.MostSampled),
@@ -72,7 +72,7 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
     /// <summary>Trains a student's scales on a folder of samples.</summary>
     public DistilledModel Distil(string student, string teacher, string data, string folder, bool force)
     {
-        using var sequences = SampledSequences.Open(data, cancel);
+        using var sequences = new SampledSequences(SampledData.Open(data, cancel));
         var distiller = new Distiller(plan.Distillation, new DistillationOptions { Device = plan.Device, Force = force });
         return ProgressBars.Run(output, "distilling", report => distiller.Run(
             student, teacher, sequences, folder, DistillationReport.Progress(report), cancel));

@@ -6,6 +6,7 @@ using Qbb.Cli.Terminal;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
+using Qbb.Synthdata.Data;
 
 namespace Qbb.Cli.Distilling;
 
@@ -54,7 +55,7 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
 
     private Recipe Choose(string model, string samples, Output output, CancellationToken cancel)
     {
-        using var sequences = SampledSequences.Open(samples, cancel);
+        using var sequences = new SampledSequences(SampledData.Open(samples, cancel));
         return mixed!.Choose(recipe, model, sequences, plan.Device, threads, output, cancel);
     }
 

@@ -2,6 +2,7 @@ using Qbb.Checkpoints;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 
 namespace Qbb.Cli.Loading;

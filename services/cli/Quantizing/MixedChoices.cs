@@ -2,7 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Qbb.Models;
-using Qbb.Quantizer.Mixed;
+using Qbb.Quantizer.Calibration;
+using Qbb.Quantizer.Methods.Mixed;
 
 namespace Qbb.Cli.Quantizing;
 

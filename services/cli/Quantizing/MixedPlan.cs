@@ -2,11 +2,12 @@ using System.Globalization;
 using Qbb.Checkpoints;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.Mixed;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.Mixed;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Cli.Quantizing;
 

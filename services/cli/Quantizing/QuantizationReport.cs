@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Terminal;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Driver;
 using Spectre.Console;
 
 namespace Qbb.Cli.Quantizing;

@@ -1,4 +1,3 @@
-
 namespace Qbb.Cli.Registry;
 
 /// <summary>How everything runs in one process.</summary>

@@ -1,8 +1,7 @@
 using System.Diagnostics;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Evaluator.Scoring;
 
@@ -89,14 +88,14 @@ public static class Scorer
         foreach (var (start, length) in PositionChunks.Of(labels.numel(), model.Config.VocabularySize))
         {
             using var scope = torch.NewDisposeScope();
-            var logProbabilities = F.log_softmax(model.head(hidden.narrow(0, start, length)), -1, ScalarType.Float32);
-            sums.Add(-logProbabilities.gather(1, labels.narrow(0, start, length).unsqueeze(1)).to(ScalarType.Float64).sum().item(), length);
-            if (taught == null)
+            var logProbabilities = F.log_softmax(model.head(hidden.narrow(0, start, length)).to(ScalarType.Float32), -1);
+            sums.Add(-logProbabilities.gather(1, labels.narrow(0, start, length).unsqueeze(1)).to(ScalarType.Float64).sum().ToDouble(), length);
+            if (taught is null)
                 continue;
-            var truth = F.log_softmax(teacher!.head(taught.narrow(0, start, length)), -1, ScalarType.Float32).to(model.Device);
-            sums.AddTeacher(-truth.gather(1, labels.narrow(0, start, length).unsqueeze(1).to(truth.device)).to(ScalarType.Float64).sum().item());
-            sums.Divergence += (truth.exp() * (truth - logProbabilities)).sum(-1).to(ScalarType.Float64).sum().item();
-            sums.Agreements += truth.argmax(-1).eq(logProbabilities.argmax(-1)).sum().item_int64();
+            var truth = F.log_softmax(teacher!.head(taught.narrow(0, start, length)).to(ScalarType.Float32), -1).to(model.Device);
+            sums.AddTeacher(-truth.gather(1, labels.narrow(0, start, length).unsqueeze(1).to(truth.device)).to(ScalarType.Float64).sum().ToDouble());
+            sums.Divergence += (truth.exp() * (truth - logProbabilities)).sum(-1).to(ScalarType.Float64).sum().ToDouble();
+            sums.Agreements += truth.argmax(-1).eq(logProbabilities.argmax(-1)).sum().ToInt64();
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using MassTransit;
 using Microsoft.Extensions.Options;
 using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
@@ -9,6 +10,7 @@ using Qbb.Recipes;
 using Qbb.Workers;
 using Qbb.Workers.Data;
 using Qbb.Workers.Models;
+using Qbb.Workers.Units;
 
 namespace Qbb.Evaluator.Work;
 
@@ -77,4 +79,11 @@ public sealed class EvaluationWork(ModelFolders folders, WarmModels models, IOpt
             tokens.Read(rows[k], ids.AsSpan(k * length, length));
         return (ids, new ScoreOptions(length, part.Windows));
     }
+}
+
+/// <summary>Does <see cref="EvaluateWindows"/>.</summary>
+public sealed class EvaluateWindowsConsumer(UnitRunner runner, EvaluationWork work) : IConsumer<EvaluateWindows>
+{
+    public Task Consume(ConsumeContext<EvaluateWindows> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (WindowsEvaluated done) => done.Result, stop => work.RunAsync(context.Message, stop));
 }

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 
@@ -24,14 +23,14 @@ internal sealed class ActivationStore(string? folder, int count, bool onDevice =
         if (onDevice)
         {
             _kept[batch]?.Dispose();
-            _kept[batch] = x.detach().contiguous().Save();
+            _kept[batch] = Gradients.Save(x.contiguous());
             return;
         }
-        var plain = x.detach().to(Device.CPU).to(ScalarType.Float32).contiguous();
+        var plain = x.detach().to(torch.CPU).to(ScalarType.Float32).contiguous();
         if (folder is null)
         {
             _kept[batch]?.Dispose();
-            _kept[batch] = plain.Save();
+            _kept[batch] = Gradients.Save(plain);
             return;
         }
         _shapes[batch] = plain.shape;
@@ -39,7 +38,7 @@ internal sealed class ActivationStore(string? folder, int count, bool onDevice =
         {
             Directory.CreateDirectory(folder);
             using var file = File.Create(PathOf(batch));
-            file.Write(MemoryMarshal.AsBytes(plain.data<float>()));
+            file.Write(MemoryMarshal.AsBytes(plain.AsSpan<float>()));
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -55,7 +54,7 @@ internal sealed class ActivationStore(string? folder, int count, bool onDevice =
             return _kept[batch]!.to(device).to(dtype).view(_kept[batch]!.shape).MoveToOuterDisposeScope();
         var x = torch.empty(_shapes[batch]!);
         using (var file = File.OpenRead(PathOf(batch)))
-            file.ReadExactly(MemoryMarshal.AsBytes(x.data<float>()));
+            file.ReadExactly(MemoryMarshal.AsBytes(x.AsSpan<float>()));
         return x.to(device).to(dtype).MoveToOuterDisposeScope();
     }
 

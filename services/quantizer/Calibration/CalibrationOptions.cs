@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Quantizer.Calibration;
 
@@ -13,7 +12,7 @@ public sealed record CalibrationOptions
     public int? Sequences { get; init; }
 
     /// <summary>Where the blocks run.</summary>
-    public Device Device { get; init; } = Device.CPU;
+    public Device Device { get; init; } = torch.CPU;
 
     /// <summary>Type of weights and activations there.</summary>
     public ScalarType DType { get; init; } = ScalarType.Float32;
@@ -31,10 +30,16 @@ public sealed record CalibrationOptions
     public string? ActivationFolder { get; init; }
 
     /// <summary><see cref="TokensPerBatch"/>, or its default.</summary>
-    internal int Tokens => TokensPerBatch ?? (Device.Type == DeviceType.CUDA ? 16_384 : 2048);
+    internal int Tokens => TokensPerBatch ?? (Device.type == DeviceType.CUDA ? 16_384 : 2048);
 
     /// <summary>Whether the activations between blocks stay on the device.</summary>
     /// <param name="numbers">How many there are.</param>
     internal bool KeepsOnDevice(long numbers) =>
-        ActivationFolder is null && Device.Type == DeviceType.CUDA && numbers * DType.ElementSize() < CudaDevice.Get(Device).Memory.Free / 3;
+        ActivationFolder is null && Device.type == DeviceType.CUDA && numbers * DType.ElementSize() < CudaDevice.Get(Device).Memory.Free / 3;
 }
+
+/// <summary>The data that a model was calibrated on.</summary>
+/// <param name="Digest">Identity of the tokens.</param>
+/// <param name="Sequences">Sequences that were used.</param>
+/// <param name="Tokens">Their tokens.</param>
+public sealed record CalibrationRecord(string Digest, int Sequences, long Tokens);

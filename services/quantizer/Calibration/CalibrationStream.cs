@@ -2,8 +2,8 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.OutputAware;
-using Qbb.Torch;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.OutputAware;
 
 namespace Qbb.Quantizer.Calibration;
 

@@ -1,7 +1,7 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.OutputAware;
-using Qbb.Torch;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.OutputAware;
 
 namespace Qbb.Quantizer.Calibration;
 

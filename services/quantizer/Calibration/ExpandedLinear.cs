@@ -1,7 +1,6 @@
 using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 
@@ -29,7 +28,7 @@ internal static class ExpandedLinear
             return linear.Weight();
         }
         var values = torch.empty([spec.OutFeatures, spec.InFeatures]);
-        weight.Dequantize(0, spec.OutFeatures, values.data<float>());
+        weight.Dequantize(0, spec.OutFeatures, values.AsSpan<float>());
         return values.to(device).to(dtype);
     }
 }

@@ -1,6 +1,7 @@
 using Qbb.Bases;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.OutputAware;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.OutputAware;
 
 namespace Qbb.Quantizer.Calibration;
 

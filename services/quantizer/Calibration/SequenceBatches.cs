@@ -1,7 +1,6 @@
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Calibration;
 

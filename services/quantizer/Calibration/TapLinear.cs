@@ -1,6 +1,6 @@
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.OutputAware;
-using Qbb.Torch;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.OutputAware;
 
 namespace Qbb.Quantizer.Calibration;
 

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
@@ -11,7 +9,7 @@ internal static class ChunkedLoss
 {
     /// <summary>Elements of logits that are in memory at once, as a rule: near the cache on a CPU, enough to fill a GPU.</summary>
     public static long PositionsAtOnce(int vocabulary, Device device) =>
-        Math.Max(1, (device.Type == DeviceType.CPU ? 1L << 22 : 1L << 26) / vocabulary);
+        Math.Max(1, (device.type == DeviceType.CPU ? 1L << 22 : 1L << 26) / vocabulary);
 
     /// <summary>Sum over chunks of a loss.</summary>
     /// <param name="hidden">What the head reads, [positions, d].</param>
@@ -33,10 +31,10 @@ internal static class ChunkedLoss
             var loss = lossOf(part, first, count);
             using var off = torch.no_grad();
             total.add_(loss.detach());
-            gradient?.narrow(0, first, count).copy_(torch.autograd.grad(loss, [part])[0]!);
+            gradient?.narrow(0, first, count).copy_(Gradients.Of(loss, [part])[0]!);
         }
         if (gradient is not null)
-            torch.autograd.record([hidden], [total], given => [gradient * given[0]!.to(gradient.dtype)], gradient);
+            Gradients.Record([hidden], [total], given => [gradient * given[0]!.to(gradient.dtype)], gradient);
         return total.MoveToOuterDisposeScope();
     }
 }

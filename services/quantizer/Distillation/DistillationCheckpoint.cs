@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -42,18 +41,18 @@ internal static class DistillationCheckpoint
         for (var k = 0; k < scales.All.Count; k++)
         {
             var name = scales.All[k].Name;
-            writer.Write(name + ".delta", scales.All[k].Delta.to_array<float>());
-            writer.Write(name + ".mean", adam.exp_avg[k].to_array<float>());
-            writer.Write(name + ".square", adam.exp_avg_sq[k].to_array<float>());
+            writer.Write(name + ".delta", scales.All[k].Delta.ToArray<float>());
+            writer.Write(name + ".mean", adam.exp_avg[k].ToArray<float>());
+            writer.Write(name + ".square", adam.exp_avg_sq[k].ToArray<float>());
             writer.WriteBytes(name + ".best", MemoryMarshal.AsBytes<Half>(best.Scales[k]));
         }
         for (var k = 0; k < layers.Count; k++)
         {
             var (name, sign) = (layers[k].Name, layers[k]);
-            writer.Write(name + ".latent", sign.Latent.to_array<float>());
-            writer.Write(name + ".mean", sign.Mean.to_array<float>());
-            writer.Write(name + ".square", sign.Square.to_array<float>());
-            writer.WriteBytes(name + ".now", MemoryMarshal.AsBytes<int>(sign.Layer.Planes.to_array<int>()));
+            writer.Write(name + ".latent", sign.Latent.ToArray<float>());
+            writer.Write(name + ".mean", sign.Mean.ToArray<float>());
+            writer.Write(name + ".square", sign.Square.ToArray<float>());
+            writer.WriteBytes(name + ".now", MemoryMarshal.AsBytes<int>(sign.Layer.Planes.ToArray<int>()));
             writer.WriteBytes(name + ".best", MemoryMarshal.AsBytes<int>(best.Planes[k]));
         }
         writer.Commit();

@@ -1,12 +1,11 @@
 using Qbb.Models;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>How a distillation is carried out; the result is not meant to depend on it.</summary>
 public sealed record DistillationOptions
 {
-    public Device Device { get; init; } = Device.CPU;
+    public Device Device { get; init; } = torch.CPU;
 
     /// <summary>Steps between two checkpoints.</summary>
     public int CheckpointEvery { get; init; } = 50;

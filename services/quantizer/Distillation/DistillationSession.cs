@@ -3,8 +3,8 @@ using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -43,7 +43,7 @@ public sealed class DistillationSession : IDisposable
     {
         get
         {
-            var bytes = _recipe.Type.ElementSize();
+            var bytes = _recipe.Precision.ToScalarType().ElementSize();
             return new[] { Student, Teacher }.Sum(source => source.Tensors.Entries.Sum(entry => entry.Count * bytes));
         }
     }
@@ -99,8 +99,8 @@ public sealed class DistillationSession : IDisposable
 
     private DistillationTrainer Load()
     {
-        _studentModel ??= Transformer.Load(Student, _options.Device, _recipe.Type, BasesLinearLoader.For(Student));
-        _teacherModel ??= Transformer.Load(Teacher, _options.Device, _recipe.Type, BasesLinearLoader.For(Teacher));
+        _studentModel ??= Transformer.Load(Student, _options.Device, _recipe.Precision.ToScalarType(), BasesLinearLoader.For(Student));
+        _teacherModel ??= Transformer.Load(Teacher, _options.Device, _recipe.Precision.ToScalarType(), BasesLinearLoader.For(Teacher));
         return new DistillationTrainer(_studentModel, _teacherModel, _data, _recipe, _options);
     }
 
@@ -117,3 +117,11 @@ public sealed class DistillationSession : IDisposable
             + $"{_recipe.LearningRate:g3}, more --steps or more data");
     }
 }
+
+/// <summary>Where a training stands after a round.</summary>
+/// <param name="Step">Steps done.</param>
+/// <param name="Steps">Steps of the whole training.</param>
+/// <param name="Start">On the held-out sequences before training.</param>
+/// <param name="Best">The same of the best point so far.</param>
+/// <param name="Finished">Whether that was the last round.</param>
+public sealed record DistillationRound(int Step, int Steps, HeldOutScore Start, HeldOutScore Best, bool Finished);

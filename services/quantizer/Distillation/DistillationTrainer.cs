@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -183,8 +183,8 @@ internal sealed class DistillationTrainer : IDisposable
             LogitLoss.Sum(_recipe.Loss, _student.head(part), Taught(first, count), labels.narrow(0, first, count), temperature)) / positions;
         if (feature is not null)
             loss += feature * (_recipe.FeatureWeight * batch.Positions / positions);
-        loss.backward();
-        return loss.item();
+        Gradients.Backward(loss);
+        return loss.ToDouble();
 
         Tensor? Taught(long first, long count)
         {

@@ -2,7 +2,8 @@ using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Calibration;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Distillation;
@@ -37,7 +38,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         ModelQuantizer.CheckOutput(teacher, output, options.Force);
         using var session = Open(student, teacher, data, cancellation);
         var studentDigest = ModelDigest.Compute(session.Student, cancellation);
-        var name = $"distill {studentDigest} {session.TeacherDigest} {data.Digest} {session.After.Digest} {options.Device.Type}";
+        var name = $"distill {studentDigest} {session.TeacherDigest} {data.Digest} {session.After.Digest} {options.Device.type}";
         using var work = WorkFolder.Open(output, name);
         try
         {
@@ -136,3 +137,23 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         }
     }
 }
+
+/// <summary>A finished distillation.</summary>
+/// <param name="Folder">The Hugging Face folder.</param>
+/// <param name="Start">On the held-out sequences before.</param>
+/// <param name="End">On the held-out sequences after.</param>
+/// <param name="BestStep">The step whose scales were kept.</param>
+/// <param name="Curve">All points.</param>
+/// <param name="ResumedFrom">The step that an earlier run had reached; 0 for none.</param>
+/// <param name="LoweredAt">The step at which the rate was lowered because the loss was not finite; null if it was not.</param>
+/// <param name="TeacherIsOrigin">Whether the teacher is the model that the student says it was made from; null where it does not
+/// say.</param>
+/// <param name="Bytes">Bytes of the weight files.</param>
+public sealed record DistilledModel(
+    string Folder, HeldOutScore Start, HeldOutScore End, int BestStep, IReadOnlyList<CurvePoint> Curve, int ResumedFrom,
+    int? LoweredAt, bool? TeacherIsOrigin, long Bytes);
+
+/// <summary>
+/// A distillation came to nothing that may be published: it is no better than its start, or its loss was not finite twice.
+/// </summary>
+public sealed class DistillationRefusedException(string message) : InvalidInputException(message);

@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -39,8 +38,8 @@ internal static class FusedDivergence
         }
         if (gradient is not null)
         {
-            var kept = gradient.Save();
-            torch.autograd.record([student], [total], given => [kept * given[0]!.to(kept.dtype)], kept);
+            var kept = Gradients.Save(gradient);
+            Gradients.Record([student], [total], given => [kept * given[0]!.to(kept.dtype)], kept);
         }
         return total.MoveToOuterDisposeScope();
     }

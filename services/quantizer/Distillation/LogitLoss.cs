@@ -1,6 +1,5 @@
 using Qbb.Recipes;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -14,10 +13,10 @@ internal static class LogitLoss
     /// <param name="temperature">τ of soft labels.</param>
     public static Tensor Sum(DistillationLoss loss, Tensor student, Tensor? teacher, Tensor labels, double temperature = 1) => loss switch
     {
-        DistillationLoss.Ce => F.cross_entropy(Wide(student), labels, reduction: 2),
+        DistillationLoss.Ce => F.cross_entropy(Wide(student), labels, reduction: TorchSharp.torch.nn.Reduction.Sum),
         DistillationLoss.Kd when FusedDivergence.Serves(student, teacher!) => FusedDivergence.Sum(student, teacher!, temperature),
         DistillationLoss.Kd => SoftLabels(Wide(student), Wide(teacher!), temperature),
-        _ => (Wide(student) - Wide(teacher!)).square().mean(-1).sum(),
+        _ => (Wide(student) - Wide(teacher!)).square().mean([-1]).sum(),
     };
 
     private static Tensor SoftLabels(Tensor student, Tensor teacher, double temperature)

@@ -1,5 +1,4 @@
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -53,7 +52,7 @@ internal sealed class MixedStack(Transformer student, Transformer teacher, bool 
         if (!checkpointing)
             return block.forward(x, context);
         Tensor[] trained = [.. block.Parameters().Select(parameter => parameter.Value).Where(value => value.requires_grad)];
-        return torch.utils.checkpoint(input => block.forward(input, context), x, trained);
+        return Gradients.Checkpoint(input => block.forward(input, context), x, trained);
     }
 
     /// <summary>‖x − t‖²/‖t‖²: blocks count alike however large their states grow.</summary>

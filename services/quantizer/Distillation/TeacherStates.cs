@@ -1,5 +1,4 @@
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -28,7 +27,7 @@ internal sealed class TeacherStates(Transformer teacher, long budget) : IDisposa
         }
         var missing = Enumerable.Range(0, rows.Length).Where(row => rows[row] is null).ToArray();
         // On the CPU one by one: a state then depends on its sequence alone, not on when it was calculated and with which neighbours.
-        foreach (var together in missing.Chunk(teacher.Device.Type == DeviceType.CPU ? 1 : Math.Max(1, missing.Length)))
+        foreach (var together in missing.Chunk(teacher.Device.type == DeviceType.CPU ? 1 : Math.Max(1, missing.Length)))
             Calculate(batch, together, rows);
         return (rows.Length == 1 ? rows[0] : torch.cat(rows)).MoveToOuterDisposeScope();
     }

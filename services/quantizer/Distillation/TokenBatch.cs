@@ -1,4 +1,4 @@
-using Qbb.Torch;
+using Qbb.Quantizer.Calibration;
 
 namespace Qbb.Quantizer.Distillation;
 

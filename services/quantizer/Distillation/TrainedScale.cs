@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>α or β of one layer and what it is calculated from: Value = Start + Delta ⊙ Unit.</summary>
@@ -10,16 +8,6 @@ namespace Qbb.Quantizer.Distillation;
 /// <param name="Delta">What the optimizer works on; 0 at first.</param>
 internal sealed record TrainedScale(string Name, Tensor Value, Tensor Start, Tensor Unit, Tensor Delta) : IDisposable
 {
-    public static TrainedScale Create(string name, Tensor value, Tensor unit)
-    {
-        using var scope = torch.NewDisposeScope();
-        value.requires_grad = true;
-        var (start, delta) = (value.detach().clone(), torch.zeros_like(value));
-        return new TrainedScale(
-            name, value, start.DetachFromDisposeScope(), unit.expand(value.shape).clone().contiguous().DetachFromDisposeScope(),
-            delta.DetachFromDisposeScope());
-    }
-
     public void Dispose()
     {
         Start.Dispose();

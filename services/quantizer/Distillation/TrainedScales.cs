@@ -1,6 +1,5 @@
 using Qbb.Bases;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -11,28 +10,51 @@ namespace Qbb.Quantizer.Distillation;
 /// </summary>
 internal sealed class TrainedScales : IDisposable
 {
-    private readonly torch.optim.AdamW _adam;
+    private readonly AdamW _adam;
+    /// <summary>Every array of all scales, one after the other in one piece of memory: a step is then a few operators instead of some for each scale.</summary>
+    private readonly Tensor _start, _unit, _delta, _value, _gradient;
+    private readonly Tensor[] _layerValues, _values, _gradients;
 
     /// <param name="student">Its scales are made to record gradients, all else is not.</param>
     public TrainedScales(Transformer student)
     {
         student.requires_grad_(false);
-        var scales = new List<TrainedScale>();
+        using var scope = torch.NewDisposeScope();
+        using var off = torch.no_grad();
+        var scales = new List<(string Name, Tensor Value, Tensor Unit)>();
         foreach (var block in student.Blocks)
         {
             foreach (var spec in block.Layout.Linears)
             {
                 if (block.Linear(spec.Role) is not BinaryLinear layer)
                     continue;
-                using var scope = torch.NewDisposeScope();
-                var unit = layer.Alpha.detach().abs().mean(0, keepdim: true);
-                scales.Add(TrainedScale.Create(BasesTensors.Alpha(spec.Module), layer.Alpha, unit));
+                var unit = layer.Alpha.detach().abs().mean([0], keepdim: true);
+                scales.Add((BasesTensors.Alpha(spec.Module), layer.Alpha, unit.expand(layer.Alpha.shape)));
                 if (layer.Beta is { } beta)
-                    scales.Add(TrainedScale.Create(BasesTensors.Beta(spec.Module), beta, unit.squeeze(0)));
+                    scales.Add((BasesTensors.Beta(spec.Module), beta, unit.squeeze(0)));
             }
         }
-        All = scales;
-        _adam = new torch.optim.AdamW(scales.Select(scale => (scale.Delta, 0.0)));
+        var empty = torch.zeros([0], ScalarType.Float32, student.Device);
+        _start = Flat(scales.Select(scale => scale.Value.detach()));
+        _unit = Flat(scales.Select(scale => scale.Unit));
+        (_delta, _value, _gradient) = (Zeros(), Zeros(), Zeros());
+        var (starts, units, deltas) = (Views(_start), Views(_unit), Views(_delta));
+        (_values, _gradients) = (Views(_value), Views(_gradient));
+        _layerValues = [.. scales.Select(scale => scale.Value)];
+        All = [.. scales.Select((scale, k) => new TrainedScale(scale.Name, scale.Value, starts[k], units[k], deltas[k]))];
+        foreach (var scale in All)
+            scale.Value.requires_grad = true;
+        _adam = new AdamW(deltas.Select(delta => (delta, 0.0)));
+
+        Tensor Flat(IEnumerable<Tensor> parts) => torch.cat([empty, .. parts.Select(part => part.reshape(-1))]).DetachFromDisposeScope();
+        Tensor Zeros() => torch.zeros_like(_start).DetachFromDisposeScope();
+        Tensor[] Views(Tensor flat)
+        {
+            var views = new Tensor[scales.Count];
+            for (var (k, first) = (0, 0L); k < views.Length; first += scales[k++].Value.numel())
+                views[k] = flat.narrow(0, first, scales[k].Value.numel()).view(scales[k].Value.shape).DetachFromDisposeScope();
+            return views;
+        }
     }
 
     public IReadOnlyList<TrainedScale> All { get; }
@@ -47,36 +69,39 @@ internal sealed class TrainedScales : IDisposable
     {
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        // A block that was not swapped in has no gradient.
-        var moved = All.Select(scale => (Scale: scale, Gradient: scale.Value.grad)).Where(pair => pair.Gradient is not null).ToArray();
-        var gradients = torch._foreach_mul([.. moved.Select(pair => pair.Gradient!)], [.. moved.Select(pair => pair.Scale.Unit)]);
-        for (var k = 0; k < moved.Length; k++)
-            moved[k].Scale.Delta.grad = gradients[k];
+        // A block that was not swapped in has no gradient, and its scales stay.
+        var found = Array.ConvertAll(_layerValues, value => value.grad);
+        var moved = Enumerable.Range(0, found.Length).Where(k => found[k] is not null).ToArray();
+        if (moved.Length < found.Length)
+            _gradient.zero_();
+        if (moved.Length > 0)
+            torch._foreach_copy_([.. moved.Select(k => _gradients[k])], [.. moved.Select(k => found[k]!)]);
         DropGradients();
-        var norm = _adam.clip_grad_norm(clip);
+        _gradient.mul_(_unit);
+        var norm = _gradient.norm().ToDouble();
+        if (norm > clip)
+            _gradient.mul_(clip / (norm + 1e-6));
         if (double.IsFinite(norm))
         {
-            _adam.step(rate);
+            _adam.step(rate, [.. found.Select((gradient, k) => gradient is null ? null : _gradients[k])]);
             Apply();
         }
-        _adam.zero_grad();
         return norm;
     }
 
     /// <summary>Forgets gradients that were not used.</summary>
     public void DropGradients()
     {
-        foreach (var scale in All)
-            scale.Value.grad = null;
+        foreach (var value in _layerValues)
+            value.grad = null;
     }
 
     /// <summary>Gives the layers the scales that follow from δ.</summary>
     public void Apply()
     {
         using var off = torch.no_grad();
-        using var scope = torch.NewDisposeScope();
-        var changes = torch._foreach_mul([.. All.Select(scale => scale.Delta)], [.. All.Select(scale => scale.Unit)]);
-        torch._foreach_copy_([.. All.Select(scale => scale.Value)], torch._foreach_add([.. All.Select(scale => scale.Start)], changes));
+        _value.copy_(_start).addcmul_(_delta, _unit, 1);
+        torch._foreach_copy_(_layerValues, _values);
     }
 
     /// <summary>Gives the layers their scales as fp16 will store them, until <see cref="Apply"/>.</summary>
@@ -94,7 +119,7 @@ internal sealed class TrainedScales : IDisposable
     public Half[][] Halves() => [.. All.Select(scale =>
     {
         using var scope = torch.NewDisposeScope();
-        return scale.Value.detach().to(ScalarType.Float16).to_array<Half>();
+        return scale.Value.detach().to(ScalarType.Float16).ToArray<Half>();
     })];
 
     /// <summary>Goes back to a state that was saved.</summary>
@@ -117,5 +142,15 @@ internal sealed class TrainedScales : IDisposable
         _adam.Dispose();
         foreach (var scale in All)
             scale.Dispose();
+        foreach (var tensor in (Tensor[])[_start, _unit, _delta, _value, _gradient, .. _values, .. _gradients])
+            tensor.Dispose();
     }
+}
+
+/// <summary>What a training would store if it ended now.</summary>
+/// <param name="Scales">In fp16, in the order of <see cref="TrainedScales.All"/>.</param>
+/// <param name="Planes">i32 [N, out, words], in the order of <see cref="TrainedSigns.All"/>; empty where the signs stay.</param>
+internal sealed record TrainedValues(Half[][] Scales, int[][] Planes)
+{
+    public static TrainedValues None { get; } = new([], []);
 }

@@ -1,8 +1,7 @@
+using Qbb.Cuda;
 using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -108,11 +107,11 @@ internal sealed class TrainedSign : IDisposable
         Parallel.For(0, Layer.OutFeatures, () => new byte[columns], (row, _, codes) =>
         {
             ReferenceSignStep.Row(
-                adam, Latent.data<float>().Slice(row * columns, columns), Mean.data<float>().Slice(row * columns, columns),
-                Square.data<float>().Slice(row * columns, columns), wide.data<float>().Slice(row * columns, columns),
-                alpha.data<float>().Slice(row * bases * groups, bases * groups),
-                beta is null ? [] : beta.data<float>().Slice(row * groups, groups), Layer.GroupSize, codes);
-            var planes = MemoryMarshal.Cast<int, uint>(Layer.Planes.data<int>());
+                adam, Latent.AsSpan<float>().Slice(row * columns, columns), Mean.AsSpan<float>().Slice(row * columns, columns),
+                Square.AsSpan<float>().Slice(row * columns, columns), wide.AsSpan<float>().Slice(row * columns, columns),
+                alpha.AsSpan<float>().Slice(row * bases * groups, bases * groups),
+                beta is null ? [] : beta.AsSpan<float>().Slice(row * groups, groups), Layer.GroupSize, codes);
+            var planes = MemoryMarshal.Cast<int, uint>(Layer.Planes.AsSpan<int>());
             for (var basis = 0; basis < bases; basis++)
                 SignPacking.PackBit(codes, basis, planes.Slice((basis * Layer.OutFeatures + row) * words, words));
             return codes;
@@ -131,7 +130,7 @@ internal sealed class TrainedSign : IDisposable
                 levels[code].add_(alpha.select(0, basis) * ((code >> basis & 1) == 1 ? 1 : -1));
         }
         var (sorted, _) = torch.stack(levels).sort(0);
-        return (sorted.narrow(0, 1, levels.Length - 1) - sorted.narrow(0, 0, levels.Length - 1)).amin(0) * 0.5;
+        return (sorted.narrow(0, 1, levels.Length - 1) - sorted.narrow(0, 0, levels.Length - 1)).amin([0]) * 0.5;
     }
 
     /// <summary>[out, groups] → [out, in]</summary>

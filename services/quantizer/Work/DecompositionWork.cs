@@ -1,11 +1,14 @@
 using System.Diagnostics;
+using MassTransit;
 using Microsoft.Extensions.Options;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
-using Qbb.Quantizer.Layers;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Workers;
+using Qbb.Workers.Data;
 using Qbb.Workers.Models;
+using Qbb.Workers.Units;
 
 namespace Qbb.Quantizer.Work;
 
@@ -57,7 +60,7 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         var device = worker.Value.ReadDevice();
         var method = LayerMethods.For(recipe, device, worker.Value.Threads);
         using var owned = method as IDisposable;
-        using var sequences = data is null ? null : SampledFolder.Open(data, cancellation);
+        using var sequences = data is null ? null : new SampledSequences(SampledTokens.Open(data, cancellation));
         var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
         {
             Sequences = Math.Min(sequences.Count, CalibrationOptions.MostSampled),
@@ -65,4 +68,18 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         });
         return run(new ModelQuantizer(recipe, method, calibration: calibration));
     }
+}
+
+/// <summary>Does <see cref="DecomposeLayers"/>.</summary>
+public sealed class DecomposeLayersConsumer(UnitRunner runner, DecompositionWork work) : IConsumer<DecomposeLayers>
+{
+    public Task Consume(ConsumeContext<DecomposeLayers> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (LayersDecomposed done) => done.Result, stop => work.DecomposeAsync(context.Message, stop));
+}
+
+/// <summary>Does <see cref="AssembleModel"/>.</summary>
+public sealed class AssembleModelConsumer(UnitRunner runner, DecompositionWork work) : IConsumer<AssembleModel>
+{
+    public Task Consume(ConsumeContext<AssembleModel> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (ModelAssembled done) => done.Result, stop => work.AssembleAsync(context.Message, stop));
 }

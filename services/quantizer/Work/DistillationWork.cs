@@ -1,9 +1,13 @@
 using System.Diagnostics;
+using MassTransit;
 using Microsoft.Extensions.Options;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Qbb.Workers;
+using Qbb.Workers.Data;
 using Qbb.Workers.Models;
+using Qbb.Workers.Units;
 
 namespace Qbb.Quantizer.Work;
 
@@ -51,7 +55,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
         var recipe = DistillationRecipe.FromJson(await folders.ReadTextAsync(command.Distillation, cancellation));
         var teacher = await folders.OpenAsync(command.Model, cancellation);
         var student = await folders.OpenAsync(command.Student, cancellation);
-        var sequences = SampledFolder.Open(await folders.OpenAsync(command.Data, cancellation), cancellation);
+        var sequences = new SampledSequences(SampledTokens.Open(await folders.OpenAsync(command.Data, cancellation), cancellation));
         try
         {
             var distiller = new Distiller(recipe, new DistillationOptions { Device = worker.Value.ReadDevice() });
@@ -63,4 +67,11 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
             throw;
         }
     }
+}
+
+/// <summary>Does <see cref="DistillRound"/>.</summary>
+public sealed class DistillRoundConsumer(UnitRunner runner, DistillationWork work) : IConsumer<DistillRound>
+{
+    public Task Consume(ConsumeContext<DistillRound> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (RoundDistilled done) => done.Result, stop => work.RunAsync(context.Message, stop));
 }

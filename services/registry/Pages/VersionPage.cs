@@ -5,6 +5,7 @@ using Qbb.Registry.Models;
 using Qbb.Registry.Pages.Cards;
 using Qbb.Registry.Pages.Charts;
 using Qbb.Registry.Pages.Shared;
+using Qbb.Registry.Uploads;
 using static Qbb.Registry.Pages.Shared.Pieces;
 
 namespace Qbb.Registry.Pages;
@@ -34,7 +35,7 @@ internal static class VersionPage
             version.Lineage is { } lineage ? Section("Recipe", RecipeView.Of(lineage.Choices)) : Markup.Empty,
             Architecture(await documents.JsonAsync(version, "config.json", cancellation)),
             Files(version),
-            card is null ? Markup.Empty : Section("Model card", Markup.Of($"""<article class="prose">{MarkdownCard.Render(card, 2)}</article>""")),
+            card is null ? Markup.Empty : Section("Model card", Markup.Of($"""<article class="prose">{MarkdownCard.Render(card, 2, name => AddressOf(version, name))}</article>""")),
             VersionForms.Make(version),
         ];
         return PageLayout.Page(http, new PageParts($"Version {version.Version}", Markup.Join(body))
@@ -125,18 +126,25 @@ internal static class VersionPage
 
     private static Markup Files(VersionView version) => Section("Files", DataTable.Of(
         "Files", [new("Name"), new("Size", IsNumber: true), new("SHA-256"), new("Download")],
-        version.Files!.Select(file =>
+        version.Files!.Select(file => new[]
         {
-            var path = $"{version.Model}/versions/{version.Version}";
-            return new[]
-            {
-                FilePage.CanShow(file)
-                    ? Markup.Of($"""<a class="strong" href="/models/{path}/view/{Escape(file.Name)}">{file.Name}</a>""")
-                    : Markup.Of($"""<span class="strong">{file.Name}</span>"""),
-                Text(Numbers.Bytes(file.Size)), Markup.Of($"""<code class="digest whole">{file.Digest.Value}</code>"""),
-                Markup.Of($"""<a href="/api/models/{path}/files/{Escape(file.Name)}" download aria-label="Download {file.Name}">Download</a>"""),
-            };
+            FilePage.CanShow(file)
+                ? Markup.Of($"""<a class="strong" href="{ViewOf(version, file)}">{file.Name}</a>""")
+                : Markup.Of($"""<span class="strong">{file.Name}</span>"""),
+            Text(Numbers.Bytes(file.Size)), Markup.Of($"""<code class="digest whole">{file.Digest.Value}</code>"""),
+            Markup.Of($"""<a href="{DownloadOf(version, file)}" download aria-label="Download {file.Name}">Download</a>"""),
         })));
+
+    /// <summary>Where a card's link to a file leads: its page, or its download if it is not a short text.</summary>
+    private static string? AddressOf(VersionView version, string name) => version.Files!.FirstOrDefault(file => file.Name == name) is { } file
+        ? FilePage.CanShow(file) ? ViewOf(version, file) : DownloadOf(version, file)
+        : null;
+
+    private static string ViewOf(VersionView version, FileEntry file) =>
+        $"/models/{version.Model}/versions/{version.Version}/view/{Escape(file.Name)}";
+
+    private static string DownloadOf(VersionView version, FileEntry file) =>
+        $"/api/models/{version.Model}/versions/{version.Version}/files/{Escape(file.Name)}";
 
     /// <summary>A file's name as part of an address.</summary>
     public static string Escape(string path) => string.Join('/', path.Split('/').Select(Uri.EscapeDataString));

@@ -3,6 +3,7 @@ using Qbb.Models;
 using Qbb.Synthdata.Filtering;
 using Qbb.Synthdata.Quality;
 using Qbb.Synthdata.Sampling;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Data;
 
@@ -73,3 +74,9 @@ public sealed record DataManifest(
         }
     }
 }
+
+/// <summary>A sequence that was sampled and left out.</summary>
+/// <param name="Index">Its number among all that were asked for.</param>
+/// <param name="Reason">Why.</param>
+/// <param name="Quality">Its figures.</param>
+public sealed record DroppedSequence(long Index, DropReason Reason, SequenceQuality Quality);

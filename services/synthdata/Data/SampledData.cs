@@ -1,32 +1,22 @@
 using System.Security.Cryptography;
 using Qbb.Checkpoints;
 using Qbb.Models;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Data;
 
 /// <summary>
-/// A finished folder of sampled sequences, opened for reading: every shard is checked against its digest, then mapped, so that memory does
-/// not grow with the data. Reading is thread-safe.
+/// A finished folder of sampled sequences with its manifest: every shard is checked against its digest before it is read.
 /// </summary>
-public sealed class SampledData : IDisposable
+public sealed class SampledData : SampledTokens
 {
-    private readonly List<ShardFile> _shards = [];
-
-    // The first row of each shard, and behind the last one the number of rows.
-    private readonly List<int> _starts = [0];
-
-    private SampledData(string folder, DataManifest manifest, string digest) => (Folder, Manifest, Digest) = (folder, manifest, digest);
+    private SampledData(string folder, DataManifest manifest, string digest) : base(digest, manifest.Origin.Teacher) =>
+        (Folder, Manifest) = (folder, manifest);
 
     /// <summary>The folder as it was given.</summary>
     public string Folder { get; }
 
     public DataManifest Manifest { get; }
-
-    /// <summary>SHA-256 of the manifest, which holds the digests of the shards: the identity of the data.</summary>
-    public string Digest { get; }
-
-    /// <summary>Number of sequences.</summary>
-    public int Count => _starts[^1];
 
     /// <summary>Most tokens of a sequence.</summary>
     public int Length => Manifest.Origin.Options.Length;
@@ -34,24 +24,13 @@ public sealed class SampledData : IDisposable
     /// <summary>Tokens of the teacher's vocabulary: all ids lie below.</summary>
     public int VocabularySize => Manifest.Origin.VocabularySize;
 
-    /// <summary>A sequence without what fills it up.</summary>
-    /// <param name="index">0 to <see cref="Count"/> − 1.</param>
-    public int[] this[int index]
-    {
-        get
-        {
-            var (shard, row) = Find(index);
-            return shard.Read(row);
-        }
-    }
-
     /// <summary>Opens a folder that <c>qbb sample</c> or <c>qbb filter</c> finished.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="cancellation">Stops between shards.</param>
     /// <exception cref="InvalidInputException">
     /// There is no manifest, or a shard is missing, damaged (digest), or does not agree with the manifest; the message names it.
     /// </exception>
-    public static SampledData Open(string folder, CancellationToken cancellation = default)
+    public static new SampledData Open(string folder, CancellationToken cancellation = default)
     {
         var path = Path.Combine(folder, DataManifest.FileName);
         if (!File.Exists(path))
@@ -79,26 +58,6 @@ public sealed class SampledData : IDisposable
         }
     }
 
-    /// <summary>Tokens of one sequence.</summary>
-    public int LengthOf(int index)
-    {
-        var (shard, row) = Find(index);
-        return shard.LengthOf(row);
-    }
-
-    /// <summary>Reads the first tokens of a sequence.</summary>
-    /// <param name="index">0 to <see cref="Count"/> − 1.</param>
-    /// <param name="tokens">At most <see cref="Length"/>; what lies behind the sequence's end is filled with its last token.</param>
-    public void Read(int index, Span<int> tokens)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens.Length, Length);
-        var (shard, row) = Find(index);
-        shard.Read(row, tokens);
-    }
-
-    /// <summary>All sequences in order, without what fills them up.</summary>
-    public IEnumerable<int[]> Sequences() => Enumerable.Range(0, Count).Select(index => this[index]);
-
     /// <summary>The sequences of any rows, in the order given.</summary>
     public TokenBatch Batch(IReadOnlyList<int> indices)
     {
@@ -123,18 +82,12 @@ public sealed class SampledData : IDisposable
     /// <exception cref="InvalidInputException">The digests differ.</exception>
     public void CheckTeacher(string teacherDigest)
     {
-        if (teacherDigest != Manifest.Origin.Teacher)
+        if (teacherDigest != TeacherDigest)
             throw new InvalidInputException(
-                $"{Folder}: the data were sampled from another teacher (digest {Short(Manifest.Origin.Teacher)}, "
+                $"{Folder}: the data were sampled from another teacher (digest {Short(TeacherDigest)}, "
                 + $"the model given has {Short(teacherDigest)}): give that teacher, or sample from this one");
 
         static string Short(string digest) => digest.Length > 12 ? digest[..12] + "…" : digest;
-    }
-
-    public void Dispose()
-    {
-        foreach (var shard in _shards)
-            shard.Dispose();
     }
 
     private void Add(ShardEntry entry)
@@ -151,12 +104,11 @@ public sealed class SampledData : IDisposable
                 $"{path}: the shard is damaged, its digest is not that of the manifest; "
                 + "delete the file and run the same qbb sample again");
         var shard = ShardFile.Open(path, Length);
-        _shards.Add(shard);
+        Add(shard);
         if (shard.Count != entry.Sequences)
             throw new InvalidInputException(
                 $"{path}: holds {shard.Count} sequences, the manifest says {entry.Sequences}; sample the data anew");
         CheckTokens(shard, path);
-        _starts.Add(checked(_starts[^1] + shard.Count));
     }
 
     /// <summary>An id outside the table is memory out of bounds on CUDA.</summary>
@@ -175,18 +127,6 @@ public sealed class SampledData : IDisposable
         }
     }
 
-    private (ShardFile Shard, int Row) Find(int index)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(index);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Count);
-        var place = _starts.BinarySearch(index);
-        // An empty shard begins where the next one does: the last that begins there has the row.
-        var shard = place < 0 ? ~place - 1 : place;
-        while (_starts[shard + 1] <= index)
-            shard++;
-        return (_shards[shard], index - _starts[shard]);
-    }
-
     private static InvalidInputException NoManifest(string folder)
     {
         if (!Directory.Exists(folder))
@@ -195,4 +135,15 @@ public sealed class SampledData : IDisposable
             ? new($"{folder}: has no {DataManifest.FileName}: sampling was not finished; run the same qbb sample again, which continues it")
             : new($"{folder}: has no {DataManifest.FileName}: it is no folder of sampled data; make one with qbb sample TEACHER -o FOLDER");
     }
+}
+
+/// <summary>Some sequences, filled up on the right to the longest of them.</summary>
+/// <param name="Indices">Which rows of the data.</param>
+/// <param name="Tokens">[sequences, <paramref name="Width"/>] row by row; what fills up is a token of the vocabulary.</param>
+/// <param name="Lengths">Tokens of each sequence.</param>
+/// <param name="Width">The longest of them.</param>
+public sealed record TokenBatch(IReadOnlyList<int> Indices, long[] Tokens, IReadOnlyList<int> Lengths, int Width)
+{
+    /// <summary>Number of sequences.</summary>
+    public int Count => Indices.Count;
 }

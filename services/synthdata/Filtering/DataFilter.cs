@@ -2,6 +2,7 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Filtering;
 

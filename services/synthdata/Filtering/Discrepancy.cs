@@ -2,8 +2,7 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Synthdata.Filtering;
 
@@ -54,10 +53,10 @@ public sealed class Discrepancy(Transformer teacher, Transformer student, Measur
     {
         using var scope = torch.NewDisposeScope();
         var truth = teacher.head(taught.narrow(0, start, length)).to(ScalarType.Float32);
-        var guess = student.head(learned.narrow(0, start, length)).to(teacher.Device, ScalarType.Float32);
+        var guess = student.head(learned.narrow(0, start, length)).to(ScalarType.Float32, teacher.Device);
         if (measure == Measure.Mse)
-            return (truth - guess).square().mean(1).to_array<float>();
+            return (truth - guess).square().mean([1]).ToArray<float>();
         var logTruth = F.log_softmax(truth, -1);
-        return (logTruth.exp() * (logTruth - F.log_softmax(guess, -1))).sum(1).to_array<float>();
+        return (logTruth.exp() * (logTruth - F.log_softmax(guess, -1))).sum(1).ToArray<float>();
     }
 }

@@ -1,6 +1,5 @@
+using Qbb.Cuda;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Synthdata.Sampling;
 
@@ -23,7 +22,7 @@ public static class BatchSize
     public static int Default(DecoderConfig config, int length, Device device, ScalarType dtype)
     {
         var cache = 2.0 * config.BlockCount * config.KeyValueHeadCount * config.HeadDimension * dtype.ElementSize() * length;
-        var isGpu = device.Type == DeviceType.CUDA;
+        var isGpu = device.type == DeviceType.CUDA;
         var memory = isGpu ? ShareOfFree * CudaDevice.Get(device).Memory.Free : Math.ScaleB(1, 30);
         return (int)Math.Clamp(memory / cache, 1, isGpu ? MostOnGpu : MostOnCpu);
     }

@@ -3,7 +3,7 @@ using Qbb.Models;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Quality;
-using Qbb.Torch;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Sampling;
 

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Qbb.Models;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Sampling;
 

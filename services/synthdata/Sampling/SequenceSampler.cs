@@ -31,7 +31,14 @@ internal sealed class SequenceSampler(Teacher teacher, SamplingOptions options, 
             prompts[i] = teacher.Tokenizer?.BeginOfSequence is { } begin ? [begin, token] : [token];
             seeds[i] = random.Next();
         }
-        var generation = options.Generation(_stopIds) with { MaxTokens = options.Length - prompts[0].Length };
+        var generation = new GenerationOptions
+        {
+            MaxTokens = options.Length - prompts[0].Length,
+            Temperature = options.Temperature,
+            TopK = options.TopK,
+            TopP = options.TopP,
+            StopIds = _stopIds,
+        };
         var generated = _generator.Generate(prompts, seeds, generation, (_, _) => onToken?.Invoke(), cancellation);
         return [.. prompts.Select((prompt, i) => (int[])[.. prompt, .. generated[i].Tokens])];
     }

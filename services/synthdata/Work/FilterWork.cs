@@ -1,11 +1,13 @@
 using System.Diagnostics;
 using System.Text.Json;
+using MassTransit;
 using Microsoft.Extensions.Options;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
 using Qbb.Workers;
 using Qbb.Workers.Models;
+using Qbb.Workers.Units;
 
 namespace Qbb.Synthdata.Work;
 
@@ -74,4 +76,18 @@ public sealed class FilterWork(ModelFolders folders, WarmModels models, IOptions
 
     private async Task<FilterOptions> OptionsAsync(Digest part, CancellationToken cancellation) =>
         FilterOptions.FromJson(await folders.ReadTextAsync(part, cancellation));
+}
+
+/// <summary>Does <see cref="ScoreSequences"/>.</summary>
+public sealed class ScoreSequencesConsumer(UnitRunner runner, FilterWork work) : IConsumer<ScoreSequences>
+{
+    public Task Consume(ConsumeContext<ScoreSequences> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (SequencesScored done) => done.Result, stop => work.ScoreAsync(context.Message, stop));
+}
+
+/// <summary>Does <see cref="FilterSequences"/>.</summary>
+public sealed class FilterSequencesConsumer(UnitRunner runner, FilterWork work) : IConsumer<FilterSequences>
+{
+    public Task Consume(ConsumeContext<FilterSequences> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (SequencesFiltered done) => done.Result, stop => work.FilterAsync(context.Message, stop));
 }

@@ -1,8 +1,9 @@
+using MassTransit;
 using Qbb.Models.Generation;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Sampling;
-using Qbb.Torch;
 using Qbb.Workers.Models;
+using Qbb.Workers.Units;
 
 namespace Qbb.Synthdata.Work;
 
@@ -37,4 +38,18 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
         var source = new Teacher(teacher.Transformer, teacher.Digest, teacher.Tokenizer, StopIds.Of(teacher.Source));
         return new DataSampler(source, options, BatchSize.Default(config, options.Length, teacher.Transformer.Device, ScalarType.Float32));
     }
+}
+
+/// <summary>Does <see cref="SampleSequences"/>.</summary>
+public sealed class SampleSequencesConsumer(UnitRunner runner, SamplingWork work) : IConsumer<SampleSequences>
+{
+    public Task Consume(ConsumeContext<SampleSequences> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (SequencesSampled done) => done.Result, stop => work.SampleAsync(context.Message, stop));
+}
+
+/// <summary>Does <see cref="AssembleData"/>.</summary>
+public sealed class AssembleDataConsumer(UnitRunner runner, SamplingWork work) : IConsumer<AssembleData>
+{
+    public Task Consume(ConsumeContext<AssembleData> context) => runner.RunAsync(
+        context, context.Message.PipelineId, context.Message.Unit, (DataAssembled done) => done.Result, stop => work.AssembleAsync(context.Message, stop));
 }

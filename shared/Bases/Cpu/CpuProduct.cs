@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Bases.Cpu;
 
 /// <summary>The product on the CPU: table lookups for few tokens, a dense product with tiles expanded on the fly for many.</summary>
@@ -41,7 +39,7 @@ public sealed class CpuProduct : IBasesProduct
         using var scope = torch.NewDisposeScope();
         var input = x.detach().to(ScalarType.Float32).contiguous();
         var y = torch.empty([.. x.shape[..^1], _packed.Layout.OutFeatures]);
-        fixed (float* from = input.data<float>(), to = y.data<float>())
+        fixed (float* from = input.AsSpan<float>(), to = y.AsSpan<float>())
             _lookup.Multiply(from, to, x.numel() / x.size(-1), Threads);
         return y.to(x.dtype).MoveToOuterDisposeScope();
     }

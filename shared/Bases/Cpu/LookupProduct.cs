@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using Qbb.Torch;
 using static Qbb.Bases.Cpu.TileLayout;
 
 namespace Qbb.Bases.Cpu;
@@ -77,8 +76,8 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
     public Tensor Rounded(Tensor x)
     {
         var rounded = torch.empty(x.shape);
-        ReadOnlySpan<float> from = x.data<float>();
-        var to = rounded.data<float>();
+        ReadOnlySpan<float> from = x.AsSpan<float>();
+        var to = rounded.AsSpan<float>();
         var columns = weights.Layout.InFeatures;
         var integers = new int[columns];
         for (var token = 0; token < x.size(0); token++)

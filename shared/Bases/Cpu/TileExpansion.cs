@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using Qbb.Torch;
 using static Qbb.Bases.Cpu.TileLayout;
 
 namespace Qbb.Bases.Cpu;
@@ -31,7 +30,7 @@ internal static unsafe class TileExpansion
         {
             using var inner = torch.NewDisposeScope();
             var tiles = Math.Min(atOnce, layout.Tiles - firstTile);
-            fixed (float* rows = buffer.data<float>())
+            fixed (float* rows = buffer.AsSpan<float>())
             {
                 var first = firstTile;
                 var destination = rows;

@@ -1,6 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
-using Qbb.Torch.Interop;
+using Qbb.Cuda;
 
 namespace Qbb.Bases.Cuda;
 
@@ -19,7 +17,6 @@ internal sealed class CudaProduct : IBasesProduct
     /// <summary>Elements of a tile: it stays small beside the weight, and large enough for the matrix product to be efficient.</summary>
     private const long TileElements = 64L << 20;
 
-    private static readonly Operator s_mm = new("aten::mm", "out");
     private PackedBases _weight;
 
     public CudaProduct(PackedBases weight) => _weight = weight;
@@ -115,7 +112,7 @@ internal sealed class CudaProduct : IBasesProduct
             using var scope = torch.NewDisposeScope();
             var rows = Math.Min(16 * TilesAtOnce, _weight.OutFeatures - 16 * first);
             Expansion.Run(_weight, first, (rows + 15) / 16, scratch);
-            s_mm.CallVoid(x, scratch.narrow(0, 0, rows).t(), y.narrow(1, 16L * first, rows));
+            torch.mm_out(x, scratch.narrow(0, 0, rows).t(), y.narrow(1, 16L * first, rows));
         }
     }
 
@@ -138,7 +135,7 @@ internal sealed class CudaProduct : IBasesProduct
     // Kernels fetch signs before they wait for the kernel before them, which must not be the one that packs.
     private static CudaProduct Ready(PackedBases weight)
     {
-        torch.cuda.synchronize(Math.Max(weight.Words.device.Index, 0));
+        torch.cuda.synchronize(weight.Words.device);
         return new CudaProduct(weight);
     }
 

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Bases.Cuda;
 
 /// <summary>Binary bases in the layout of the kernels, on one device.</summary>

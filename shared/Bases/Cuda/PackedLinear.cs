@@ -1,5 +1,4 @@
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Bases.Cuda;
 

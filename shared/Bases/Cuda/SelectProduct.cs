@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Bases.Cuda;
 
@@ -52,7 +51,7 @@ internal static class SelectProduct
         tokens >= 1 && tokens <= MostTokens(weight.Words.device) && SelectShape.Supports(weight.GroupSize, weight.InFeatures) && Serves(weight.Words.device);
 
     /// <summary>Whether a device selects as the kernel wants it: found out once, by a product whose result is known.</summary>
-    public static bool Serves(Device device) => s_serves.GetOrAdd(Math.Max(device.Index, 0), _ => new(() => Selects(device))).Value;
+    public static bool Serves(Device device) => s_serves.GetOrAdd(Math.Max(device.index, 0), _ => new(() => Selects(device))).Value;
 
     /// <summary>y = x Ŵᵀ (+ addend), queued on the current stream; arguments as those of <see cref="CountProduct.Run"/>.</summary>
     public static void Run(PackedBases weight, Tensor x, Tensor? addend, Tensor y, SelectShape? shape = null)
@@ -95,8 +94,8 @@ internal static class SelectProduct
         ReferenceProduct.Multiply(bases, x, expected);
         using var product = CudaProduct.Of(bases, device);
         var y = torch.empty([tokens, rows], ScalarType.Float16, device);
-        Run(product.Weight, torch.tensor(x, tokens, columns).to(device, ScalarType.Float16), null, y);
-        var actual = y.to(Device.CPU, ScalarType.Float64).flatten().to_array<double>();
+        Run(product.Weight, torch.tensor(x, tokens, columns).to(ScalarType.Float16, device), null, y);
+        var actual = y.to(ScalarType.Float64, torch.CPU).flatten().ToArray<double>();
         double error = 0, size = 0;
         for (var k = 0; k < actual.Length; k++)
             (error, size) = (error + Math.Pow(actual[k] - expected[k], 2), size + expected[k] * expected[k]);

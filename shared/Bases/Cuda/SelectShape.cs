@@ -1,4 +1,4 @@
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Bases.Cuda;
 

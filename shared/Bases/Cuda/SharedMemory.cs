@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Bases.Cuda;
 
@@ -17,7 +16,7 @@ internal readonly record struct SharedMemory(int PerBlock, int PerMultiprocessor
     /// <summary>That of a device; of a Hopper where the device is no GPU.</summary>
     public static SharedMemory Of(Device device)
     {
-        if (device.Type != DeviceType.CUDA)
+        if (device.type != DeviceType.CUDA)
             return Hopper;
         var gpu = CudaDevice.Get(device);
         return new(gpu.MaxSharedMemoryPerBlock, gpu.SharedMemoryPerMultiprocessor);

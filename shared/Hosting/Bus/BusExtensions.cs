@@ -1,5 +1,7 @@
 using MassTransit;
+using MassTransit.UsageTracking;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using Qbb.Hosting.Options;
@@ -41,6 +43,9 @@ public static class BusExtensions
             else
                 bus.UsingInMemory((context, memory) => memory.ConfigureEndpoints(context));
         });
+        // MassTransit posts usage data to its maker five minutes after the start. DisableUsageTelemetry would not do: the environment variable
+        // MASSTRANSIT_USAGE_TELEMETRY overrides it. Without a tracker nothing is gathered or sent.
+        builder.Services.RemoveAll<IUsageTracker>();
         if (options.Transport == BusTransport.RabbitMq)
             builder.Services.AddSingleton<IDependency, BrokerDependency>();
         return builder;

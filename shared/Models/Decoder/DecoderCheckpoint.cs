@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
@@ -27,7 +26,7 @@ internal static class DecoderCheckpoint
         foreach (var (name, value) in parameters)
         {
             using var scope = torch.NewDisposeScope();
-            writer.Write(name, value.detach().to(Device.CPU).to(ScalarType.Float32).contiguous().data<float>());
+            writer.Write(name, value.detach().to(torch.CPU).to(ScalarType.Float32).contiguous().AsSpan<float>());
         }
         WriteConfig(model.Config, Path.Combine(folder, "config.json"), type);
         writer.Commit();

@@ -1,6 +1,3 @@
-using Qbb.Torch;
-using Qbb.Torch.Interop;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>A linear layer with plain weights.</summary>
@@ -9,8 +6,6 @@ namespace Qbb.Models.Decoder;
 /// <param name="transposed">The weight is kept as [in, out], as GPT-2 stores it.</param>
 public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : IGraphLinear
 {
-    private static readonly Operator s_mm = new("aten::mm", "out");
-    private static readonly Operator s_addmm = new("aten::addmm", "out");
 
     public int InFeatures => (int)weight.size(transposed ? 0 : 1);
 
@@ -36,18 +31,24 @@ public sealed class DenseLinear(Tensor weight, Tensor? bias, bool transposed) : 
     }
 
     /// <inheritdoc/>
-    public bool CanWrite(int tokens, ScalarType type) => weight.device.Type == DeviceType.CUDA && weight.dtype == type;
+    public bool CanWrite(int tokens, ScalarType type) => weight.device_type == DeviceType.CUDA && weight.dtype == type;
 
     /// <inheritdoc/>
     public void Write(Tensor x, Tensor? addend, Tensor y)
     {
         using var scope = torch.NewDisposeScope();
         var turned = transposed ? weight : weight.t();
-        // A vector as addend would send libtorch to a library that takes memory of its own.
         if (addend is null)
-            s_mm.CallVoid(x, turned, y);
+        {
+            torch.mm_out(x, turned, y);
+        }
         else
-            s_addmm.CallVoid(addend, x, turned, 1, 1, y);
+        {
+            // The residual stream is its own addend. A vector as addend would send libtorch to a library that takes memory of its own.
+            if (addend.Handle != y.Handle)
+                y.copy_(addend);
+            y.addmm_(x, turned);
+        }
         if (bias is not null)
             y.add_(bias);
     }

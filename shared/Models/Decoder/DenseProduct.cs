@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>x Wᵀ + b with plain weights.</summary>
@@ -17,7 +15,7 @@ internal static class DenseProduct
     public static Tensor Apply(Tensor x, Tensor weight, Tensor? bias)
     {
         var rows = x.numel() / x.size(-1);
-        if (x.device.Type != DeviceType.CPU || rows == 0 || rows > MostVectors || x.dtype is not (ScalarType.Float32 or ScalarType.Float64))
+        if (x.device_type != DeviceType.CPU || rows == 0 || rows > MostVectors || x.dtype is not (ScalarType.Float32 or ScalarType.Float64))
             return torch.nn.functional.linear(x, weight, bias);
         using var scope = torch.NewDisposeScope();
         var vectors = x.reshape(rows, x.size(-1));

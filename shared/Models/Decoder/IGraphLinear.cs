@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>A linear layer that can be part of a CUDA graph: it writes where it is told and allocates nothing.</summary>

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>A linear layer y = x Wᵀ + b, whatever form its weight has.</summary>

@@ -1,5 +1,4 @@
 using Qbb.Checkpoints;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 

@@ -1,5 +1,4 @@
 using Qbb.Models.Decoder.Kernels;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
@@ -36,7 +35,7 @@ internal sealed class Mlp(DecoderConfig config, Dictionary<LinearRole, ILinear> 
     {
         Activation.Silu => torch.nn.functional.silu(x),
         Activation.Gelu => torch.nn.functional.gelu(x),
-        Activation.GeluTanh => torch.nn.functional.gelu(x, "tanh"),
+        Activation.GeluTanh => torch.nn.functional.gelu(x, TorchSharp.Modules.GELU.Approximate.tanh),
         Activation.QuickGelu => x * (x * 1.702).sigmoid(),
         Activation.Relu => torch.nn.functional.relu(x),
         Activation.ReluSquared => torch.nn.functional.relu(x).square(),

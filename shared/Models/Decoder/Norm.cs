@@ -1,6 +1,5 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder.Kernels;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
@@ -58,7 +57,7 @@ internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor
         using var scope = torch.NewDisposeScope();
         var precision = Precision.OfStatistics(x.dtype);
         var wide = x.to(precision);
-        var scaled = wide * wide.square().mean(-1, keepdim: true).add(epsilon).rsqrt();
+        var scaled = wide * wide.square().mean([-1], keepdim: true).add(epsilon).rsqrt();
         // LLaMA rounds before it multiplies by the weight, Gemma after.
         var result = spec.Kind == NormKind.RmsPlusOne
             ? (scaled * (weight!.to(precision) + 1)).to(x.dtype)

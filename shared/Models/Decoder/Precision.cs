@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>Types to calculate in.</summary>

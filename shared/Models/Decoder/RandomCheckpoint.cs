@@ -1,7 +1,6 @@
 using System.Text;
 using Qbb.Checkpoints;
 using Qbb.Models.Generation;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
@@ -12,6 +11,7 @@ namespace Qbb.Models.Decoder;
 public sealed class RandomCheckpoint : ITensorSource
 {
     private const double Deviation = 0.02;
+    private static readonly Lock s_drawing = new();
 
     private readonly Dictionary<string, (TensorEntry Entry, double Constant, double Deviation)> _tensors = [];
     private readonly ulong _seed;
@@ -75,8 +75,17 @@ public sealed class RandomCheckpoint : ITensorSource
         var tensor = torch.empty([.. entry.Shape], dtype, device).DetachFromDisposeScope();
         if (deviation == 0)
             return tensor.fill_(constant);
-        using var generator = new Generator(Mix(_seed ^ Hash(name)), device);
-        return tensor.normal_(0, deviation, generator);
+        // TorchSharp's Generator is one of the CPU, whatever device it is given: a GPU has its default one, which a draw has to itself.
+        lock (s_drawing)
+        {
+            if (device.type == DeviceType.CPU)
+            {
+                using var generator = new Generator(Mix(_seed ^ Hash(name)));
+                return tensor.normal_(0, deviation, generator);
+            }
+            torch.cuda.manual_seed((long)Mix(_seed ^ Hash(name)));
+            return tensor.normal_(0, deviation);
+        }
     }
 
     public unsafe bool TryGetPointer(string name, out byte* pointer)

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>Cosines and sines of the rotary embedding on one device, made once and kept. Safe to use from several threads.</summary>
@@ -76,7 +74,7 @@ internal sealed class RopeTable(RopeConfig rope, Device device, ScalarType dtype
         Tensor Place(float[] values)
         {
             using var scope = torch.NewDisposeScope();
-            return torch.tensor(values, positions, pairs).to(device, dtype).DetachFromDisposeScope();
+            return torch.tensor(values, positions, pairs).to(dtype, device).DetachFromDisposeScope();
         }
     }
 

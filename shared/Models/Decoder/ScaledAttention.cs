@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>
@@ -25,7 +23,7 @@ internal static class ScaledAttention
         using var scope = torch.NewDisposeScope();
         var (batch, heads, count, head) = (queries.size(0), queries.size(1), queries.size(2), queries.size(3));
         Tensor[] chunks;
-        if (softCap is null && queries.device.Type == DeviceType.CUDA && torch.nn.functional.has_scaled_dot_product_attention)
+        if (softCap is null && queries.device_type == DeviceType.CUDA)
         {
             chunks = [Fused(queries, keys, values, scale, window, context)];
         }
@@ -84,11 +82,10 @@ internal static class ScaledAttention
         else if (window > 0)
             (keys, values) = (keys.narrow(2, Math.Max(0, all - window), Math.Min(all, window)), values.narrow(2, Math.Max(0, all - window), Math.Min(all, window)));
         // Only the kernel for half precision without a mask shares keys; elsewhere the option would mean the slow formula.
-        var shares = groups != heads && mask is null && queries.dtype is ScalarType.BFloat16 or ScalarType.Float16
-            && torch.nn.functional.has_enable_gqa;
+        var shares = groups != heads && mask is null && queries.dtype is ScalarType.BFloat16 or ScalarType.Float16;
         var isCausal = plain && count > 1 && context.Past == 0;
         return torch.nn.functional.scaled_dot_product_attention(
-            queries, Repeat(keys), Repeat(values), mask, is_causal: isCausal, scale: scale, enable_gqa: shares);
+            queries, Repeat(keys), Repeat(values), mask, isCausal, scale, shares);
 
         Tensor Repeat(Tensor x) => groups == heads || shares
             ? x

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Models.Decoder;
 
 /// <summary>
@@ -17,7 +15,7 @@ internal sealed class StackedLinears : IDisposable
 
     /// <summary>Stacks the layers of some roles where that makes them faster: on a GPU.</summary>
     public static StackedLinears? Of(Dictionary<LinearRole, ILinear> linears, params LinearRole[] roles) =>
-        linears.GetValueOrDefault(roles[0]) is DenseLinear { Weight.device.Type: DeviceType.CUDA } ? Stack(linears, roles) : null;
+        linears.GetValueOrDefault(roles[0]) is DenseLinear { Weight.device_type: DeviceType.CUDA } ? Stack(linears, roles) : null;
 
     /// <summary>Puts layers that share memory in place of those of some roles; null where they are not alike.</summary>
     internal static StackedLinears? Stack(Dictionary<LinearRole, ILinear> linears, params LinearRole[] roles)

@@ -1,5 +1,4 @@
 using Qbb.Checkpoints;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
@@ -80,7 +79,7 @@ public sealed class Transformer : IDisposable
     public static Transformer Create(DecoderConfig config, ulong seed, Device? device = null, ScalarType dtype = ScalarType.Float32)
     {
         using var source = new RandomCheckpoint(config, seed);
-        return Load(config, source, device ?? Device.CPU, dtype, own: true);
+        return Load(config, source, device ?? torch.CPU, dtype, own: true);
     }
 
     /// <summary>Everything that can be trained, under its stored name; a tied head is the token embedding and comes once.</summary>
@@ -163,7 +162,7 @@ public sealed class Transformer : IDisposable
         if (cache is null)
             return Run(ids, null, padding).MoveToOuterDisposeScope();
         cache.Prepare(ids.size(0), ids.size(1), padding);
-        var tokens = ids.to_array<long>();
+        var tokens = ids.ToArray<long>();
         var count = ids.size(1);
         if (ChangesThePast(cache, count))
         {
@@ -253,9 +252,9 @@ public sealed class Transformer : IDisposable
     /// <summary>An id outside the table is memory out of bounds on CUDA, so it is caught while the ids are still at hand.</summary>
     private void CheckIds(Tensor ids)
     {
-        if (ids.device.Type != DeviceType.CPU || ids.numel() == 0)
+        if (ids.device_type != DeviceType.CPU || ids.numel() == 0)
             return;
-        foreach (var id in ids.to_array<long>())
+        foreach (var id in ids.ToArray<long>())
         {
             if (id < 0 || id >= Config.VocabularySize)
                 throw new InvalidInputException($"token id {id} is outside the vocabulary of {Config.VocabularySize}");
@@ -268,6 +267,6 @@ public sealed class Transformer : IDisposable
     private static double Rounded(double value, ScalarType dtype)
     {
         using var scope = torch.NewDisposeScope();
-        return value == 1 ? 1 : torch.scalar(value, dtype).item();
+        return value == 1 ? 1 : torch.tensor(value, dtype).ToDouble();
     }
 }

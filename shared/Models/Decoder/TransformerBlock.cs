@@ -1,6 +1,5 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder.Graph;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 

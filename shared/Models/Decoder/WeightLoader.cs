@@ -1,5 +1,4 @@
 using Qbb.Checkpoints;
-using Qbb.Torch;
 
 namespace Qbb.Models.Decoder;
 
@@ -29,15 +28,15 @@ public static class WeightLoader
         if (TypeOf(entry.Type) == dtype && source.TryGetPointer(name, out var pointer))
         {
             stored = torch.from_blob(pointer, shape, dtype, new Kept(source));
-            if (own && device.Type == DeviceType.CPU)
+            if (own && device.type == DeviceType.CPU)
                 stored = stored.clone();
         }
         else
         {
             stored = torch.empty(shape);
-            source.ReadFloat(name, 0, stored.data<float>());
+            source.ReadFloat(name, 0, stored.AsSpan<float>());
         }
-        return stored.to(device, dtype).DetachFromDisposeScope();
+        return stored.to(dtype, device).DetachFromDisposeScope();
     }
 
     /// <summary>The stored weight of a linear layer as [out, in], row-major, whichever way round the file holds it.</summary>

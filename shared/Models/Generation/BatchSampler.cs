@@ -1,5 +1,4 @@
 using System.Numerics;
-using Qbb.Torch;
 
 namespace Qbb.Models.Generation;
 
@@ -19,7 +18,7 @@ public sealed class BatchSampler(GenerationOptions options)
     {
         using var scope = torch.NewDisposeScope();
         var tokens = FusedDraw.Serves(logits, options)
-            ? FusedDraw.Tokens(logits, torch.tensor(uniforms).to(logits.device), options.Temperature, Unit(logits.size(1))).to_array<long>()
+            ? FusedDraw.Tokens(logits, torch.tensor(uniforms).to(logits.device), options.Temperature, Unit(logits.size(1))).ToArray<long>()
             : Plain(logits.to(ScalarType.Float32), uniforms);
         return Array.IndexOf(tokens, -1) < 0
             ? tokens
@@ -33,10 +32,10 @@ public sealed class BatchSampler(GenerationOptions options)
 
     private long[] Plain(Tensor logits, double[] uniforms)
     {
-        var best = logits.amax(1, keepdim: true);
+        var best = logits.amax([1], keepdim: true);
         var usable = best.isfinite();
         var drawn = options.Temperature == 0 ? logits.argmax(1, keepdim: true) : Draw(logits.sub(best), usable, uniforms);
-        return drawn.masked_fill(usable.logical_not(), -1).to_array<long>();
+        return drawn.masked_fill(usable.logical_not(), -1).ToArray<long>();
     }
 
     internal static InvalidInputException NotNumbers() =>

@@ -1,6 +1,5 @@
 using Qbb.Models.Decoder;
 using Qbb.Models.Decoder.Graph;
-using Qbb.Torch;
 
 namespace Qbb.Models.Generation;
 

@@ -1,5 +1,4 @@
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Generation;
 
@@ -87,9 +86,9 @@ public sealed class TokenGenerator(Transformer model)
     /// <summary>From logits [rows, vocabulary] the next token of every row; what stands for an ended row is of no use.</summary>
     private static long[] Draw(Tensor logits, List<Row> rows, GenerationOptions options)
     {
-        if (logits.device.Type == DeviceType.CUDA)
+        if (logits.device_type == DeviceType.CUDA)
             return new BatchSampler(options).Next(logits, [.. rows.Select(row => row.Sampler.Uniform())]);
-        var values = logits.to(ScalarType.Float32).to_array<float>();
+        var values = logits.to(ScalarType.Float32).ToArray<float>();
         var vocabulary = values.Length / rows.Count;
         return [.. rows.Select((row, i) => row.Ended ? 0L : row.Sampler.Next(values.AsSpan(i * vocabulary, vocabulary)))];
     }

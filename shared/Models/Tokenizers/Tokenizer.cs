@@ -6,8 +6,8 @@ using System.Text.Json.Nodes;
 namespace Qbb.Models.Tokenizers;
 
 /// <summary>
-/// A tokenizer as Hugging Face's tokenizer.json describes it: added tokens, normalizer, pre-tokenizer, byte-pair encoding,
-/// post-processor, decoder. Gives the ids and texts that the library `tokenizers` gives. Thread-safe.
+/// A tokenizer as Hugging Face's tokenizer.json describes it: added tokens, normalizer, pre-tokenizer, model (BPE,
+/// WordPiece or Unigram), post-processor, decoder. Gives the ids and texts that the library `tokenizers` gives. Thread-safe.
 /// </summary>
 public sealed class Tokenizer
 {

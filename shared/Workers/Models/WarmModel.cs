@@ -4,7 +4,6 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Tokenizers;
-using Qbb.Torch;
 
 namespace Qbb.Workers.Models;
 

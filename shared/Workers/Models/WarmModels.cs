@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Options;
-using Qbb.Torch;
 
 namespace Qbb.Workers.Models;
 

@@ -1,6 +1,5 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Bases.Tests.Cpu;
 

@@ -1,5 +1,4 @@
 using Qbb.Bases.Cpu;
-using Qbb.Torch;
 
 namespace Qbb.Bases.Tests.Cpu;
 
@@ -20,7 +19,7 @@ public class CpuProductTests
                 var bases = RandomBases.Create(seed, count, rows, columns, group, bias);
                 using var product = new CpuProduct(bases, new() { Integer = integer, Threads = 2 });
                 using var generator = new Generator((ulong)seed);
-                var x = torch.randn([3, 4, columns], generator);
+                var x = torch.randn([3, 4, columns], generator: generator);
                 var (looked, expanded) = (product.Lookup(x), product.Expand(x));
                 looked.shape.ShouldBe([3, 4, rows]);
                 expanded.shape.ShouldBe([3, 4, rows]);
@@ -28,7 +27,7 @@ public class CpuProductTests
                 if (integer is not null)
                     continue;
                 var expected = new double[12 * rows];
-                ReferenceProduct.Multiply(bases, x.to(ScalarType.Float64).to_array<double>(), expected);
+                ReferenceProduct.Multiply(bases, x.to(ScalarType.Float64).ToArray<double>(), expected);
                 var error = Difference(looked, torch.tensor(expected, 3, 4, rows));
                 TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}: error {error:e2}, tolerance {tolerance:e2}");
                 error.ShouldBeLessThan(tolerance);
@@ -43,7 +42,7 @@ public class CpuProductTests
         var bases = RandomBases.Create(9, 1, 150, 40_000, 128, bias: true);
         using var product = new CpuProduct(bases, new() { Threads = 3 });
         using var generator = new Generator(9);
-        var x = torch.randn([2, 40_000], generator);
+        var x = torch.randn([2, 40_000], generator: generator);
         Difference(product.Expand(x), product.Lookup(x)).ShouldBeLessThan(1e-5);
     }
 
@@ -83,6 +82,6 @@ public class CpuProductTests
     {
         using var scope = torch.NewDisposeScope();
         var (left, right) = (a.to(ScalarType.Float64), b.to(ScalarType.Float64));
-        return Math.Sqrt((left - right).square().sum().item() / (right.square().sum().item() + 1e-30));
+        return Math.Sqrt((left - right).square().sum().ToDouble() / (right.square().sum().ToDouble() + 1e-30));
     }
 }

@@ -4,8 +4,7 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Tests;
-using Qbb.Torch;
-using F = Qbb.Torch.torch.nn.functional;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Bases.Tests.Cpu;
 
@@ -67,7 +66,7 @@ public class DecodingTests
     private static List<IReadOnlyList<int>> Greedy(ILinearLoader loader)
     {
         using var source = ModelSource.Open(Teacher);
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, loader);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, loader);
         var results = new TokenGenerator(model).Generate([[2, 30, 400], [5, 6, 7]], [0, 0], new GenerationOptions { MaxTokens = 200, Temperature = 0 });
         return [.. results.Select(sequence => sequence.Tokens)];
     }
@@ -76,8 +75,8 @@ public class DecodingTests
     {
         using var scope = torch.NewDisposeScope();
         using var source = ModelSource.Open(Teacher);
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, loader);
-        var log = F.log_softmax(model.forward(ids).narrow(1, 0, ids.size(1) - 1), -1, ScalarType.Float32);
-        return Math.Exp(-log.gather(2, ids.narrow(1, 1, ids.size(1) - 1).unsqueeze(2)).mean().item());
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, loader);
+        var log = F.log_softmax(model.forward(ids).narrow(1, 0, ids.size(1) - 1), -1);
+        return Math.Exp(-log.gather(2, ids.narrow(1, 1, ids.size(1) - 1).unsqueeze(2)).mean().ToDouble());
     }
 }

@@ -1,6 +1,4 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -16,9 +14,9 @@ public class CudaProductTests
         {
             using var scope = NewDisposeScope();
             var bases = RandomBases.Create(seed, 3, 515, 1000, group, bias);
-            using var product = CudaProduct.Of(bases, Device.CUDA);
+            using var product = CudaProduct.Of(bases, torch.CUDA);
             using var generator = new Generator((ulong)seed);
-            var x = randn([tokens, 1000], generator).to(type).to(Device.CUDA);
+            var x = randn([tokens, 1000], generator: generator).to(type).to(torch.CUDA);
             Products.Check(bases, x, null, product.forward(x));
         }
     }
@@ -29,14 +27,14 @@ public class CudaProductTests
         Gpu.Require();
         using var scope = NewDisposeScope();
         BinaryBases[] parts = [RandomBases.Create(1, 4, 64, 256, 128, false), RandomBases.Create(2, 4, 32, 256, 128, false)];
-        CudaProduct[] products = [.. parts.Select(part => CudaProduct.Of(part, Device.CUDA))];
+        CudaProduct[] products = [.. parts.Select(part => CudaProduct.Of(part, torch.CUDA))];
         using var joined = CudaProduct.Join(products)!;
-        var x = randn([1, 256]).to(ScalarType.Float16).to(Device.CUDA);
+        var x = randn([1, 256]).to(ScalarType.Float16).to(torch.CUDA);
         var whole = joined.forward(x);
         Products.Check(parts[0], x, null, whole.narrow(1, 0, 64).contiguous());
         Products.Check(parts[1], x, null, whole.narrow(1, 64, 32).contiguous());
         Products.Check(parts[0], x, null, products[0].forward(x));
         Products.Check(parts[1], x, null, products[1].forward(x));
-        CudaProduct.Join([CudaProduct.Of(RandomBases.Create(3, 4, 33, 256, 128, false), Device.CUDA), .. products]).ShouldBeNull();
+        CudaProduct.Join([CudaProduct.Of(RandomBases.Create(3, 4, 33, 256, 128, false), torch.CUDA), .. products]).ShouldBeNull();
     }
 }

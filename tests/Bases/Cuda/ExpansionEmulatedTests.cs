@@ -1,6 +1,5 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
+using Qbb.Tests.Emulation;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -13,16 +12,16 @@ public class ExpansionEmulatedTests
     {
         using var scope = NewDisposeScope();
         var bases = RandomBases.Create(Environment.TickCount, count, rows, columns, group, bias);
-        using var packed = Packing.Pack(bases, Device.CPU);
+        using var packed = Packing.Pack(bases, torch.CPU);
         var expected = new float[rows * columns];
         bases.Dequantize(0, rows, expected);
         var (first, tiles) = (1, FragmentLayout.Tiles(rows) - 1);
         if (tiles == 0)
             (first, tiles) = (0, 1);
-        var weight = full([16 * tiles, columns], double.NaN, ScalarType.Float32, Device.CPU);
-        Emulator.Build(Expansion.SourceFor(packed, ScalarType.Float32), Expansion.Kernel, "const u32*", "const u32*", "float*", "int", "int", "int", "int", "int")
-            .Run(Expansion.Blocks(packed, tiles), Expansion.Threads, 0, packed.Words, packed.Scales, weight, first, tiles, columns, rows, packed.Groups);
-        var actual = weight.narrow(0, 0, rows - 16 * first).contiguous().flatten().to_array<float>();
+        var weight = full([16 * tiles, columns], double.NaN, ScalarType.Float32, torch.CPU);
+        EmulatedKernels.Load(Expansion.SourceFor(packed, ScalarType.Float32), Expansion.Kernel, torch.CPU)
+            .Launch(Expansion.Blocks(packed, tiles), Expansion.Threads, 0, packed.Words, packed.Scales, weight, first, tiles, columns, rows, packed.Groups);
+        var actual = weight.narrow(0, 0, rows - 16 * first).contiguous().flatten().ToArray<float>();
         for (var k = 0; k < actual.Length; k++)
             actual[k].ShouldBe(expected[16 * first * columns + k], 1e-6f);
     }

@@ -1,6 +1,4 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -16,7 +14,7 @@ public class FragmentLayoutTests
         var (planes, alpha, beta) = Packing.Tensors(bases);
         using var packed = PackedBases.Pack(planes, alpha, beta, columns, bases.GroupSize);
 
-        var words = packed.Words.flatten().to_array<int>();
+        var words = packed.Words.flatten().ToArray<int>();
         var steps = FragmentLayout.Steps(columns);
         for (var basis = 0; basis < count; basis++)
             for (var row = 0; row < rows; row++)
@@ -30,10 +28,10 @@ public class FragmentLayoutTests
                     (words[place] >> (column % 32) & 1).ShouldBe(SignPacking.IsPositive(bases.Row(basis, row), column) ? 1 : 0);
                 }
 
-        FragmentLayout.UnpackSigns(packed.Words, rows, columns).flatten().to_array<int>().ShouldBe(bases.Planes.Select(word => (int)word));
-        var scales = FragmentLayout.UnpackScales(packed.Scales, rows).flatten().to_array<Half>();
+        FragmentLayout.UnpackSigns(packed.Words, rows, columns).flatten().ToArray<int>().ShouldBe(bases.Planes.Select(word => (int)word));
+        var scales = FragmentLayout.UnpackScales(packed.Scales, rows).flatten().ToArray<Half>();
         scales.ShouldBe([.. bases.Alpha, .. bases.Beta ?? []]);
-        var (held, groups, planesOfScales) = (packed.Scales.flatten().to_array<Half>(), bases.Groups, count + (bias ? 1 : 0));
+        var (held, groups, planesOfScales) = (packed.Scales.flatten().ToArray<Half>(), bases.Groups, count + (bias ? 1 : 0));
         for (var basis = 0; basis < count; basis++)
             for (var row = 0; row < rows; row++)
                 for (var k = 0; k < groups; k++)

@@ -1,5 +1,3 @@
-using Qbb.Torch;
-
 namespace Qbb.Bases.Tests.Cuda;
 
 internal static class Gpu

@@ -1,6 +1,4 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -8,9 +6,9 @@ internal static class Packing
 {
     /// <summary>The arrays of binary bases as tensors of the CPU.</summary>
     public static (Tensor Planes, Tensor Alpha, Tensor? Beta) Tensors(BinaryBases bases) => (
-        from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow),
-        tensor(bases.Alpha, bases.Count, bases.OutFeatures, bases.Groups),
-        bases.Beta is null ? null : tensor(bases.Beta, bases.OutFeatures, bases.Groups));
+        torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow),
+        torch.tensor(bases.Alpha, bases.Count, bases.OutFeatures, bases.Groups),
+        bases.Beta is null ? null : torch.tensor(bases.Beta, bases.OutFeatures, bases.Groups));
 
     public static PackedBases Pack(BinaryBases bases, Device device)
     {

@@ -1,6 +1,4 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -33,22 +31,22 @@ public class ProductGpuTests
     public void It_agrees_with_the_definition_and_repeats_bit_for_bit(string kernel, int count, int rows, int columns, int group, bool bias, int tokens, bool bfloat)
     {
         Gpu.Require();
-        Assert.SkipWhen((kernel is "wide" or "narrow pair") && SelectProduct.MostTokens(Device.CUDA) < 32, "not a Hopper");
+        Assert.SkipWhen((kernel is "wide" or "narrow pair") && SelectProduct.MostTokens(torch.CUDA) < 32, "not a Hopper");
         using var scope = NewDisposeScope();
         var seed = Environment.TickCount;
         var bases = RandomBases.Create(seed, count, rows, columns, group, bias);
-        using var packed = Packing.Pack(bases, Device.CUDA);
+        using var packed = Packing.Pack(bases, torch.CUDA);
         var type = bfloat ? ScalarType.BFloat16 : ScalarType.Float16;
         using var generator = new Generator((ulong)seed);
-        var x = (randn([tokens, columns], generator) * 3).to(type).to(Device.CUDA);
-        var addend = (bfloat ? randn([tokens, rows], generator) : randn([rows], generator)).to(type).to(Device.CUDA);
-        var y = full([tokens, rows], double.NaN, type, Device.CUDA);
+        var x = (randn([tokens, columns], generator: generator) * 3).to(type).to(torch.CUDA);
+        var addend = (bfloat ? randn([tokens, rows], generator: generator) : randn([rows], generator: generator)).to(type).to(torch.CUDA);
+        var y = full([tokens, rows], double.NaN, type, torch.CUDA);
         Run(y);
         Products.Check(bases, x, addend, y);
 
-        var again = full([tokens, rows], double.NaN, type, Device.CUDA);
+        var again = full([tokens, rows], double.NaN, type, torch.CUDA);
         Run(again);
-        (y.view(ScalarType.Int16) - again.view(ScalarType.Int16)).to(ScalarType.Int32).sum().item().ShouldBe(0);
+        (y.view(ScalarType.Int16) - again.view(ScalarType.Int16)).to(ScalarType.Int32).sum().ToDouble().ShouldBe(0);
 
         void Run(Tensor result)
         {

@@ -1,5 +1,4 @@
 using Qbb.Bases.Cuda;
-using Qbb.Torch;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -13,7 +12,7 @@ public class ShapeTests
     public void They_fit_into_the_devices_shared_memory(int perBlock, int perMultiprocessor, bool hopper)
     {
         var memory = new SharedMemory(perBlock << 10, perMultiprocessor << 10);
-        using var none = torch.zeros([1], ScalarType.Int32, Device.CPU);
+        using var none = torch.zeros([1], ScalarType.Int32, torch.CPU);
         for (var count = 1; count <= BinaryBases.MostBases; count++)
         {
             foreach (var features in new[] { 31, 576, 4096, 11008, 28672, 53248 })

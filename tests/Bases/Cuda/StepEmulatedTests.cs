@@ -1,7 +1,6 @@
 using Qbb.Models.Decoder.Graph;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
-using F = Qbb.Torch.torch.nn.functional;
+using Qbb.Tests.Emulation;
+using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Bases.Tests.Cuda;
 
@@ -19,34 +18,33 @@ public class StepEmulatedTests
         var seed = (ulong)Environment.TickCount;
         TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}");
         using var generator = new Generator(seed);
-        Tensor Random(params long[] shape) => randn(shape, generator).to(Half);
+        Tensor Random(params long[] shape) => randn(shape, generator: generator).to(Half);
         int[] positions = [37, 12], starts = [0, 3];
         var (qkv, keys, values) = (Random(batch, heads + 2 * groups, head), Random(batch, groups, capacity, head), Random(batch, groups, capacity, head));
-        var angles = randn([capacity, pairs], generator);
+        var angles = randn([capacity, pairs], generator: generator);
         var (cos, sin) = (angles.cos().to(Half), angles.sin().to(Half));
         var (queryNorm, keyNorm) = norms ? (Random(head), Random(head)) : (null, (Tensor?)null);
-        var y = full([batch, heads, head], double.NaN, Half, Device.CPU);
-        var partial = full([batch, heads, splits, head + 2], double.NaN, ScalarType.Float32, Device.CPU);
+        var y = full([batch, heads, head], double.NaN, Half, torch.CPU);
+        var partial = full([batch, heads, splits, head + 2], double.NaN, ScalarType.Float32, torch.CPU);
         var expected = Expected(qkv, queryNorm, keyNorm, cos, sin, positions, starts, keys.clone(), values.clone(), heads, groups, window);
 
         var queries = StepKernels.QueriesOf(heads, groups);
         var source = StepKernels.SourceFor(false, head, queries);
         var scale = (float)(Math.Log2(Math.E) / Math.Sqrt(head));
-        Emulator.Build(source, "attend", "const u16*", "const u16*", "const u16*", "const u16*", "const u16*", "const int*", "const int*",
-            "u16*", "u16*", "u16*", "float*", "int", "int", "int", "int", "int", "int", "float", "float")
-            .Run(new(StepKernels.AttentionBlocks(heads, groups), splits * batch), 32 * StepKernels.Warps, StepKernels.AttentionBytes(head, queries),
-                qkv, queryNorm, keyNorm, cos, sin, tensor(positions.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
-                tensor(starts.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
+        EmulatedKernels.Load(source, "attend", torch.CPU)
+            .Launch(new(StepKernels.AttentionBlocks(heads, groups), splits * batch), 32 * StepKernels.Warps, StepKernels.AttentionBytes(head, queries),
+                qkv, queryNorm, keyNorm, cos, sin, torch.tensor(positions.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
+                torch.tensor(starts.Select(p => (long)p).ToArray(), batch).to(ScalarType.Int32),
                 keys, values, y, partial, heads, groups, capacity, pairs, window, splits, scale, 1e-6f);
         if (splits > 1)
-            Emulator.Build(source, "join", "const float*", "u16*", "int").Run(heads * batch, (head + 31) / 32 * 32, 0, partial, y, splits);
+            EmulatedKernels.Load(source, "join", torch.CPU).Launch(heads * batch, (head + 31) / 32 * 32, 0, partial, y, splits);
 
-        var actual = y.to(ScalarType.Float64).flatten().to_array<double>();
-        var wanted = expected.flatten().to_array<double>();
+        var actual = y.to(ScalarType.Float64).flatten().ToArray<double>();
+        var wanted = expected.flatten().ToArray<double>();
         for (var k = 0; k < actual.Length; k++)
             actual[k].ShouldBe(wanted[k], 4e-3 * Math.Max(1, Math.Abs(wanted[k])), $"element {k}");
         // The new value lies in the cache.
-        values.select(0, 1).select(0, 0).select(0, positions[1]).to_array<System.Half>()[0].ShouldBe(qkv.select(0, 1).select(0, heads + groups).to_array<System.Half>()[0]);
+        values.select(0, 1).select(0, 0).select(0, positions[1]).ToArray<System.Half>()[0].ShouldBe(qkv.select(0, 1).select(0, heads + groups).ToArray<System.Half>()[0]);
     }
 
     [Fact]
@@ -56,28 +54,28 @@ public class StepEmulatedTests
         using var scope = NewDisposeScope();
         using var generator = new Generator((ulong)Environment.TickCount);
         var source = StepKernels.SourceFor(false, 8, 1);
-        var (x, weight, y) = (randn([rows, size], generator).to(Half), randn([size], generator).to(Half), zeros([rows, size], Half));
-        Emulator.Build(source, "rms_norm", "const u16*", "const u16*", "u16*", "int", "float", "int").Run(rows, 512, 64, x, weight, y, size, 1e-5f, 0);
+        var (x, weight, y) = (randn([rows, size], generator: generator).to(Half), randn([size], generator: generator).to(Half), zeros([rows, size], Half));
+        EmulatedKernels.Load(source, "rms_norm", torch.CPU).Launch(rows, 512, 64, x, weight, y, size, 1e-5f, 0);
         var wide = x.to(ScalarType.Float64);
-        Close(y, wide * wide.square().mean(-1, keepdim: true).add(1e-5).rsqrt() * weight.to(ScalarType.Float64));
+        Close(y, wide * wide.square().mean([-1], keepdim: true).add(1e-5).rsqrt() * weight.to(ScalarType.Float64));
 
-        var (both, gated) = (randn([rows, 2 * size], generator).to(Half), zeros([rows, size], Half));
-        Emulator.Build(source, "gate", "const u16*", "u16*", "int", "int", "int").Run(1, 256, 0, both, gated, size, rows * size / 8, 0);
+        var (both, gated) = (randn([rows, 2 * size], generator: generator).to(Half), zeros([rows, size], Half));
+        EmulatedKernels.Load(source, "gate", torch.CPU).Launch(1, 256, 0, both, gated, size, rows * size / 8, 0);
         var (gate, up) = (both.narrow(1, 0, size).to(ScalarType.Float64), both.narrow(1, size, size).to(ScalarType.Float64));
         Close(gated, F.silu(gate) * up);
 
-        var (ids, positions, history) = (zeros([rows], ScalarType.Int64), full([rows], 4, ScalarType.Int32, Device.CPU), zeros([rows, 8], ScalarType.Int32));
+        var (ids, positions, history) = (zeros([rows], ScalarType.Int64), full([rows], 4, ScalarType.Int32, torch.CPU), zeros([rows, 8], ScalarType.Int32));
         x.narrow(0, 1, 1).fill_(0.5);
         x.narrow(0, 2, 1).narrow(1, 7, 1).fill_(double.NaN);
-        Emulator.Build(source, "pick", "const u16*", "u64*", "int*", "int*", "int", "int").Run(rows, 1024, 256, x, ids, positions, history, size, 8);
-        ids.to_array<long>().ShouldBe([x.narrow(0, 0, 1).argmax(1).to_array<long>()[0], 0, 0]);
-        positions.to_array<int>().ShouldBe([5, 5, 5]);
-        history.select(1, 5).contiguous().to_array<int>().ShouldBe([(int)ids.to_array<long>()[0], 0, -1]);
+        EmulatedKernels.Load(source, "pick", torch.CPU).Launch(rows, 1024, 256, x, ids, positions, history, size, 8);
+        ids.ToArray<long>().ShouldBe([x.narrow(0, 0, 1).argmax(1).ToArray<long>()[0], 0, 0]);
+        positions.ToArray<int>().ShouldBe([5, 5, 5]);
+        history.select(1, 5).contiguous().ToArray<int>().ShouldBe([(int)ids.ToArray<long>()[0], 0, -1]);
     }
 
     private static void Close(Tensor actual, Tensor expected)
     {
-        var (a, b) = (actual.to(ScalarType.Float64).flatten().to_array<double>(), expected.flatten().to_array<double>());
+        var (a, b) = (actual.to(ScalarType.Float64).flatten().ToArray<double>(), expected.flatten().ToArray<double>());
         for (var k = 0; k < a.Length; k++)
             a[k].ShouldBe(b[k], 3e-3 * Math.Max(1, Math.Abs(b[k])), $"element {k}");
     }
@@ -106,7 +104,7 @@ public class StepEmulatedTests
     }
 
     private static Tensor Norm(Tensor x, Tensor? weight) =>
-        weight is null ? x : x * x.square().mean(-1, keepdim: true).add(1e-6).rsqrt() * weight.to(ScalarType.Float64);
+        weight is null ? x : x * x.square().mean([-1], keepdim: true).add(1e-6).rsqrt() * weight.to(ScalarType.Float64);
 
     private static Tensor Turn(Tensor x, Tensor cos, Tensor sin, int position)
     {

@@ -15,12 +15,24 @@ internal sealed class ServiceProcess : IDisposable
     /// <param name="port">Where its health is asked.</param>
     /// <param name="settings">As Section:Name=value.</param>
     public ServiceProcess(string program, int port, IEnumerable<string> settings)
+        : this(program, port, settings.Append($"Urls=http://127.0.0.1:{port}").Select(setting => "--" + setting), new Dictionary<string, string>())
+    {
+    }
+
+    /// <param name="program">qbb, qbb-registry, …</param>
+    /// <param name="port">Where its health is asked.</param>
+    /// <param name="arguments">Its command line.</param>
+    /// <param name="environment">Variables beside those of the test.</param>
+    public ServiceProcess(string program, int port, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment)
     {
         _url = $"http://127.0.0.1:{port}";
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, program + ".dll"));
-        foreach (var setting in settings.Append($"Urls={_url}"))
-            start.ArgumentList.Add("--" + setting);
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, program + ".dll"), .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (var (name, value) in environment)
+            start.Environment[name] = value;
         start.Environment["OMP_NUM_THREADS"] = "1";
         _process = Process.Start(start)!;
         _process.OutputDataReceived += (_, line) => Note(line.Data);

@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -21,12 +20,12 @@ public class CheckpointTests(ITestOutputHelper output)
         using var grad = torch.no_grad();
         using (var source = ModelSource.Open(Golden.Folder(name)))
         {
-            using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+            using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
             model.Save(folder.Path, type);
         }
         using var saved = ModelSource.Open(folder.Path);
         saved.Tensors.Entries.ShouldAllBe(entry => entry.Type == type);
-        using var loaded = Transformer.Load(saved, Device.CPU, ScalarType.Float32);
+        using var loaded = Transformer.Load(saved, torch.CPU, ScalarType.Float32);
         var golden = Golden.Of(name);
         var difference = golden.Difference(loaded.forward(golden.Ids()));
         output.WriteLine($"{name} as {type}: largest difference {difference:E2}, allowed {tolerance:E0}");
@@ -44,7 +43,7 @@ public class CheckpointTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var shards = ModelSource.Open(folder.Path);
-        using var model = Transformer.Load(shards, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(shards, torch.CPU, ScalarType.Float32);
         var golden = Golden.Of(name);
         golden.Difference(model.forward(golden.Ids())).ShouldBeLessThan(Golden.Tolerance);
     }
@@ -56,7 +55,7 @@ public class CheckpointTests(ITestOutputHelper output)
         using var grad = torch.no_grad();
         var golden = Golden.Of("gemma");
         using var source = ModelSource.Open(Golden.Folder("gemma"));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.BFloat16);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.BFloat16);
         var logits = model.forward(golden.Ids());
         logits.dtype.ShouldBe(ScalarType.BFloat16);
         var difference = golden.Difference(logits);
@@ -68,8 +67,8 @@ public class CheckpointTests(ITestOutputHelper output)
     public unsafe void Weights_of_the_same_type_are_views_of_the_file()
     {
         using var source = ModelSource.Open(Golden.Folder("llama-mha"));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
-        using var own = Transformer.Load(source, Device.CPU, ScalarType.Float32, own: true);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
+        using var own = Transformer.Load(source, torch.CPU, ScalarType.Float32, own: true);
         foreach (var (name, value) in model.Parameters())
         {
             source.Tensors.TryGetPointer(name, out var pointer).ShouldBeTrue();
@@ -88,11 +87,11 @@ public class CheckpointTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var source = ModelSource.Open(Golden.Folder("qwen3"));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
-        using var block = TransformerBlock.Load(model.Config, model.Layout.Blocks[1], source.Tensors, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
+        using var block = TransformerBlock.Load(model.Config, model.Layout.Blocks[1], source.Tensors, torch.CPU, ScalarType.Float32);
         using var context = model.Context(2, 5);
         var x = torch.randn([2, 5, model.Config.HiddenSize]);
-        (block.forward(x, context) - model.Blocks[1].forward(x, context)).abs().max().item().ShouldBe(0);
+        (block.forward(x, context) - model.Blocks[1].forward(x, context)).abs().max().ToDouble().ShouldBe(0);
     }
 
     [Fact]
@@ -118,7 +117,7 @@ public class CheckpointTests(ITestOutputHelper output)
         var config = Variants.Config("llama, linear");
         using var source = TestCheckpoint.Random(config, 1);
         source.Remove("model.layers.1.mlp.up_proj.weight");
-        Should.Throw<InvalidInputException>(() => Transformer.Load(config, source, Device.CPU, ScalarType.Float32)).Message.ShouldContain("model.layers.1.mlp.up_proj.weight");
+        Should.Throw<InvalidInputException>(() => Transformer.Load(config, source, torch.CPU, ScalarType.Float32)).Message.ShouldContain("model.layers.1.mlp.up_proj.weight");
     }
 
     [Fact]
@@ -127,7 +126,7 @@ public class CheckpointTests(ITestOutputHelper output)
         var config = Variants.Config("llama, linear");
         using var source = TestCheckpoint.Random(config, 1);
         source.Add("model.norm.weight", new float[33], 33);
-        var message = Should.Throw<InvalidInputException>(() => Transformer.Load(config, source, Device.CPU, ScalarType.Float32)).Message;
+        var message = Should.Throw<InvalidInputException>(() => Transformer.Load(config, source, torch.CPU, ScalarType.Float32)).Message;
         message.ShouldContain("model.norm.weight is [33]");
         message.ShouldContain("[32]");
     }
@@ -139,9 +138,9 @@ public class CheckpointTests(ITestOutputHelper output)
         using var source = TestCheckpoint.Random(config, 1);
         var bias = new float[32];
         source.Add("model.layers.0.self_attn.q_proj.bias", bias, 32);
-        Transformer.Load(config, source, Device.CPU, ScalarType.Float32).Dispose();
+        Transformer.Load(config, source, torch.CPU, ScalarType.Float32).Dispose();
         bias[31] = 1;
-        Should.Throw<InvalidInputException>(() => Transformer.Load(config, source, Device.CPU, ScalarType.Float32)).Message.ShouldContain("q_proj.bias");
+        Should.Throw<InvalidInputException>(() => Transformer.Load(config, source, torch.CPU, ScalarType.Float32)).Message.ShouldContain("q_proj.bias");
     }
 
     [Fact]
@@ -157,14 +156,14 @@ public class CheckpointTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         var ids = torch.tensor([1L, 5L, 9L], 1, 3);
-        using var zeros = Transformer.Load(config, source, Device.CPU, ScalarType.Float32);
+        using var zeros = Transformer.Load(config, source, torch.CPU, ScalarType.Float32);
         var expected = zeros.forward(ids);
         foreach (var name in biases)
             source.Remove(name);
         var warnings = new List<string>();
         using var heard = ModelWarnings.Listen(warnings.Add);
-        using var without = Transformer.Load(config, source, Device.CPU, ScalarType.Float32);
-        (without.forward(ids) - expected).abs().max().item().ShouldBe(0, 1e-6);
+        using var without = Transformer.Load(config, source, torch.CPU, ScalarType.Float32);
+        (without.forward(ids) - expected).abs().max().ToDouble().ShouldBe(0, 1e-6);
         warnings.ShouldHaveSingleItem().ShouldContain($"{biases.Length} biases that the checkpoint lacks");
     }
 

@@ -1,6 +1,5 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -36,7 +35,7 @@ public class DecoderLayoutTests
         }
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
-        using var model = Transformer.Load(config, renamed, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(config, renamed, torch.CPU, ScalarType.Float32);
         var golden = Golden.Of(name);
         golden.Difference(model.forward(golden.Ids())).ShouldBeLessThan(Golden.Tolerance);
     }

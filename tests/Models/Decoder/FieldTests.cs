@@ -4,7 +4,6 @@ using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Models.Tokenizers;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -34,13 +33,13 @@ public class FieldTests(ITestOutputHelper output)
         var warnings = new List<string>();
         using var heard = ModelWarnings.Listen(warnings.Add);
         using var source = ModelSource.Open(Reference.Path("field", name));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         source.LoadTokenizer().VocabularySize.ShouldBeGreaterThan(0);
         var expected = JsonDocument.Parse(File.ReadAllText(Reference.Path("field", name.Split('/')[0], "expected.json"))).RootElement;
         var ids = expected.GetProperty("ids").Deserialize<long[]>()!;
         var rows = expected.GetProperty("logits").Deserialize<float[][]>()!;
         var logits = model.forward(torch.tensor(ids, 1, ids.Length));
-        var difference = (logits - torch.tensor([.. rows.SelectMany(row => row)], 1, rows.Length, rows[0].Length)).abs().max().item();
+        var difference = (logits - torch.tensor([.. rows.SelectMany(row => row)], 1, rows.Length, rows[0].Length)).abs().max().ToDouble();
         output.WriteLine($"{name}: largest difference {difference:E2}, allowed {Tolerance:E0}; warnings: {string.Join("; ", warnings)}");
         difference.ShouldBeLessThan(Tolerance);
         if (warning is null)

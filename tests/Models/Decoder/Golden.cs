@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -47,6 +46,6 @@ internal sealed record Golden(long[][] InputIds, int[] Positions, float[][][] Lo
         using var scope = torch.NewDisposeScope();
         var expected = torch.tensor([.. Logits.SelectMany(row => row.SelectMany(position => position))], Logits.Length, Positions.Length, Logits[0][0].Length);
         var index = torch.tensor([.. Positions.Select(position => (long)position)]);
-        return (logits.to(ScalarType.Float32).index_select(1, index) - expected).abs().max().item();
+        return (logits.to(ScalarType.Float32).index_select(1, index) - expected).abs().max().ToDouble();
     }
 }

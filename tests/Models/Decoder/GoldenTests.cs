@@ -1,6 +1,5 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -13,7 +12,7 @@ public class GoldenTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var source = ModelSource.Open(Golden.Folder(name));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         var golden = Golden.Of(name);
         var difference = golden.Difference(model.forward(golden.Ids()));
         output.WriteLine($"{name}: largest difference {difference:E2}, allowed {Golden.Tolerance:E0}");

@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -20,7 +19,7 @@ public class KvCacheTests(ITestOutputHelper output)
         using var grad = torch.no_grad();
         const int total = 19;
         var ids = torch.tensor([.. Enumerable.Range(0, 2 * total).Select(i => (long)(i * 13 % 40))], 2, total);
-        using var cache = new KvCache(model.Config, 2, total, Device.CPU, ScalarType.Float64);
+        using var cache = new KvCache(model.Config, 2, total, torch.CPU, ScalarType.Float64);
         var worst = 0.0;
         foreach (var count in new[] { 7, 1, 1, 6, 1, 1, 2 })
         {
@@ -28,7 +27,7 @@ public class KvCacheTests(ITestOutputHelper output)
             var first = cache.Length;
             var logits = model.forward(ids.narrow(1, first, count), cache);
             var whole = model.forward(ids.narrow(1, 0, first + count)).narrow(1, first, count);
-            worst = Math.Max(worst, (logits - whole).abs().max().item());
+            worst = Math.Max(worst, (logits - whole).abs().max().ToDouble());
         }
         cache.Length.ShouldBe(total);
         output.WriteLine($"{name}: largest difference {worst:E2}, allowed {Tolerance:E0}");
@@ -45,7 +44,7 @@ public class KvCacheTests(ITestOutputHelper output)
         int[] lengths = [7, 10, 3];
         var rows = lengths.Select((length, row) => Enumerable.Range(0, 30).Select(i => (long)((i * 13 + row * 5) % 40)).ToArray()).ToArray();
         int[] padding = [.. lengths.Select(length => 10 - length)];
-        using var cache = new KvCache(model.Config, 3, 30, Device.CPU, ScalarType.Float64);
+        using var cache = new KvCache(model.Config, 3, 30, torch.CPU, ScalarType.Float64);
         var prompts = torch.tensor([.. rows.SelectMany((row, i) => new long[padding[i]].Concat(row.Take(lengths[i])))], 3, 10);
         Check(model.forward(prompts, cache, padding), 0);
         Check(model.forward(prompts, padding: padding), 0);
@@ -62,7 +61,7 @@ public class KvCacheTests(ITestOutputHelper output)
             for (var row = 0; row < rows.Length; row++)
             {
                 var alone = model.forward(torch.tensor(rows[row][..(lengths[row] + steps)], 1, lengths[row] + steps));
-                var difference = (logits.select(0, row).select(0, logits.size(1) - 1) - alone.select(0, 0).select(0, alone.size(1) - 1)).abs().max().item();
+                var difference = (logits.select(0, row).select(0, logits.size(1) - 1) - alone.select(0, 0).select(0, alone.size(1) - 1)).abs().max().ToDouble();
                 difference.ShouldBeLessThan(Tolerance, $"row {row} after {steps} steps");
             }
         }
@@ -73,7 +72,7 @@ public class KvCacheTests(ITestOutputHelper output)
     {
         using var model = Model("llama-mha");
         using var scope = torch.NewDisposeScope();
-        using var cache = new KvCache(model.Config, 1, 4, Device.CPU, ScalarType.Float64);
+        using var cache = new KvCache(model.Config, 1, 4, torch.CPU, ScalarType.Float64);
         Should.Throw<InvalidInputException>(() => model.forward(torch.zeros([1, 5], ScalarType.Int64), cache)).Message.ShouldContain("5 tokens");
     }
 
@@ -84,6 +83,6 @@ public class KvCacheTests(ITestOutputHelper output)
             ? Variants.Config(name)
             : DecoderConfig.FromJson(JsonNode.Parse(File.ReadAllText(Path.Combine(Golden.Folder(name), "config.json")))!.AsObject());
         using var source = TestCheckpoint.Random(config, seed);
-        return Transformer.Load(config, source, Device.CPU, ScalarType.Float64, own: true);
+        return Transformer.Load(config, source, torch.CPU, ScalarType.Float64, own: true);
     }
 }

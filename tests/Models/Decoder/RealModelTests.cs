@@ -3,7 +3,6 @@ using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -19,7 +18,7 @@ public class RealModelTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var source = ModelSource.Open(Reference.Shared("models", name));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         CheckLogits(model, reference.GetProperty("input_ids")[0], reference, "logits_last5_first8", "logits_sum", 1e-4);
 
         var expected = reference.GetProperty("greedy60_from_bos").Deserialize<int[]>()!;
@@ -33,7 +32,7 @@ public class RealModelTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var source = ModelSource.Open(Reference.Shared("models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         CheckLogits(model, reference.GetProperty("input_ids")[0], reference, "logits_text0_last5_first8", "logits_text0_sum", 1e-3);
         var greedy = reference.GetProperty("greedy40").EnumerateArray().ToArray();
         var prompts = greedy.Select(text => reference.GetProperty("input_ids")[text.GetProperty("text").GetInt32()].Deserialize<int[]>()!).ToArray();
@@ -58,7 +57,7 @@ public class RealModelTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         using var source = ModelSource.Open(Reference.Path("gguf", name + ".gguf"));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         var golden = Golden.Read(Reference.Path("gguf", name + ".golden.json"));
         var difference = golden.Difference(model.forward(golden.Ids()));
         output.WriteLine($"{name}: largest difference {difference:E2}, allowed {Golden.Tolerance:E0}");
@@ -72,8 +71,8 @@ public class RealModelTests(ITestOutputHelper output)
         var expected = reference.GetProperty(listed).Deserialize<float[][]>()!;
         var rows = expected.Length;
         var wanted = torch.tensor([.. expected.SelectMany(row => row)], rows, expected[0].Length);
-        var difference = (logits.narrow(0, input.Length - rows, rows).narrow(1, 0, expected[0].Length) - wanted).abs().max().item();
-        var total = logits.to(ScalarType.Float64).sum().item();
+        var difference = (logits.narrow(0, input.Length - rows, rows).narrow(1, 0, expected[0].Length) - wanted).abs().max().ToDouble();
+        var total = logits.to(ScalarType.Float64).sum().ToDouble();
         var expectedTotal = reference.GetProperty(sum).GetDouble();
         output.WriteLine($"largest difference {difference:E2}, allowed {tolerance:E0}; sum {total:F3}, expected {expectedTotal:F3}");
         difference.ShouldBeLessThan(tolerance);

@@ -1,6 +1,5 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -29,7 +28,7 @@ public class ReferenceDecoderTests(ITestOutputHelper output)
         const int seed = 11;
         var config = Variants.Config(variant);
         using var source = TestCheckpoint.Random(config, seed);
-        using var model = Transformer.Load(config, source, Device.CPU, ScalarType.Float64);
+        using var model = Transformer.Load(config, source, torch.CPU, ScalarType.Float64);
         using var grad = torch.no_grad();
         // Below and beyond the lengths at which dynamic scaling and longrope change.
         foreach (var length in new[] { 1, 8, 9, 16, 17, 31 })
@@ -37,7 +36,7 @@ public class ReferenceDecoderTests(ITestOutputHelper output)
             using var scope = torch.NewDisposeScope();
             var ids = Enumerable.Range(0, length).Select(i => (long)(i * 17 % 40)).ToArray();
             var expected = new ReferenceDecoder(config.Json, source).Logits(ids);
-            var logits = model.forward(torch.tensor(ids, 1, length)).view(-1).to_array<double>();
+            var logits = model.forward(torch.tensor(ids, 1, length)).view(-1).ToArray<double>();
             var difference = Difference(logits, expected.SelectMany(row => row));
             var size = expected.Max(row => row.Max(Math.Abs));
             output.WriteLine($"{variant}, {length} tokens, seed {seed}: largest difference {difference:E2} of {size:F1}, allowed 1e-5");
@@ -59,7 +58,7 @@ public class ReferenceDecoderTests(ITestOutputHelper output)
             """;
         var config = DecoderConfig.FromJson(System.Text.Json.Nodes.JsonNode.Parse(json)!.AsObject());
         using var source = TestCheckpoint.Random(config, seed);
-        using var model = Transformer.Load(config, source, Device.CPU, ScalarType.Float64);
+        using var model = Transformer.Load(config, source, torch.CPU, ScalarType.Float64);
         using var scope = torch.NewDisposeScope();
         using var grad = torch.no_grad();
         var ids = Enumerable.Range(0, length).Select(i => (long)(i * 7 % 20)).ToArray();
@@ -67,12 +66,12 @@ public class ReferenceDecoderTests(ITestOutputHelper output)
         Check(model.forward(torch.tensor(ids, 1, length)));
 
         // The same through a cache, in pieces that are no chunks.
-        using var cache = new KvCache(config, 1, length, Device.CPU, ScalarType.Float64);
+        using var cache = new KvCache(config, 1, length, torch.CPU, ScalarType.Float64);
         Check(torch.cat([.. ids.Chunk(270).Select(piece => model.forward(torch.tensor(piece, 1, piece.Length), cache))], 1));
 
         void Check(Tensor logits)
         {
-            var difference = Difference(logits.view(-1).to_array<double>(), expected);
+            var difference = Difference(logits.view(-1).ToArray<double>(), expected);
             output.WriteLine($"window {window}, seed {seed}: largest difference {difference:E2}, allowed 1e-4");
             // 600 positions times the rounding of the angles to float.
             difference.ShouldBeLessThan(1e-4);

@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder;
 
@@ -23,9 +22,9 @@ public class TrainingTests(ITestOutputHelper output)
         {
             using var inner = torch.NewDisposeScope();
             var gradient = value.grad.ShouldNotBeNull(parameter).view(-1);
-            var index = gradient.abs().argmax(0).item_int64();
+            var index = gradient.abs().argmax(0).ToInt64();
             var expected = FiniteDifference(model, ids, value, index);
-            gradient.narrow(0, index, 1).item().ShouldBe(expected, 1e-4 * Math.Abs(expected) + 1e-8, parameter);
+            gradient.narrow(0, index, 1).ToDouble().ShouldBe(expected, 1e-4 * Math.Abs(expected) + 1e-8, parameter);
         }
     }
 
@@ -42,7 +41,7 @@ public class TrainingTests(ITestOutputHelper output)
             using var inner = torch.NewDisposeScope();
             var loss = Loss(model, ids);
             loss.backward();
-            (first, last) = (step == 0 ? loss.item() : first, loss.item());
+            (first, last) = (step == 0 ? loss.ToDouble() : first, loss.ToDouble());
             using var grad = torch.no_grad();
             foreach (var (_, value) in model.Parameters())
             {
@@ -64,9 +63,9 @@ public class TrainingTests(ITestOutputHelper output)
         model.forward(ids).narrow(1, 290, 10).square().mean().backward();
         var key = model.Blocks[0].Linear(LinearRole.Key).Parameters().Single().Value;
         var gradient = key.grad!.view(-1);
-        var index = gradient.abs().argmax(0).item_int64();
-        var expected = Difference(() => model.forward(ids).narrow(1, 290, 10).square().mean().item(), key, index);
-        gradient.narrow(0, index, 1).item().ShouldBe(expected, 1e-4 * Math.Abs(expected));
+        var index = gradient.abs().argmax(0).ToInt64();
+        var expected = Difference(() => model.forward(ids).narrow(1, 290, 10).square().mean().ToDouble(), key, index);
+        gradient.narrow(0, index, 1).ToDouble().ShouldBe(expected, 1e-4 * Math.Abs(expected));
     }
 
     private static Tensor Loss(Transformer model, Tensor ids)
@@ -77,7 +76,7 @@ public class TrainingTests(ITestOutputHelper output)
     }
 
     private static double FiniteDifference(Transformer model, Tensor ids, Tensor parameter, long index) =>
-        Difference(() => Loss(model, ids).item(), parameter, index);
+        Difference(() => Loss(model, ids).ToDouble(), parameter, index);
 
     private static double Difference(Func<double> loss, Tensor parameter, long index)
     {

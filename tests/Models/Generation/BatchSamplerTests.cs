@@ -1,5 +1,4 @@
 using Qbb.Models.Generation;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Generation;
 

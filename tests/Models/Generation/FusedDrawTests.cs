@@ -1,6 +1,5 @@
 using Qbb.Models.Generation;
 using Qbb.Tests.Emulation;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Generation;
 
@@ -16,9 +15,9 @@ public class FusedDrawTests(ITestOutputHelper output)
     {
         var tokens = torch.zeros([Rows], ScalarType.Int64);
         // 64 threads of 8 columns: several tiles to a row.
-        EmulatedKernels.Load(FusedDraw.Kernels.Source(ScalarType.Float32), "draw", Device.CPU).Launch(
+        EmulatedKernels.Load(FusedDraw.Kernels.Source(ScalarType.Float32), "draw", torch.CPU).Launch(
             Rows, 64, 0, logits, torch.tensor(uniforms), tokens, vocabulary, (float)temperature, (float)BatchSampler.Unit(vocabulary));
-        return tokens.to_array<long>();
+        return tokens.ToArray<long>();
     });
 
     [Theory]
@@ -27,7 +26,7 @@ public class FusedDrawTests(ITestOutputHelper output)
     {
         Assert.SkipUnless(torch.cuda.is_available(), "no GPU here");
         var sampler = new BatchSampler(new GenerationOptions { Temperature = temperature });
-        Compare(temperature, vocabulary, (logits, uniforms) => sampler.Next(logits.to(Device.CUDA), uniforms));
+        Compare(temperature, vocabulary, (logits, uniforms) => sampler.Next(logits.to(torch.CUDA), uniforms));
     }
 
     [Theory]
@@ -38,10 +37,10 @@ public class FusedDrawTests(ITestOutputHelper output)
         foreach (var temperature in new[] { 0f, 1f })
         {
             var tokens = torch.zeros([2], ScalarType.Int64);
-            EmulatedKernels.Load(FusedDraw.Kernels.Source(ScalarType.Float32), "draw", Device.CPU).Launch(
+            EmulatedKernels.Load(FusedDraw.Kernels.Source(ScalarType.Float32), "draw", torch.CPU).Launch(
                 2, 32, 0, torch.tensor([0f, 1f, value, 0f], 2, 2), torch.tensor([0.5, 0.5]), tokens, 2, temperature, (float)BatchSampler.Unit(2));
-            tokens.to_array<long>()[1].ShouldBe(-1);
-            tokens.to_array<long>()[0].ShouldBeGreaterThanOrEqualTo(0);
+            tokens.ToArray<long>()[1].ShouldBe(-1);
+            tokens.ToArray<long>()[0].ShouldBeGreaterThanOrEqualTo(0);
         }
     }
 
@@ -54,9 +53,9 @@ public class FusedDrawTests(ITestOutputHelper output)
         float[] logits = [2, 5, 5, never, never, 0, never, never, never, 0, never, never];
         foreach (var (temperature, expected) in new[] { (0f, new long[] { 1, 1, 1 }), (1f, [2, 1, 1]) })
         {
-            EmulatedKernels.Load(FusedDraw.Kernels.Source(ScalarType.Float32), "draw", Device.CPU).Launch(
+            EmulatedKernels.Load(FusedDraw.Kernels.Source(ScalarType.Float32), "draw", torch.CPU).Launch(
                 3, 32, 0, torch.tensor(logits, 3, 4), torch.tensor([0.9, 0.0, Math.BitDecrement(1.0)]), tokens, 4, temperature, (float)BatchSampler.Unit(4));
-            tokens.to_array<long>().ShouldBe(expected);
+            tokens.ToArray<long>().ShouldBe(expected);
         }
     }
 

@@ -2,7 +2,6 @@ using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
 using Qbb.Models.Tests.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Generation;
 
@@ -19,7 +18,7 @@ public class TokenGeneratorTests
     public void Greedy_text_is_that_of_whole_passes(string name)
     {
         using var source = ModelSource.Open(Golden.Folder(name));
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         var generated = new TokenGenerator(model).Generate(Prompts, Seeds, new GenerationOptions { MaxTokens = 8, Temperature = 0 });
         for (var row = 0; row < Prompts.Length; row++)
         {
@@ -29,7 +28,7 @@ public class TokenGeneratorTests
                 using var scope = torch.NewDisposeScope();
                 using var grad = torch.no_grad();
                 var logits = model.forward(torch.tensor(tokens.ToArray(), 1, tokens.Count));
-                tokens.Add(logits.select(0, 0).select(0, tokens.Count - 1).argmax(0).item_int64());
+                tokens.Add(logits.select(0, 0).select(0, tokens.Count - 1).argmax(0).ToInt64());
             }
             generated[row].Tokens.ShouldBe(tokens.Skip(Prompts[row].Length).Select(id => (int)id), name);
         }

@@ -27,7 +27,7 @@ public sealed class PatternTests
         var random = new Random(seed);
         var pattern = new Pattern(source);
         var reference = new Regex(source, RegexOptions.CultureInvariant);
-        const string alphabet = "aaabbbccc xyABC  ''sdtl019\r\n\t.,!?é\u0301ǅΩж中٣½€\u00A0\u3000";
+        const string alphabet = "aaabbbccc xyABC  ''sdtl019\r\n\t.,!?é\u0301ǅΩж中٣⅓€\u00A0\u3000";
         for (var i = 0; i < 500; i++)
         {
             var text = string.Concat(Enumerable.Range(0, random.Next(25)).Select(_ => alphabet[random.Next(alphabet.Length)]));
@@ -66,6 +66,21 @@ public sealed class PatternTests
     [InlineData(@"\h+|\R", "ff\r\n0", "ff,\r\n,0")]
     [InlineData("(?x) a  b # both\n", "ab", "ab")]
     [InlineData("(?<name>a)(?#comment)b", "ab", "ab")]
+    [InlineData("[[:punct:]]+", "a$+.§b", "$+.§")]
+    [InlineData(@"\p{Punct}+", "a$+.§b", ".§")]
+    [InlineData("[[:alpha:]]+", "a\u0345Ⓐ\u0301b", "a\u0345Ⓐ,b")]
+    [InlineData("[[:upper:]]|[[:lower:]]", "Ⅷªa", "Ⅷ,ª,a")]
+    [InlineData("[[:graph:]]+", "a b\u200D\u0001c", "a,b\u200D,c")]
+    [InlineData(@"\w+", "a²\u200Db½ c", "a²,b½,c")]
+    [InlineData(@"[\w]+", "a²\u200Db½ c", "a,b,c")]
+    [InlineData(@"\bb", "²b b", "b")]
+    [InlineData(@"\p{Greek}+|\p{Cyrl}", "abгΣς", "г,Σς")]
+    [InlineData(@"\p{Old_Italic}", "\U00010300", "\U00010300")]
+    [InlineData(@"[^\p{Katakana}\p{Hiragana}]+", "aカかb", "a,b")]
+    [InlineData(@"(?i)\p{Lu}", "aA", "A")]
+    [InlineData(@"(?i)[\p{Lu}]", "aA", "a,A")]
+    [InlineData(@"(?i)[\w&&[^\p{Lu}\d]]", "aA1", "a,A")]
+    [InlineData(@"(?i)[^\p{Lu}]", "aA1", "1")]
     [InlineData("a{,2}b|{", "aaab{", "aab,{")]
     [InlineData("]", "a]", "]")]
     [InlineData("[a-]+", "a-b", "a-")]
@@ -87,7 +102,8 @@ public sealed class PatternTests
 
     [Theory]
     [InlineData(@"(a)\1", "\\1")]
-    [InlineData(@"\p{Greek}", "Greek")]
+    [InlineData(@"\p{InGreek}", "InGreek")]
+    [InlineData("[[:letter:]]", "[:letter:]")]
     [InlineData(@"\X", "\\X")]
     [InlineData("(a", "not closed")]
     [InlineData("a)", ")")]

@@ -27,6 +27,10 @@ public sealed class PreTokenizerTests
     [InlineData("""{"type": "WhitespaceSplit"}""", "Hey friend!\t How", "Hey|friend!|How")]
     [InlineData("""{"type": "Punctuation"}""", "a,b$c。", "a|,|b|$|c|。")]
     [InlineData("""{"type": "Punctuation", "behavior": "Contiguous"}""", "a,!b", "a|,!|b")]
+    [InlineData("""{"type": "Punctuation"}""", "a§b\u061Dc\u166Dd", "a|§|b\u061Dc|\u166D|d")]
+    [InlineData("""{"type": "Whitespace"}""", "a\u200Db² c", "a\u200Db|²|c")]
+    [InlineData("""{"type": "BertPreTokenizer"}""", "Hey friend!  $5", "Hey|friend|!|$|5")]
+    [InlineData("""{"type": "FixedLength", "length": 2}""", "a😀bcd", "a😀|bc|d")]
     [InlineData("""{"type": "CharDelimiterSplit", "delimiter": "x"}""", "axxb", "a|b")]
     [InlineData("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"}""", "a  b", "_a|_|_b")]
     [InlineData("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"}""", " a", "_a")]
@@ -45,8 +49,26 @@ public sealed class PreTokenizerTests
     {
         var preTokenizer = PreTokenizerLoader.Load(TokenizerJsonText.Field("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "first"}""")).PreTokenizer!;
         var output = new List<TextPiece>();
-        preTokenizer.Split(TextPiece.Whole("a", isFirst: false), output);
+        preTokenizer.Split(TextPiece.Whole("a", first: 0), output);
         output.Single().ToString().ShouldBe("a");
+    }
+
+    [Theory]
+    [InlineData("""{"type": "Strip", "strip_left": true, "strip_right": true}""", " a", "a")]
+    [InlineData("""{"type": "Strip", "strip_left": true, "strip_right": true}""", "a ", "_a")]
+    [InlineData("""{"type": "Replace", "pattern": {"String": "b"}, "content": ""}""", "ba", "a")]
+    [InlineData("""{"type": "Replace", "pattern": {"String": "b"}, "content": "c"}""", "ba", "_ca")]
+    [InlineData("""{"type": "Replace", "pattern": {"Regex": "a+"}, "content": "c"}""", "aab", "cb")]
+    [InlineData("""{"type": "NFD"}""", "éa", "_e\u0301a")]
+    [InlineData("""{"type": "StripAccents"}""", "\u0301a", "a")]
+    public void Metaspace_first_prepends_nothing_where_a_normalizer_removed_the_start(string normalizer, string text, string expected)
+    {
+        var first = 1;
+        var normalized = NormalizerLoader.Load(TokenizerJsonText.Field(normalizer))!.Normalize(text, ref first);
+        var output = new List<TextPiece>();
+        PreTokenizerLoader.Load(TokenizerJsonText.Field("""{"type": "Metaspace", "replacement": "_", "prepend_scheme": "first"}"""))
+            .PreTokenizer!.Split(TextPiece.Whole(normalized, first), output);
+        output.Single().ToString().ShouldBe(expected);
     }
 
     private static List<string> Split(string json, string text)
@@ -55,7 +77,7 @@ public sealed class PreTokenizerTests
         var output = new List<TextPiece>();
         if (preTokenizer == null)
             return [text];
-        preTokenizer.Split(TextPiece.Whole(text, isFirst: true), output);
+        preTokenizer.Split(TextPiece.Whole(text, first: 1), output);
         return [.. output.Select(piece => piece.ToString())];
     }
 }

@@ -10,7 +10,7 @@ public sealed class TokenizerReferenceTests
     public static TheoryData<string> Families =>
     [
         "gpt2", "opt", "phi2", "gpt-neox", "smollm2", "llama3", "qwen2", "deepseek-v3", "deepseek-coder", "tekken", "llama2", "mistral-v3", "phi3",
-        "gemma", "added-flags", "added-flags-spm",
+        "gemma", "added-flags", "added-flags-spm", "unigram", "wordpiece",
     ];
 
     [Theory]
@@ -38,6 +38,9 @@ public sealed class TokenizerReferenceTests
             foreach (var (id, token) in Ids(item, "ids").Zip(tokens))
             {
                 var known = tokenizer.IdToToken(id)!;
+                // Unigram's reference has the characters that it does not know.
+                if (known == "<unk>" && family == "unigram")
+                    continue;
                 (known == token || token.Trim('▁', ' ', '\t', '\n', '\r', '\u3000', '\u00A0') == known.Trim()).ShouldBeTrue($"{id} is {known}, not {token}");
                 tokenizer.TokenToId(known).ShouldBe(id);
             }
@@ -55,17 +58,6 @@ public sealed class TokenizerReferenceTests
             tokenizer.Decode(ids).ShouldBe(item.GetProperty("decoded").GetString(), string.Join(' ', ids));
             tokenizer.Decode(ids, skipSpecialTokens: true).ShouldBe(item.GetProperty("decoded_skip").GetString(), string.Join(' ', ids));
         }
-    }
-
-    [Theory]
-    [InlineData("wordpiece", "WordPiece")]
-    [InlineData("unigram", "Unigram")]
-    public void Models_other_than_bpe_are_refused_by_name(string folder, string model)
-    {
-        var error = Should.Throw<InvalidInputException>(() => Load(folder));
-        error.Message.ShouldContain(model);
-        error.Message.ShouldContain("BPE");
-        error.Message.ShouldContain("tokenizer.json");
     }
 
     private static Tokenizer Load(string family) => Tokenizer.FromFile(Reference.Path("tokenizers", family, "tokenizer.json"));

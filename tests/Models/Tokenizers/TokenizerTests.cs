@@ -71,6 +71,38 @@ public sealed class TokenizerTests
         tokenizer.BeginOfSequence.ShouldBe(7);
     }
 
+    /// <summary>As releases of the library from 0.23 on: the form that is sought is what decoders can turn back into text.</summary>
+    [Theory]
+    [InlineData("""{"type": "Lowercase"}""", """{"type": "Fuse"}""", "Foo", true, "foo", "foo")]
+    [InlineData("""{"type": "Lowercase"}""", """{"type": "Fuse"}""", "Foo", false, "Foo", "Foo")]
+    [InlineData("""{"type": "Prepend", "prepend": " "}""", """{"type": "Fuse"}""", "x", true, "x", " x")]
+    [InlineData("""{"type": "ByteLevel"}""", """{"type": "ByteLevel"}""", "ü", true, "ü", "ü")]
+    [InlineData("""{"type": "ByteLevel"}""", """{"type": "ByteLevel"}""", "ü", false, "ü", "\uFFFD")]
+    [InlineData("""{"type": "NFC"}""", """{"type": "ByteLevel"}""", "caf\u00E9", true, "café", "caf\uFFFD")]
+    [InlineData("""{"type": "NFC"}""", """{"type": "ByteLevel"}""", "日本", true, "日本", "日本")]
+    public void An_added_token_decodes_to_the_form_that_it_is_sought_in(
+        string normalizer, string decoder, string content, bool normalized, string text, string expected)
+    {
+        var json = JsonNode.Parse(TokenizerJsonText.Small)!;
+        json["normalizer"] = JsonNode.Parse(normalizer);
+        json["decoder"] = JsonNode.Parse(decoder);
+        json["added_tokens"]!.AsArray().Add(TokenizerJson.AddedToken(10, content, special: false));
+        json["added_tokens"]![1]!["normalized"] = normalized;
+        var tokenizer = Tokenizer.FromJson(json, "test.json");
+        tokenizer.Encode(text).ShouldBe([10]);
+        tokenizer.Decode([10]).ShouldBe(expected);
+    }
+
+    [Fact]
+    public void A_token_within_the_white_space_that_another_took_is_found_where_it_keeps_its_own()
+    {
+        var json = JsonNode.Parse(TokenizerJsonText.Small)!;
+        var token = TokenizerJson.AddedToken(10, "  ", special: false);
+        (token["lstrip"], token["rstrip"]) = (true, true);
+        json["added_tokens"]!.AsArray().Add((JsonNode)token);
+        Tokenizer.FromJson(json, "test.json").Encode("a    b").ShouldBe([0, 10, 1]);
+    }
+
     [Theory]
     [InlineData("gpt2")]
     [InlineData("opt")]

@@ -4,15 +4,14 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Calibration;
-using Qbb.Quantizer.Decomposition;
 using Qbb.Quantizer.Distillation;
-using Qbb.Quantizer.Layers;
-using Qbb.Quantizer.OutputAware;
+using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.Alternating;
+using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Calibration;
 
@@ -41,7 +40,7 @@ public sealed class CalibrationStreamTests : IDisposable
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
         using var source = ModelSource.Open(Output);
-        using var finished = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
+        using var finished = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
         var taps = new Dictionary<string, InputStatistics>();
         foreach (var block in finished.Blocks)
         {
@@ -170,7 +169,7 @@ public sealed class CalibrationStreamTests : IDisposable
     private static double Distance(string model, string other)
     {
         using var scope = torch.NewDisposeScope();
-        return (Logits(model) - Logits(other)).square().mean().item();
+        return (Logits(model) - Logits(other)).square().mean().ToDouble();
     }
 
     private static Tensor Logits(string path)
@@ -178,7 +177,7 @@ public sealed class CalibrationStreamTests : IDisposable
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
         using var source = ModelSource.Open(path);
-        using var model = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source), own: true);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source), own: true);
         var random = new SplitMix64(2);
         var ids = Enumerable.Range(0, 60).Select(_ => (long)(random.Next() % 50)).ToArray();
         return model.forward(torch.tensor(ids, 2, 30)).MoveToOuterDisposeScope();

@@ -1,7 +1,6 @@
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Distillation;
 
@@ -40,9 +39,9 @@ public sealed class DistillationTrainerTests(TinyModels models, ITestOutputHelpe
         foreach (var scale in scales.All.Where(scale => scale.Name.Contains("o_proj") || scale.Name.Contains("up_proj")))
         {
             var gradient = scale.Value.grad!.flatten();
-            var index = gradient.abs().argmax(0).item_int64();
+            var index = gradient.abs().argmax(0).ToInt64();
             var expected = Difference(scale.Value, index, 1.0 / 1024);
-            gradient.narrow(0, index, 1).item().ShouldBe(expected, 2e-3 * Math.Abs(expected), scale.Name);
+            gradient.narrow(0, index, 1).ToDouble().ShouldBe(expected, 2e-3 * Math.Abs(expected), scale.Name);
         }
 
         Tensor Loss()
@@ -63,9 +62,9 @@ public sealed class DistillationTrainerTests(TinyModels models, ITestOutputHelpe
             var element = values.view(-1).narrow(0, index, 1);
             var before = element.clone();
             element.add_(step);
-            var above = Loss().item();
+            var above = Loss().ToDouble();
             element.sub_(2 * step);
-            var below = Loss().item();
+            var below = Loss().ToDouble();
             element.copy_(before);
             return (above - below) / (2 * step);
         }
@@ -93,7 +92,7 @@ public sealed class DistillationTrainerTests(TinyModels models, ITestOutputHelpe
             var stack = new MixedStack(pair.Student, pair.Teacher, checkpointing);
             var (hidden, feature) = stack.Run(batch, context, [first, second], stack.Features(batch, context));
             (hidden.square().sum() + feature!).backward();
-            var gradients = scales.All.Select(scale => scale.Value.grad?.to_array<float>() ?? []).ToArray();
+            var gradients = scales.All.Select(scale => scale.Value.grad?.ToArray<float>() ?? []).ToArray();
             scales.DropGradients();
             return gradients;
         }
@@ -116,14 +115,14 @@ public sealed class DistillationTrainerTests(TinyModels models, ITestOutputHelpe
         for (var row = 0; row < 3; row++)
         {
             var alone = new TokenBatch(data, [together.Indices[row]]);
-            (alone.Select(pair.Student.hidden(alone.Ids)) - hidden.narrow(0, position, alone.Positions)).abs().max().item().ShouldBeLessThan(1e-12);
-            (alone.Select(pair.Teacher.hidden(alone.Ids)) - taught.narrow(0, position, alone.Positions)).abs().max().item().ShouldBeLessThan(1e-12);
-            alone.Labels.to_array<long>().ShouldBe(together.Labels.narrow(0, position, alone.Positions).to_array<long>());
+            (alone.Select(pair.Student.hidden(alone.Ids)) - hidden.narrow(0, position, alone.Positions)).abs().max().ToDouble().ShouldBeLessThan(1e-12);
+            (alone.Select(pair.Teacher.hidden(alone.Ids)) - taught.narrow(0, position, alone.Positions)).abs().max().ToDouble().ShouldBeLessThan(1e-12);
+            alone.Labels.ToArray<long>().ShouldBe(together.Labels.narrow(0, position, alone.Positions).ToArray<long>());
             position += (int)alone.Positions;
         }
-        (states.Of(together) - taught).abs().max().item().ShouldBe(0);
+        (states.Of(together) - taught).abs().max().ToDouble().ShouldBe(0);
         using var nothing = new TeacherStates(pair.Teacher, budget: 0);
-        (nothing.Of(together) - taught).abs().max().item().ShouldBe(0);
+        (nothing.Of(together) - taught).abs().max().ToDouble().ShouldBe(0);
         nothing.Kept.ShouldBe(0);
     }
 
@@ -181,7 +180,7 @@ public sealed class DistillationTrainerTests(TinyModels models, ITestOutputHelpe
     public void Activations_in_bf16_train_masters_in_fp32()
     {
         using var pair = models.Load(ScalarType.BFloat16);
-        using var trainer = new DistillationTrainer(pair.Student, pair.Teacher, TinyModels.Data(10), Small with { Type = ScalarType.BFloat16, Steps = 12 }, new DistillationOptions());
+        using var trainer = new DistillationTrainer(pair.Student, pair.Teacher, TinyModels.Data(10), Small with { Precision = Precision.Bf16, Steps = 12 }, new DistillationOptions());
         var result = trainer.Run(models.NewPath());
         result.Best.HeldOut.Kl.ShouldBeLessThan(result.Start.Kl);
         pair.Linear(0, LinearRole.Query).Alpha.dtype.ShouldBe(ScalarType.Float32);

@@ -2,8 +2,9 @@ using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Tests;
 

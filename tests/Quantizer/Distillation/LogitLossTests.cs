@@ -1,7 +1,5 @@
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
-using static Qbb.Torch.torch;
 
 namespace Qbb.Quantizer.Tests.Distillation;
 
@@ -15,22 +13,22 @@ public class LogitLossTests(ITestOutputHelper output)
         output.WriteLine($"seed {seed}");
         using var scope = NewDisposeScope();
         using var generator = new Generator(seed);
-        var student = (randn([positions, vocabulary], generator, ScalarType.Float64) * 3).detach().requires_grad_();
-        var teacher = randn([positions, vocabulary], generator, ScalarType.Float64) * 3;
-        var labels = randint(0, vocabulary, [positions], generator);
+        var student = (randn([positions, vocabulary], ScalarType.Float64, generator: generator) * 3).detach().requires_grad_();
+        var teacher = randn([positions, vocabulary], ScalarType.Float64, generator: generator) * 3;
+        var labels = randint(0, vocabulary, [positions], generator: generator);
         var sum = LogitLoss.Sum(loss, student, teacher, labels, temperature);
-        sum.backward();
+        Gradients.Backward(sum);
         var expected = 0.0;
         var largest = 0.0;
         for (var row = 0; row < positions; row++)
         {
-            var (value, gradient) = ReferenceLogitLoss.Of(loss, student.select(0, row).to_array<double>(), teacher.select(0, row).to_array<double>(),
-                (int)labels.select(0, row).item_int64(), temperature);
+            var (value, gradient) = ReferenceLogitLoss.Of(loss, student.select(0, row).ToArray<double>(), teacher.select(0, row).ToArray<double>(),
+                (int)labels.select(0, row).ToInt64(), temperature);
             expected += value;
-            largest = Math.Max(largest, student.grad!.select(0, row).to_array<double>().Zip(gradient, (a, b) => Math.Abs(a - b)).Max());
+            largest = Math.Max(largest, student.grad!.select(0, row).ToArray<double>().Zip(gradient, (a, b) => Math.Abs(a - b)).Max());
         }
         output.WriteLine($"largest difference of a gradient {largest:g3}");
-        sum.item().ShouldBe(expected, 1e-10 * expected);
+        sum.ToDouble().ShouldBe(expected, 1e-10 * expected);
         largest.ShouldBeLessThan(1e-12);
     }
 
@@ -42,12 +40,12 @@ public class LogitLossTests(ITestOutputHelper output)
         output.WriteLine($"seed {seed}");
         using var scope = NewDisposeScope();
         using var generator = new Generator(seed);
-        var start = randn([positions, width], generator, ScalarType.Float64).requires_grad_();
-        var (head, teacher) = (randn([vocabulary, width], generator, ScalarType.Float64), randn([positions, vocabulary], generator, ScalarType.Float64));
-        var labels = randint(0, vocabulary, [positions], generator);
+        var start = randn([positions, width], ScalarType.Float64, generator: generator).requires_grad_();
+        var (head, teacher) = (randn([vocabulary, width], ScalarType.Float64, generator: generator), randn([positions, vocabulary], ScalarType.Float64, generator: generator));
+        var labels = randint(0, vocabulary, [positions], generator: generator);
         var whole = LogitLoss.Sum(loss, nn.functional.linear(start * 2, head), teacher, labels) / positions;
-        whole.backward();
-        var expected = start.grad!.to_array<double>();
+        Gradients.Backward(whole);
+        var expected = start.grad!.ToArray<double>();
         foreach (var chunk in new long[] { 1, 3, 10, 100 })
         {
             start.grad = null;
@@ -57,10 +55,10 @@ public class LogitLossTests(ITestOutputHelper output)
                 calls++;
                 return LogitLoss.Sum(loss, nn.functional.linear(part, head), teacher.narrow(0, first, count), labels.narrow(0, first, count));
             }) / positions;
-            chunked.backward();
+            Gradients.Backward(chunked);
             calls.ShouldBe((int)((positions + chunk - 1) / chunk));
-            chunked.item().ShouldBe(whole.item(), 1e-12);
-            start.grad!.to_array<double>().Zip(expected, (a, b) => Math.Abs(a - b)).Max().ShouldBeLessThan(1e-13, $"chunks of {chunk}");
+            chunked.ToDouble().ShouldBe(whole.ToDouble(), 1e-12);
+            start.grad!.ToArray<double>().Zip(expected, (a, b) => Math.Abs(a - b)).Max().ShouldBeLessThan(1e-13, $"chunks of {chunk}");
         }
         using var off = no_grad();
         ChunkedLoss.Sum(start * 2, 4, (part, first, count) => LogitLoss.Sum(loss, nn.functional.linear(part, head), teacher.narrow(0, first, count), labels.narrow(0, first, count)))

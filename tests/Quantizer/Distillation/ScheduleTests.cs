@@ -1,7 +1,6 @@
 using Qbb.Models;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Distillation;
 
@@ -70,7 +69,7 @@ public class ScheduleTests
     {
         foreach (var loss in Enum.GetValues<DistillationLoss>())
         {
-            var recipe = new Recipe { Bases = 2, Distillation = new DistillationRecipe { Loss = loss, Steps = 77, LearningRate = 0.01, FeatureWeight = 0.5, Seed = 9, Type = ScalarType.BFloat16 } };
+            var recipe = new Recipe { Bases = 2, Distillation = new DistillationRecipe { Loss = loss, Steps = 77, LearningRate = 0.01, FeatureWeight = 0.5, Seed = 9, Precision = Precision.Bf16 } };
             Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
             recipe.Digest.ShouldNotBe(new Recipe { Bases = 2 }.Digest);
         }
@@ -92,9 +91,9 @@ public class ScheduleTests
             Temperature = 2,
             SwapEnd = 2,
             HeldOut = 0.9,
-            Type = ScalarType.Float16,
+            Precision = (Precision)7,
         }.Resolve()).Message;
-        foreach (var part in new[] { "steps is 0", "batch is -1", "learningRate is NaN", "temperature is set", "swapEnd is 2", "heldOut is 0.9", "type is f16" })
+        foreach (var part in new[] { "steps is 0", "batch is -1", "learningRate is NaN", "temperature is set", "swapEnd is 2", "heldOut is 0.9", "type must be f32 or bf16" })
             message.ShouldContain(part);
     }
 }

@@ -3,11 +3,11 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Tests;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Distillation;
 
@@ -46,7 +46,7 @@ public sealed class TinyModels : IDisposable
     internal Pair Load(ScalarType type = ScalarType.Float32)
     {
         var (student, teacher) = (ModelSource.Open(Student), ModelSource.Open(Teacher));
-        return new Pair(student, teacher, Transformer.Load(student, Device.CPU, type, BasesLinearLoader.For(student)), Transformer.Load(teacher, Device.CPU, type));
+        return new Pair(student, teacher, Transformer.Load(student, torch.CPU, type, BasesLinearLoader.For(student)), Transformer.Load(teacher, torch.CPU, type));
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);

@@ -4,10 +4,9 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Models.Generation;
-using Qbb.Quantizer.Artifacts;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
-using Qbb.Torch;
 
 namespace Qbb.Quantizer.Tests.Distillation;
 
@@ -33,13 +32,13 @@ public sealed class TrainedSignsTests(TinyModels models, ITestOutputHelper outpu
         signs.All.Count.ShouldBe(14);
         foreach (var sign in signs.All)
         {
-            var before = sign.Layer.Planes.to_array<int>();
-            var distance = (sign.Latent - sign.Layer.ReferenceWeight()).abs().max().item();
+            var before = sign.Layer.Planes.ToArray<int>();
+            var distance = (sign.Latent - sign.Layer.ReferenceWeight()).abs().max().ToDouble();
             distance.ShouldBeGreaterThan(0, sign.Name);
             // A step of rate 0 with any gradient assigns the signs that are there.
             Gradient(sign, seed: 1);
             sign.Step(0);
-            sign.Layer.Planes.to_array<int>().ShouldBe(before, sign.Name);
+            sign.Layer.Planes.ToArray<int>().ShouldBe(before, sign.Name);
         }
     }
 
@@ -92,7 +91,7 @@ public sealed class TrainedSignsTests(TinyModels models, ITestOutputHelper outpu
         (double Loss, TrainingResult Result) Train(DistillationRecipe recipe)
         {
             using var source = ModelSource.Open(lot);
-            using var student = Transformer.Load(source, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
+            using var student = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
             using var pair = models.Load();
             using var trainer = new DistillationTrainer(student, pair.Teacher, TinyModels.Data(10), recipe, new DistillationOptions());
             var result = trainer.Run(models.NewPath());
@@ -115,9 +114,9 @@ public sealed class TrainedSignsTests(TinyModels models, ITestOutputHelper outpu
         using var before = ModelSource.Open(models.Student);
         Planes(student).SequenceEqual(Planes(before)).ShouldBeFalse();
         Recipe.FromJson(File.ReadAllText(Path.Combine(whole, "recipe.json"))).Distillation.ShouldBe(Small.Resolve());
-        using var trained = Transformer.Load(student, Device.CPU, ScalarType.Float32, BasesLinearLoader.For(student));
+        using var trained = Transformer.Load(student, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(student));
         using var teacherSource = ModelSource.Open(TinyModels.Teacher);
-        using var teacher = Transformer.Load(teacherSource, Device.CPU, ScalarType.Float32);
+        using var teacher = Transformer.Load(teacherSource, torch.CPU, ScalarType.Float32);
         using var states = new TeacherStates(teacher, 0);
         var data = TinyModels.Data(10);
         var heldOut = new DataOrder(data.Count, Small.HeldOut, Small.Seed).HeldOut;

@@ -1,3 +1,4 @@
+using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Recipes;
 
@@ -5,6 +6,9 @@ namespace Qbb.Quantizer.Tests.Recipes;
 
 public class RecipeTests
 {
+    [Fact]
+    public void A_recipe_allows_as_many_bases_as_the_weight_format() => Recipe.MostBases.ShouldBe(BinaryBases.MostBases);
+
     [Fact]
     public void Canonical_json_spells_every_choice_out_in_sorted_order()
     {

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Checkpoints;
 using Qbb.Models;
-using Qbb.Quantizer.Artifacts;
+using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Tests.Distillation;
 using Qbb.Quantizer.Work;
 using Qbb.Recipes;

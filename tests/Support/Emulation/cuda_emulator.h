@@ -21,6 +21,7 @@
 #define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define __restrict__
 
 namespace emulator {
@@ -29,68 +30,96 @@ struct dim3 {
     int x = 1, y = 1, z = 1;
 };
 
+struct Copy {
+    void* to;
+    const void* from;
+};
+
 struct Fibre {
     ucontext_t context;
     std::unique_ptr<char[]> stack;
     dim3 thread;
-    int point = 0;  // where it waits: 0 it has ended, > 0 with its warp, < 0 with its block
+    int point = 0;  // where it waits: 0 it has ended, > 0 with its warp, -1 with its block, -2 with its cluster
     const char* what = "";
+    std::vector<std::vector<Copy>> copies;  // asynchronous ones, the oldest group first; the last group is open
 };
 
-constexpr int STACK = 256 << 10;
-inline std::vector<Fibre> fibres;
-inline ucontext_t scheduler;
-inline int current;
-inline dim3 block_index, block_size, grid_size;
-inline std::vector<std::uint64_t> slots;
-inline std::vector<double> shared_memory;
-inline void (*body)(void**);
-inline void** body_arguments;
+struct Block {
+    dim3 index;
+    std::vector<Fibre> fibres;
+    std::vector<std::uint64_t> slots;  // SLOTS for each thread
+    std::vector<unsigned char> memory;
+    unsigned char* shared;
+};
+
+#ifdef CLUSTER
+constexpr int TOGETHER = CLUSTER;
+#else
+constexpr int TOGETHER = 1;
+#endif
+constexpr int STACK = 256 << 10, SLOTS = 8, ALIGNMENT = 128, MARGIN = 256;
+constexpr unsigned char UNTOUCHED = 0xcd;
+// Not inline: a process that has loaded several kernels would share them.
+static Block blocks[TOGETHER];
+static Block* block;
+static ucontext_t scheduler;
+static int current;
+static dim3 block_size, grid_size;
+static void (*body)(void**);
+static void** body_arguments;
+
+inline Fibre& me() { return block->fibres[current]; }
 
 inline void wait(const char* what, int point) {
-    auto& me = fibres[current];
-    me.what = what;
-    me.point = point;
-    swapcontext(&me.context, &scheduler);
+    auto& fibre = me();
+    fibre.what = what;
+    fibre.point = point;
+    swapcontext(&fibre.context, &scheduler);
 }
 
 inline void entry() {
     body(body_arguments);
-    fibres[current].point = 0;
-    swapcontext(&fibres[current].context, &scheduler);
+    me().point = 0;
+    swapcontext(&me().context, &scheduler);
 }
 
 inline void step(int fibre) {
     current = fibre;
-    swapcontext(&scheduler, &fibres[fibre].context);
+    swapcontext(&scheduler, &me().context);
 }
 
-// Runs a warp until all its lanes wait for the block, or have ended.
+inline void stop(const char* who, int first, int second) {
+    auto& fibres = block->fibres;
+    std::fprintf(stderr, "%s %d and %d part: %s (%d) and %s (%d)\n", who, first, second, fibres[first].what, fibres[first].point,
+        fibres[second].what, fibres[second].point);
+    std::abort();
+}
+
+// Runs a warp until all its lanes wait for the block or the cluster, or have ended.
 inline void run_warp(int first, int last) {
+    auto& fibres = block->fibres;
     for (;;) {
 #ifdef EMULATED_BACKWARDS
         for (int k = last - 1; k >= first; k--) step(k);
 #else
         for (int k = first; k < last; k++) step(k);
 #endif
-        int warp = 0, block = 0, ended = 0;
-        for (int k = first; k < last; k++) {
-            warp += fibres[k].point > 0;
-            block += fibres[k].point < 0;
-            ended += fibres[k].point == 0;
-            if (std::strcmp(fibres[k].what, fibres[first].what) != 0 || (warp > 0) + (block > 0) + (ended > 0) != 1) {
-                std::fprintf(stderr, "lanes %d and %d of a warp part: %s (%d) and %s (%d)\n", first, k, fibres[first].what,
-                    fibres[first].point, fibres[k].what, fibres[k].point);
-                std::abort();
-            }
-        }
-        if (warp == 0) return;
+        for (int k = first; k < last; k++)
+            if (std::strcmp(fibres[k].what, fibres[first].what) != 0 || fibres[k].point != fibres[first].point) stop("lanes", first, k);
+        if (fibres[first].point <= 0) return;
     }
 }
 
-inline void run_block(int threads) {
+inline void start_block(Block& started, dim3 index, int threads, int shared) {
+    started.index = index;
+    if (static_cast<int>(started.fibres.size()) < threads) started.fibres.resize(threads);
+    started.slots.assign(static_cast<std::size_t>(threads) * SLOTS, 0);
+    // What a block finds in shared memory is not defined: numbers that spoil a sum in every type.
+    started.memory.assign(ALIGNMENT + shared + MARGIN, 0xff);
+    started.shared = started.memory.data() + (ALIGNMENT - reinterpret_cast<std::uintptr_t>(started.memory.data()) % ALIGNMENT);
+    std::fill(started.shared + shared, started.memory.data() + started.memory.size(), UNTOUCHED);
     for (int k = 0; k < threads; k++) {
-        auto& fibre = fibres[k];
+        auto& fibre = started.fibres[k];
         getcontext(&fibre.context);
         if (!fibre.stack) fibre.stack.reset(new char[STACK]);
         fibre.context.uc_stack.ss_sp = fibre.stack.get();
@@ -99,22 +128,42 @@ inline void run_block(int threads) {
         fibre.thread = {k % block_size.x, k / block_size.x % block_size.y, k / (block_size.x * block_size.y)};
         fibre.point = 1;
         fibre.what = "";
+        fibre.copies.assign(1, {});
         makecontext(&fibre.context, entry, 0);
     }
-    bool more = true;
-    while (more) {
-        more = false;
-        for (int turn = 0; turn < threads; turn += 32) {
+}
+
+// Runs every warp of the present block to its next barrier; false where all have ended, or wait for the cluster.
+inline bool advance_block(int threads) {
+    auto& fibres = block->fibres;
+    const bool held = std::any_of(fibres.begin(), fibres.begin() + threads, [](const Fibre& fibre) { return fibre.point == -2; });
+    bool moved = false;
+    for (int turn = 0; turn < threads; turn += 32) {
 #ifdef EMULATED_BACKWARDS
-            int first = (threads - 1) / 32 * 32 - turn;
+        const int first = (threads - 1) / 32 * 32 - turn;
 #else
-            int first = turn;
+        const int first = turn;
 #endif
-            int last = first + 32 < threads ? first + 32 : threads;
-            if (fibres[first].point == 0) continue;
-            run_warp(first, last);
-            more |= fibres[first].point != 0;
+        if (fibres[first].point == 0 || fibres[first].point == -2) continue;
+        if (held) stop("warps at", first, static_cast<int>(std::find_if(fibres.begin(), fibres.end(), [](const Fibre& fibre) { return fibre.point == -2; }) - fibres.begin()));
+        run_warp(first, std::min(first + 32, threads));
+        moved = true;
+    }
+    return moved;
+}
+
+// The blocks of a cluster take turns.
+inline void run_blocks(int threads) {
+    for (bool more = true; more;) {
+        more = false;
+        for (auto& turn : blocks) {
+            block = &turn;
+            more |= advance_block(threads);
         }
+        if (more) continue;
+        for (auto& released : blocks)
+            for (int k = 0; k < threads; k++)
+                if (released.fibres[k].point == -2) released.fibres[k].point = -1, more = true;
     }
 }
 
@@ -136,26 +185,29 @@ void launch(const int* grid, const int* block, int shared, void** arguments) {
     grid_size = {grid[0], grid[1], grid[2]};
     block_size = {block[0], block[1], block[2]};
     const int threads = block[0] * block[1] * block[2];
-    if (static_cast<int>(fibres.size()) < threads) fibres.resize(threads);
-    slots.assign(threads, 0);
     body = Launcher<Kernel>::run;
     body_arguments = arguments;
     for (int z = 0; z < grid[2]; z++)
         for (int y = 0; y < grid[1]; y++)
-            for (int x = 0; x < grid[0]; x++) {
-                block_index = {x, y, z};
-                // What a block finds in shared memory is not defined: numbers that spoil a sum.
-                shared_memory.assign(shared / 8 + 1, std::nan(""));
-                run_block(threads);
+            for (int x = 0; x < grid[0]; x += TOGETHER) {
+                for (int k = 0; k < TOGETHER; k++) start_block(blocks[k], {x + k, y, z}, threads, shared);
+                run_blocks(threads);
+                for (auto& ended : blocks)
+                    if (std::any_of(ended.shared + shared, ended.memory.data() + ended.memory.size(), [](unsigned char byte) { return byte != UNTOUCHED; })) {
+                        std::fprintf(stderr, "a block wrote behind its %d bytes of shared memory\n", shared);
+                        std::abort();
+                    }
             }
 }
 
+inline std::uint64_t* slot(int thread) { return &block->slots[static_cast<std::size_t>(thread) * SLOTS]; }
+
 template <typename T>
 T exchange(T value, int source, const char* what) {
-    std::memcpy(&slots[current], &value, sizeof(T));
+    std::memcpy(slot(current), &value, sizeof(T));
     wait(what, 1);
     T result;
-    std::memcpy(&result, &slots[source], sizeof(T));
+    std::memcpy(&result, slot(source), sizeof(T));
     wait("exchange", 1);
     return result;
 }
@@ -165,24 +217,24 @@ inline int base() { return current - lane(); }
 
 // Votes: bit of every lane.
 inline unsigned votes(bool mine) {
-    slots[current] = mine;
+    *slot(current) = mine;
     wait("vote", 1);
     unsigned bits = 0;
     const int count = static_cast<int>(block_size.x * block_size.y * block_size.z) - base();
-    for (int k = 0; k < 32 && k < count; k++) bits |= static_cast<unsigned>(slots[base() + k]) << k;
+    for (int k = 0; k < 32 && k < count; k++) bits |= static_cast<unsigned>(*slot(base() + k)) << k;
     wait("exchange", 1);
     return bits;
 }
 
 }  // namespace emulator
 
-#define threadIdx (emulator::fibres[emulator::current].thread)
-#define blockIdx emulator::block_index
+#define threadIdx (emulator::me().thread)
+#define blockIdx (emulator::block->index)
 #define blockDim emulator::block_size
 #define gridDim emulator::grid_size
 // A block's fibres share what a function keeps for ever; blocks run one after the other.
 #define __shared__ static
-#define extern_shared(type, name) type* name = reinterpret_cast<type*>(emulator::shared_memory.data())
+#define extern_shared(type, name) type* name = reinterpret_cast<type*>(emulator::block->shared)
 
 inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait("__syncwarp", 1); }
 inline void __syncthreads() { emulator::wait("__syncthreads", -1); }

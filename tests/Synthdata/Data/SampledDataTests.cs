@@ -1,5 +1,6 @@
 using Qbb.Models;
 using Qbb.Synthdata.Data;
+using Qbb.Workers.Data;
 
 namespace Qbb.Synthdata.Tests.Data;
 

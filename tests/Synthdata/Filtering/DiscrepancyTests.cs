@@ -3,7 +3,6 @@ using Qbb.Models.Decoder;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
-using Qbb.Torch;
 
 namespace Qbb.Synthdata.Tests.Filtering;
 
@@ -74,7 +73,7 @@ public sealed class DiscrepancyTests(ITestOutputHelper output) : IDisposable
     {
         using var grad = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var logits = model.forward(torch.tensor(sequence.Select(token => (long)token).ToArray(), 1, sequence.Length)).to_array<float>();
+        var logits = model.forward(torch.tensor(sequence.Select(token => (long)token).ToArray(), 1, sequence.Length)).ToArray<float>();
         return [.. logits.Chunk(model.Config.VocabularySize)];
     }
 }

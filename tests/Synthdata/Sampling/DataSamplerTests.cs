@@ -221,7 +221,7 @@ public sealed class DataSamplerTests : IDisposable
 
     [Fact]
     public void A_default_batch_fits_the_cache() =>
-        BatchSize.Default(_model.Config, 1 << 20, Torch.Device.CPU, Torch.ScalarType.Float32).ShouldBe(4);
+        BatchSize.Default(_model.Config, 1 << 20, torch.CPU, ScalarType.Float32).ShouldBe(4);
 
     public void Dispose()
     {

@@ -1,128 +1,144 @@
-using System.Text.RegularExpressions;
+using Markdig;
+using Markdig.Extensions.EmphasisExtras;
+using Markdig.Extensions.Tables;
+using Markdig.Extensions.Yaml;
+using Markdig.Helpers;
+using Markdig.Renderers;
+using Markdig.Renderers.Html;
+using Markdig.Renderers.Html.Inlines;
+using Markdig.Syntax;
+using Markdig.Syntax.Inlines;
 
 namespace Qbb.Registry.Pages.Cards;
 
 /// <summary>
-/// A model card as HTML: headings, paragraphs, lists, quotes, tables, code; pictures by their texts. Whatever else is in it, HTML above all,
-/// is shown as it is written. Cards come from strangers: nothing of them reaches a page but through the encoder.
+/// A model card as HTML. Cards come from strangers: HTML in them is shown as text, links go to http, https, files of the version and headings of
+/// the card, pictures are replaced by their texts, and no style is written, which the site's policy forbids.
 /// </summary>
-internal static partial class MarkdownCard
+internal static class MarkdownCard
 {
     private const int MostCharacters = 200_000;
-    private const int MostDepth = 4;
+    // Markdig's time grows with the square of the marks in a paragraph; so many take a second at most.
+    private const int MostMarks = 10_000;
+    private const string IdPrefix = "card-";
 
-    /// <param name="text">Markdown, perhaps with front matter.</param>
-    /// <param name="level">Headings are this many levels below those that the card says.</param>
-    public static Markup Render(string text, int level)
+    private static readonly MarkdownPipeline s_pipeline = new MarkdownPipelineBuilder().DisableHtml().UseYamlFrontMatter().UsePipeTables().UseAutoLinks()
+        .UseEmphasisExtras(EmphasisExtraOptions.Strikethrough).Build();
+
+    /// <param name="text">Markdown, perhaps with YAML front matter.</param>
+    /// <param name="level">Headings are this many levels below those of the card.</param>
+    /// <param name="file">The address of a file of the version; null if there is none of that name.</param>
+    public static Markup Render(string text, int level, Func<string, string?> file)
     {
-        var lines = (text.Length > MostCharacters ? text[..MostCharacters] : text).Replace("\r\n", "\n", StringComparison.Ordinal).Split('\n');
-        var (front, first) = FrontMatter(lines);
-        var cut = text.Length > MostCharacters ? Markup.Of($"""<p class="quiet">The rest of this long card is in its file.</p>""") : Markup.Empty;
-        return Markup.Of($"{front}{Blocks(lines.AsSpan(first).ToArray(), level, 0)}{cut}");
+        var shown = text.Length > MostCharacters ? text[..MostCharacters] : text;
+        var cut = text.Length > MostCharacters ? Markup.Of($"""<p class="quiet">This card is truncated; see its file for the rest.</p>""") : Markup.Empty;
+        return Markup.Of($"{Html(shown, level, file)}{cut}");
     }
 
-    private static (Markup Html, int Next) FrontMatter(string[] lines)
+    private static Markup Html(string text, int level, Func<string, string?> file)
     {
-        var end = lines.Length > 0 && lines[0].TrimEnd() == "---" ? Array.FindIndex(lines, 1, line => line.TrimEnd() == "---") : -1;
-        return end < 0 ? (Markup.Empty, 0) : (Markup.Of($"""<pre class="front" tabindex="0"><code>{string.Join('\n', lines[1..end])}</code></pre>"""), end + 1);
-    }
-
-    private static Markup Blocks(string[] lines, int level, int depth)
-    {
-        var blocks = new List<Markup>();
-        for (var at = 0; at < lines.Length;)
+        if (text.AsSpan().Count('[') + text.AsSpan().Count('*') + text.AsSpan().Count('_') > MostMarks)
+            return Plain(text);
+        try
         {
-            var line = lines[at];
-            if (string.IsNullOrWhiteSpace(line))
-                at++;
-            else if (Fence().Match(line) is { Success: true } fence)
-                blocks.Add(Code(lines, ref at, fence.Groups[1].Value));
-            else if (Heading().Match(line) is { Success: true } heading)
-                blocks.Add(Head(lines, ref at, heading, level));
-            else if (IsTable(lines, at))
-                blocks.Add(MarkdownTable.Render(Take(lines, ref at, row => row.Contains('|', StringComparison.Ordinal))));
-            else if (IsQuoted(line) && depth < MostDepth)
-                blocks.Add(Markup.Of($"<blockquote>{Blocks(Quoted(lines, ref at), level, depth + 1)}</blockquote>"));
-            else if (Item().IsMatch(line))
-                blocks.Add(List(lines, ref at));
-            else if (Rule().IsMatch(line))
-                blocks.Add(Ruled(ref at));
-            else
-                blocks.Add(Markup.Of($"<p>{InlineMarkdown.Render(string.Join('\n', Take(lines, ref at, IsText)))}</p>"));
+            var card = Markdown.Parse(text, s_pipeline);
+            var ids = Adapt(card, level);
+            using var writer = new StringWriter { NewLine = "\n" };
+            var renderer = new HtmlRenderer(writer);
+            s_pipeline.Setup(renderer);
+            var links = new CardLinks(fragment => ids.Contains(IdPrefix + fragment) ? $"#{IdPrefix}{fragment}" : null, file);
+            renderer.ObjectRenderers.RemoveAll(one => one is CodeBlockRenderer or HtmlTableRenderer or YamlFrontMatterHtmlRenderer
+                or LinkInlineRenderer or AutolinkInlineRenderer);
+            renderer.ObjectRenderers.InsertRange(0, [new FrontMatter(), new CodeBlockRenderer { OutputAttributesOnPre = true }, new WideTable(), links.Inline, links.Bare]);
+            renderer.Render(card);
+            return new Markup(writer.ToString());
         }
-        return Markup.Join(blocks);
-    }
-
-    private static Markup Code(string[] lines, ref int at, string fence)
-    {
-        var first = ++at;
-        while (at < lines.Length && !lines[at].TrimStart().StartsWith(fence, StringComparison.Ordinal))
-            at++;
-        return Markup.Of($"""<pre tabindex="0"><code>{string.Join('\n', lines[first..Math.Min(at++, lines.Length)])}</code></pre>""");
-    }
-
-    private static Markup Head(string[] lines, ref int at, Match heading, int level)
-    {
-        at++;
-        var depth = Math.Min(6, heading.Groups[1].Length + level);
-        return Markup.Of($"<h{depth}>{InlineMarkdown.Render(heading.Groups[2].Value)}</h{depth}>");
-    }
-
-    private static Markup List(string[] lines, ref int at)
-    {
-        var isNumbered = char.IsAsciiDigit(lines[at].TrimStart()[0]);
-        var items = new List<string>();
-        while (at < lines.Length && !string.IsNullOrWhiteSpace(lines[at]))
+        catch (ArgumentException)
         {
-            if (Item().Match(lines[at]) is { Success: true } item)
-                items.Add(item.Groups[1].Value);
-            else
-                items[^1] += "\n" + lines[at].Trim();
-            at++;
+            // Nested more deeply than Markdig allows.
+            return Plain(text);
         }
-        var all = items.Select(item => Markup.Of($"<li>{InlineMarkdown.Render(item)}</li>"));
-        return isNumbered ? Markup.Of($"<ol>{all}</ol>") : Markup.Of($"<ul>{all}</ul>");
     }
 
-    private static Markup Ruled(ref int at)
+    private static Markup Plain(string text) => Markup.Of($"""<pre tabindex="0"><code>{text}</code></pre>""");
+
+    /// <summary>Moves headings down, keeps their ids apart from those of the page, lets code be scrolled by keys; the ids of all headings.</summary>
+    private static HashSet<string> Adapt(MarkdownDocument card, int level)
     {
-        at++;
-        return Markup.Of($"<hr>");
+        var ids = new HashSet<string>(StringComparer.Ordinal);
+        var repeats = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var block in card.Descendants<Block>())
+        {
+            switch (block)
+            {
+                case HeadingBlock heading:
+                    heading.Level = Math.Min(6, heading.Level + level);
+                    heading.GetAttributes().Id = IdOf(heading, ids, repeats);
+                    break;
+                case YamlFrontMatterBlock:
+                    break;
+                case CodeBlock code:
+                    code.GetAttributes().AddProperty("tabindex", "0");
+                    break;
+            }
+        }
+        return ids;
     }
 
-    private static bool IsTable(string[] lines, int at) =>
-        lines[at].Contains('|', StringComparison.Ordinal) && at + 1 < lines.Length && Dashes().IsMatch(lines[at + 1]);
-
-    private static bool IsQuoted(string line) => line.TrimStart().StartsWith('>');
-
-    /// <summary>The quoted lines from here, without their marks.</summary>
-    private static string[] Quoted(string[] lines, ref int at) =>
-        [.. Take(lines, ref at, IsQuoted).Select(line => line.TrimStart()[1..].TrimStart())];
-
-    private static bool IsText(string line) =>
-        !string.IsNullOrWhiteSpace(line) && !Fence().IsMatch(line) && !Heading().IsMatch(line) && !Item().IsMatch(line) && !IsQuoted(line);
-
-    /// <summary>The line at hand and those behind it that fit.</summary>
-    private static string[] Take(string[] lines, ref int at, Func<string, bool> fits)
+    // As GitHub names headings. Markdig's own extension takes quadratic time where many have the same words.
+    private static string IdOf(HeadingBlock heading, HashSet<string> ids, Dictionary<string, int> repeats)
     {
-        var first = at++;
-        while (at < lines.Length && fits(lines[at]))
-            at++;
-        return lines[first..at];
+        var words = string.Concat(heading.Inline?.Descendants().Select(inline => inline is CodeInline code ? code.Content : $"{(inline as LiteralInline)?.Content}") ?? []);
+        var id = IdPrefix + LinkHelper.UrilizeAsGfm(words);
+        var unique = id;
+        while (!ids.Add(unique))
+            unique = $"{id}-{repeats[id] = repeats.GetValueOrDefault(id) + 1}";
+        return unique;
     }
 
-    [GeneratedRegex(@"\A {0,3}(```|~~~)", RegexOptions.CultureInvariant)]
-    private static partial Regex Fence();
+    private sealed class FrontMatter : HtmlObjectRenderer<YamlFrontMatterBlock>
+    {
+        protected override void Write(HtmlRenderer renderer, YamlFrontMatterBlock block)
+        {
+            renderer.Write("""<pre class="front" tabindex="0"><code>""");
+            renderer.WriteLeafRawLines(block, writeEndOfLines: false, escape: true);
+            renderer.WriteLine("</code></pre>");
+        }
+    }
 
-    [GeneratedRegex(@"\A {0,3}(#{1,6})\s+(.*?)\s*#*\s*\z", RegexOptions.CultureInvariant)]
-    private static partial Regex Heading();
+    // Markdig's own writes styles, and heads without words.
+    private sealed class WideTable : HtmlObjectRenderer<Table>
+    {
+        protected override void Write(HtmlRenderer renderer, Table table)
+        {
+            renderer.Write("""<div class="wide" tabindex="0" role="group" aria-label="Table of the card"><table>""");
+            foreach (var rows in table.OfType<TableRow>().GroupBy(row => row.IsHeader).Where(rows => !rows.Key || rows.Any(row => row.OfType<TableCell>().Any(HasText))))
+            {
+                var part = rows.Key ? "thead" : "tbody";
+                renderer.Write($"<{part}>");
+                foreach (var row in rows)
+                    Write(renderer, table, row);
+                renderer.Write($"</{part}>");
+            }
+            renderer.WriteLine("</table></div>");
+        }
 
-    [GeneratedRegex(@"\A\s*(?:[-*+]|\d{1,9}[.)])\s+(.*)\z", RegexOptions.CultureInvariant)]
-    private static partial Regex Item();
+        private static void Write(HtmlRenderer renderer, Table table, TableRow row)
+        {
+            renderer.Write("<tr>");
+            foreach (var (index, cell) in row.OfType<TableCell>().Index())
+            {
+                var tag = row.IsHeader && HasText(cell) ? "th" : "td";
+                var isNumber = index < table.ColumnDefinitions.Count && table.ColumnDefinitions[index].Alignment == TableColumnAlign.Right;
+                renderer.Write($"<{tag}{(tag == "th" ? " scope=\"col\"" : "")}{(isNumber ? " class=\"number\"" : "")}>");
+                renderer.ImplicitParagraph = true;
+                renderer.WriteChildren(cell);
+                renderer.ImplicitParagraph = false;
+                renderer.Write($"</{tag}>");
+            }
+            renderer.Write("</tr>");
+        }
 
-    [GeneratedRegex(@"\A {0,3}([-*_])(?:\s*\1){2,}\s*\z", RegexOptions.CultureInvariant)]
-    private static partial Regex Rule();
-
-    [GeneratedRegex(@"\A\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*\z", RegexOptions.CultureInvariant)]
-    private static partial Regex Dashes();
+        private static bool HasText(TableCell cell) => cell.Descendants<LeafInline>().Any();
+    }
 }

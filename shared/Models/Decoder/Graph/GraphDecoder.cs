@@ -1,6 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
-using Qbb.Torch.Interop;
+using Qbb.Cuda;
 
 namespace Qbb.Models.Decoder.Graph;
 
@@ -14,7 +12,6 @@ public sealed class GraphDecoder : IDisposable
     /// <summary>Most sequences at a time.</summary>
     public const int MostSequences = 16;
 
-    private static readonly Operator s_mm = new("aten::mm", "out");
     private readonly Transformer _model;
     private readonly KvCache _cache;
     private readonly StepKernels _kernels;
@@ -40,7 +37,7 @@ public sealed class GraphDecoder : IDisposable
             (_cos, _sin) = (Keep(cos), Keep(sin));
             Ids = Keep(torch.zeros([batch], ScalarType.Int64, device));
             _positions = Keep(torch.zeros([batch], ScalarType.Int32, device));
-            _starts = Keep(torch.tensor([.. Enumerable.Range(0, batch).Select(row => (long)(cache.Padding?[row] ?? 0))], batch).to(device, ScalarType.Int32));
+            _starts = Keep(torch.tensor([.. Enumerable.Range(0, batch).Select(row => (long)(cache.Padding?[row] ?? 0))], batch).to(ScalarType.Int32, device));
             // The last place there is room for has a token after it, too.
             _history = Keep(torch.zeros([batch, capacity + 1], ScalarType.Int32, device));
             _x = New(config.HiddenSize);
@@ -72,7 +69,7 @@ public sealed class GraphDecoder : IDisposable
     public static bool Supports(Transformer model, int batch)
     {
         var config = model.Config;
-        return model.Device.Type == DeviceType.CUDA && batch is >= 1 and <= MostSequences && Nvrtc.IsAvailable()
+        return model.Device.type == DeviceType.CUDA && batch is >= 1 and <= MostSequences && Nvrtc.IsAvailable()
             && model.DType is ScalarType.Float16 or ScalarType.BFloat16
             && config is { Order: BlockOrder.PreNorm, Norm: NormKind.Rms or NormKind.RmsPlusOne, FinalNorm: true, Mlp: MlpKind.Gated, Rope.DependsOnLength: false }
             && config is { HasUsualAttention: true, ResidualScale: 1, LogitDivisor: 1, LogitSoftCap: null }
@@ -116,12 +113,12 @@ public sealed class GraphDecoder : IDisposable
     public int[] Chosen(int first, int count)
     {
         using var scope = torch.NewDisposeScope();
-        return _history.narrow(1, first, count).contiguous().flatten().to_array<int>();
+        return _history.narrow(1, first, count).contiguous().flatten().ToArray<int>();
     }
 
     public void Dispose()
     {
-        torch.cuda.synchronize(Math.Max(_model.Device.Index, 0));
+        torch.cuda.synchronize(_model.Device);
         _graph.Dispose();
         Free();
     }
@@ -141,17 +138,16 @@ public sealed class GraphDecoder : IDisposable
 
     private CudaGraph Capture()
     {
-        var index = Math.Max(_model.Device.Index, 0);
-        torch.cuda.synchronize(index);
+        torch.cuda.synchronize(_model.Device);
         CudaGraph graph;
         using (new CudaStream(_model.Device).Use())
         {
             // Once before: kernels are compiled and libtorch's libraries take their memory. The place it writes to is written again.
             Queue();
-            torch.cuda.synchronize(index);
+            torch.cuda.synchronize(_model.Device);
             graph = CudaGraph.Capture(_model.Device, Queue);
         }
-        torch.cuda.synchronize(index);
+        torch.cuda.synchronize(_model.Device);
         return graph;
     }
 
@@ -166,7 +162,7 @@ public sealed class GraphDecoder : IDisposable
         if (_model.Head is IGraphLinear head)
             head.Write(_normed, null, Logits);
         else
-            s_mm.CallVoid(_normed, _model.Embedding.t(), Logits);
+            torch.mm_out(_normed, _model.Embedding.t(), Logits);
         _kernels.Pick(Logits, Ids, _positions, _history);
     }
 

@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Models.Decoder.Kernels;
 
@@ -25,8 +24,8 @@ internal static class FusedGate
         }
         if (DecoderKernels.Record(gate, up))
         {
-            var (g, u) = (gate.detach().Save(), up.detach().Save());
-            torch.autograd.record([gate, up], [y], gradients => Backward(gradients[0]!, g, u), g, u);
+            var (g, u) = (Gradients.Save(gate), Gradients.Save(up));
+            Gradients.Record([gate, up], [y], gradients => Backward(gradients[0]!, g, u), g, u);
         }
         return y.MoveToOuterDisposeScope();
     }

@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Models.Decoder.Kernels;
 
@@ -44,14 +43,14 @@ internal static class FusedNorm
 
     private static void Join(Tensor x, Tensor? branch, Tensor sum, Tensor normed, Tensor weight, Tensor inverse, int plus)
     {
-        var (kept, factors) = (sum.detach().Save(), inverse.Save());
+        var (kept, factors) = (Gradients.Save(sum), Gradients.Save(inverse));
         var size = (int)weight.numel();
         if (branch is null)
         {
-            torch.autograd.record([x], [normed], gradients => [Backward(gradients[0]!, null)], kept, factors);
+            Gradients.Record([x], [normed], gradients => [Backward(gradients[0]!, null)], kept, factors);
             return;
         }
-        torch.autograd.record([x, branch], [sum, normed], gradients =>
+        Gradients.Record([x, branch], [sum, normed], gradients =>
         {
             var through = gradients[1] is { } g ? Backward(g, gradients[0]) : gradients[0];
             return [through, through];

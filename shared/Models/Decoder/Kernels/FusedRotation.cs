@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Models.Decoder.Kernels;
 
@@ -21,8 +20,8 @@ internal static class FusedRotation
         var y = Turn(x, cos, sin, 1);
         if (DecoderKernels.Record(x))
         {
-            var (c, s) = (cos.Save(), sin.Save());
-            torch.autograd.record([x], [y], gradients => [Turn(gradients[0]!, c, s, -1)], c, s);
+            var (c, s) = (Gradients.Save(cos), Gradients.Save(sin));
+            Gradients.Record([x], [y], gradients => [Turn(gradients[0]!, c, s, -1)], c, s);
         }
         return y.MoveToOuterDisposeScope();
     }

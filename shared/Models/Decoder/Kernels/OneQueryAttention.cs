@@ -1,5 +1,4 @@
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Models.Decoder.Kernels;
 

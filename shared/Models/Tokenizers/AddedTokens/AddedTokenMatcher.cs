@@ -8,30 +8,19 @@ internal sealed class AddedTokenMatcher
     private static readonly CodePointTester Word = new(UnicodeSets.Word);
     private static readonly CodePointTester Space = new(UnicodeSets.WhiteSpace);
 
-    private readonly Dictionary<(int Node, char Unit), int> children = [];
-    private readonly List<AddedToken?> ends = [null];
+    private readonly TextTrie trie = new();
+    private readonly List<AddedToken> sought = [];
     private readonly SearchValues<char> firstUnits;
 
     /// <param name="tokens">Each with the text that it is looked for by; of two with the same text the first counts.</param>
     public AddedTokenMatcher(IEnumerable<(string Text, AddedToken Token)> tokens)
     {
         var first = new HashSet<char>();
-        foreach (var (text, token) in tokens)
+        foreach (var (text, token) in tokens.DistinctBy(item => item.Text).Where(item => item.Text.Length > 0))
         {
-            if (text.Length == 0)
-                continue;
+            trie.Set(text, sought.Count);
+            sought.Add(token);
             first.Add(text[0]);
-            var node = 0;
-            foreach (var unit in text)
-            {
-                if (!children.TryGetValue((node, unit), out var child))
-                {
-                    children.Add((node, unit), child = ends.Count);
-                    ends.Add(null);
-                }
-                node = child;
-            }
-            ends[node] ??= token;
         }
         firstUnits = SearchValues.Create([.. first]);
     }
@@ -54,7 +43,9 @@ internal sealed class AddedTokenMatcher
                 stop = SpaceAfter(text, stop);
             if (done < start)
                 output.Add(piece.Slice(done, start));
-            output.Add(piece.Slice(start, stop) with { Id = token.Id });
+            // Nothing is left of a token that lies within the white space which the one before it took and gives up its own.
+            if (start < stop)
+                output.Add(piece.Slice(start, stop) with { Id = token.Id });
             done = stop;
         }
         if (done < text.Length)
@@ -69,18 +60,18 @@ internal sealed class AddedTokenMatcher
             if (skipped < 0)
                 break;
             start += skipped;
-            AddedToken? longest = null;
+            var longest = -1;
             stop = start;
-            var (node, position) = (0, start);
-            while (position < text.Length && children.TryGetValue((node, text[position]), out node))
+            var node = TextTrie.Root;
+            for (var position = start; position < text.Length && (node = trie.Next(node, text[position])) >= 0;)
             {
                 position++;
-                if (ends[node] is { } end)
-                    (longest, stop) = (end, position);
+                if (trie.ValueAt(node) is >= 0 and var found)
+                    (longest, stop) = (found, position);
             }
-            if (longest == null)
+            if (longest < 0)
                 continue;
-            token = longest;
+            token = sought[longest];
             return true;
         }
         (stop, token) = (0, null!);

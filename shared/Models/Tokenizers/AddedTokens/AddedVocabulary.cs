@@ -36,17 +36,25 @@ internal sealed class AddedVocabulary
     public List<TextPiece> Split(string text)
     {
         var pieces = new List<TextPiece>();
-        original.Split(TextPiece.Whole(text, isFirst: true), pieces);
+        original.Split(TextPiece.Whole(text, FirstLength(text)), pieces);
         var result = new List<TextPiece>();
         foreach (var piece in pieces)
         {
             if (piece.IsToken)
                 result.Add(piece);
+            else if (normalizer == null)
+                normalized.Split(piece, result);
             else
-                normalized.Split(normalizer == null ? piece : TextPiece.Whole(Normalize(piece.ToString()), piece.IsFirst), result);
+            {
+                var first = piece.FirstLength;
+                var rewritten = normalizer.Normalize(piece.ToString(), ref first);
+                normalized.Split(TextPiece.Whole(rewritten, first), result);
+            }
         }
         return result;
     }
+
+    private static int FirstLength(string text) => text.Length > 1 && char.IsSurrogatePair(text, 0) ? 2 : Math.Min(text.Length, 1);
 
     private string Normalize(string text) => normalizer == null ? text : normalizer.Normalize(text);
 }

@@ -35,7 +35,7 @@ internal sealed class ByteFallbackDecoder : IDecoder
             }
             catch (DecoderFallbackException)
             {
-                result.Add(new string('\uFFFD', run.Count));
+                result.AddRange(Enumerable.Repeat("\uFFFD", run.Count));
             }
             run.Clear();
         }

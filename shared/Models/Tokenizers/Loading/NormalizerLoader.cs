@@ -1,12 +1,10 @@
-using System.Text;
-
 namespace Qbb.Models.Tokenizers;
 
 /// <summary>Reads the "normalizer" of tokenizer.json.</summary>
 internal static class NormalizerLoader
 {
-    private const string Known =
-        "NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, StripAccents, Lowercase, ByteLevel and Sequence are supported";
+    private const string Known = "NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, StripAccents, Lowercase, ByteLevel, BertNormalizer, Nmt, Precompiled "
+        + "and Sequence are supported";
 
     public static INormalizer? Load(JsonField field)
     {
@@ -29,38 +27,25 @@ internal static class NormalizerLoader
                 var prefix = field["prepend"].ShortString(PatternLoader.MaximumContent);
                 return new TextNormalizer(text => text.Length == 0 ? text : prefix + text);
             case "Replace":
-                return new TextNormalizer(PatternLoader.LoadReplacement(field).Apply);
+                return new ReplaceNormalizer(PatternLoader.LoadReplacement(field));
             case "Strip":
-                var (left, right) = (field["strip_left"].BoolOr(true), field["strip_right"].BoolOr(true));
-                return new TextNormalizer(text => Strip(text, left, right));
+                return new StripNormalizer(field["strip_left"].BoolOr(true), field["strip_right"].BoolOr(true));
             case "Lowercase":
-                return new TextNormalizer(Lowercase);
+                return new TextNormalizer(BertNormalizer.Lowercase);
             case "StripAccents":
-                return new TextNormalizer(StripAccents);
+                return new TextNormalizer(BertNormalizer.RemoveMarks);
             case "ByteLevel":
                 return new TextNormalizer(text => ByteAlphabet.Encode(text));
+            case "Nmt":
+                return new TextNormalizer(BertNormalizer.Nmt);
+            case "BertNormalizer":
+                var lowercase = field["lowercase"].BoolOr(true);
+                return new BertNormalizer(
+                    field["clean_text"].BoolOr(true), field["handle_chinese_chars"].BoolOr(true), field["strip_accents"].BoolOr(lowercase), lowercase);
+            case "Precompiled":
+                return PrecompiledNormalizer.Load(field["precompiled_charsmap"]);
             default:
                 throw field.Error($"is of the type {field.Type}, which is not supported: {Known}");
         }
-    }
-
-    private static string Strip(string text, bool left, bool right) => (left, right) switch
-    {
-        (true, true) => text.Trim(),
-        (true, false) => text.TrimStart(),
-        (false, true) => text.TrimEnd(),
-        _ => text,
-    };
-
-    /// <summary>Character by character; İ is the only one whose lower case is two.</summary>
-    private static string Lowercase(string text) => text.ToLowerInvariant().Replace("İ", "i\u0307");
-
-    private static string StripAccents(string text)
-    {
-        var result = new StringBuilder(text.Length);
-        foreach (var rune in text.EnumerateRunes())
-            if (Rune.GetUnicodeCategory(rune) != System.Globalization.UnicodeCategory.NonSpacingMark)
-                result.Append(rune.ToString());
-        return result.ToString();
     }
 }

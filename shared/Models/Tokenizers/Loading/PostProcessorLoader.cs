@@ -31,7 +31,7 @@ internal static class PostProcessorLoader
         return items.Count == 2 ? LoadId(items[1]) : throw field.Error("is not a pair of token and id");
     }
 
-    private static int LoadId(JsonField field) => field.Int(0, BpeLoader.MaximumId);
+    private static int LoadId(JsonField field) => field.Int(0, ModelLoader.MaximumId);
 
     private static SequenceTemplate LoadTemplate(JsonField field)
     {

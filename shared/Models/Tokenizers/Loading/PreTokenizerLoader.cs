@@ -4,7 +4,10 @@ namespace Qbb.Models.Tokenizers;
 internal static class PreTokenizerLoader
 {
     private const string Known =
-        "ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, CharDelimiterSplit and Sequence are supported";
+        "ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, BertPreTokenizer, CharDelimiterSplit, FixedLength and Sequence "
+        + "are supported";
+
+    private static readonly Lazy<CodePointTester> Punctuation = new(() => new CodePointTester(UnicodeTables.Punctuation));
 
     /// <summary>The pre-tokenizer, and whether the model is left to map words to GPT-2's byte alphabet.</summary>
     public static (IPreTokenizer? PreTokenizer, bool MapBytes) Load(JsonField field)
@@ -41,12 +44,19 @@ internal static class PreTokenizerLoader
                 return new MetaspacePreTokenizer(
                     PatternLoader.LoadCharacter(field["replacement"]), LoadPrependScheme(field), field["split"].BoolOr(true));
             case "Whitespace":
-                return new PatternSplit(new Pattern(@"\w+|[^\w\s]+"), SplitBehavior.Removed, invert: true);
+                return new WordSplit();
             case "WhitespaceSplit":
                 return new CodePointSplit(new CodePointTester(UnicodeSets.WhiteSpace), SplitBehavior.Removed);
             case "Punctuation":
-                var marks = new CodePointTester(UnicodeSets.Punctuation.Union(UnicodeSets.AsciiPunctuation));
-                return new CodePointSplit(marks, field["behavior"].IsNull ? SplitBehavior.Isolated : LoadBehavior(field["behavior"]));
+                return new CodePointSplit(Punctuation.Value, field["behavior"].IsNull ? SplitBehavior.Isolated : LoadBehavior(field["behavior"]));
+            case "BertPreTokenizer":
+                return new PreTokenizerSequence(
+                [
+                    new CodePointSplit(new CodePointTester(UnicodeSets.WhiteSpace), SplitBehavior.Removed),
+                    new CodePointSplit(Punctuation.Value, SplitBehavior.Isolated),
+                ]);
+            case "FixedLength":
+                return new FixedLengthSplit(field["length"].IsNull ? 5 : field["length"].Int(1, int.MaxValue));
             case "CharDelimiterSplit":
                 return new LiteralSplit(PatternLoader.LoadCharacter(field["delimiter"]), SplitBehavior.Removed, invert: false);
             default:

@@ -41,8 +41,10 @@ internal static class TokenizerLoader
     {
         if (root["model"].IsNull)
             throw root["model"].Error("is missing: this is no tokenizer.json");
-        var (preTokenizer, mapBytes) = LoadPreTokenizer(root);
-        var (model, vocabulary) = BpeLoader.Load(root["model"], mapBytes);
+        // The model is asked for its type first: it is the plainer reason to refuse a file.
+        ModelLoader.TypeOf(root["model"]);
+        var (preTokenizer, mapBytes) = PreTokenizerLoader.Load(root["pre_tokenizer"]);
+        var (model, vocabulary) = ModelLoader.Load(root["model"], mapBytes);
         var added = new AddedVocabulary(LoadAddedTokens(root["added_tokens"], vocabulary), NormalizerLoader.Load(root["normalizer"]));
         var ids = new Dictionary<string, int>(vocabulary);
         foreach (var token in added.Tokens)
@@ -57,15 +59,6 @@ internal static class TokenizerLoader
         return new TokenizerParts(added, preTokenizer, model, template, DecoderLoader.Load(root["decoder"]), ids, tokens);
     }
 
-    /// <summary>The model is asked for its type first: it is the plainer reason to refuse a file.</summary>
-    private static (IPreTokenizer? PreTokenizer, bool MapBytes) LoadPreTokenizer(JsonField root)
-    {
-        var type = root["model"]["type"];
-        if (!type.IsNull && type.String() != "BPE")
-            throw root["model"].Error($"is of the type {type.String()}, which is not supported: only BPE tokenizers can be read");
-        return PreTokenizerLoader.Load(root["pre_tokenizer"]);
-    }
-
     private static List<AddedToken> LoadAddedTokens(JsonField field, Dictionary<string, int> vocabulary)
     {
         var result = new List<AddedToken>();
@@ -77,7 +70,7 @@ internal static class TokenizerLoader
         foreach (var item in field.Items())
         {
             var content = item["content"].ShortString(MaximumAddedToken);
-            var id = item["id"].Int(0, BpeLoader.MaximumId);
+            var id = item["id"].Int(0, ModelLoader.MaximumId);
             if (content.Length == 0)
                 continue;
             if (!seen.Add(content))

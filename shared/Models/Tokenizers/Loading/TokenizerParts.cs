@@ -4,7 +4,7 @@ namespace Qbb.Models.Tokenizers;
 internal sealed record TokenizerParts(
     AddedVocabulary Added,
     IPreTokenizer? PreTokenizer,
-    BpeModel Model,
+    WordModel Model,
     SequenceTemplate Template,
     IDecoder? Decoder,
     IReadOnlyDictionary<string, int> Ids,

@@ -2,6 +2,15 @@ using System.Text;
 
 namespace Qbb.Models.Tokenizers;
 
+/// <summary>Unicode's normalization forms.</summary>
+internal enum UnicodeForm
+{
+    Nfc,
+    Nfd,
+    Nfkc,
+    Nfkd,
+}
+
 /// <summary>NFC, NFD, NFKC and NFKD after Unicode Standard Annex 15.</summary>
 internal sealed class UnicodeNormalizer(UnicodeForm form) : INormalizer
 {
@@ -29,6 +38,17 @@ internal sealed class UnicodeNormalizer(UnicodeForm form) : INormalizer
         foreach (var codePoint in codePoints)
             result.Append(new Rune(codePoint).ToString());
         return result.ToString();
+    }
+
+    public string Normalize(string text, ref int first)
+    {
+        var result = Normalize(text);
+        if (first == 0)
+            return result;
+        // A mark of a later character may be sorted before one of the first.
+        var alone = Normalize(text[..first]);
+        first = composes ? Math.Min(alone.Length, result.Length) : alone.AsSpan().CommonPrefixLength(result);
+        return result;
     }
 
     private void Decompose(DecompositionTable table, int codePoint, List<int> output)

@@ -67,7 +67,7 @@ internal sealed class PatternCompiler
                 EmitLook(look);
                 break;
             case Anchor anchor:
-                Add(new PatternInstruction(PatternOperation.Anchor, (int)anchor.Kind, Tester: TesterOf(UnicodeSets.Word)));
+                Add(new PatternInstruction(PatternOperation.Anchor, (int)anchor.Kind, Tester: TesterOf(UnicodeSets.PatternWordEscape)));
                 break;
         }
     }

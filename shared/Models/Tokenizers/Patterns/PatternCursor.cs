@@ -3,10 +3,10 @@ namespace Qbb.Models.Tokenizers;
 /// <summary>Walks over the matches of a pattern: a backtracking machine with its own stack and a budget of steps.</summary>
 internal ref struct PatternCursor
 {
-    /// <summary>Steps allowed per character. Patterns of real tokenizers need fewer than ten; a runaway one hits this within seconds.</summary>
+    /// <summary>Steps allowed per character: patterns of real tokenizers need fewer than ten. A runaway one hits this soon.</summary>
     private const long StepsPerCharacter = 500;
 
-    private const long StepsAtLeast = 2_000_000;
+    private const long StepsAtLeast = 200_000;
 
     private const int LargestSparedStack = 1 << 16;
 

@@ -10,6 +10,12 @@ internal sealed partial class PatternParser
 
     private static readonly CodePointSet LineBreak = CodePointSet.Of(['\n', '\r', 0x85, 0x85, 0x2028, 0x2029]);
 
+    private static readonly string[] BracketNames =
+        ["alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "space", "upper", "word", "xdigit"];
+
+    private static CodePointSet Graph =>
+        UnicodeSets.WhiteSpace.Union(UnicodeSets.Category("Cc")!).Union(UnicodeSets.Category("Cn")!).Union(UnicodeSets.Category("Cs")!).Invert();
+
     private PatternNode ParseEscapedAtom()
     {
         if (position + 1 >= pattern.Length)
@@ -35,7 +41,9 @@ internal sealed partial class PatternParser
             return new Atomic(new Choice([pair, new One(LineBreak)]));
         }
         position++;
-        return new One(Fold(ParseEscape(insideClass: false, out _)));
+        // As in Oniguruma, (?i) is about characters and classes: \p{Lu} by itself stays upper case.
+        var set = ParseEscape(insideClass: false, out var single);
+        return new One(single < 0 ? set : Fold(set));
     }
 
     /// <summary>What follows a backslash, as a set; <paramref name="single"/> is its code point where it stands for one, else -1.</summary>
@@ -50,9 +58,9 @@ internal sealed partial class PatternParser
             case 'D':
                 return UnicodeSets.DecimalDigit.Invert();
             case 'w':
-                return UnicodeSets.Word;
+                return insideClass ? UnicodeSets.PatternWord : UnicodeSets.PatternWordEscape;
             case 'W':
-                return UnicodeSets.Word.Invert();
+                return (insideClass ? UnicodeSets.PatternWord : UnicodeSets.PatternWordEscape).Invert();
             case 's':
                 return UnicodeSets.WhiteSpace;
             case 'S':
@@ -122,31 +130,40 @@ internal sealed partial class PatternParser
             negative = !negative;
             name = name[1..];
         }
-        var set = NamedSet(name) ?? throw Error($"the property \"{name}\" is not supported: general categories, Han and the POSIX brackets are");
+        var set = NamedSet(name)
+            ?? throw Error($"the property \"{name}\" is not supported: general categories, scripts, Alphabetic and the POSIX names are");
         return negative ? set.Invert() : set;
     }
 
-    private static CodePointSet? NamedSet(string name) => name.ToLowerInvariant() switch
+    private static CodePointSet? NamedSet(string name) => UnicodeSets.Normalise(name) switch
     {
         "any" => CodePointSet.All,
-        "han" or "script=han" or "sc=han" => UnicodeSets.Han,
-        "alpha" => UnicodeSets.Category("L")!.Union(UnicodeSets.Category("M")!).Union(UnicodeSets.Category("Nl")!),
+        "alpha" or "alphabetic" => UnicodeTables.Alphabetic,
+        "alnum" => UnicodeTables.Alphabetic.Union(UnicodeSets.DecimalDigit),
+        "upper" or "uppercase" => UnicodeTables.Uppercase,
+        "lower" or "lowercase" => UnicodeTables.Lowercase,
         "digit" => UnicodeSets.DecimalDigit,
-        "alnum" => NamedSet("alpha")!.Union(UnicodeSets.DecimalDigit),
-        "upper" => UnicodeSets.Category("Lu"),
-        "lower" => UnicodeSets.Category("Ll"),
-        "space" => UnicodeSets.WhiteSpace,
+        "space" or "whitespace" => UnicodeSets.WhiteSpace,
         "blank" => UnicodeSets.Category("Zs")!.Union(CodePointSet.Of('\t')),
         "cntrl" => UnicodeSets.Category("Cc"),
-        "punct" => UnicodeSets.Punctuation.Union(CodePointSet.Of(['$', '$', '+', '+', '<', '>', '^', '^', '`', '`', '|', '|', '~', '~'])),
-        "word" => UnicodeSets.Word,
+        "punct" => UnicodeSets.Category("P"),
+        "graph" => Graph,
+        "print" => Graph.Union(UnicodeSets.Category("Zs")!),
+        "word" => UnicodeSets.PatternWord,
         "xdigit" => HexDigit,
         "ascii" => CodePointSet.Range(0, 0x7F),
-        _ => UnicodeSets.Category(name),
+        var key => UnicodeSets.Category(key) ?? UnicodeTables.Script(key),
     };
 
-    /// <summary>A class after its opening bracket: ranges, escapes, nested classes, POSIX brackets and intersections.</summary>
-    private CodePointSet ParseClass()
+    /// <summary>[:punct:] has the symbols too, unlike \p{Punct}.</summary>
+    private static CodePointSet? BracketSet(string name) =>
+        name == "punct" ? UnicodeSets.Category("P")!.Union(UnicodeSets.Category("S")!) : BracketNames.Contains(name) ? NamedSet(name) : null;
+
+    /// <summary>
+    /// A class after its opening bracket: ranges, escapes, nested classes, POSIX brackets and intersections. Case is folded once, in the
+    /// outermost class, before it is negated: [[^\p{Lu}]] has the lower case letters under (?i) too.
+    /// </summary>
+    private CodePointSet ParseClass(bool isOutermost)
     {
         if (++depth > MaximumDepth)
             throw Error($"classes are nested more than {MaximumDepth} deep");
@@ -157,6 +174,8 @@ internal sealed partial class PatternParser
         if (!Take("]"))
             throw Error("a class is not closed");
         depth--;
+        if (isOutermost)
+            result = Fold(result);
         return negative ? result.Invert() : result;
     }
 
@@ -171,7 +190,7 @@ internal sealed partial class PatternParser
             var set = ParseClassItem(out var low);
             if (low < 0)
             {
-                result = result.Union(Fold(set));
+                result = result.Union(set);
                 continue;
             }
             var high = low;
@@ -184,7 +203,7 @@ internal sealed partial class PatternParser
             }
             ranges.AddRange([low, high]);
         }
-        return result.Union(Fold(CodePointSet.Of(ranges.ToArray())));
+        return result.Union(CodePointSet.Of(ranges.ToArray()));
     }
 
     private CodePointSet ParseClassItem(out int single)
@@ -198,11 +217,11 @@ internal sealed partial class PatternParser
             var name = pattern[position..close];
             position = close + 2;
             var negative = name.StartsWith('^');
-            var set = NamedSet(name.TrimStart('^')) ?? throw Error($"[:{name}:] is not supported");
+            var set = BracketSet(name.TrimStart('^')) ?? throw Error($"[:{name}:] is not supported");
             return negative ? set.Invert() : set;
         }
         if (Take("["))
-            return ParseClass();
+            return ParseClass(isOutermost: false);
         if (Take("\\"))
             return ParseEscape(insideClass: true, out single);
         single = TakeCodePoint();

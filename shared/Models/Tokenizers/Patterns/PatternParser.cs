@@ -5,7 +5,7 @@ namespace Qbb.Models.Tokenizers;
 
 /// <summary>
 /// Reads a regular expression in the syntax of Oniguruma's default (Ruby), which Hugging Face's tokenizers use. What it does not know
-/// (back references, conditionals, scripts other than Han) is refused by name, never read as something else.
+/// (back references, conditionals, blocks) is refused by name, never read as something else.
 /// </summary>
 internal sealed partial class PatternParser
 {
@@ -168,7 +168,7 @@ internal sealed partial class PatternParser
                 return ParseGroup();
             case '[':
                 position++;
-                return new One(ParseClass());
+                return new One(ParseClass(isOutermost: true));
             case '.':
                 position++;
                 return new One(dotMatchesNewline ? CodePointSet.All : CodePointSet.Of('\n').Invert());

@@ -12,7 +12,7 @@ internal sealed class ByteLevelPreTokenizer(bool addPrefixSpace, bool useRegex, 
     {
         var source = piece;
         if (addPrefixSpace && piece.Length > 0 && piece.Span[0] != ' ')
-            source = TextPiece.Whole(" " + piece.ToString(), piece.IsFirst);
+            source = TextPiece.Whole(" " + piece.ToString(), piece.IsFirst ? piece.FirstLength + 1 : 0);
         var first = output.Count;
         if (useRegex)
         {
@@ -26,6 +26,6 @@ internal sealed class ByteLevelPreTokenizer(bool addPrefixSpace, bool useRegex, 
         }
         // The last pre-tokenizer leaves the mapping to the model, which then needs it only for words it has not met.
         for (var i = first; mapBytes && i < output.Count; i++)
-            output[i] = TextPiece.Whole(ByteAlphabet.Encode(output[i].Span), output[i].IsFirst);
+            output[i] = TextPiece.Whole(ByteAlphabet.Encode(output[i].Span), ByteAlphabet.Encode(output[i].Span[..output[i].FirstLength]).Length);
     }
 }

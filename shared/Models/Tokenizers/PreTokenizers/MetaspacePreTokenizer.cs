@@ -8,10 +8,14 @@ internal sealed class MetaspacePreTokenizer(string replacement, PrependScheme sc
     public void Split(in TextPiece piece, List<TextPiece> output)
     {
         var text = piece.ToString().Replace(" ", replacement);
+        var first = piece.FirstLength == 0 ? 0 : piece.Span[..piece.FirstLength].ToString().Replace(" ", replacement).Length;
         var prepends = scheme == PrependScheme.Always || (scheme == PrependScheme.First && piece.IsFirst);
         if (prepends && !text.StartsWith(replacement, StringComparison.Ordinal))
+        {
             text = replacement + text;
-        var marked = TextPiece.Whole(text, piece.IsFirst);
+            first = first == 0 ? 0 : first + replacement.Length;
+        }
+        var marked = TextPiece.Whole(text, first);
         if (split)
             words.Split(marked, output);
         else

@@ -42,10 +42,10 @@ public static class BpeTrainer
     private static void Validate(BpeTrainerOptions options)
     {
         var least = 256 + options.SpecialTokens.Count;
-        if (options.VocabularySize < least || options.VocabularySize > BpeLoader.MaximumId + 1)
+        if (options.VocabularySize < least || options.VocabularySize > ModelLoader.MaximumId + 1)
             throw new InvalidInputException(
                 $"a vocabulary of {options.VocabularySize} tokens cannot be trained: "
-                + $"give {least} (the bytes and the special tokens) to {BpeLoader.MaximumId + 1}");
+                + $"give {least} (the bytes and the special tokens) to {ModelLoader.MaximumId + 1}");
         if (options.SpecialTokens.Any(token => token.Length <= 1) || options.SpecialTokens.Distinct().Count() < options.SpecialTokens.Count)
             throw new InvalidInputException("special tokens must differ from each other and be longer than one character");
         foreach (var token in new[] { options.BeginOfSequence, options.EndOfSequence })

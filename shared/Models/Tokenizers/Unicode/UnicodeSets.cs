@@ -68,23 +68,18 @@ internal static class UnicodeSets
 
     public static CodePointSet DecimalDigit => Category("Nd")!;
 
-    /// <summary>What \w matches: letters, marks, decimal digits, letter numbers, connectors, joiners and circled letters.</summary>
+    /// <summary>What \w of Rust's regular expressions matches: letters, marks, decimal digits, letter numbers, connectors, joiners, circled letters.</summary>
     public static CodePointSet Word { get; } = Union(Category("L")!, Category("M")!, Category("Nd")!, Category("Nl")!, Category("Pc")!)
         .Union(CodePointSet.Of([0x200C, 0x200D, 0x24B6, 0x24E9, 0x1F130, 0x1F149, 0x1F150, 0x1F169, 0x1F170, 0x1F189]));
 
-    public static CodePointSet Numeric => Category("N")!;
+    /// <summary>[[:word:]] and [\w] of Oniguruma: without the joiners.</summary>
+    public static CodePointSet PatternWord { get; } = Word.Intersect(CodePointSet.Range(0x200C, 0x200D).Invert());
 
-    public static CodePointSet Punctuation => Category("P")!;
+    /// <summary>\w and \b of Oniguruma outside a class: six numbers of Latin-1 are letters there too.</summary>
+    public static CodePointSet PatternWordEscape { get; } = PatternWord.Union(CodePointSet.Of([0xB2, 0xB3, 0xB9, 0xB9, 0xBC, 0xBE]));
 
-    public static CodePointSet AsciiPunctuation { get; } = CodePointSet.Of(['!', '/', ':', '@', '[', '`', '{', '~']);
-
-    /// <summary>The script Han (Scripts.txt), which the runtime has no table of.</summary>
-    public static CodePointSet Han { get; } = CodePointSet.Of(
-    [
-        0x2E80, 0x2E99, 0x2E9B, 0x2EF3, 0x2F00, 0x2FD5, 0x3005, 0x3005, 0x3007, 0x3007, 0x3021, 0x3029, 0x3038, 0x303B, 0x3400, 0x4DBF,
-        0x4E00, 0x9FFF, 0xF900, 0xFA6D, 0xFA70, 0xFAD9, 0x16FE2, 0x16FE3, 0x16FF0, 0x16FF1, 0x20000, 0x2A6DF, 0x2A700, 0x2B739,
-        0x2B740, 0x2B81D, 0x2B820, 0x2CEA1, 0x2CEB0, 0x2EBE0, 0x2EBF0, 0x2EE5D, 0x2F800, 0x2FA1D, 0x30000, 0x3134A, 0x31350, 0x323AF,
-    ]);
+    /// <summary>Numbers, those of Unicode 17 included, which the runtime's tables do not have yet.</summary>
+    public static CodePointSet Numeric { get; } = Category("N")!.Union(CodePointSet.Of([0x11DE0, 0x11DE9, 0x16FF4, 0x16FF6]));
 
     /// <summary>A general category or group of categories by its short or long name (L, Lu, Letter, …); null for an unknown name.</summary>
     public static CodePointSet? Category(string name)
@@ -109,7 +104,7 @@ internal static class UnicodeSets
 
     private static CodePointSet Union(params CodePointSet[] sets) => sets.Aggregate((a, b) => a.Union(b));
 
-    private static string Normalise(string name) => name.Replace("_", "").Replace(" ", "").Replace("-", "").ToLowerInvariant();
+    public static string Normalise(string name) => name.Replace("_", "").Replace(" ", "").Replace("-", "").ToLowerInvariant();
 
     private static CodePointSet[] ReadCategories()
     {

@@ -1,7 +1,6 @@
+using Qbb.Cuda;
 using Qbb.Models.Decoder.Kernels;
 using Qbb.Tests.Emulation;
-using Qbb.Torch;
-using Qbb.Torch.Cuda;
 
 namespace Qbb.Models.Tests.Decoder.Kernels;
 
@@ -39,7 +38,7 @@ public sealed class EmulatedDecoderTests : IDisposable
         Kernel("rms_norm_backward").Launch(rows, 64, 0, given, sum, weight, inverse, added, dx, size, plusOne);
 
         var wide = Wide(branch is null ? x : x + branch).detach().requires_grad_();
-        var expected = wide * wide.square().mean(-1, keepdim: true).add(1e-5).rsqrt() * (Wide(weight) + plusOne);
+        var expected = wide * wide.square().mean([-1], keepdim: true).add(1e-5).rsqrt() * (Wide(weight) + plusOne);
         ((expected * Wide(given)).sum() + (wide * Wide(added)).sum()).backward();
         Check("norm", normed, expected);
         Check("gradient", dx, wide.grad!);
@@ -72,7 +71,7 @@ public sealed class EmulatedDecoderTests : IDisposable
         Check("turned back", back, all.narrow(2, 0, heads));
         Check("keys", keys.narrow(2, past, count), rotated.narrow(2, heads, groups).transpose(1, 2));
         Check("values", values.narrow(2, past, count), all.narrow(2, heads + groups, groups).transpose(1, 2));
-        keys.narrow(2, 0, past).abs().max().item().ShouldBe(0);
+        keys.narrow(2, 0, past).abs().max().ToDouble().ShouldBe(0);
 
         KernelArgument At(int slot) => KernelArgument.Pointer(start + slot * head * sizeof(float));
     }
@@ -108,7 +107,7 @@ public sealed class EmulatedDecoderTests : IDisposable
         values.narrow(2, seen, capacity - seen).fill_(double.NaN);
         var y = New(batch, groups * queries, head);
         var source = OneQueryAttention.Kernels.Source(ScalarType.Float32, $"-DHEAD={head} -DQUERIES={queries} -DWARPS=2");
-        EmulatedKernels.Load(source, "attend_one", Device.CPU).Launch(
+        EmulatedKernels.Load(source, "attend_one", torch.CPU).Launch(
             batch * groups, 64, 0, q, keys, values, y, capacity, first, seen, scale * (float)Math.Log2(Math.E));
 
         var (k, v) = (Wide(keys.narrow(2, first, seen - first)), Wide(values.narrow(2, first, seen - first)));
@@ -116,7 +115,7 @@ public sealed class EmulatedDecoderTests : IDisposable
         Check("attention", y, torch.nn.functional.softmax(scores, -1).matmul(v).view(batch, groups * queries, head));
     }
 
-    private Tensor Random(params long[] sizes) => torch.randn(sizes, _generator);
+    private Tensor Random(params long[] sizes) => torch.randn(sizes, generator: _generator);
 
     private static Tensor New(params long[] sizes) => torch.zeros(sizes);
 
@@ -124,11 +123,11 @@ public sealed class EmulatedDecoderTests : IDisposable
 
     private static int Blocks(long units) => (int)((units + 63) / 64);
 
-    private static IKernel Kernel(string name) => EmulatedKernels.Load(DecoderKernels.All.Source(ScalarType.Float32), name, Device.CPU);
+    private static IKernel Kernel(string name) => EmulatedKernels.Load(DecoderKernels.All.Source(ScalarType.Float32), name, torch.CPU);
 
     private void Check(string what, Tensor actual, Tensor expected)
     {
-        var error = (Wide(actual) - expected).abs().max().item() / expected.abs().max().item();
+        var error = (Wide(actual) - expected).abs().max().ToDouble() / expected.abs().max().ToDouble();
         _output.WriteLine($"{what}: relative error {error:e2}, allowed {Tolerance:e1}");
         error.ShouldBeLessThan(Tolerance);
     }

@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Qbb.Models.Decoder;
-using Qbb.Torch;
 
 namespace Qbb.Models.Tests.Decoder.Kernels;
 
@@ -48,20 +47,20 @@ public class GpuDecoderTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
         using var plain = Transformer.Create(Config(name), Seed, dtype: ScalarType.Float64);
-        using var fused = Transformer.Create(Config(name), Seed, Device.CUDA, type);
+        using var fused = Transformer.Create(Config(name), Seed, torch.CUDA, type);
         var ids = torch.tensor([.. Enumerable.Range(0, batch * total).Select(i => (long)(i * 29 % 104))], batch, total);
         var expected = plain.forward(ids);
-        var whole = fused.forward(ids).to(Device.CPU).to(ScalarType.Float64);
-        using var cache = new KvCache(fused.Config, batch, total, Device.CUDA, type);
+        var whole = fused.forward(ids).to(torch.CPU).to(ScalarType.Float64);
+        using var cache = new KvCache(fused.Config, batch, total, torch.CUDA, type);
         var parts = new List<Tensor>();
         foreach (var count in new[] { 3, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1 })
-            parts.Add(fused.forward(ids.narrow(1, cache.Length, count), cache).to(Device.CPU).to(ScalarType.Float64));
-        var size = expected.abs().max().item();
+            parts.Add(fused.forward(ids.narrow(1, cache.Length, count), cache).to(torch.CPU).to(ScalarType.Float64));
+        var size = expected.abs().max().ToDouble();
         var (ofWhole, ofParts) = (Worst(whole), Worst(torch.cat([.. parts], 1)));
         output.WriteLine($"seed {Seed}, relative to {size:g3}: whole {ofWhole:e2}, token by token {ofParts:e2}, allowed {tolerance:e1}");
         Math.Max(ofWhole, ofParts).ShouldBeLessThan(tolerance);
 
-        double Worst(Tensor actual) => (actual - expected).abs().max().item() / size;
+        double Worst(Tensor actual) => (actual - expected).abs().max().ToDouble() / size;
     }
 
     [Theory]
@@ -74,11 +73,11 @@ public class GpuDecoderTests(ITestOutputHelper output)
         using var scope = torch.NewDisposeScope();
         using var generator = new Generator(Seed);
         var config = Config(name);
-        var x = torch.randn([3, 9, config.HiddenSize], generator, ScalarType.Float64);
-        var probe = torch.randn([3, 9, config.HiddenSize], generator, ScalarType.Float64);
-        var expected = Gradient(Device.CPU, ScalarType.Float64);
-        var actual = Gradient(Device.CUDA, ScalarType.Float32);
-        var error = (actual - expected).abs().max().item() / expected.abs().max().item();
+        var x = torch.randn([3, 9, config.HiddenSize], ScalarType.Float64, generator: generator);
+        var probe = torch.randn([3, 9, config.HiddenSize], ScalarType.Float64, generator: generator);
+        var expected = Gradient(torch.CPU, ScalarType.Float64);
+        var actual = Gradient(torch.CUDA, ScalarType.Float32);
+        var error = (actual - expected).abs().max().ToDouble() / expected.abs().max().ToDouble();
         output.WriteLine($"seed {Seed}: relative error {error:e2}, allowed {tolerance:e1}");
         error.ShouldBeLessThan(tolerance);
 
@@ -86,12 +85,12 @@ public class GpuDecoderTests(ITestOutputHelper output)
         {
             using var model = Transformer.Create(config, Seed, device, type);
             using var context = model.Context(3, 9);
-            var input = x.to(device, type).clone().requires_grad_();
+            var input = x.to(type, device).clone().requires_grad_();
             var h = input;
             foreach (var block in model.Blocks)
                 h = block.forward(h, context);
-            (model.norm(h) * probe.to(device, type)).sum().backward();
-            return input.grad!.to(Device.CPU).to(ScalarType.Float64);
+            (model.norm(h) * probe.to(type, device)).sum().backward();
+            return input.grad!.to(torch.CPU).to(ScalarType.Float64);
         }
     }
 

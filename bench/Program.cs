@@ -1,0 +1,15 @@
+using System.CommandLine;
+using Qbb.Bench.Commands;
+using Qbb.Cli.Commands;
+
+return await CommandLine.RunAsync(args, new RootCommand("Measures qbb on this machine, and trains the sample teacher.")
+{
+    new BenchModelCommand(),
+    new BenchDecomposeCommand(),
+    new BenchSampleCommand(),
+    new BenchDistillCommand(),
+    new BenchKernelsCommand(),
+    new BenchDecodeCommand(),
+    new BenchTransferCommand(),
+    new TrainCommand(),
+});

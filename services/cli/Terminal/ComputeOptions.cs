@@ -1,0 +1,22 @@
+using System.CommandLine;
+
+namespace Qbb.Cli.Terminal;
+
+/// <summary>Where a command that runs models calculates, in what, and with how many threads.</summary>
+internal sealed class ComputeOptions
+{
+    private readonly Option<string> _device = SharedOptions.Device();
+    private readonly Option<string?> _dtype = SharedOptions.DType();
+    private readonly Option<int?> _threads = SharedOptions.Threads();
+
+    public IEnumerable<Option> All => [_device, _dtype, _threads];
+
+    /// <summary>Sets libtorch's threads; gives the device, and the type that was asked for or suits it.</summary>
+    /// <exception cref="InvalidInputException">The machine does not have the device, or the threads are out of range.</exception>
+    public (Device Device, ScalarType Type) Apply(ParseResult parsed)
+    {
+        SharedOptions.ApplyThreads(parsed.GetValue(_threads));
+        var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        return (device, SharedOptions.ParseDType(parsed.GetValue(_dtype), device));
+    }
+}

@@ -1,0 +1,104 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Qbb.Bases;
+using Qbb.Models;
+
+namespace Qbb.Cli.Terminal;
+
+/// <summary>Options and arguments that several commands have alike.</summary>
+internal static class SharedOptions
+{
+    public static Argument<string> Model(string description = "A Hugging Face folder, or a GGUF file.") => new("MODEL") { Description = description };
+
+    public static Option<string> Device() => new("--device")
+    {
+        Description = "cpu, cuda or cuda:N. Default: the GPU where there is one.",
+        DefaultValueFactory = _ => torch.cuda.is_available() ? "cuda" : "cpu",
+    };
+
+    public static Option<string?> DType()
+    {
+        var option = new Option<string?>("--dtype") { Description = "Type to calculate in: fp32, bf16 or fp16. Default: bf16 on a GPU, fp32 on the CPU." };
+        option.AcceptOnlyFromAmong("fp32", "bf16", "fp16");
+        return option;
+    }
+
+    /// <summary>For commands that read a nested model.</summary>
+    public static Option<int?> FirstBases() => new("--bases", "-n")
+    {
+        Description = "Of a model that was quantized with --nested, the first n bases alone. Default: all.",
+    };
+
+    public static Option<int?> Threads() => new("--threads") { Description = "CPU threads. Default: all cores." };
+
+    public static Option<ActivationScale?> Integer() => new("--integer")
+    {
+        Description = "Layers of binary bases sum integers: inputs are rounded to int8, with one scale per token, or per group of it (group).",
+        Arity = ArgumentArity.ZeroOrOne,
+        CustomParser = ParseIntegerScale,
+    };
+
+    public static Option<string> OutputFolder() => new("--output", "-o") { Description = "The folder to write.", Required = true };
+
+    public static Option<bool> Force() => new("--force") { Description = "Replace the output if it exists." };
+
+    /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
+    public static Device ParseDevice(string text)
+    {
+        Device device;
+        try
+        {
+            device = torch.Device.Parse(text);
+        }
+        catch (FormatException e)
+        {
+            throw new InvalidInputException(e.Message, e);
+        }
+        if (device.type != DeviceType.CUDA)
+            return device;
+        Natives.RequireCuda();
+        if (device.index >= torch.cuda.device_count())
+            throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices): use --device cpu");
+        return device;
+    }
+
+    /// <summary>The type that was asked for, or the one that suits the device.</summary>
+    public static ScalarType ParseDType(string? text, Device device) => text switch
+    {
+        "fp32" => ScalarType.Float32,
+        "bf16" => ScalarType.BFloat16,
+        "fp16" => ScalarType.Float16,
+        _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
+    };
+
+    /// <summary>Sets the threads of libtorch; gives how many the product's own loops should use.</summary>
+    public static int ApplyThreads(int? threads)
+    {
+        if (threads is < 1 or > 1024)
+            throw new InvalidInputException($"--threads is {threads}; it must be 1 to 1024");
+        if (threads is { } count)
+            torch.set_num_threads(count);
+        return threads ?? Environment.ProcessorCount;
+    }
+
+    private static ActivationScale? ParseIntegerScale(ArgumentResult result)
+    {
+        var text = result.Tokens.Count == 0 ? "token" : result.Tokens[0].Value;
+        if (Enum.TryParse<ActivationScale>(text, ignoreCase: true, out var scale) && Enum.IsDefined(scale))
+            return scale;
+        result.AddError($"--integer is '{text}': give token or group");
+        return null;
+    }
+
+    /// <summary>A group size: a positive number, or <c>row</c> (null).</summary>
+    public static int? ParseGroup(ArgumentResult result)
+    {
+        var text = result.Tokens[0].Value;
+        if (text == "row")
+            return null;
+        if (int.TryParse(text, out var group))
+            return group;
+        result.AddError($"--group is '{text}': give a number of inputs such as 128, or row");
+        return null;
+    }
+}

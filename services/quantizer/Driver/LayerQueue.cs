@@ -1,0 +1,105 @@
+using System.Diagnostics;
+using Qbb.Bases;
+using Qbb.Checkpoints;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
+using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.OutputAware;
+
+namespace Qbb.Quantizer.Driver;
+
+/// <summary>Quantizes the layers of one model, each into a file of its own as soon as it is done, and keeps count.</summary>
+internal sealed class LayerQueue : ILayerSink
+{
+    private readonly ITensorSource _tensors;
+    private readonly ILayerMethod _method;
+    private readonly int? _groupSize;
+    private readonly IReadOnlyList<(LinearSpec Spec, string Path)> _layers;
+    private readonly Dictionary<string, int> _places;
+    private readonly LayerReport?[] _reports;
+    private readonly bool[] _counted;
+    private readonly IProgress<QuantizeProgress>? _progress;
+    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private long _left;
+    private long _quantized;
+    private int _done;
+
+    /// <param name="tensors">The model.</param>
+    /// <param name="method">What quantizes a layer.</param>
+    /// <param name="groupSize">Columns that share a scale; null for row scales.</param>
+    /// <param name="layers">All layers and their files; those that are there count as finished.</param>
+    /// <param name="progress">Told of every finished layer.</param>
+    public LayerQueue(
+        ITensorSource tensors, ILayerMethod method, int? groupSize, IReadOnlyList<(LinearSpec Spec, string Path)> layers,
+        IProgress<QuantizeProgress>? progress)
+    {
+        (_tensors, _method, _groupSize, _layers, _progress) = (tensors, method, groupSize, layers, progress);
+        _places = layers.Select((layer, place) => (layer.Spec.Module, place)).ToDictionary(layer => layer.Module, layer => layer.place);
+        _reports = [.. layers.Select(layer => LayerFile.TryReadReport(layer.Path, layer.Spec))];
+        _counted = new bool[layers.Count];
+        _left = layers.Sum(layer => layer.Spec.WeightCount);
+    }
+
+    /// <summary>Reports of all layers, in the model's order, once all are finished.</summary>
+    public IReadOnlyList<LayerReport> Reports => [.. _reports.Select(report => report!)];
+
+    /// <summary>Reports of some layers that are finished.</summary>
+    public IReadOnlyList<LayerReport> ReportsOf(int first, int count) => [.. _reports.Skip(first).Take(count).Select(report => report!)];
+
+    /// <summary>Layers that an earlier run had finished, of those counted so far.</summary>
+    public int Resumed { get; private set; }
+
+    /// <inheritdoc/>
+    public bool IsFinished(LinearSpec spec) => _reports[_places[spec.Module]] != null;
+
+    /// <inheritdoc/>
+    public void Finish(LinearSpec spec, InputStatistics? inputs, CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        var place = _places[spec.Module];
+        if (_counted[place])
+            return;
+        var found = _reports[place] != null;
+        if (found)
+        {
+            Resumed++;
+        }
+        else
+        {
+            _reports[place] = Quantize(spec, _layers[place].Path, inputs, cancellation);
+            _quantized += spec.WeightCount;
+        }
+        _counted[place] = true;
+        _left -= spec.WeightCount;
+        _done++;
+        TimeSpan? remaining = _quantized == 0 ? null : _clock.Elapsed * ((double)_left / _quantized);
+        _progress?.Report(new QuantizeProgress(spec.Module, _reports[place]!.RelativeError, _done, _layers.Count, remaining, found));
+    }
+
+    /// <inheritdoc/>
+    public BinaryBases Read(LinearSpec spec)
+    {
+        using var file = SafetensorsFile.Open(_layers[_places[spec.Module]].Path);
+        return BasesTensors.Read(file, spec.Module, spec.OutFeatures, spec.InFeatures, _groupSize);
+    }
+
+    private LayerReport Quantize(LinearSpec spec, string path, InputStatistics? inputs, CancellationToken cancellation)
+    {
+        var values = new float[spec.WeightCount];
+        WeightLoader.ReadWeight(_tensors, spec, values);
+        HalfScales.CheckNotTooSmall(spec.Weight, values, spec.InFeatures);
+        var weights = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs };
+        var result = _method.Quantize(weights, cancellation);
+        LayerFile.Write(path, spec, result.Weight, result.Report);
+        return result.Report;
+    }
+}
+
+/// <summary>One more layer is finished and on disk.</summary>
+/// <param name="Layer">Name of the linear layer.</param>
+/// <param name="RelativeError">‖W − Ŵ‖²/‖W‖².</param>
+/// <param name="Done">Finished layers.</param>
+/// <param name="Total">Layers of the model.</param>
+/// <param name="Remaining">Estimate of the time left, from the weights that are left; null before the first layer of this run.</param>
+/// <param name="Resumed">The layer was finished by an earlier run.</param>
+public sealed record QuantizeProgress(string Layer, double RelativeError, int Done, int Total, TimeSpan? Remaining, bool Resumed);

@@ -1,0 +1,77 @@
+using System.Globalization;
+using System.Text;
+using Qbb.Checkpoints;
+using Qbb.Models;
+using Qbb.Recipes;
+
+namespace Qbb.Quantizer.Driver;
+
+/// <summary>The README.md of a quantized model, with the front matter that Hugging Face reads.</summary>
+internal static class ModelCard
+{
+    public static string Write(ModelSource source, Recipe recipe, QuantizedModel model, string modelDigest)
+    {
+        var name = NameOf(source);
+        var text = new StringBuilder();
+        text.Append("---\n");
+        text.Append(CultureInfo.InvariantCulture, $"base_model: {Quoted(name)}\n");
+        text.Append("base_model_relation: quantized\n");
+        if (source.GgufMetadata?.GetValueOrDefault("general.license") is string license)
+            text.Append(CultureInfo.InvariantCulture, $"license: {Quoted(license)}\n");
+        text.Append("pipeline_tag: text-generation\ntags:\n- qbb\n- quantized\n---\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"# {name}, {Bases(recipe)} binary bases\n\n");
+        text.Append("Every linear layer of the transformer blocks is a sum of binary matrices, `W ≈ Σ αᵢ ⊙ Bᵢ");
+        text.Append(recipe.Bias ? " + β`" : "`");
+        text.Append(", after QBB: Quantization with Binary Bases for LLMs (NeurIPS 2024). ");
+        text.Append("Embeddings, norms and the head are as in the base model.\n\n");
+        text.Append("| | |\n|---|---|\n");
+        Row("bases", $"{(recipe.BasesPerLayer is { } perLayer ? string.Join(", ", CountsOf(perLayer)) : recipe.Bases)}");
+        if (recipe.Nested)
+            Row("nested", $"yes: the first n bases are a model for every n, with scales of their own (`qbb eval --bases n`)");
+        if (model.ErrorPerBase is { } errors)
+            Row("relative weight error with 1 … N bases", $"{Listed(errors)}");
+        if (model.OwnErrorPerBase is { } own)
+            Row("the same of models of their own", $"{Listed(own)}");
+        Row("group", $"{(recipe.Group is { } group ? $"{group} inputs share a scale" : "one scale per row and basis")}");
+        Row("bias per group", $"{(recipe.Bias ? "yes" : "no")}");
+        Row("effective bits per weight of the quantized layers", $"{model.EffectiveBitsPerWeight:0.###}");
+        Row("relative weight error ‖W − Ŵ‖²/‖W‖²", $"{model.RelativeError:0.#####}");
+        Row("quantized layers", $"{model.Layers.Count} ({model.Layers.Sum(layer => layer.Weights):n0} weights)");
+        Row("weight files", $"{model.Bytes:n0} bytes");
+        Row("refinement", $"{recipe.Refinement.ToString().ToLowerInvariant()}");
+        if (model.Calibration is { } calibration)
+            Row("calibration", $"{calibration.Sequences:n0} sequences, {calibration.Tokens:n0} tokens; importance {recipe.Importance.ToString().ToLowerInvariant()}");
+        if (model.RelativeOutputError is { } output)
+            Row("relative error of the layers' outputs, mean", $"{output:0.#####}");
+        Row("recipe digest", $"`{recipe.Digest}`");
+        Row("base model digest", $"`{modelDigest}`");
+        text.Append("\n`recipe.json` holds every choice, `metrics.json` the error of every layer. ");
+        text.Append("Weight error is not perplexity: measure with `qbb eval`.\n");
+        return text.ToString();
+
+        void Row(string label, FormattableString value) =>
+            text.Append(CultureInfo.InvariantCulture, $"| {label} | {value.ToString(CultureInfo.InvariantCulture)} |\n");
+    }
+
+    private static string Bases(Recipe recipe) => recipe.BasesPerLayer is { } perLayer
+        ? $"{perLayer.Min(layer => layer.Value)} to {perLayer.Most}"
+        : recipe.Bases.ToString(CultureInfo.InvariantCulture);
+
+    private static string Listed(IEnumerable<double> errors) =>
+        string.Join(" / ", errors.Select(error => error.ToString("0.#####", CultureInfo.InvariantCulture)));
+
+    private static IEnumerable<string> CountsOf(LayerBases perLayer) =>
+        perLayer.GroupBy(layer => layer.Value).OrderBy(group => group.Key).Select(group => $"{group.Key} in {group.Count()} layers");
+
+    /// <summary>The name of the base model: what its configuration or metadata say, else that of its folder or file.</summary>
+    private static string NameOf(ModelSource source) =>
+        Named(source.ConfigJson["_name_or_path"]?.ToString())
+        ?? Named(source.GgufMetadata?.GetValueOrDefault("general.name") as string)
+        ?? Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path)));
+
+    /// <summary>Null for what is no name: empty, or a path of someone's machine.</summary>
+    private static string? Named(string? name) =>
+        string.IsNullOrWhiteSpace(name) || name.StartsWith('/') || name.StartsWith('.') || name.Contains('\n') ? null : name.Trim();
+
+    private static string Quoted(string text) => $"\"{text.Replace("\\", "\\\\").Replace("\"", "\\\"")}\"";
+}

@@ -1,0 +1,246 @@
+using System.Text.Json.Nodes;
+using Qbb.Bases;
+using Qbb.Checkpoints;
+using Qbb.Models;
+using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
+using Qbb.Quantizer.Methods;
+using Qbb.Recipes;
+
+namespace Qbb.Quantizer.Driver;
+
+/// <summary>
+/// Quantizes the linear layers of a model's transformer blocks, one by one, and writes a Hugging Face folder. Memory holds one layer and
+/// its
+/// result. Every finished layer is on disk at once: after an interruption, kill -9 included, the same call continues where it
+/// stopped. The output appears whole or not at all.
+/// </summary>
+public sealed class ModelQuantizer
+{
+    private readonly Recipe _recipe;
+    private readonly ILayerMethod _method;
+    private readonly CalibrationStream? _calibration;
+
+    /// <param name="recipe">The choices.</param>
+    /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must
+    /// be <see cref="BinaryBases"/> or <see cref="NestedBases"/>.</param>
+    /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
+    /// <param name="calibration">What runs through the model meanwhile, where the recipe's importance is other than none.</param>
+    /// <exception cref="InvalidInputException">The recipe asks for calibration and there is none, or the other way round.</exception>
+    public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0, CalibrationStream? calibration = null)
+    {
+        _recipe = recipe.Resolve();
+        if (_recipe is { Bits: not null, BasesPerLayer: null })
+            throw new InvalidInputException(
+                "the recipe gives a budget of bits, and N of each layer is still to be chosen: give --bits, which measures it");
+        if (_recipe.Importance != Importance.None && calibration == null)
+            throw new InvalidInputException("importance other than none needs calibration data: give --calibration FOLDER or --text FILE");
+        if (_recipe.Importance == Importance.None && calibration != null)
+            throw new InvalidInputException("calibration data are given but importance is none: leave them out, or ask for importance diag or full");
+        _calibration = calibration;
+        _method = method ?? LayerMethods.For(_recipe, torch.CPU, threads);
+    }
+
+    /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>
+    public static string WorkFolderOf(string output) => WorkFolder.PathOf(output);
+
+    /// <summary>Quantizes a model.</summary>
+    /// <param name="model">Folder or GGUF file.</param>
+    /// <param name="output">The folder to make.</param>
+    /// <param name="force">Whether a folder that is there may be replaced; it is, at the very end.</param>
+    /// <param name="progress">Told of every finished layer, in the model's order.</param>
+    /// <param name="cancellation">Stops after the layer at hand; finished layers stay in <see cref="WorkFolderOf"/> for the next
+    /// run.</param>
+    /// <exception cref="InvalidInputException">The model or the output cannot be used; nothing is left behind.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; nothing but the work folder is left.</exception>
+    public QuantizedModel Run(
+        string model, string output, bool force = false, IProgress<QuantizeProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        if (_recipe.Distillation is not null)
+            throw new InvalidInputException("the recipe goes on with a distillation, which needs data beside the model: quantize without it and distil the result");
+        CheckOutput(model, output, force);
+        using var opened = Open(model);
+        var digest = ModelDigest.Compute(opened.Source, cancellation);
+        CheckTeacher(digest);
+        using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
+        try
+        {
+            var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
+            var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, progress);
+            Quantize(opened, opened.Layout, queue, cancellation);
+            using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
+            var result = Write(writer, output, opened.Source, layers, queue, digest, cancellation);
+            work.Discard();
+            return result;
+        }
+        catch (InvalidInputException)
+        {
+            work.Discard();
+            throw;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            work.Discard();
+            throw new InvalidInputException($"{output}: cannot be written: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Quantizes some layers only, each into a file of the folder; another call, also on another machine, goes on from there.</summary>
+    /// <param name="model">Folder or GGUF file.</param>
+    /// <param name="unit">Which layers.</param>
+    /// <param name="folder">Holds the files of the layers before, where there is calibration, and gets those of the unit.</param>
+    /// <param name="more">Asked before each layer but the first where the unit is open: whether there is time for it.</param>
+    /// <param name="cancellation">Stops after the layer at hand.</param>
+    /// <returns>What was done: its extent and its files.</returns>
+    /// <exception cref="InvalidInputException">The model cannot be used.</exception>
+    public QuantizedUnit RunUnit(string model, UnitRange unit, string folder, Func<bool> more, CancellationToken cancellation = default)
+    {
+        using var opened = Open(model);
+        if (_calibration != null)
+            CheckTeacher(ModelDigest.Compute(opened.Source, cancellation));
+        var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
+        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
+        var (first, count) = _calibration == null
+            ? RunLayers(opened, unit, queue, more, cancellation)
+            : RunBlock(opened, unit.Index, queue, cancellation);
+        var size = unit.Size ?? (_calibration == null ? count : 1);
+        var total = _calibration == null ? layers.Count : opened.Layout.Blocks.Count;
+        return new QuantizedUnit(
+            [.. layers.Skip(first).Take(count).Select(layer => layer.Path)], queue.ReportsOf(first, count), (total + size - 1) / size, size,
+            _calibration != null);
+    }
+
+    /// <summary>Writes the output once the files of all layers are there.</summary>
+    /// <param name="model">Folder or GGUF file.</param>
+    /// <param name="folder">With the files of all layers.</param>
+    /// <param name="output">The folder to make.</param>
+    /// <param name="cancellation">Stops between tensors.</param>
+    /// <exception cref="InvalidInputException">A layer is missing, or the output cannot be written.</exception>
+    public QuantizedModel Assemble(string model, string folder, string output, CancellationToken cancellation = default)
+    {
+        using var opened = Open(model);
+        var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
+        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
+        if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
+            throw new InvalidInputException($"{folder}: the layer {missing.Module} is missing or damaged");
+        using var writer = ModelFolderWriter.Create(output, force: false);
+        return Write(writer, output, opened.Source, layers, queue, ModelDigest.Compute(opened.Source, cancellation), cancellation);
+    }
+
+    private void Quantize(QuantizableModel opened, DecoderLayout layout, LayerQueue queue, CancellationToken cancellation)
+    {
+        if (_calibration != null)
+            _calibration.Run(opened.Config, layout, opened.Source.Tensors, queue, cancellation);
+        else
+            layout.Linears.ToList().ForEach(spec => queue.Finish(spec, null, cancellation));
+    }
+
+    private static (int First, int Count) RunLayers(
+        QuantizableModel opened, UnitRange unit, LayerQueue queue, Func<bool> more, CancellationToken cancellation)
+    {
+        var (first, most) = (unit.Index * (unit.Size ?? 0), unit.Size ?? int.MaxValue);
+        var done = 0;
+        while (first + done < opened.Layers.Count && done < most && (done == 0 || unit.Size != null || more()))
+            queue.Finish(opened.Layers[first + done++], null, cancellation);
+        return (first, done);
+    }
+
+    private (int First, int Count) RunBlock(QuantizableModel opened, int block, LayerQueue queue, CancellationToken cancellation)
+    {
+        var blocks = opened.Layout.Blocks;
+        Quantize(opened, opened.Layout with { Blocks = [.. blocks.Take(block + 1)] }, queue, cancellation);
+        return (blocks.Take(block).Sum(before => before.Linears.Count), blocks[block].Linears.Count);
+    }
+
+    private QuantizedModel Write(
+        ModelFolderWriter writer, string output, ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers, LayerQueue queue,
+        string digest, CancellationToken cancellation)
+    {
+        var decoder = DecoderConfig.FromJson(source.ConfigJson);
+        var layout = DecoderLayout.Resolve(decoder, source.Tensors);
+        var bytes = new ArtifactWriter(source, layout, layers).Write(writer, cancellation);
+        var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, bytes, queue.Resumed)
+        {
+            Calibration = _calibration == null ? null : new CalibrationRecord(_calibration.Digest, _calibration.Sequences, _calibration.Tokens),
+        };
+        source.CopySideFiles(writer);
+        writer.WriteJson("config.json", Configuration(layout.ConfigJson(decoder)));
+        writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
+        writer.WriteJson("metrics.json", result.ToMetrics(digest, _recipe.Digest));
+        writer.WriteText("README.md", ModelCard.Write(source, _recipe, result, digest));
+        cancellation.ThrowIfCancellationRequested();
+        writer.Commit();
+        return result;
+    }
+
+    private void CheckTeacher(string digest)
+    {
+        if (_calibration?.TeacherDigest is { } teacher && teacher != digest)
+        {
+            throw new InvalidInputException(
+                $"the calibration data were sampled from another model (digest {teacher[..Math.Min(12, teacher.Length)]}…, " +
+                $"this one has {digest[..12]}…): sample from this one with qbb sample, or give --text");
+        }
+    }
+
+    private QuantizableModel Open(string model)
+    {
+        var opened = QuantizableModel.Open(model);
+        try
+        {
+            CheckBasesPerLayer(opened.Layers);
+            return opened;
+        }
+        catch
+        {
+            opened.Dispose();
+            throw;
+        }
+    }
+
+    private void CheckBasesPerLayer(IReadOnlyList<LinearSpec> specs)
+    {
+        if (_recipe.BasesPerLayer is not { } perLayer)
+            return;
+        foreach (var spec in specs)
+            _ = perLayer[spec.Module];
+        if (perLayer.Count != specs.Count)
+        {
+            var known = specs.Select(spec => spec.Module).ToHashSet(StringComparer.Ordinal);
+            var strange = perLayer.First(layer => !known.Contains(layer.Key)).Key;
+            throw new InvalidInputException(
+                $"the recipe's basesPerLayer names {strange}, which this model does not have: it belongs to another model");
+        }
+    }
+
+    private JsonObject Configuration(JsonObject config)
+    {
+        var quantization = new JsonObject
+        {
+            ["quant_method"] = BasesLinearLoader.QuantMethod,
+            ["bases"] = _recipe.Bases,
+            ["group_size"] = _recipe.Group,
+            ["bias"] = _recipe.Bias,
+            ["recipe_digest"] = _recipe.Digest,
+        };
+        if (_recipe.Nested)
+            quantization["nested"] = true;
+        if (_recipe.BasesPerLayer is { } perLayer)
+            quantization["bases_per_layer"] = new JsonObject(perLayer.Select(layer => KeyValuePair.Create(layer.Key, (JsonNode?)layer.Value)));
+        config["quantization_config"] = quantization;
+        return config;
+    }
+
+    /// <summary>Refuses an output that cannot be made, that would replace what it is made from, or that exists.</summary>
+    internal static void CheckOutput(string model, string output, bool force)
+    {
+        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output));
+        if (Path.GetFileName(target).Length == 0)
+            throw new InvalidInputException($"{output}: is no folder that can be made; give the output a name");
+        var input = Path.TrimEndingDirectorySeparator(Path.GetFullPath(model));
+        if ((input + "/").StartsWith(target + "/", StringComparison.Ordinal))
+            throw new InvalidInputException($"{output}: the output would replace the model {model}; choose another folder");
+        ModelFolderWriter.CheckTarget(output, force);
+    }
+}

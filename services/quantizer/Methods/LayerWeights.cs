@@ -1,0 +1,48 @@
+using Qbb.Checkpoints;
+using Qbb.Models;
+using Qbb.Quantizer.Methods.OutputAware;
+
+namespace Qbb.Quantizer.Methods;
+
+/// <summary>The weight of one linear layer, and what is known of its inputs, as a quantization method takes them.</summary>
+public sealed class LayerWeights
+{
+    /// <param name="name">Name of the tensor, for messages.</param>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="values">Row-major [out, in].</param>
+    /// <exception cref="InvalidInputException">A value is not a finite number; the message names the tensor.</exception>
+    public LayerWeights(string name, int outFeatures, int inFeatures, ReadOnlyMemory<float> values)
+    {
+        if (outFeatures < 1 || inFeatures < 1 || values.Length != (long)outFeatures * inFeatures)
+            throw new InvalidInputException($"{name}: {values.Length} values do not make a weight of {outFeatures} × {inFeatures}");
+        WeightChecks.ThrowIfNotFinite(name, values.Span);
+        Name = name;
+        OutFeatures = outFeatures;
+        InFeatures = inFeatures;
+        Values = values;
+    }
+
+    /// <summary>Name of the tensor.</summary>
+    public string Name { get; }
+
+    /// <summary>Rows.</summary>
+    public int OutFeatures { get; }
+
+    /// <summary>Columns.</summary>
+    public int InFeatures { get; }
+
+    /// <summary>Row-major [out, in], all finite.</summary>
+    public ReadOnlyMemory<float> Values { get; }
+
+    /// <summary>Second moments of the layer's inputs in calibration; null without calibration.</summary>
+    public InputStatistics? Inputs { get; init; }
+
+    /// <summary><see cref="Inputs"/>, for methods that cannot do without.</summary>
+    /// <exception cref="InvalidInputException">There are none.</exception>
+    public InputStatistics RequireInputs() =>
+        Inputs ?? throw new InvalidInputException($"{Name}: importance other than none needs calibration data; give --calibration or --text");
+
+    /// <summary>One row, [in].</summary>
+    public ReadOnlySpan<float> Row(int row) => Values.Span.Slice(row * InFeatures, InFeatures);
+}

@@ -1,0 +1,37 @@
+using Qbb.Quantizer.Methods.Alternating;
+
+namespace Qbb.Quantizer.Methods.OutputAware;
+
+/// <summary>The 2^N levels of every group of some rows, in rising order, to look the nearest one up.</summary>
+internal sealed class LevelTable(int rows, int groups, int bases)
+{
+    private readonly int _count = 1 << bases;
+    private readonly double[] _levels = new double[rows * groups << bases];
+    private readonly double[] _middles = new double[rows * groups << bases];
+    private readonly byte[] _codes = new byte[rows * groups << bases];
+
+    /// <summary>Takes the scales [N] and the bias of one group.</summary>
+    public void Set(int row, int group, ReadOnlySpan<double> alpha, double beta)
+    {
+        var first = (row * groups + group) * _count;
+        var levels = _levels.AsSpan(first, _count);
+        var codes = _codes.AsSpan(first, _count);
+        GroupFit.Levels(alpha, beta, levels);
+        for (var code = 0; code < _count; code++)
+            codes[code] = (byte)code;
+        levels.Sort(codes);
+        for (var k = 0; k + 1 < _count; k++)
+            _middles[first + k] = (levels[k] + levels[k + 1]) / 2;
+        _middles[first + _count - 1] = double.PositiveInfinity;
+    }
+
+    /// <summary>The level nearest to a value, of two equally near ones the larger, and its code.</summary>
+    public double Nearest(int row, int group, double value, out byte code)
+    {
+        var place = (row * groups + group) * _count;
+        for (var step = _count / 2; step > 0; step >>= 1)
+            place += value >= _middles[place + step - 1] ? step : 0;
+        code = _codes[place];
+        return _levels[place];
+    }
+}

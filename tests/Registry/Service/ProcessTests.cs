@@ -1,0 +1,71 @@
+using System.Diagnostics;
+using System.Net.Http.Json;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Qbb.Tests;
+
+namespace Qbb.Registry.Tests.Service;
+
+/// <summary>The registry as it is shipped: a process of its own, without a tensor library.</summary>
+public sealed class ProcessTests : IDisposable
+{
+    private static readonly string[] s_allowed = ["Qbb.Api", "Qbb.Artifacts", "Qbb.Checkpoints", "Qbb.Contracts", "Qbb.Hosting", "Qbb.Recipes"];
+
+    private readonly TemporaryFolder _folder = new();
+
+    [Fact]
+    public void The_registry_ships_no_tensor_library()
+    {
+        using var file = JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "qbb-registry.deps.json")));
+        var target = file.RootElement.GetProperty("runtimeTarget").GetProperty("name").GetString()!;
+        var libraries = file.RootElement.GetProperty("targets").GetProperty(target);
+        var names = libraries.EnumerateObject().Select(library => library.Name.Split('/')[0]).ToList();
+
+        names.ShouldContain("Qbb.Recipes");
+        names.ShouldContain("SourceGear.sqlite3");
+        names.Where(name => name.StartsWith("Qbb.", StringComparison.Ordinal)).Except(s_allowed).ShouldBeEmpty();
+        libraries.GetRawText().ShouldNotContain("torch", Case.Insensitive);
+    }
+
+    [Fact]
+    public async Task A_running_registry_has_loaded_no_tensor_library()
+    {
+        using var process = Process.Start(new ProcessStartInfo("dotnet",
+        [
+            Path.Combine(AppContext.BaseDirectory, "qbb-registry.dll"), "--Urls=http://127.0.0.1:0", $"--Artifacts:Folder={_folder.File("store")}",
+            $"--Database:ConnectionString=Data Source={_folder.File("registry.db")}",
+        ])
+        { RedirectStandardOutput = true })!;
+        try
+        {
+            using var client = new HttpClient { BaseAddress = await ListeningAsync(process) };
+            var policy = new { models = "*", recipes = new[] { new { name = "one", recipe = new { decomposition = new { bases = 2 } } } } };
+            (await client.PutAsJsonAsync("/api/policies/p", policy)).EnsureSuccessStatusCode();
+            (await client.GetAsync("/policies")).EnsureSuccessStatusCode();
+
+            // The kernel's list of the files that a process has mapped.
+            var loaded = File.ReadLines($"/proc/{process.Id}/maps").Where(line => line.Contains('/')).Select(line => Path.GetFileName(line)).ToHashSet();
+            loaded.ShouldContain("Qbb.Recipes.dll");
+            loaded.ShouldContain("libe_sqlite3.so");
+            loaded.Where(name => name.StartsWith("Qbb.", StringComparison.Ordinal)).Except(s_allowed.Select(name => name + ".dll")).ShouldBeEmpty();
+            loaded.Where(name => name.Contains("torch", StringComparison.OrdinalIgnoreCase)).ShouldBeEmpty();
+        }
+        finally
+        {
+            process.Kill();
+            await process.WaitForExitAsync();
+        }
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static async Task<Uri> ListeningAsync(Process process)
+    {
+        while (await process.StandardOutput.ReadLineAsync() is { } line)
+        {
+            if (Regex.Match(line, "Now listening on: (http://[^ ]+)") is { Success: true } match)
+                return new Uri(match.Groups[1].Value);
+        }
+        throw new InvalidOperationException("the registry ended before it listened");
+    }
+}
