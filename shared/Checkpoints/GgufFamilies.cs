@@ -5,9 +5,14 @@ namespace Qbb.Checkpoints;
 /// <summary>What the configuration of one architecture has beyond that of LLaMA.</summary>
 internal static class GgufFamilies
 {
+    /// <summary>Far more than any model has: a bound on the lists by block that a wrong file can make us write.</summary>
+    private const int MostBlocks = 10_000;
+
     public static void Complete(JsonObject config, GgufFile file, GgufArchitecture architecture, GgufParameters parameters)
     {
         var blocks = (int)config["num_hidden_layers"]!;
+        if (blocks > MostBlocks)
+            throw new InvalidInputException($"{file.Path}: metadata {architecture.Name}.block_count is {blocks}; at most {MostBlocks} blocks can be read");
         switch (architecture.Name)
         {
             case "gemma":
@@ -109,7 +114,10 @@ internal static class GgufFamilies
 
         JsonArray Factors(string name)
         {
-            var factors = new float[file.Describe(name).Count];
+            var (count, pairs) = (file.Describe(name).Count, (parameters.Size("rope.dimension_count") ?? (int)config["head_dim"]!) / 2);
+            if (count != pairs)
+                throw new InvalidInputException($"{file.Path}: {name} has {count} factors where {pairs} pairs of a head are rotated");
+            var factors = new float[count];
             file.ReadFloat(name, 0, factors);
             WeightChecks.ThrowIfNotFinite(name, factors);
             return [.. factors.Select(factor => (JsonNode)double.Parse(factor.ToString("R")))];

@@ -94,6 +94,29 @@ public sealed class FuzzTests : IDisposable
         });
     }
 
+    [Theory]
+    [InlineData("gemma3", 104)]
+    [InlineData("phi3", 105)]
+    [InlineData("smollm3", 106)]
+    [InlineData("granite", 107)]
+    public Task Damaged_files_of_other_architectures_are_refused_or_read(string architecture, int seed)
+    {
+        var builder = GgufLlama.Model(architecture)
+            .Add($"{architecture}.attention.sliding_window", 8u)
+            .Add($"{architecture}.attention.sliding_window_pattern", 3u)
+            .Add($"{architecture}.rope.scaling.factor", 4f)
+            .Add($"{architecture}.rope.dimension_count", 4u)
+            .Add($"{architecture}.embedding_scale", 1f)
+            .Tensor("rope_factors_long.weight", [2], [1, 2])
+            .Tensor("rope_factors_short.weight", [2], [1, 2]);
+        return Run(seed, 500, builder.Build(), bytes =>
+        {
+            using var model = ModelSource.Open(folder.Write("x.gguf", bytes));
+            model.ConfigJson.ToJsonString().ShouldNotBeEmpty();
+            ReadEverything(model.Tensors);
+        });
+    }
+
     private static Task Run(int seed, int cases, byte[] original, Action<byte[]> read) => Task.Run(() =>
     {
         var random = new Random(seed);

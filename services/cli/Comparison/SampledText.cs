@@ -19,7 +19,7 @@ internal static class SampledText
         for (var first = 0; first < sequences; first += SequencesAtOnce)
         {
             var count = Math.Min(SequencesAtOnce, sequences - first);
-            IReadOnlyList<int>[] prompts = [.. Enumerable.Range(0, count).Select(_ => new[] { tokenizer.BeginOfSequence ?? random.Next(tokenizer.VocabularySize) })];
+            IReadOnlyList<int>[] prompts = [.. Enumerable.Range(0, count).Select(_ => new[] { tokenizer.BeginOfSequence ?? random.Next(Math.Min(tokenizer.VocabularySize, model.Config.VocabularySize)) })];
             ulong[] seeds = [.. Enumerable.Range(first, count).Select(k => seed * 1_000_003 + (ulong)k)];
             var made = 0;
             var results = generator.Generate(prompts, seeds, options, (_, _) => progress(first * length + ++made, sequences * length), cancel);

@@ -10,5 +10,8 @@ public sealed record NormSpec(string Module, NormKind Kind, int Size)
     public string? Weight => Kind == NormKind.LayerNormPlain ? null : Module + ".weight";
 
     /// <summary>The stored name of the bias [size], or null.</summary>
-    public string? Bias => Kind == NormKind.LayerNorm ? Module + ".bias" : null;
+    public string? Bias => Kind == NormKind.LayerNorm && HasBias ? Module + ".bias" : null;
+
+    /// <summary>False where a checkpoint lacks the bias, which is then zero.</summary>
+    public bool HasBias { get; init; } = true;
 }

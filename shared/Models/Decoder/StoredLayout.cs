@@ -32,7 +32,15 @@ internal static class StoredLayout
         var (missing, ignored) = (new List<string>(), new List<string>());
         var fitted = layout with
         {
-            Blocks = [.. layout.Blocks.Select(block => block with { Linears = [.. block.Linears.Select(linear => Fit(linear)!)] })],
+            Blocks = [.. layout.Blocks.Select(block => block with
+            {
+                Linears = [.. block.Linears.Select(linear => Fit(linear)!)],
+                AttentionNorm = FitNorm(block.AttentionNorm)!,
+                MlpNorm = FitNorm(block.MlpNorm),
+                QueryNorm = FitNorm(block.QueryNorm),
+                KeyNorm = FitNorm(block.KeyNorm),
+            })],
+            FinalNorm = FitNorm(layout.FinalNorm),
             ProjectIn = Fit(layout.ProjectIn),
             ProjectOut = Fit(layout.ProjectOut),
             Head = Fit(layout.Head),
@@ -43,6 +51,14 @@ internal static class StoredLayout
         if (ignored.Count > 0)
             ModelWarnings.Report($"config.json asks for no bias in these layers; as they are zero, they are ignored: {ModelWarnings.Some(ignored)}");
         return fitted;
+
+        NormSpec? FitNorm(NormSpec? norm)
+        {
+            if (norm?.Bias is not { } bias || source.Contains(bias))
+                return norm;
+            missing.Add(bias);
+            return norm with { HasBias = false };
+        }
 
         LinearSpec? Fit(LinearSpec? linear)
         {

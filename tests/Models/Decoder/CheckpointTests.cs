@@ -144,6 +144,30 @@ public class CheckpointTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void A_bias_that_is_missing_is_zero()
+    {
+        var config = Variants.Config("gpt_neox, sequential, no attention bias");
+        using var source = TestCheckpoint.Random(config, 1);
+        string[] biases = [.. source.Entries.Select(entry => entry.Name).Where(name => name.EndsWith(".bias", StringComparison.Ordinal))];
+        biases.ShouldContain("gpt_neox.layers.0.input_layernorm.bias");
+        biases.ShouldContain("gpt_neox.layers.1.mlp.dense_h_to_4h.bias");
+        foreach (var name in biases)
+            source.Add(name, new float[source.Describe(name).Count], [.. source.Describe(name).Shape]);
+        using var scope = torch.NewDisposeScope();
+        using var grad = torch.no_grad();
+        var ids = torch.tensor([1L, 5L, 9L], 1, 3);
+        using var zeros = Transformer.Load(config, source, torch.CPU, ScalarType.Float32);
+        var expected = zeros.forward(ids);
+        foreach (var name in biases)
+            source.Remove(name);
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        using var without = Transformer.Load(config, source, torch.CPU, ScalarType.Float32);
+        (without.forward(ids) - expected).abs().max().ToDouble().ShouldBe(0, 1e-6);
+        warnings.ShouldHaveSingleItem().ShouldContain($"{biases.Length} biases that the checkpoint lacks");
+    }
+
+    [Fact]
     public void Tokens_outside_the_vocabulary_are_refused()
     {
         using var model = Transformer.Create(Variants.Config("llama, linear"), seed: 1);

@@ -1,6 +1,7 @@
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Tests;
 
@@ -56,4 +57,15 @@ public sealed class FieldTests : IDisposable
     public void Weights_whose_scales_underflow_are_refused_by_name() =>
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(s_recipe).Run(Reference.Path("field", "weights-tiny"), _folder.File("quantized")))
             .Message.ShouldContain("model.layers.0.mlp.gate_proj.weight: the weights have a root mean square of");
+
+    [Fact]
+    public void Rows_whose_scales_underflow_are_warned_of()
+    {
+        var warnings = new List<string>();
+        using var heard = ModelWarnings.Listen(warnings.Add);
+        HalfScales.CheckNotTooSmall("w", [1, -1, 0, 0, 1e-8f, -1e-8f], columns: 2);
+        warnings.ShouldHaveSingleItem().ShouldContain("w: 1 of 3 rows");
+        HalfScales.CheckNotTooSmall("zeros", new float[6], columns: 2);
+        warnings.Count.ShouldBe(1);
+    }
 }
