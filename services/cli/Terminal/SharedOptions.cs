@@ -56,7 +56,14 @@ internal static class SharedOptions
         }
         if (device.type != DeviceType.CUDA)
             return device;
-        Natives.RequireCuda();
+        try
+        {
+            Natives.RequireCuda();
+        }
+        catch (TorchUnavailableException e)
+        {
+            throw new InvalidInputException($"{text}: {e.Message}", e);
+        }
         if (device.index >= torch.cuda.device_count())
             throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices): use --device cpu");
         return device;

@@ -47,17 +47,25 @@ public sealed class MixedPrecisionTests : IDisposable
         foreach (var spec in new[] { specs[0], specs[specs.Count / 2], specs[^1] })
         {
             var figures = found.Layers.First(layer => layer.Layer == spec.Module);
-            using var statistics = Inputs(teacher, spec, data);
+            // Where two levels are equally good for a weight, the order in which a processor adds up H decides. So the figure may be that of any
+            // H that differs by rounding.
+            var statistics = Inputs(teacher, spec, data, importance == Importance.None ? 1 : 16);
             var values = new float[spec.WeightCount];
             WeightLoader.ReadWeight(source.Tensors, spec, values);
             for (var count = 1; count <= 3; count++)
             {
-                var layer = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = statistics };
-                var bases = (BinaryBases)LayerMethods.For(recipe with { Bases = count }, torch.CPU).Quantize(layer).Weight;
-                figures.Bits[count - 1].ShouldBe(8 * bases.StoredBytes);
-                var expected = Divergence(teacher, spec, ExpandedLinear.Create(bases, source.Tensors, spec, torch.CPU, ScalarType.Float32), data, [0, 4, 8]);
-                figures.Kl[count - 1].ShouldBe(expected, 1e-6 + 1e-3 * expected, $"{spec.Module}, N = {count}");
+                var expected = statistics.Select(inputs =>
+                {
+                    var layer = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs };
+                    var bases = (BinaryBases)LayerMethods.For(recipe with { Bases = count }, torch.CPU).Quantize(layer).Weight;
+                    figures.Bits[count - 1].ShouldBe(8 * bases.StoredBytes);
+                    return Divergence(teacher, spec, ExpandedLinear.Create(bases, source.Tensors, spec, torch.CPU, ScalarType.Float32), data, [0, 4, 8]);
+                }).ToArray();
+                figures.Kl[count - 1].ShouldBeInRange(0.999 * expected.Min() - 1e-6, 1.001 * expected.Max() + 1e-6, $"{spec.Module}, N = {count}");
+                expected.Max().ShouldBeLessThan(1.02 * expected.Min() + 1e-6);
             }
+            foreach (var inputs in statistics)
+                inputs.Dispose();
             figures.Kl[2].ShouldBeLessThan(figures.Kl[0]);
         }
     }
@@ -129,11 +137,12 @@ public sealed class MixedPrecisionTests : IDisposable
     private static SensitivityMeter Meter(Recipe recipe, SensitivityOptions options) => new(recipe, one => LayerMethods.For(one, torch.CPU), options);
 
     /// <summary>Of one layer in the whole model, over the sequences that are not measured on.</summary>
-    private static InputStatistics Inputs(Transformer model, LinearSpec spec, TokenSequences data)
+    private static InputStatistics[] Inputs(Transformer model, LinearSpec spec, TokenSequences data, int variants)
     {
-        var statistics = new InputStatistics(spec.InFeatures);
+        var statistics = Enumerable.Range(0, variants).Select(_ => new InputStatistics(spec.InFeatures)).ToArray();
         var block = model.Blocks[spec.Block];
-        var original = block.Replace(spec.Role, new TapLinear(block.Linear(spec.Role), statistics));
+        using var generator = new Generator(1);
+        var original = block.Replace(spec.Role, new RoundedTaps(block.Linear(spec.Role), statistics, generator));
         for (var k = 0; k < data.Count; k++)
         {
             if (k % 4 != 0)
@@ -141,6 +150,28 @@ public sealed class MixedPrecisionTests : IDisposable
         }
         block.Replace(spec.Role, original);
         return statistics;
+    }
+
+    /// <summary>The first statistics see the inputs, the others see them with their last bits changed.</summary>
+    private sealed class RoundedTaps(ILinear inner, InputStatistics[] statistics, Generator generator) : ILinear
+    {
+        public int InFeatures => inner.InFeatures;
+
+        public int OutFeatures => inner.OutFeatures;
+
+        public Tensor forward(Tensor x)
+        {
+            statistics[0].Add(x);
+            foreach (var other in statistics.Skip(1))
+                other.Add(x * (1 + 3e-7 * torch.randn(x.shape, generator: generator)));
+            return inner.forward(x);
+        }
+
+        public IEnumerable<(string Name, Tensor Value)> Parameters() => inner.Parameters();
+
+        public void Dispose()
+        {
+        }
     }
 
     private static double Divergence(Transformer model, LinearSpec spec, ILinear changed, TokenSequences data, int[] measured)

@@ -47,7 +47,7 @@ internal sealed class FusedGroups
         var kernel = _loader(Source(padded, importance is not null, warps, bytes), "alternating", _device);
         kernel.Launch(checked((int)((count + warps - 1) / warps)), warps * 32, warps * bytes,
             weight, importance, count, columns, size, groups, _recipe.Rounds!.Value, codes, alpha, beta, statistics);
-        return new FusedResult(codes, alpha, beta, statistics.sum(0).ToArray<double>()).MoveToOuterDisposeScope();
+        return new FusedResult(codes, alpha, beta, statistics.sum([0]).ToArray<double>()).MoveToOuterDisposeScope();
     }
 
     /// <summary>Codes u8 [out, in] → planes i32 [N, out, ceil(in/32)].</summary>

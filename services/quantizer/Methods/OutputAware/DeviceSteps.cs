@@ -100,7 +100,7 @@ internal sealed class DeviceSteps
         var sums = torch.empty([_shape.Rows, 2 * _shape.Bases], ScalarType.Float64, _weights.device);
         _kernels.Pieces("report", _shape.Rows,
             _weights, state.Codes, before, state.Alpha, state.Beta, sums, _shape.Rows, _shape.Columns, _shape.GroupSize, _shape.Groups);
-        return sums.sum(0).ToArray<double>();
+        return sums.sum([0]).ToArray<double>();
     }
 
     private void SortLevels(DeviceState state) =>

@@ -142,7 +142,7 @@ public class TorchAlternatingTests
     [Fact]
     public void Recipes_that_need_the_cpu_get_it()
     {
-        LayerMethods.For(new Recipe { Refinement = Refinement.Gradient }, torch.CUDA).ShouldBeOfType<BasesMethod>();
+        LayerMethods.For(new Recipe { Refinement = Refinement.Gradient }, new Device(DeviceType.CUDA, 0)).ShouldBeOfType<BasesMethod>();
         LayerMethods.For(new Recipe(), torch.CPU).ShouldBeOfType<BasesMethod>();
         Should.Throw<InvalidInputException>(() => new TorchAlternating(new Recipe { Init = Init.Random }, torch.CPU));
     }
