@@ -4,21 +4,22 @@
 # make help    say all this                              make down    stop them
 # make kill-test    kill every kind of process at random, by 20 seeds (SCHEDULES=20)
 # make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
+# make format, check-format    as the CI wants it          make clean, uninstall
 SHELL := /bin/bash
 CONFIGURATION := Release
 PREFIX ?= /usr/local
 GPU_TESTS := LibTorch Cuda Bases Models Quantizer Synthdata
-# For tests of the services, and for make up; no other use of qbb needs them. The browser is for tests alone.
-SERVERS := rabbitmq-server postgresql
-BROWSER := chromium fonts-dejavu-core
-SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 2>/dev/null)
+# For make up and for tests of the services; make build and make demo need no package. The compiler builds CUDA kernels for the CPU, to test them.
+SERVERS := rabbitmq-server postgresql curl
+TESTS := $(SERVERS) g++ chromium fonts-dejavu-core
+SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.targets' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps servers browser s3-server build up down demo test kill-test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers test-packages s3-server build up down demo test kill-test bench gpu-bundle install uninstall format check-format clean
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 # Installs only what is missing; asks for nothing.
 deps:
@@ -32,8 +33,8 @@ deps:
 servers:
 	@$(MAKE) --no-print-directory deps MORE="$(SERVERS)"
 
-browser:
-	@$(MAKE) --no-print-directory deps MORE="$(SERVERS) $(BROWSER)"
+test-packages:
+	@$(MAKE) --no-print-directory deps MORE="$(TESTS)"
 
 # The tests' S3 server comes from npm. Debian's npm brings several hundred packages: another one that is there will do.
 s3-server: tests/s3/node_modules/.package-lock.json
@@ -66,8 +67,8 @@ up: servers build
 down:
 	@deploy/down
 
-test: browser
-	@$(MAKE) --no-print-directory s3-server || echo "the tests' S3 server cannot be had from npm: tests that need it are skipped" >&2
+test: test-packages
+	@$(MAKE) --no-print-directory s3-server || echo "npm could not install the tests' S3 server: tests that need it are skipped" >&2
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 
@@ -75,11 +76,12 @@ kill-test: servers
 	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@QBB_KILL_SCHEDULES=$(or $(SCHEDULES),20) tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests -method '*Killing_any*' -showLiveOutput -noLogo -noColor
 
-bench: deps out/qbb-bench
+bench: out/qbb-bench
 	@samples/bench
 
-# The programs and sources that tests/gpu/setup unpacks and builds on a machine with a GPU and python3's torch.
-gpu-bundle: deps out/qbb-bench
+# What tests/gpu/setup unpacks on a machine with a GPU and python3's torch.
+gpu-bundle: out/qbb-bench
+	@$(MAKE) --no-print-directory deps MORE=xz-utils
 	@for name in $(GPU_TESTS); do dotnet build tests/$$name/Qbb.$$name.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly || exit 1; done
 	@CONFIGURATION=$(CONFIGURATION) tests/gpu/bundle $(GPU_TESTS)
 
