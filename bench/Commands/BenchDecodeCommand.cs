@@ -1,10 +1,10 @@
-using Qbb.Cuda;
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Qbb.Bench.Gpu;
 using Qbb.Bench.Shapes;
 using Qbb.Cli.Commands;
 using Qbb.Cli.Terminal;
+using Qbb.Cuda;
 using Qbb.Models;
 using Qbb.Models.Decoder.Graph;
 

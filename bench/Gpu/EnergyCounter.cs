@@ -1,5 +1,5 @@
-using Qbb.Cuda;
 using System.Runtime.InteropServices;
+using Qbb.Cuda;
 
 namespace Qbb.Bench.Gpu;
 

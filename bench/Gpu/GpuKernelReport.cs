@@ -1,7 +1,7 @@
-using Qbb.Cuda;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Terminal;
+using Qbb.Cuda;
 using Qbb.Models;
 using Spectre.Console;
 

@@ -1,5 +1,5 @@
-using Qbb.Cuda;
 using Qbb.Bases.Cuda;
+using Qbb.Cuda;
 
 namespace Qbb.Bench.Gpu;
 

@@ -1,5 +1,5 @@
-using Qbb.Cuda;
 using System.Diagnostics;
+using Qbb.Cuda;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;

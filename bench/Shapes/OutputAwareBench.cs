@@ -1,6 +1,6 @@
-using Qbb.Cuda;
 using System.Diagnostics;
 using Qbb.Checkpoints;
+using Qbb.Cuda;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;

@@ -1,6 +1,6 @@
-using Qbb.Cuda;
 using System.Runtime.InteropServices;
 using Qbb.Bases;
+using Qbb.Cuda;
 using Qbb.Models.Decoder;
 
 namespace Qbb.Quantizer.Distillation;

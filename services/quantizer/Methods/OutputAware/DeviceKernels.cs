@@ -1,6 +1,6 @@
-using Qbb.Cuda;
 using System.Collections.Concurrent;
 using System.Reflection;
+using Qbb.Cuda;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
 

@@ -1,6 +1,6 @@
-using Qbb.Cuda;
 using System.Diagnostics;
 using Qbb.Bases;
+using Qbb.Cuda;
 using Qbb.Models;
 using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Recipes;

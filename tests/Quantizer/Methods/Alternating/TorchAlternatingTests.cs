@@ -1,5 +1,5 @@
-using Qbb.Cuda;
 using Qbb.Bases;
+using Qbb.Cuda;
 using Qbb.Models;
 using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;

@@ -1,5 +1,5 @@
-using Qbb.Cuda;
 using Qbb.Bases;
+using Qbb.Cuda;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
