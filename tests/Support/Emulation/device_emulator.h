@@ -1,4 +1,4 @@
-// Stands in for shared/Torch/Cuda/device.cu: what kernels that are written against it do together (shuffles, matrix products, barriers)
+// Stands in for shared/Cuda/device.cu: what kernels that are written against it do together (shuffles, matrix products, barriers)
 // exchanges operands over memory. It knows no caches or races; what it shows is that indices, layouts and sums are right.
 #pragma once
 #include "cuda_emulator.h"
