@@ -5,7 +5,7 @@
 # GLIBCXX_3.4.30, which Debian 12's libstdc++ has. The only symbol of the version is std::ios_base_library_init(), which <iostream> of GCC 13 declares as needed
 # and nothing calls: it makes sure that libstdc++ initialises std::cout by itself. libtorch_cpu.so and libc10.so are always loaded first, were built with an
 # older GCC and initialise the streams (std::ios_base::Init), so nothing is missing. With the flag "weak" in that entry (one bit) the library works there.
-# One would expect a binding to load wherever its libtorch (GLIBCXX_3.4.22 at most) does.
+# One would expect a binding to load wherever its libtorch (GLIBCXX_3.4.26 at most) does.
 # On a system with GCC 13's libstdc++ or later the first line says "loads".
 #
 # Output seen:
