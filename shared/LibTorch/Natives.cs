@@ -96,6 +96,10 @@ public static unsafe partial class Natives
         // glibc gives every block of more than 128 KB back to the kernel when it is freed, so each tensor would be faulted in page by
         // page again: a third of the time of a small model. One arena keeps up to half a gigabyte for the next operator instead.
         _ = (mallopt(MaxArenas, 1), mallopt(MmapThreshold, 32 << 20), mallopt(TrimThreshold, 512 << 20));
+        // Between two operators OpenMP's threads spin, by default for milliseconds, and take the cores from our own threads and from other
+        // processes: an operator then waits for a thread that has no core. libgomp reads this when it is loaded, so .NET's copy will not do.
+        if (Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null)
+            _ = setenv("GOMP_SPINCOUNT", "1000", overwrite: 0);
         var folder = Find(AppContext.BaseDirectory);
         var torch = Environment.GetEnvironmentVariable("LIBTORCH") is { Length: > 0 } named ? Path.Combine(named, "lib") : folder;
         if (!File.Exists(Path.Combine(torch, Cpu)))
@@ -242,4 +246,7 @@ public static unsafe partial class Natives
 
     [LibraryImport("libc")]
     private static partial int mallopt(int parameter, int value);
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int setenv(string name, string value, int overwrite);
 }

@@ -71,10 +71,14 @@ public sealed class UnitRunner(
         CancellationToken cancellation)
         where TEvent : class
     {
-        var watch = Stopwatch.StartNew();
+        var watch = new Stopwatch();
         // Every unit of a model says the same of it, so these are no louder than the unit's own line.
         using var heard = ModelWarnings.Listen(warning => log.LogInformation("{Kind} {Unit}: warning: {Warning}", kind, unit, warning));
-        var done = await gate.RunAsync(() => work(cancellation), cancellation);
+        var done = await gate.RunAsync(() =>
+        {
+            watch.Start();
+            return work(cancellation);
+        }, cancellation);
         metrics.Done(kind, watch.Elapsed);
         log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, unit, watch.Elapsed.TotalSeconds);
         var told = JsonSerializer.SerializeToNode(done, JsonSerializerOptions.Web)!.AsObject();
