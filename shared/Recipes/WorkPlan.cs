@@ -44,8 +44,8 @@ public sealed record WorkEstimate(double Seconds, long MemoryBytes, long GpuByte
 /// <summary>
 /// How much time and memory a model's work will need, from counts alone. The constants are those of one machine, so that others differ by
 /// their speed: CPU, 2 cores of a Xeon with AVX-512, from CPU seconds and the peak of
-/// <c>/usr/bin/time -v qbb quantize|eval|generate SmolLM2-135M-Instruct.Q4_1.gguf … --threads 1</c> (N = 2, 3 and 4 with g = 128 and 32,
-/// 32 and 128 calibration sequences of 512; 1 and 2 windows of 2048, 4 of 512); GPU, an H200, from docs/results-gpu.md.
+/// <c>/usr/bin/time -v qbb quantize|eval|generate SmolLM2-135M-Instruct.Q4_1.gguf … --threads 1</c> (N = 2, 3 and 4 with g = 128,
+/// 32 calibration sequences of 512; 1 and 2 windows of 2048, 4 of 512; 128 tokens); GPU, an H200, from docs/results-gpu.md.
 /// </summary>
 public static class WorkPlan
 {
@@ -55,6 +55,9 @@ public static class WorkPlan
     private const long BaseBytes = 250_000_000;
     private const double CpuStart = 2, GpuStart = 5;
 
+    /// <summary>What libtorch keeps between batches.</summary>
+    private const long CalibrationBytes = 250_000_000;
+
     /// <summary>FLOP a second of a forward in fp32.</summary>
     private const double CpuCoreFlops = 70 * Giga, GpuFlops = 45_000 * Giga;
 
@@ -62,14 +65,14 @@ public static class WorkPlan
     private const double CpuCoreBandwidth = 7 * Giga, GpuBandwidth = 2_000 * Giga;
 
     /// <summary>Alternating refinement: seconds of a core, or of the GPU, for a weight, with both starts and 15 rounds, by N = 1 to 8.</summary>
-    private static readonly double[] s_cpuWeight = [3e-8, 6e-8, 11e-8, 16e-8, 3e-7, 6e-7, 1.2e-6, 2.4e-6];
+    private static readonly double[] s_cpuWeight = [7e-8, 9e-8, 11e-8, 16e-8, 3e-7, 6e-7, 1.2e-6, 2.4e-6];
     private static readonly double[] s_gpuWeight = [8e-11, 9.8e-11, 1.37e-10, 2.63e-10, 4.6e-10, 8e-10, 1.4e-9, 2.42e-9];
 
     /// <summary>Output-aware steps: seconds for a weight and input of its layer, plus those for a layer.</summary>
     private const double CpuCurvature = 2.5e-10, GpuCurvature = 1.4e-12, GpuLayer = 0.008;
 
     /// <summary>Passes of the calibration through a block, and the products of inputs, in forwards of the linear layers.</summary>
-    private const double CalibrationPasses = 3.5;
+    private const double CalibrationPasses = 5;
 
     /// <summary>Logits are made and scored in chunks of 2²³ elements; a few are alive together.</summary>
     private const long ChunkBytes = 4L << 23;
@@ -106,7 +109,7 @@ public static class WorkPlan
                 var steps = model.Linears.Sum(layer => (double)layer.Out * layer.In * layer.In) * (bases / 3.0);
                 seconds += machine.Gpu ? steps * GpuCurvature + model.Linears.Count * GpuLayer : steps * CpuCurvature / machine.Cores;
             }
-            memory += working + (machine.Gpu ? 0 : store);
+            memory += CalibrationBytes + (machine.Gpu ? 0 : working + 2 * store);
             gpu += machine.Gpu ? working + store : 0;
         }
         return new(seconds, memory, gpu, OutputBytes(model, bases, group, recipe.Bias));
