@@ -74,7 +74,9 @@ public sealed class GgufTensors : ITensorSource
         var view = Find(name);
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(destination.Length, view.Entry.Count - first, nameof(destination));
-        if (view.IsTransposed)
+        if (destination.IsEmpty)
+            file.ReadFloat(view.StoredName, 0, []);
+        else if (view.IsTransposed)
             ReadTransposed(view, first, destination);
         else if (view.HasOwnRows)
             ReadRows(view, first, destination);

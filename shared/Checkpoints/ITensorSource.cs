@@ -14,7 +14,7 @@ public interface ITensorSource : IDisposable
     /// <exception cref="InvalidInputException">There is no such tensor; the message names it and the file.</exception>
     TensorEntry Describe(string name);
 
-    /// <summary>Elements [first, first + destination.Length) of a tensor in row-major order, widened or dequantised to fp32.</summary>
+    /// <summary>Elements [first, first + destination.Length) of a tensor in row-major order, widened or dequantised to fp32; an empty range asks whether the type can be read.</summary>
     /// <exception cref="InvalidInputException">There is no such tensor, or its type cannot be read; the message names both.</exception>
     /// <exception cref="ArgumentOutOfRangeException">The range leaves the tensor.</exception>
     void ReadFloat(string name, long first, Span<float> destination);

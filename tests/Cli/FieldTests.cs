@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Qbb.Tests;
 
 namespace Qbb.Cli.Tests;
@@ -22,6 +23,56 @@ public class FieldTests
         var json = QbbProcess.Run("inspect", Reference.Path("field", "neox-buffers-fp32"), "--json").Json;
         json["problems"]!["quantize"].ShouldBeNull();
         json["problems"]!["generate"]!.GetValue<string>().ShouldContain("has no tokenizer.json");
+    }
+
+    [Fact]
+    public void Inspect_names_whole_tensors_and_plans_the_work()
+    {
+        var model = Reference.Path("field", "nulls");
+        QbbProcess.Run("inspect", model, "--bases", "2").Error.ShouldContain("--bases goes with --plan");
+        var plan = QbbProcess.Run("inspect", model, "--plan", "--bases", "2", "--windows", "3", "--device", "cpu", "--threads", "2", "--json").Json["plan"]!.AsArray();
+        plan.Select(work => work!["work"]!.GetValue<string>().Split(',')[0]).ShouldBe(["quantize", "quantize", "eval", "generate"]);
+        plan.ShouldAllBe(work => work!["seconds"]!.GetValue<double>() > 0 && work["memoryBytes"]!.GetValue<long>() > 0);
+        var text = QbbProcess.Run("inspect", model, "--all", "--plan").Out;
+        text.ShouldContain("model.layers.0.post_attention_layernorm.weight");
+        text.ShouldContain("eval, 20 ×");
+    }
+
+    [Theory]
+    [InlineData("model.layers.0.self_attn.q_proj.weight")]
+    [InlineData("model.layers.1.input_layernorm.weight")]
+    public void No_command_passes_over_a_NaN(string tensor)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (var file in Directory.GetFiles(Reference.Path("field", "nulls")))
+            File.Copy(file, folder.File(Path.GetFileName(file)));
+        Spoil(folder.File("model.safetensors"), tensor);
+        var text = folder.Write("text.txt", string.Concat(Enumerable.Repeat("the cat sat on the mat and the dog ran off ", 40)));
+        (string[] Arguments, string Message)[] runs =
+        [
+            (["quantize", folder.Path, "-o", folder.File("q"), "--bases", "1", "--group", "16"], $"tensor {tensor} holds NaN at index 0"),
+            (["export", folder.Path, "-o", folder.File("e")], $"tensor {tensor} holds NaN at index 0"),
+            (["eval", folder.Path, "--text", text, "--context", "16"], "the model gave NaN as a logit"),
+            (["generate", folder.Path, "--prompt", "the", "-n", "4"], "the model gave NaN as the logit"),
+        ];
+        foreach (var (arguments, message) in runs)
+        {
+            var result = QbbProcess.Run(arguments);
+            result.Code.ShouldBe(2, arguments[0]);
+            result.Error.ShouldContain(message);
+        }
+        Directory.GetDirectories(folder.Path).ShouldBeEmpty();
+    }
+
+    /// <summary>Makes the first number of a tensor NaN.</summary>
+    private static void Spoil(string path, string tensor)
+    {
+        var bytes = File.ReadAllBytes(path);
+        var header = (int)BitConverter.ToInt64(bytes);
+        var entry = JsonNode.Parse(bytes.AsSpan(8, header))![tensor]!;
+        entry["dtype"]!.GetValue<string>().ShouldBe("F32");
+        BitConverter.TryWriteBytes(bytes.AsSpan(8 + header + (int)entry["data_offsets"]![0]!), float.NaN);
+        File.WriteAllBytes(path, bytes);
     }
 
     [Fact]

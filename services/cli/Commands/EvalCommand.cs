@@ -50,10 +50,13 @@ internal sealed class EvalCommand : QbbCommand
         options.Validate();
         var ids = loaded.Tokenizer.Encode(text);
         var score = ProgressBars.Run(output, "scoring", report => Scorer.Run(loaded.Model, ids, options, teacher?.Model,
-            new Relay<ScoreProgress>(p => report(p.Done, p.Total, $"perplexity {p.Perplexity:0.000}")), cancel));
+            new Relay<ScoreProgress>(p => report(p.Done, p.Total, $"perplexity {Finite(p.Perplexity):0.000}")), cancel));
         var size = ArtifactSize.Of(loaded.Source, parsed.GetValue(_bases));
         output.Result(Json(score, size, layout, parsed.GetValue(_bases)), screen => Print(screen, score, size, layout));
     }
+
+    private static double Finite(double perplexity) => !double.IsNaN(perplexity) ? perplexity : throw new InvalidInputException(
+        "the model gave NaN as a logit; its weights are damaged or too large for the type of calculation");
 
     private static JsonObject Json(Score score, ArtifactSize size, TextLayout layout, int? bases) => new()
     {

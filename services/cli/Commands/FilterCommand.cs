@@ -58,7 +58,7 @@ internal sealed class FilterCommand : QbbCommand
         using var teacher = Open(parsed.GetValue(_teacher), device, dtype);
         using var student = Open(parsed.GetValue(_student), device, dtype);
         var models = teacher is null || student is null ? null
-            : new ScoredPair(teacher.Model, ModelDigest.Compute(teacher.Source, cancel), student.Model, ModelDigest.Compute(student.Source, cancel));
+            : new ScoredPair(teacher.Model, ProgressBars.Digest(output, teacher.Source, cancel), student.Model, ProgressBars.Digest(output, student.Source, cancel));
         var watch = Stopwatch.StartNew();
         var manifest = ProgressBars.Run(output, "filtering", report => new DataFilter(options).Run(data, models, folder, parsed.GetValue(_force),
             new Relay<FilterProgress>(p => report(p.Done, p.Total, $"mean {Spelling(options.Measure)} {p.MeanScore:0.0000}")), cancel));

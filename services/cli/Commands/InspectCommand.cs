@@ -1,10 +1,12 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
-using Qbb.Bases;
 using Qbb.Checkpoints;
+using Qbb.Cli.Loading;
+using Qbb.Cli.Quantizing;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Driver;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
@@ -15,68 +17,92 @@ internal sealed class InspectCommand : QbbCommand
     private readonly Argument<string> _path = SharedOptions.Model("A Hugging Face folder, or one .gguf or .safetensors file.");
     private readonly Option<bool> _all = new("--all") { Description = "List every tensor, not one line for those that differ in their block alone." };
 
-    public InspectCommand() : base("inspect", "Tells what a model or a file is: architecture, tensors, types, sizes.",
-        "qbb inspect MODEL", "qbb inspect model.gguf --all", "qbb inspect model-00001-of-00002.safetensors --json")
+    private readonly PlanOptions _plan = new();
+
+    public InspectCommand() : base("inspect", "Tells what a model or a file is, what will run, and how long that takes, from headers alone.",
+        "qbb inspect MODEL", "qbb inspect MODEL --plan --bases 3", "qbb inspect model.gguf --all", "qbb inspect model-00001-of-00002.safetensors --json")
     {
         Arguments.Add(_path);
         Options.Add(_all);
+        foreach (var option in _plan.All)
+            Options.Add(option);
+        Validators.Add(_plan.CheckTogether);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var inspection = CheckpointInspector.Inspect(parsed.GetRequiredValue(_path));
-        var (quantize, generate) = Problems(inspection.Path);
+        var outlook = Outlook.Of(inspection.Path, (source, config, layout) => _plan.Read(parsed, source, config, layout));
         var json = inspection.ToJson();
-        json["problems"] = new JsonObject { ["quantize"] = quantize, ["generate"] = generate };
-        output.Result(json, screen => Print(screen, inspection, (quantize, generate), parsed.GetValue(_all)));
+        json["problems"] = new JsonObject { ["quantize"] = outlook.Quantize, ["generate"] = outlook.Generate };
+        if (outlook.Plan is not null)
+            json["plan"] = PlannedWork.Json(outlook.Plan);
+        output.Result(json, screen => Print(screen, inspection, outlook, parsed.GetValue(_all)));
     }
 
-    /// <summary>Why the model cannot be quantized, or scored and run; null where it can. Headers alone tell; what they warn of is reported meanwhile.</summary>
-    private static (string? Quantize, string? Generate) Problems(string path)
+    /// <summary>What commands will do with a model. Headers alone tell; what they will warn of is reported meanwhile.</summary>
+    /// <param name="Quantize">Why it cannot be quantized; null where it can.</param>
+    /// <param name="Generate">Why it cannot be scored and run; null where it can.</param>
+    /// <param name="Plan">What that takes; null where nobody asked, or the model cannot be read.</param>
+    private sealed record Outlook(string? Quantize, string? Generate, IReadOnlyList<PlannedWork>? Plan)
     {
-        try
+        public static Outlook Of(string path, Func<ModelSource, DecoderConfig, DecoderLayout, IReadOnlyList<PlannedWork>?> plan)
         {
-            using var source = ModelSource.Open(path);
-            var layout = DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors);
-            var isQuantized = layout.Linears.Any(layer => BasesTensors.Contains(source.Tensors, layer.Module));
-            return (isQuantized ? "is quantized already" : null, TokenizerProblem(source));
+            try
+            {
+                using var source = ModelSource.Open(path);
+                var config = DecoderConfig.FromJson(source.ConfigJson);
+                var layout = DecoderLayout.Resolve(config, source.Tensors);
+                return new(
+                    ProblemOf(() => QuantizableModel.Open(path).Dispose()),
+                    ProblemOf(() => LoadedModel.ReadTokenizer(source, config.VocabularySize)),
+                    plan(source, config, layout));
+            }
+            catch (InvalidInputException e)
+            {
+                return new(e.Message, e.Message, null);
+            }
         }
-        catch (InvalidInputException e)
+
+        private static string? ProblemOf(Action open)
         {
-            return (e.Message, e.Message);
+            try
+            {
+                open();
+                return null;
+            }
+            catch (InvalidInputException e)
+            {
+                return e.Message;
+            }
         }
     }
 
-    private static string? TokenizerProblem(ModelSource source)
-    {
-        try
-        {
-            source.LoadTokenizer();
-            return null;
-        }
-        catch (InvalidInputException e)
-        {
-            return e.Message;
-        }
-    }
-
-    private static void Print(IAnsiConsole screen, Inspection inspection, (string? Quantize, string? Generate) problems, bool all)
+    private static void Print(IAnsiConsole screen, Inspection inspection, Outlook outlook, bool all)
     {
         var head = new Grid().AddColumn().AddColumn();
         head.AddRow("what", Markup.Escape(string.Join(", ", new[] { inspection.Kind, inspection.Architecture, inspection.Quantization }.OfType<string>())));
         head.AddRow("parameters", $"{Units.Count(inspection.Elements)} in {inspection.Tensors.Count} tensors, {Units.Bytes(inspection.Bytes)}");
         head.AddRow("types", Markup.Escape(string.Join(", ", inspection.Types.Select(t => $"{t.Type}: {t.Tensors} tensors, {Units.Bytes(t.Bytes)}"))));
         head.AddRow("files", Markup.Escape(string.Join(", ", inspection.Files.Select(f => $"{f.Name} ({Units.Bytes(f.Bytes)})"))));
-        head.AddRow("quantize", Markup.Escape(problems.Quantize is null ? "yes" : $"no: {problems.Quantize}"));
-        if (problems.Generate is null || problems.Generate != problems.Quantize)
-            head.AddRow("eval, generate", Markup.Escape(problems.Generate is null ? "yes" : $"no: {problems.Generate}"));
+        head.AddRow("quantize", Markup.Escape(outlook.Quantize is null ? "yes" : $"no: {outlook.Quantize}"));
+        if (outlook.Generate is null || outlook.Generate != outlook.Quantize)
+            head.AddRow("eval, generate", Markup.Escape(outlook.Generate is null ? "yes" : $"no: {outlook.Generate}"));
         screen.Write(head);
-        var table = new Table().AddColumn(new TableColumn("tensor").NoWrap()).AddColumns("type", "shape").AddColumn(new TableColumn("size").RightAligned()).Border(TableBorder.Simple);
-        foreach (var (name, first, count) in Groups(inspection, all))
+        if (outlook.Plan is not null)
+            PlannedWork.Print(screen, outlook.Plan);
+        List<string[]> rows = [.. Groups(inspection, all).Select(group => (string[])[group.Name, group.First.Type, $"[{string.Join(", ", group.First.Shape)}]",
+            group.Count == 1 ? Units.Bytes(group.First.Bytes) : $"{group.Count} × {Units.Bytes(group.First.Bytes)}"])];
+        // A table that does not fit would break names.
+        if (Enumerable.Range(0, 4).Sum(column => rows.Max(row => row[column].Length) + 2) + 2 > screen.Profile.Width)
         {
-            string[] cells = [name, first.Type, $"[{string.Join(", ", first.Shape)}]", count == 1 ? Units.Bytes(first.Bytes) : $"{count} × {Units.Bytes(first.Bytes)}"];
-            table.AddRow([.. cells.Select(Markup.Escape)]);
+            foreach (var row in rows)
+                Console.Out.WriteLine($"{row[0]}\n    {string.Join("  ", row[1..])}");
+            return;
         }
+        var table = new Table().AddColumns("tensor", "type", "shape").AddColumn(new TableColumn("size").RightAligned()).Border(TableBorder.Simple);
+        foreach (var row in rows)
+            table.AddRow([.. row.Select(Markup.Escape)]);
         screen.Write(table);
     }
 

@@ -68,7 +68,7 @@ internal sealed class QuantizeCommand : QbbCommand
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        var recipe = parsed.GetValue(_recipe) is { } file ? Recipe.FromJson(ReadRecipe(file)) : FromOptions(parsed);
+        var recipe = parsed.GetValue(_recipe) is { } file ? ReadRecipe(file) : FromOptions(parsed);
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var mixed = _mixed.Read(parsed);
@@ -164,11 +164,11 @@ internal sealed class QuantizeCommand : QbbCommand
         }.Resolve();
     }
 
-    private static string ReadRecipe(string file)
+    internal static Recipe ReadRecipe(string file)
     {
         try
         {
-            return File.ReadAllText(file);
+            return Recipe.FromJson(File.ReadAllText(file));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

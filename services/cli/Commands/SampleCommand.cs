@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Qbb.Checkpoints;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -59,7 +58,7 @@ internal sealed class SampleCommand : QbbCommand
             output.Warning(
                 $"--length {options.Length} is more than the {loaded.Model.Config.MaxPositions} positions that the teacher was made "
                 + "for: its text may be bad beyond them");
-        var teacher = new Teacher(loaded.Model, ModelDigest.Compute(loaded.Source, cancel), tokenizer, StopIds.Of(loaded.Source));
+        var teacher = new Teacher(loaded.Model, ProgressBars.Digest(output, loaded.Source, cancel), tokenizer, StopIds.Of(loaded.Source));
         var batch = parsed.GetValue(_batch) ?? BatchSize.Default(loaded.Model.Config, options.Length, device, dtype);
         var folder = parsed.GetRequiredValue(_output);
         SamplingResult result;

@@ -39,7 +39,7 @@ internal sealed class ComparedModels(
         var watch = Stopwatch.StartNew();
         plan.Filter.Validate();
         plan.Sampling(teacher.Model.Config.MaxPositions).Validate();
-        _digest = ModelDigest.Compute(teacher.Source, cancel);
+        _digest = ProgressBars.Digest(output, teacher.Source, cancel);
         Directory.CreateDirectory(folder);
         _data = _steps!.Sample(teacher, _digest, DataFolder);
         return watch.Elapsed.TotalSeconds;

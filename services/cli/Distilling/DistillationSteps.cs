@@ -1,4 +1,3 @@
-using Qbb.Checkpoints;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models.Generation;
@@ -61,7 +60,7 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
     public void Filter(LoadedModel teacher, string digest, string student, SampledData data, string folder)
     {
         using var loaded = LoadedModel.Open(student, plan.Device, plan.Type);
-        var studentDigest = ModelDigest.Compute(loaded.Source, cancel);
+        var studentDigest = ProgressBars.Digest(output, loaded.Source, cancel);
         if (IsFiltered(folder, data, studentDigest))
             return;
         var pair = new ScoredPair(teacher.Model, digest, loaded.Model, studentDigest);

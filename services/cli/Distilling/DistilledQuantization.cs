@@ -39,7 +39,7 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
         var steps = new DistillationSteps(plan, threads, output, cancel);
         using (var teacher = LoadedModel.Open(model, plan.Device, plan.Type))
         {
-            var digest = ModelDigest.Compute(teacher.Source, cancel);
+            var digest = ProgressBars.Digest(output, teacher.Source, cancel);
             plan.Sampling(teacher.Model.Config.MaxPositions).Validate();
             Directory.CreateDirectory(work);
             using var data = steps.Sample(teacher, digest, samples);

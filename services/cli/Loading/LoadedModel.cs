@@ -16,7 +16,7 @@ internal sealed class LoadedModel : IDisposable
     {
         Source = source;
         Model = model;
-        _tokenizer = new(ReadTokenizer);
+        _tokenizer = new(() => ReadTokenizer(source, model.Config.VocabularySize));
     }
 
     public ModelSource Source { get; }
@@ -52,11 +52,11 @@ internal sealed class LoadedModel : IDisposable
     }
 
     /// <summary>Only a text with a token beyond the embedding cannot be run, so a tokenizer with more tokens is no error by itself.</summary>
-    private Tokenizer ReadTokenizer()
+    public static Tokenizer ReadTokenizer(ModelSource source, int vocabulary)
     {
-        var tokenizer = Source.LoadTokenizer();
-        if (tokenizer.VocabularySize > Model.Config.VocabularySize)
-            ModelWarnings.Report($"{Source.Path}: the tokenizer has {tokenizer.VocabularySize} tokens but the model's vocabulary only {Model.Config.VocabularySize}: "
+        var tokenizer = source.LoadTokenizer();
+        if (tokenizer.VocabularySize > vocabulary)
+            ModelWarnings.Report($"{source.Path}: the tokenizer has {tokenizer.VocabularySize} tokens but the model's vocabulary only {vocabulary}: "
                 + "texts with the others are refused");
         return tokenizer;
     }

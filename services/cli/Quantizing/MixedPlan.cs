@@ -46,7 +46,7 @@ internal sealed record MixedPlan(double Bits, SensitivityOptions Options, string
         {
             var found = Sensitivity.Read(File);
             using var source = ModelSource.Open(model);
-            if (meter.Fits(found, ModelDigest.Compute(source, cancel), data))
+            if (meter.Fits(found, ProgressBars.Digest(output, source, cancel), data))
                 return found;
             throw new InvalidInputException(
                 $"{File}: was measured on another model, with other data or another recipe: name another file, or delete it");

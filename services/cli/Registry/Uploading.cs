@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
@@ -17,22 +16,19 @@ internal static class Uploading
         IRegistryApi registry, string model, Action<double, double, string> report, CancellationToken cancel)
     {
         var files = FilesOf(model);
-        var total = files.Sum(file => Length(file.Path));
+        var hashes = FileHashes.Sha256([.. files.Select(file => file.Path)], cancel);
+        var entries = files.Zip(hashes, (file, hash) => new FileEntry(file.Name, Digest.FromHash(hash), Length(file.Path))).ToList();
+        var total = entries.Sum(entry => entry.Size);
         var done = 0L;
-        var entries = new List<FileEntry>();
-        foreach (var (name, path) in files)
+        foreach (var (entry, path) in entries.Zip(files.Select(file => file.Path)))
         {
-            await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan);
-            var digest = Digest.FromHash(await SHA256.HashDataAsync(stream, cancel));
-            if (!await registry.HasBlobAsync(digest, cancel))
+            if (!await registry.HasBlobAsync(entry.Digest, cancel))
             {
-                stream.Position = 0;
+                await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan);
                 var before = done;
-                await registry.PutBlobAsync(digest, new FileContent(stream, count => report(before + count, total, name)), cancel);
+                await registry.PutBlobAsync(entry.Digest, new FileContent(stream, count => report(before + count, total, entry.Name)), cancel);
             }
-            done += stream.CanSeek ? stream.Length : Length(path);
-            report(done, total, name);
-            entries.Add(new FileEntry(name, digest, Length(path)));
+            report(done += entry.Size, total, entry.Name);
         }
         return entries;
     }

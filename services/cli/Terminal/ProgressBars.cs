@@ -1,26 +1,54 @@
 using System.Diagnostics;
+using Qbb.Checkpoints;
 using Spectre.Console;
 
 namespace Qbb.Cli.Terminal;
 
 /// <summary>
 /// One bar with the time left on a terminal; elsewhere (a log file) a line every ten seconds. Both on stderr, so results stay alone on stdout.
+/// Where the work hashes files first, that is a bar of its own.
 /// </summary>
 internal static class ProgressBars
 {
+    private const string Hashing = "hashing";
+
     /// <summary>Runs <paramref name="work"/>, which reports (done of total, what is at hand).</summary>
     public static T Run<T>(Output output, string title, Func<Action<double, double, string>, T> work)
     {
         if (!IsInteractive(output))
-            return work(Lines(title));
+        {
+            var watch = Stopwatch.StartNew();
+            using var lines = FileHashes.Listen(HashingLines(watch));
+            return work(Lines(title, watch));
+        }
         T result = default!;
-        Bars(output).Start(context => result = work(Bar(context, title)));
+        Bars(output).Start(context =>
+        {
+            using var heard = FileHashes.Listen(HashingBar(context));
+            result = work(Bar(context, title));
+        });
         return result;
     }
 
     /// <summary>The same of work that waits.</summary>
-    public static Task<T> RunAsync<T>(Output output, string title, Func<Action<double, double, string>, Task<T>> work) =>
-        IsInteractive(output) ? Bars(output).StartAsync(context => work(Bar(context, title))) : work(Lines(title));
+    public static async Task<T> RunAsync<T>(Output output, string title, Func<Action<double, double, string>, Task<T>> work)
+    {
+        if (IsInteractive(output))
+        {
+            return await Bars(output).StartAsync(async context =>
+            {
+                using var heard = FileHashes.Listen(HashingBar(context));
+                return await work(Bar(context, title));
+            });
+        }
+        var watch = Stopwatch.StartNew();
+        using var lines = FileHashes.Listen(HashingLines(watch));
+        return await work(Lines(title, watch));
+    }
+
+    /// <summary>A model's digest, which takes a while the first time.</summary>
+    public static string Digest(Output output, ModelSource model, CancellationToken cancel) =>
+        Run(output, Hashing, _ => ModelDigest.Compute(model, cancel));
 
     private static bool IsInteractive(Output output) => output.Status.Profile.Capabilities.Interactive && !Console.IsErrorRedirected;
 
@@ -38,9 +66,26 @@ internal static class ProgressBars
         };
     }
 
-    private static Action<double, double, string> Lines(string title)
+    // A bar that appears with the first report: most files are remembered.
+    private static Action<double, double, string> HashingBar(ProgressContext context)
     {
-        var watch = Stopwatch.StartNew();
+        Action<double, double, string>? bar = null;
+        return (done, total, what) => (bar ??= Bar(context, Hashing))(done, total, what);
+    }
+
+    // What follows takes its time left from its own pace.
+    private static Action<double, double, string> HashingLines(Stopwatch following)
+    {
+        var lines = Lines(Hashing, Stopwatch.StartNew());
+        return (done, total, what) =>
+        {
+            lines(done, total, what);
+            following.Restart();
+        };
+    }
+
+    private static Action<double, double, string> Lines(string title, Stopwatch watch)
+    {
         var next = 2.0;
         return (done, total, what) =>
         {

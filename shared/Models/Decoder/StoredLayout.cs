@@ -101,6 +101,9 @@ internal static class StoredLayout
         var modules = absent.Length == 0 ? [] : source.Entries.Select(entry => entry.Name[..Math.Max(0, entry.Name.LastIndexOf('.'))]).ToHashSet(StringComparer.Ordinal);
         foreach (var name in layout.TensorNames.Where(name => !weights.Contains(name) || !modules.Contains(name[..name.LastIndexOf('.')])))
             source.Describe(name);
+        // Types that cannot be read are refused before a number is.
+        foreach (var name in layout.TensorNames.Where(source.Contains))
+            source.ReadFloat(name, 0, []);
         if (method is not null)
             ModelWarnings.Report($"config.json: quantization_config ({method}) is ignored, as the weights are plain");
     }

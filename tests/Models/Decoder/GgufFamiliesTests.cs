@@ -77,30 +77,33 @@ public sealed partial class GgufFamiliesTests(ITestOutputHelper output) : IDispo
         ["ln_2"] = "ffn_norm",
     };
 
+    private const int Seed = 21;
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
 
+    /// <summary>Architectures, each with the golden checkpoint that it is made of; null for random weights.</summary>
+    public static TheoryData<string, string?> Families => new()
+    {
+        { "gemma", "gemma" },
+        { "phi2", "phi" },
+        { "phi3", "phi3" },
+        { "gptneox", "gpt-neox" },
+        { "gpt2", "gpt2" },
+        { "gemma2", null },
+        { "gemma3", null },
+        { "smollm3", null },
+        { "granite", null },
+        { "olmo2", null },
+        { "starcoder2", null },
+    };
+
     [Theory]
-    [InlineData("gemma", "gemma")]
-    [InlineData("phi2", "phi")]
-    [InlineData("phi3", "phi3")]
-    [InlineData("gptneox", "gpt-neox")]
-    [InlineData("gpt2", "gpt2")]
-    [InlineData("gemma2", null)]
-    [InlineData("gemma3", null)]
-    [InlineData("smollm3", null)]
-    [InlineData("granite", null)]
-    [InlineData("olmo2", null)]
-    [InlineData("starcoder2", null)]
+    [MemberData(nameof(Families))]
     public void Logits_are_those_of_the_Hugging_Face_folder(string architecture, string? golden)
     {
-        const int seed = 21;
-        using var folder = golden is null ? null : ModelSource.Open(Golden.Folder(golden));
-        var json = folder?.ConfigJson ?? JsonNode.Parse(s_configs[architecture])!.AsObject();
-        var config = DecoderConfig.FromJson(json);
-        using var random = golden is null ? TestCheckpoint.Random(config, seed) : null;
-        var tensors = folder?.Tensors ?? random!;
+        var (config, json, tensors) = Model(architecture, golden);
+        using var owned = tensors;
         var path = _folder.Write("x.gguf", Convert(architecture, config, json, tensors).Build());
         var warnings = new List<string>();
         using var heard = ModelWarnings.Listen(warnings.Add);
@@ -111,7 +114,7 @@ public sealed partial class GgufFamiliesTests(ITestOutputHelper output) : IDispo
         using var actual = Transformer.Load(source, torch.CPU, ScalarType.Float32);
         var ids = torch.tensor([.. Enumerable.Range(0, 24).Select(i => (long)(i * 17 % 40))], 1, 24);
         var difference = (actual.forward(ids) - expected.forward(ids)).abs().max().ToDouble();
-        output.WriteLine($"{architecture}, seed {seed}: largest difference {difference:E2}, allowed 1e-4");
+        output.WriteLine($"{architecture}, seed {Seed}: largest difference {difference:E2}, allowed 1e-4");
         difference.ShouldBeLessThan(1e-4);
         warnings.ShouldBeEmpty();
         // A range that begins and ends inside rows is the same as a part of the whole.
@@ -123,6 +126,32 @@ public sealed partial class GgufFamiliesTests(ITestOutputHelper output) : IDispo
             source.Tensors.ReadFloat(entry.Name, entry.Count / 3, part);
             part.ShouldBe(whole.AsSpan((int)(entry.Count / 3), part.Length).ToArray(), entry.Name);
         }
+    }
+
+    /// <summary>The same with a tokenizer, which llama.cpp wants.</summary>
+    internal static GgufBuilder File(string architecture, string? golden)
+    {
+        var (config, json, tensors) = Model(architecture, golden);
+        using var owned = tensors;
+        var size = config.VocabularySize;
+        return Convert(architecture, config, json, tensors)
+            .Add("tokenizer.ggml.model", "gpt2")
+            .Add("tokenizer.ggml.pre", "gpt-2")
+            .Add("tokenizer.ggml.tokens", (string[])[.. Enumerable.Range(0, size).Select(id => $"t{id}")])
+            .Add("tokenizer.ggml.token_type", (int[])[.. Enumerable.Repeat(1, size)])
+            .Add("tokenizer.ggml.merges", Array.Empty<string>());
+    }
+
+    private static (DecoderConfig Config, JsonObject Json, ITensorSource Tensors) Model(string architecture, string? golden)
+    {
+        if (golden is not null)
+        {
+            var source = ModelSource.Open(Golden.Folder(golden));
+            return (DecoderConfig.FromJson(source.ConfigJson), source.ConfigJson, source.Tensors);
+        }
+        var json = JsonNode.Parse(s_configs[architecture])!.AsObject();
+        var config = DecoderConfig.FromJson(json);
+        return (config, json, TestCheckpoint.Random(config, Seed));
     }
 
     private static GgufBuilder Convert(string architecture, DecoderConfig config, JsonObject json, ITensorSource tensors)

@@ -44,6 +44,20 @@ public sealed class PreTokenizerTests
     public void Pieces_are_those_of_the_library(string json, string text, string expected) =>
         Split(json, text).ShouldBe(expected.Split('|'));
 
+    [Theory]
+    [InlineData("superbpe", "in 1234567 b", "in |1|234|567| b")]
+    [InlineData("afmoe", "12345 x。中文y", "12|345| x|。|中文|y")]
+    [InlineData("kimi-k2", "a  中文b It's 1234", "a| | |中文|b| It's| |123|4")]
+    [InlineData("exaone-moe", "the old man, 12", "the old man|,| |1|2")]
+    [InlineData("youtu", "中文abc it's 12", "中文|abc| it's| |1|2")]
+    public void Names_of_GGUF_cut_words_as_their_models_do(string name, string text, string expected)
+    {
+        var cut = GgufPreTokenizers.ToJson(GgufPreTokenizers.Find(name)!)["pretokenizers"]!.AsArray();
+        // The last one only maps bytes to characters.
+        cut.RemoveAt(cut.Count - 1);
+        Split($$"""{"type": "Sequence", "pretokenizers": {{cut.ToJsonString()}}}""", text).ShouldBe(expected.Split('|'));
+    }
+
     [Fact]
     public void Metaspace_first_prepends_at_the_start_of_the_input_only()
     {

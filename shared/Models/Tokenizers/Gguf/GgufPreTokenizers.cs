@@ -29,6 +29,16 @@ internal static class GgufPreTokenizers
     private const string Bloom = " ?[^(\\s|.,!?\u2026\u3002\uFF0C\u3001\u0964\u06D4\u060C)]+";
     private const string Cjk = "[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+";
     private const string DeepSeek3Cjk = "[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+";
+    private const string YoutuCjk =
+        "[\uAC00-\uD7A3\u3131-\u318E]+|[\uFF01\u2026\u201C\u201D\u2018\u2019\u2014\uFF1A\uFF1B\uFF0C\u3001-\u303F\uFE30-\uFE4F]+|[\u3105-\u312F]+|[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+";
+    private const string Asian =
+        "[\u4E00-\u9FFF\u3400-\u4DBF\uF900-\uFAFF\u3040-\u309F\u30A0-\u30FF\uFF65-\uFF9F\u2F00-\u2FDF\u0E40-\u0E7F\u0E80-\u0EFF\u1780-\u17FF\u1000-\u109F\uAA60-\uAA7F\uA9E0-\uA9FF\uAC00-\uD7AF\u1100-\u11FF]+";
+
+    /// <summary>Words without Han, runs of which are words by themselves.</summary>
+    private const string Kimi = @"\p{Han}+|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})" + Upper + @")*(?:(?!\p{Han})" + Lower + ")+" + Contractions
+        + @"?|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})" + Upper + @")+(?:(?!\p{Han})" + Lower + ")*" + Contractions + @"?|\p{N}{1,3}" + Marks + Lines;
+    private const string ExaoneMoe = Contractions
+        + @"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+";
     private const string DeepSeek3 =
         @"[!""#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*" + Lines;
 
@@ -72,6 +82,11 @@ internal static class GgufPreTokenizers
         ["seed-coder"] = new([SeedCoder]),
         ["ufakzeka"] = new([Word + @"|\p{N}" + Marks + Lines]),
         ["tiny_aya"] = new([@"\d{1,3}(?=(?:\d{3})*\b)", Gpt4O]),
+        ["superbpe"] = new([@"\p{N}+", @"(?=(\d{3})+(?!\d))"]),
+        ["exaone-moe"] = new([ExaoneMoe]),
+        ["youtu"] = new([YoutuCjk, CasedWord + Contractions + "?|" + UpperWord + Contractions + @"?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + Lines], IgnoreMerges: true),
+        ["kimi-k2"] = new([Kimi]),
+        ["afmoe"] = new([@"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))", Asian, DeepSeek3]),
         ["laguna"] = new([@"[^\n]+|[\n]+", Qwen2]),
         ["chameleon"] = new(
             ["<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", @"([\t\n]|    |  )", @"\p{N}", @"[\p{P}!-/:-@\[-`{-~]"],
