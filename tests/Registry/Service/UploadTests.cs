@@ -88,7 +88,10 @@ public sealed class UploadTests : IDisposable
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         var files = RegistryServer.SmallModel();
-        files["model.safetensors.index.json"] = """{"weight_map":{"a":"model.safetensors","b":"model-2.safetensors"}}"""u8.ToArray();
+        // A whole model.safetensors would be read in place of what the index names.
+        files.Remove("model.safetensors", out var weights);
+        files["model-1.safetensors"] = weights!;
+        files["model.safetensors.index.json"] = """{"weight_map":{"a":"model-1.safetensors","b":"model-2.safetensors"}}"""u8.ToArray();
         foreach (var bytes in files.Values)
             await server.PutAsync(bytes);
         async Task<string> SaidAsync(Dictionary<string, byte[]> files) => (await RegistryServer.RefusedAsync(
