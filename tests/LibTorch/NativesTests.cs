@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Qbb.Tests;
 
 namespace Qbb.LibTorch.Tests;
@@ -51,6 +52,17 @@ public sealed class NativesTests : IDisposable
         Natives.Find(Path.Combine(_folder.Path, "a")).ShouldBe(Path.Combine(_folder.Path, "a/libtorch"));
         Should.Throw<TorchUnavailableException>(() => Natives.Find("/")).Message.ShouldContain("make build");
     }
+
+    [Fact]
+    public void Threads_of_OpenMP_are_told_to_sleep_before_libgomp_is_loaded()
+    {
+        Assert.SkipWhen(Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is not null, "OMP_WAIT_POLICY decides");
+        Natives.Load();
+        Marshal.PtrToStringUTF8(getenv("GOMP_SPINCOUNT")).ShouldBe(Environment.GetEnvironmentVariable("GOMP_SPINCOUNT") ?? "1000");
+    }
+
+    [DllImport("libc")]
+    private static extern nint getenv([MarshalAs(UnmanagedType.LPUTF8Str)] string name);
 
     [Fact]
     public void A_GPU_that_is_not_there_is_told_with_the_remedy()
