@@ -93,7 +93,8 @@ public class GradientsTests
         Run(50);
         var before = Environment.WorkingSet;
         Run(1000);
-        (Environment.WorkingSet - before).ShouldBeLessThan(64L << 20);
+        // One tensor kept by every step would be 4 GiB; the allocator keeps up to 512 MiB that other tests have freed.
+        (Environment.WorkingSet - before).ShouldBeLessThan(1L << 30);
     }
 
     [Theory]

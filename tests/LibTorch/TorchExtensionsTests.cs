@@ -111,7 +111,8 @@ public class TorchExtensionsTests
         }
         GC.Collect();
         GC.WaitForPendingFinalizers();
-        (Environment.WorkingSet - before).ShouldBeLessThan(256L << 20);
+        // One tensor kept by every call would be 4 GiB; the allocator keeps up to 512 MiB that other tests have freed.
+        (Environment.WorkingSet - before).ShouldBeLessThan(1L << 30);
     }
 
     [Fact]
