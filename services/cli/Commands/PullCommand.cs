@@ -50,7 +50,7 @@ internal sealed class PullCommand : AsyncCommand
             _ => Console.Out.WriteLine($"{folder}: {version.Model} version {version.Version}, {version.Manifest}"));
     }
 
-    /// <summary>A version; where there is none, the message says which there are.</summary>
+    /// <summary>A version; if it does not exist, the message lists those that do.</summary>
     private static async Task<VersionView> FindAsync(IRegistryApi registry, string name, string reference, CancellationToken cancel)
     {
         var model = await registry.ModelAsync(name, cancel);

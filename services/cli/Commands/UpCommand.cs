@@ -20,7 +20,7 @@ internal sealed class UpCommand : AsyncCommand
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<string[]> _settings = new("--set") { Description = "A setting of a service, such as Worker:UnitSeconds=60.", AllowMultipleArgumentsPerToken = true };
 
-    public UpCommand() : base("up", "Runs everything in one process: the registry, and workers that quantize what is uploaded. Ctrl+C stops it; it goes on where it was.",
+    public UpCommand() : base("up", "Runs everything in one process: the registry, and workers that quantize uploads. Ctrl+C stops it; the next qbb up resumes.",
         "qbb up",
         "qbb up --port 9000 --data /srv/qbb --text wiki.test.raw",
         "qbb up --recipe two-bases.json three-bases.json")

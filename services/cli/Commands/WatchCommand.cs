@@ -13,7 +13,7 @@ internal sealed class WatchCommand : AsyncCommand
     private readonly Option<string> _url = RegistryAddress.Option();
 
     public WatchCommand() : base(
-        "watch", "Follows the pipelines of a model's newest upload until all have ended, and shows what they came to. Ctrl+C stops watching, not the work.",
+        "watch", "Follows the pipelines of a model's newest upload until all have ended, and shows the results. Ctrl+C stops watching, not the pipelines.",
         "qbb watch tiny",
         "qbb watch 01a2190b-4bed-754b-a4a6-5b09073c2fe1",
         "qbb watch tiny --url http://registry:8080 --json")

@@ -97,7 +97,7 @@ internal sealed class PlanOptions
 
 /// <summary>One command and what it is expected to take.</summary>
 /// <param name="Work">The command.</param>
-/// <param name="Estimate">Null where there is none.</param>
+/// <param name="Estimate">Null if no estimate exists.</param>
 internal sealed record PlannedWork(string Work, WorkEstimate? Estimate)
 {
     public static JsonArray Json(IEnumerable<PlannedWork> plan) => new([.. plan.Select(planned => new JsonObject

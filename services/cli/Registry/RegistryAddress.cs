@@ -20,15 +20,15 @@ internal static class RegistryAddress
     public static string OptionFor(string address) => address == Usual ? "" : $" --url {address}";
 
     /// <summary>A client of the registry at an address; dispose it.</summary>
-    /// <exception cref="InvalidInputException">It is no address.</exception>
+    /// <exception cref="InvalidInputException">The URL is invalid.</exception>
     public static IRegistryApi Connect(string text) => RegistryApi.Connect(Parse(text));
 
-    /// <exception cref="InvalidInputException">It is no address.</exception>
+    /// <exception cref="InvalidInputException">The URL is invalid.</exception>
     public static Uri Parse(string text) => Uri.TryCreate(text.TrimEnd('/') + "/", UriKind.Absolute, out var uri) && uri.Scheme is ("http" or "https")
         ? uri
         : throw new InvalidInputException($"invalid URL {text}: give the address of a registry, such as {Usual}");
 
-    /// <summary>A model; where there is none, the message says where to look.</summary>
+    /// <summary>A model; if it does not exist, the message says where to look.</summary>
     public static async Task<ModelView> ModelAsync(this IRegistryApi registry, string name, CancellationToken cancel)
     {
         try

@@ -9,7 +9,7 @@ namespace Qbb.Quantizer.Calibration;
 
 /// <summary>
 /// Runs calibration sequences through a model while it is quantized, block by block: what a layer sees has gone through the quantized
-/// form of everything before it. One block is in memory at a time, and of its linear layers only those that are quantized.
+/// form of everything before it. One block is in memory at a time, and of its linear layers only the quantized ones.
 /// </summary>
 public sealed class CalibrationStream
 {
