@@ -37,6 +37,14 @@ public sealed class ModelFolderWriter : IDisposable
         });
     }
 
+    /// <summary>Gives a finished folder on the same disk the name of an output.</summary>
+    /// <exception cref="InvalidInputException">The target exists and <paramref name="force"/> is not set, or its name cannot be taken.</exception>
+    public static void Move(string finished, string path, bool force)
+    {
+        CheckTarget(path, force);
+        new ModelFolderWriter(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)), finished).Commit();
+    }
+
     /// <summary>Refuses, before any work is done, a target that must not be replaced.</summary>
     /// <exception cref="InvalidInputException">The target exists and <paramref name="force"/> is not set, or it is a file.</exception>
     public static void CheckTarget(string path, bool force)

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using System.Runtime.Loader;
 using System.Security.Cryptography;
 using System.Text;
@@ -46,6 +47,10 @@ public static unsafe partial class Natives
         if (AppDomain.CurrentDomain.GetAssemblies().Any(assembly => assembly.GetName().Name == "TorchSharp"))
             LoadOrExit();
     }
+
+    /// <summary>Whether this CPU multiplies in bf16 by instructions of its own (AVX512-BF16 or AMX-BF16): without them such products are far slower than in fp32.</summary>
+    public static bool CpuHasBf16 { get; } = X86Base.IsSupported && Avx512F.IsSupported
+        && ((X86Base.CpuId(7, 1).Eax >> 5 & 1) == 1 || (X86Base.CpuId(7, 0).Edx >> 22 & 1) == 1);
 
     /// <summary>Makes sure that libtorch has CUDA and a GPU.</summary>
     /// <exception cref="TorchUnavailableException">It has not: with the reason and the remedy.</exception>

@@ -59,6 +59,9 @@ public sealed record DistillationRecipe
     /// <summary>Steps between two looks at the held-out sequences.</summary>
     public int EvaluateEvery { get; init; } = 50;
 
+    /// <summary>Looks in a row without a better one after which the training ends; null for all steps.</summary>
+    public int? Patience { get; init; }
+
     /// <summary>Seed of the split, the order of the data and the swaps.</summary>
     public long Seed { get; init; }
 
@@ -119,7 +122,7 @@ public sealed record DistillationRecipe
         (string, int, int)[] counts =
         [
             ("steps", Steps, 10_000_000), ("batch", Batch, 65_536), ("accumulate", Accumulate, 65_536),
-            ("evaluateEvery", EvaluateEvery, int.MaxValue),
+            ("evaluateEvery", EvaluateEvery, int.MaxValue), ("patience", Patience ?? 1, int.MaxValue),
         ];
         foreach (var (name, value, most) in counts)
         {

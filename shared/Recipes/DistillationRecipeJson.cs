@@ -16,6 +16,8 @@ internal static class DistillationRecipeJson
         writer.WriteNumber("heldOut", recipe.HeldOut);
         writer.WriteNumber("learningRate", recipe.LearningRate);
         writer.WriteString("loss", DistillationLossNames.Of(recipe.Loss));
+        if (recipe.Patience is { } patience)
+            writer.WriteNumber("patience", patience);
         writer.WriteNumber("seed", recipe.Seed);
         if (recipe.SignRate is { } signs)
             writer.WriteNumber("signRate", signs);
@@ -44,6 +46,7 @@ internal static class DistillationRecipeJson
         "heldOut" => recipe with { HeldOut = value.GetDouble() },
         "learningRate" => recipe with { LearningRate = value.GetDouble() },
         "loss" => recipe with { Loss = Find(value, DistillationLossNames.All) },
+        "patience" => recipe with { Patience = value.GetInt32() },
         "seed" => recipe with { Seed = value.GetInt64() },
         "signRate" => recipe with { SignRate = value.GetDouble() },
         "steps" => recipe with { Steps = value.GetInt32() },

@@ -36,6 +36,15 @@ internal static class PartJson
         return known.Deserialize<T>(s_options)!;
     }
 
+    /// <summary>All members of a part that are not null.</summary>
+    public static JsonObject Write<T>(T part)
+    {
+        var all = (JsonObject)JsonSerializer.SerializeToNode(part, s_options)!;
+        foreach (var (member, _) in all.Where(member => member.Value is null).ToList())
+            all.Remove(member);
+        return all;
+    }
+
     /// <summary>Reads a part that has to be right.</summary>
     /// <exception cref="InvalidInputException">It is not; the message lists everything that is wrong.</exception>
     public static T Require<T>(JsonObject part, string name, Func<T, IEnumerable<string>> problemsOf)

@@ -88,16 +88,20 @@ public sealed record Recipe
         };
     }
 
-    /// <summary>The resolved recipe as JSON with sorted keys, no white space and invariant numbers.</summary>
+    /// <summary>The resolved recipe as JSON with sorted keys, no white space and invariant numbers; what recipe.json holds.</summary>
     public string ToCanonicalJson() => RecipeJson.Write(Resolve());
 
     /// <summary>The choices as they were given, for messages.</summary>
     public override string ToString() => RecipeJson.Write(this);
 
-    /// <summary>Reads what <see cref="ToCanonicalJson"/> wrote, in any layout; members may be missing.</summary>
-    /// <exception cref="InvalidInputException">The text is no JSON object, or it has unknown members or values, or values that are out of range or
+    /// <summary>Reads a recipe.json: what <see cref="ToCanonicalJson"/> wrote, in any layout, or the recipe of a pipeline.</summary>
+    /// <exception cref="InvalidInputException">It cannot be used; the message lists everything that is wrong.</exception>
+    public static Recipe FromJson(string json) => QuantizationRecipe.Parse(json).Recipe;
+
+    /// <summary>Reads the part <c>decomposition</c> alone; members may be missing.</summary>
+    /// <exception cref="InvalidInputException">The text is not a JSON object, or it has unknown members or values, or values that are out of range or
     /// contradict one another; the message lists everything that is wrong.</exception>
-    public static Recipe FromJson(string json)
+    public static Recipe FromPart(string json)
     {
         var problems = new List<string>();
         var recipe = RecipeJson.Read(json, problems);

@@ -62,3 +62,29 @@ public static class RecipeCheck
         return other;
     }
 }
+
+/// <summary>The parts of a recipe that quantize a model.</summary>
+/// <param name="Recipe">Decomposition, and distillation where there is one.</param>
+/// <param name="Sampling">What is sampled; null where nothing needs data.</param>
+/// <param name="Filter">What of it is distilled on; null without distillation.</param>
+public sealed record QuantizationRecipe(Recipe Recipe, SamplingOptions? Sampling, FilterOptions? Filter)
+{
+    /// <summary>Reads a recipe of any origin: a recipe.json, a policy's, a file for qbb push. What is evaluated does not matter here.</summary>
+    /// <exception cref="InvalidInputException">It cannot be used; the message lists everything that is wrong.</exception>
+    public static QuantizationRecipe Parse(string json)
+    {
+        var problems = RecipeCheck.Problems(json);
+        if (problems.Count > 0)
+            throw new InvalidInputException("the recipe cannot be used: " + string.Join("; ", problems));
+        var parts = (JsonObject)JsonNode.Parse(json)!;
+        var recipe = Recipe.FromPart(parts["decomposition"]!.ToJsonString());
+        if (parts["distillation"] is { } distillation)
+            recipe = (recipe with { Distillation = DistillationRecipe.FromJson(distillation.ToJsonString()) }).Resolve();
+        // As PipelineRecipe.Parse fills them in.
+        var (hasTraining, wantsData) = (recipe.Distillation is not null, recipe.Distillation is not null || recipe.Importance != Importance.None);
+        return new(
+            recipe,
+            parts["sampling"] is JsonObject sampling ? SamplingOptions.FromJson(sampling) : wantsData ? new SamplingOptions() : null,
+            parts["filter"] is { } filter ? FilterOptions.FromJson(filter.ToJsonString()) : hasTraining ? new FilterOptions() : null);
+    }
+}

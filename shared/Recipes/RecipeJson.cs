@@ -3,7 +3,10 @@ using System.Text.Json;
 
 namespace Qbb.Recipes;
 
-/// <summary>A recipe as JSON: camelCase members in ordinal order, names in kebab-case, members that do not apply left out.</summary>
+/// <summary>
+/// A recipe as JSON, in parts: <c>decomposition</c> and, where there is one, <c>distillation</c>. Members are camelCase in ordinal order, names
+/// in kebab-case, members that do not apply left out.
+/// </summary>
 internal static class RecipeJson
 {
     private const string Row = "row";
@@ -14,6 +17,7 @@ internal static class RecipeJson
         using (var writer = new Utf8JsonWriter(stream))
         {
             writer.WriteStartObject();
+            writer.WriteStartObject("decomposition");
             writer.WriteNumber("bases", recipe.Bases);
             if (recipe.BasesPerLayer is { } perLayer)
             {
@@ -25,8 +29,6 @@ internal static class RecipeJson
             writer.WriteBoolean("bias", recipe.Bias);
             if (recipe.Bits is { } bits)
                 writer.WriteNumber("bits", bits);
-            if (recipe.Distillation is { } distillation)
-                DistillationRecipeJson.Write(writer, distillation);
             if (recipe.Group is { } group)
                 writer.WriteNumber("group", group);
             else
@@ -47,25 +49,28 @@ internal static class RecipeJson
             if (recipe.Steps is { } steps)
                 writer.WriteNumber("steps", steps);
             writer.WriteEndObject();
+            if (recipe.Distillation is { } distillation)
+                DistillationRecipeJson.Write(writer, distillation);
+            writer.WriteEndObject();
         }
         return Encoding.UTF8.GetString(stream.ToArray());
     }
 
-    /// <summary>Reads what can be read; the rest is told.</summary>
+    /// <summary>Reads the part <c>decomposition</c>; what cannot be read is told.</summary>
     public static Recipe Read(string json, List<string> problems)
     {
         try
         {
             using var document = JsonDocument.Parse(json);
-            return MemberReader.Read(document.RootElement, new Recipe(), (recipe, name, value) => Set(recipe, name, value, problems), problems);
+            return MemberReader.Read(document.RootElement, new Recipe(), Set, problems);
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
-            throw new InvalidInputException($"the recipe is no valid JSON object: {error.Message}", error);
+            throw new InvalidInputException($"the recipe is not a valid JSON object: {error.Message}", error);
         }
     }
 
-    private static Recipe Set(Recipe recipe, string name, JsonElement value, List<string> problems) => name switch
+    private static Recipe Set(Recipe recipe, string name, JsonElement value) => name switch
     {
         "bases" => recipe with { Bases = value.GetInt32() },
         "basesPerLayer" => recipe with
@@ -74,7 +79,6 @@ internal static class RecipeJson
         },
         "bias" => recipe with { Bias = value.GetBoolean() },
         "bits" => recipe with { Bits = value.GetDouble() },
-        "distillation" => recipe with { Distillation = DistillationRecipeJson.Read(value, problems) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
         "importance" => recipe with { Importance = Parse<Importance>(value) },
         "init" => recipe with { Init = Parse<Init>(value) },

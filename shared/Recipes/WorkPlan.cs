@@ -32,7 +32,15 @@ public sealed record ModelCounts
 /// <summary>What does the work.</summary>
 /// <param name="Cores">Of the CPU.</param>
 /// <param name="Gpu">Whether layers run on a GPU.</param>
-public sealed record WorkMachine(int Cores, bool Gpu);
+/// <param name="Bf16">Whether the CPU has instructions for products in bf16.</param>
+public sealed record WorkMachine(int Cores, bool Gpu, bool Bf16 = false)
+{
+    /// <summary>Below so many weights a model is bound by other things than products.</summary>
+    private const long LargeWeights = 20_000_000;
+
+    /// <summary>The type that data are sampled and scales are trained in.</summary>
+    public Precision PrecisionFor(ModelCounts model) => Gpu || Bf16 && model.Weights >= LargeWeights ? Precision.Bf16 : Precision.F32;
+}
 
 /// <summary>What a piece of work takes.</summary>
 /// <param name="Seconds">From the start of the command to its end.</param>
@@ -61,6 +69,24 @@ public static class WorkPlan
     /// <summary>FLOP a second of a forward in fp32.</summary>
     private const double CpuCoreFlops = 70 * Giga, GpuFlops = 45_000 * Giga;
 
+    /// <summary>How much faster a forward is in bf16 on a CPU that has it.</summary>
+    private const double CpuBf16 = 2.2;
+
+    /// <summary>The same of a GPU in bf16: products of a step of sampling, and of training.</summary>
+    private const double GpuSampling = 500_000 * Giga, GpuTraining = 700_000 * Giga;
+
+    /// <summary>Seconds that the launches of one block take: of a token's step in sampling, and of a training step, forward and back.</summary>
+    private const double GpuSamplingLaunches = 0.00028, GpuTrainingLaunches = 0.0022, CpuSamplingLaunches = 0.001, CpuTrainingLaunches = 0.005;
+
+    /// <summary>What training on a CPU reaches of a forward's FLOP a second; passes over the weights to expand them and to gather gradients.</summary>
+    private const double CpuTraining = 0.75, CpuExpansion = 6e-9;
+
+    /// <summary>Activations that a training step keeps of a block, in hidden states.</summary>
+    private const int KeptStates = 14;
+
+    /// <summary>Most sequences that are sampled together.</summary>
+    private const int SampledOnGpu = 4096, SampledOnCpu = 256;
+
     /// <summary>Bytes a second of one token after the other, which reads all weights each time.</summary>
     private const double CpuCoreBandwidth = 7 * Giga, GpuBandwidth = 2_000 * Giga;
 
@@ -72,7 +98,7 @@ public static class WorkPlan
     private const double CpuCurvature = 2.5e-10, GpuCurvature = 1.4e-12, GpuLayer = 0.008;
 
     /// <summary>Passes of the calibration through a block, and the products of inputs, in forwards of the linear layers.</summary>
-    private const double CalibrationPasses = 5;
+    private const double CalibrationPasses = 5, InputProducts = 1.5;
 
     /// <summary>Logits are made and scored in chunks of 2²³ elements; a few are alive together.</summary>
     private const long ChunkBytes = 4L << 23;
@@ -89,7 +115,7 @@ public static class WorkPlan
         recipe = recipe.Resolve();
         if (recipe.Nested || recipe.Bits is not null || recipe.Refinement is Refinement.Gradient or Refinement.Simultaneous)
             return null;
-        var (bases, group) = (recipe.Bases, recipe.Group);
+        var bases = recipe.Bases;
         var share = recipe.Refinement == Refinement.None ? 0.1 : (1 + (recipe.Rounds ?? 0)) / 16.0 * (recipe.Starts == Starts.Both ? 1 : 0.6);
         var seconds = machine.Gpu ? GpuStart + model.LinearWeights * s_gpuWeight[bases - 1] * share
             : CpuStart + model.LinearWeights * s_cpuWeight[bases - 1] * share / machine.Cores;
@@ -98,7 +124,10 @@ public static class WorkPlan
         var (memory, gpu) = (BaseBytes + 24 * largest + Pages(model), machine.Gpu ? 300_000_000 + 12 * largest : 0);
         if (recipe.Importance != Importance.None)
         {
-            seconds += CalibrationPasses * Forward(model, tokens, context, head: false) / Flops(machine);
+            var forward = Forward(model, tokens, context, head: false);
+            // On a GPU they run in fp32; products of inputs do on a CPU, too.
+            seconds += machine.Gpu ? CalibrationPasses * forward / Flops(machine)
+                : (CalibrationPasses - InputProducts) * forward / Speed(machine, model) + InputProducts * forward / Flops(machine);
             var inputs = model.Linears.Max(layer => (long)layer.In);
             var store = 4 * tokens * model.Hidden;
             var block = 4 * model.LinearWeights / Math.Max(1, model.Blocks);
@@ -112,7 +141,62 @@ public static class WorkPlan
             memory += CalibrationBytes + (machine.Gpu ? 0 : working + 2 * store);
             gpu += machine.Gpu ? working + store : 0;
         }
-        return new(seconds, memory, gpu, OutputBytes(model, bases, group, recipe.Bias));
+        return new(seconds, memory, gpu, OutputBytes(model, recipe));
+    }
+
+    /// <summary>Sampling sequences of a model's own.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="sequences">How many.</param>
+    /// <param name="length">Tokens of each.</param>
+    /// <param name="machine">Where.</param>
+    public static WorkEstimate Sample(ModelCounts model, int sequences, int length, WorkMachine machine)
+    {
+        var together = Math.Min(sequences, machine.Gpu ? SampledOnGpu : SampledOnCpu);
+        var bytes = machine.Gpu ? 2 : 4;
+        var cache = 2L * bytes * together * length * model.Blocks * model.KeyValueWidth;
+        var logits = 3L * 4 * together * model.Vocabulary;
+        var forward = Forward(model, (long)sequences * length, length / 2, head: true);
+        var steps = (sequences + together - 1.0) / together * length;
+        if (!machine.Gpu)
+            return Loaded(model, machine, forward / Speed(machine, model) + steps * model.Blocks * CpuSamplingLaunches, cache + logits);
+        var reading = steps * (2.0 * model.Weights + cache / 2.0) / (2 * GpuBandwidth);
+        var seconds = Math.Max(steps * model.Blocks * GpuSamplingLaunches, 0.002 * steps + forward / GpuSampling + reading);
+        return new(GpuStart + seconds, BaseBytes + model.Weights + 1_000_000_000, 2 * model.Weights + cache + logits, 0);
+    }
+
+    /// <summary>Seconds of one step of distillation: the teacher's forward, the student's, and the gradients of its inputs and weights.</summary>
+    /// <param name="model">Teacher and student.</param>
+    /// <param name="batch">Sequences of a step.</param>
+    /// <param name="length">Tokens of each.</param>
+    /// <param name="machine">Where.</param>
+    public static double DistillationStep(ModelCounts model, int batch, int length, WorkMachine machine)
+    {
+        var tokens = (long)batch * length;
+        var work = 4 * Forward(model, tokens, length, head: true) - 2.0 * tokens * model.Vocabulary * model.Hidden;
+        return machine.Gpu
+            ? model.Blocks * GpuTrainingLaunches + work / GpuTraining
+            : work / (CpuTraining * Speed(machine, model)) + model.LinearWeights * CpuExpansion / machine.Cores + model.Blocks * CpuTrainingLaunches;
+    }
+
+    /// <summary>Distilling the scales of a quantized model.</summary>
+    /// <param name="model">Teacher and student.</param>
+    /// <param name="recipe">The choices.</param>
+    /// <param name="sequences">Of the data.</param>
+    /// <param name="length">Tokens of each.</param>
+    /// <param name="machine">Where.</param>
+    public static WorkEstimate Distill(ModelCounts model, DistillationRecipe recipe, int sequences, int length, WorkMachine machine)
+    {
+        var tokens = (long)recipe.Batch * length;
+        var held = (long)Math.Max(1, recipe.HeldOut * sequences) * length;
+        var looks = 1 + (recipe.Steps + recipe.EvaluateEvery - 1) / recipe.EvaluateEvery;
+        var scoring = (looks + 1) * Forward(model, held, length, head: true) / (machine.Gpu ? GpuTraining / 2 : Speed(machine, model));
+        var seconds = recipe.Steps * recipe.Accumulate * DistillationStep(model, recipe.Batch, length, machine) + scoring;
+        var bytes = machine.Gpu ? 2 : 4;
+        var states = Math.Min((long)sequences * length * model.Hidden * bytes, machine.Gpu ? 32L << 30 : 2L << 30);
+        var working = (long)bytes * (2 * model.Weights + tokens * model.Blocks * KeptStates * model.Hidden) + 12 * ChunkBytes + states;
+        return machine.Gpu
+            ? new(GpuStart + seconds, BaseBytes + model.Weights + 1_000_000_000, working, 0)
+            : new(CpuStart + seconds, BaseBytes + Pages(model) + working, 0, 0);
     }
 
     /// <summary>Scoring windows of a text.</summary>
@@ -138,11 +222,14 @@ public static class WorkPlan
     }
 
     /// <summary>Bytes of the weights of a quantized model: packed layers, and the rest in fp16.</summary>
-    public static long OutputBytes(ModelCounts model, int bases, int? group, bool bias)
+    public static long OutputBytes(ModelCounts model, Recipe recipe)
     {
-        var groups = model.Linears.Sum(layer => (long)layer.Out * (group is { } size ? (layer.In + size - 1) / size : 1));
-        return model.LinearWeights * bases / 8 + 2 * groups * (bases + (bias ? 1 : 0)) + 2 * model.OtherWeights;
+        var groups = model.Linears.Sum(layer => (long)layer.Out * (recipe.Group is { } size ? (layer.In + size - 1) / size : 1));
+        return model.LinearWeights * recipe.Bases / 8 + 2 * groups * (recipe.Bases + (recipe.Bias ? 1 : 0)) + OtherBytes(model, recipe);
     }
+
+    /// <summary>Bytes of what is not quantized to binary bases.</summary>
+    public static long OtherBytes(ModelCounts model, Recipe recipe) => 2 * model.OtherWeights;
 
     /// <summary>Mapped pages that stay; the system takes the others back when it wants memory.</summary>
     private static long Pages(ModelCounts model) => Math.Min(model.FileBytes, 100_000_000);
@@ -158,6 +245,9 @@ public static class WorkPlan
     /// <summary>FLOP: two for each weight and token, and causal attention calculated in full squares.</summary>
     private static double Forward(ModelCounts model, long tokens, int context, bool head) =>
         2.0 * tokens * (model.LinearWeights + (head ? (double)model.Vocabulary * model.Hidden : 0) + 2.0 * context * model.QueryWidth * model.Blocks);
+
+    private static double Speed(WorkMachine machine, ModelCounts model) =>
+        CpuCoreFlops * machine.Cores * (machine.PrecisionFor(model) == Precision.Bf16 ? CpuBf16 : 1);
 
     private static double Flops(WorkMachine machine) => machine.Gpu ? GpuFlops : CpuCoreFlops * machine.Cores;
 }

@@ -14,7 +14,7 @@ internal sealed class CalibrationChoices
 
     private readonly Option<string?> _data = new("--calibration")
     {
-        Description = "Data of qbb sample or qbb filter: the layers are quantized for what these make of their inputs.",
+        Description = "Calibration data from qbb sample or qbb filter, instead of text sampled for the purpose.",
     };
     private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to calibrate on instead." };
     private readonly Option<int?> _sequences = new("--calibration-sequences")
@@ -33,7 +33,7 @@ internal sealed class CalibrationChoices
     private readonly Option<Importance?> _importance = new("--importance")
     {
         Description = "none: weights alone; diag: by the size of each input; full: least error of the layers' outputs. " +
-            "Default: full with data, else none.",
+            "Default: full, with --preset weights none.",
     };
 
     public IEnumerable<Option> All => [_data, _text, _sequences, _context, _activations, _dtype, _importance];
@@ -59,9 +59,6 @@ internal sealed class CalibrationChoices
 
     /// <summary>The importance that was asked for; null for the default.</summary>
     public Importance? Given(ParseResult parsed) => parsed.GetValue(_importance);
-
-    /// <summary>The importance that was asked for, or follows from the data.</summary>
-    public Importance ImportanceOf(ParseResult parsed) => Given(parsed) ?? (HasData(parsed) ? Importance.Full : Importance.None);
 
     /// <summary>Whether there are data on the command line.</summary>
     public bool HasData(ParseResult parsed) => parsed.GetValue(_data) is not null || parsed.GetValue(_text) is not null;

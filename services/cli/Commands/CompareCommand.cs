@@ -4,10 +4,13 @@ using System.Text.Json.Nodes;
 using Qbb.Cli.Comparison;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Loading;
+using Qbb.Cli.Quantizing;
 using Qbb.Cli.Terminal;
 using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
+using Qbb.Quantizer.Distillation;
+using Qbb.Recipes;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
@@ -37,7 +40,8 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<bool> _force = SharedOptions.Force();
 
-    private readonly DistillationPlanOptions _distillation = new();
+    private readonly Option<bool> _distill = new("--distill") { Description = "Also calibrate and distil by the balanced preset, on data sampled from the model." };
+    private readonly PlanOverrides _overrides = new();
 
     public CompareCommand() : base("compare", "Quantizes a model by round to nearest and by binary bases, and scores every result.",
         "qbb compare MODEL -o results --bases 2 3 4",
@@ -47,11 +51,15 @@ internal sealed class CompareCommand : QbbCommand
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _bases, _group, _texts, _context, _windows, _seed, .. _distillation.All, _device, _threads, _force,
+            _output, _bases, _group, _texts, _context, _windows, _seed, _distill, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
-        Validators.Add(_distillation.CheckTogether);
+        Validators.Add(result =>
+        {
+            if (!result.GetValue(_distill))
+                _overrides.Of(result).ToList().ForEach(name => result.AddError($"{name} goes with --distill"));
+        });
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
@@ -59,13 +67,13 @@ internal sealed class CompareCommand : QbbCommand
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (path, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
-        var plan = _distillation.Read(parsed, device, null);
         using var teacher = LoadedModel.Open(path, device);
+        var plan = parsed.GetValue(_distill) ? Plan(parsed, path, device, threads) : null;
         var options = new ScoreOptions(parsed.GetValue(_context) ?? Math.Min(512, teacher.Model.Config.MaxPositions), parsed.GetRequiredValue(_windows), Batch: 4);
         options.Validate();
         var texts = Texts(parsed, teacher, options, output, cancel);
         var rows = new List<ComparisonRow> { Row(output, "teacher", path, teacher, 0, texts, options, null, cancel) };
-        using var models = new ComparedModels(path, teacher, folder, plan, device, threads, force, output, cancel);
+        var models = new ComparedModels(path, teacher, folder, plan, device, plan?.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32, threads, force, output, cancel);
         var sampling = models.Sample();
         foreach (var bases in parsed.GetRequiredValue(_bases))
             foreach (var (name, made, seconds) in models.Make(bases, parsed.GetValue(_group)))
@@ -80,6 +88,19 @@ internal sealed class CompareCommand : QbbCommand
             ["samplingSeconds"] = plan is null ? null : sampling,
             ["rows"] = new JsonArray([.. rows.Select(row => row.ToJson())]),
         }, screen => Print(screen, rows, options, plan, sampling, folder));
+    }
+
+    /// <summary>The balanced preset of the most bases, whose data serve the others too.</summary>
+    private QuantizationPlan Plan(ParseResult parsed, string model, Device device, int threads)
+    {
+        var (counts, positions, _) = ModelPlans.Read(model);
+        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
+        var recipe = new Recipe { Bases = parsed.GetRequiredValue(_bases).Max(), Group = parsed.GetValue(_group) };
+        var plan = QuantizationPlan.Create(Preset.Balanced, recipe, counts, positions, machine);
+        var sampling = _overrides.Apply(parsed, plan.Sampling!);
+        var training = (plan.Distillation ?? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) })
+            with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) };
+        return plan.With(sampling, _overrides.Filter(parsed), _overrides.Apply(parsed, training, device).Resolve(), counts, machine);
     }
 
     // What the model samples is text that it never saw and that needs no data at all.
@@ -103,7 +124,7 @@ internal sealed class CompareCommand : QbbCommand
     }
 
     private static void Print(
-        IAnsiConsole screen, List<ComparisonRow> rows, ScoreOptions options, DistillationPlan? plan, double sampling, string folder)
+        IAnsiConsole screen, List<ComparisonRow> rows, ScoreOptions options, QuantizationPlan? plan, double sampling, string folder)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("method").NoWrap());
         void Right(string title) => table.AddColumn(new TableColumn(title).RightAligned());
@@ -128,7 +149,7 @@ internal sealed class CompareCommand : QbbCommand
         Console.Out.WriteLine($"bits/weight: stored bits of the blocks' linear layers; perplexity and KL to the teacher (nats per token): {windows} windows of {context} tokens.");
         if (plan is not null)
         {
-            Console.Out.WriteLine($"calibrated and distilled on {plan.Sequences} sequences that the teacher sampled in {Number(sampling, "0.0")} s, "
+            Console.Out.WriteLine($"calibrated and distilled on {plan.Sampling!.Sequences} sequences that the teacher sampled in {Number(sampling, "0.0")} s, "
                 + "apart from the text above; seconds of a distilled row hold its calibrated one.");
         }
         var best = rows.Skip(1).MinBy(row => row.Scores[0].Score.Perplexity)!;

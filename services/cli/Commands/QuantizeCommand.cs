@@ -1,11 +1,9 @@
 using System.CommandLine;
-using System.Diagnostics;
 using Qbb.Cli.Calibrating;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Quantizing;
+using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
-using Qbb.Models;
-using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
@@ -16,8 +14,8 @@ namespace Qbb.Cli.Commands;
 internal sealed class QuantizeCommand : QbbCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model();
-    private readonly Option<string> _output = SharedOptions.OutputFolder();
-    private readonly Option<int> _bases = new("--bases", "-n") { Description = "N, binary matrices per layer: 1 to 8.", DefaultValueFactory = _ => 4 };
+    private readonly Option<string?> _output = new("--output", "-o") { Description = "The folder to write. Needed unless --plan is given." };
+    private readonly Option<int> _bases = new("--bases", "-n") { Description = "N, binary matrices per layer, 1 to 8: about N bits per weight.", DefaultValueFactory = _ => 4 };
     private readonly Option<int?> _group = new("--group", "-g")
     {
         Description = "Inputs that share a scale, or row for one scale per row.",
@@ -29,88 +27,120 @@ internal sealed class QuantizeCommand : QbbCommand
     {
         Description = "Make the first n bases a model for every n up to N, with scales of their own.",
     };
-    private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; Rtn and RtnClip are round to nearest, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
+    private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; rtn and rtn-clip are round to nearest, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
     private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for Rtn)." };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
     private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };
     private readonly Option<int?> _steps = new("--steps") { Description = "Steps per basis of a gradient refinement. Default: 20." };
     private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
     private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
-    private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe.json with all of these choices instead." };
+    private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe with all of these choices: a recipe.json, or what qbb push --recipe takes." };
     private readonly MixedChoices _mixed = new();
     private readonly CalibrationChoices _calibration = new();
-    private readonly DistillationPlanOptions _distillation = new();
+    private readonly PresetChoices _preset = new();
+    private readonly PlanOverrides _overrides = new();
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<bool> _force = SharedOptions.Force();
 
-    public QuantizeCommand() : base("quantize", "Turns a model's linear layers into sums of binary matrices. Interrupted, the same command continues where it stopped.",
-        "qbb quantize MODEL -o OUT --bases 3 --group 128",
-        "qbb quantize model.gguf -o OUT --bases 4 --group 32 --json",
-        "qbb quantize MODEL -o OUT --bases 2 --distill",
-        "qbb quantize MODEL -o OUT --bases 2 --calibration DATA",
-        "qbb quantize MODEL -o OUT --bits 2.5 --calibration DATA",
-        "qbb quantize MODEL -o OUT --bases 4 --nested",
-        "qbb quantize MODEL -o OUT --bases 2 --group row --refine gradient")
+    public QuantizeCommand() : base("quantize", "Quantizes a model: its linear layers become sums of binary matrices. If interrupted, the same command resumes.",
+        "qbb quantize MODEL -o OUT",
+        "qbb quantize MODEL -o OUT --bases 3 --preset fast",
+        "qbb quantize model.gguf -o OUT --size 80MB --plan",
+        "qbb quantize MODEL -o OUT --bits 3 --preset best --max-kl 0.2 --json",
+        "qbb quantize MODEL -o OUT --bases 2 --text books.txt",
+        "qbb quantize MODEL -o OUT --bases 4 --preset weights --nested")
     {
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _bases, _group, _noBias, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _mixed.All,
-            .. _calibration.All, .. _distillation.All, _device, _threads, _force,
+            _output, .. _preset.All, .. _mixed.All, _bases, _group, _noBias, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe,
+            .. _calibration.All, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
         Validators.Add(_mixed.CheckTogether);
         Validators.Add(_calibration.CheckTogether);
-        Validators.Add(_distillation.CheckTogether);
+        Validators.Add(result =>
+        {
+            if (result.GetValue(_output) is null && !_preset.PlansOnly(result))
+                result.AddError("--output is missing: name the folder to write, or give --plan");
+        });
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        var recipe = parsed.GetValue(_recipe) is { } file ? ReadRecipe(file) : FromOptions(parsed);
+        var file = parsed.GetValue(_recipe) is { } path ? RecipeFiles.ReadQuantization(path) : null;
+        var recipe = file?.Recipe ?? FromOptions(parsed);
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var mixed = _mixed.Read(parsed);
-        if (mixed is not null && parsed.GetResult(_bases) is { Implicit: false })
-            throw new InvalidInputException("--bits chooses the bases of every layer: leave out --bases");
-        var plan = _distillation.Read(parsed, device, recipe.Distillation);
-        if (plan is null && recipe.Distillation is not null)
-            throw new InvalidInputException("the recipe goes on with a distillation: add --distill, or take that part out of the file");
-        var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
-        if (plan is not null)
+        var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
+        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
+        var (counts, positions, sourceBytes) = ModelPlans.Read(model);
+        var mixed = _mixed.Read(parsed, recipe, counts, machine.Gpu);
+        if (mixed is not null && (file is not null || parsed.GetResult(_bases) is { Implicit: false }))
+            throw new InvalidInputException("--size and --bits choose the bases of every layer: leave out --bases and --recipe");
+        if (mixed is not null)
+            recipe = recipe with { Bases = mixed.Bases };
+        var preset = _preset.Read(parsed, recipe, _calibration, _overrides);
+        if (file is not null && (_preset.IsGiven(parsed) || _overrides.Of(parsed.CommandResult).Any()))
+            throw new InvalidInputException("--recipe makes every choice: leave out --preset and the options of data and training, or change the file");
+        if (file?.Recipe.Distillation is not null && _calibration.HasData(parsed))
+            throw new InvalidInputException("the recipe has a distillation, which samples its own data: leave out --calibration and --text, or take that part out of the file");
+        if (mixed is not null && preset == Preset.Weights)
+            throw new InvalidInputException("--size and --bits measure every layer's effect on data: use --preset fast, balanced or best");
+        var plan = Plan(parsed, preset, recipe, file, counts, positions, machine, device);
+        var report = new PlanReport(plan, mixed, counts, sourceBytes);
+        report.Refuse(_preset.AllowsLarger(parsed));
+        if (_preset.PlansOnly(parsed.CommandResult))
         {
-            if (recipe.Nested)
-                throw new InvalidInputException(
-                    "--nested and --distill do not go together: training the scales of one n leaves the others behind");
-            if (_calibration.HasData(parsed))
-                throw new InvalidInputException("--distill samples its own data, for the decomposition too: leave out --calibration and --text");
-            Distil(new DistilledQuantization(WithSamples(recipe, parsed), plan, mixed, threads), model, folder, force, output, cancel);
+            output.Result(report.Json(), report.Print);
             return;
         }
+        report.Announce(output);
+        if (plan.Sampling is not null)
+        {
+            // A recipe's result is that of a pipeline, whose workers sample in fp32 on a CPU.
+            var usual = file is null ? machine.PrecisionFor(counts) : plan.Distillation?.Precision ?? (machine.Gpu ? Precision.Bf16 : Precision.F32);
+            var quantization = new PlannedQuantization(plan, mixed, _preset.MaxKl(parsed), device, _overrides.TypeOf(parsed, device, usual), threads);
+            Carry(quantization, model, folder, force, output, cancel);
+            return;
+        }
+        if (_preset.MaxKl(parsed) is not null)
+            throw new InvalidInputException("--max-kl needs text sampled from the model: leave out --calibration, --text and --preset weights");
         using var calibration = _calibration.Open(parsed, model, device, cancel);
         if (mixed is not null)
-        {
-            if (calibration is null)
-                throw new InvalidInputException(
-                    "--bits measures what each layer does to the model, which takes data: give --calibration or --text");
-            recipe = mixed.Choose(recipe, model, calibration.Sequences, device, threads, output, cancel);
-        }
+            recipe = mixed.Choose(plan.Decomposition, model, calibration!.Sequences, device, threads, output, null, cancel);
+        else
+            recipe = plan.Decomposition;
+        // With --size or --bits the data may serve to measure alone.
+        if (_calibration.Given(parsed) is { } importance)
+            recipe = recipe with { Importance = importance };
         var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
-        // With --bits the data may serve to measure alone.
-        var stream = mixed is not null && recipe.Importance == Importance.None ? null : calibration?.Stream;
+        var stream = recipe.Importance == Importance.None ? null : calibration?.Stream;
         Quantize(new ModelQuantizer(recipe, method, calibration: stream), model, folder, force, output, cancel);
     }
 
-    /// <summary>The recipe's decomposition; where the command line leaves it open it makes use of the samples that there are.</summary>
-    private Recipe WithSamples(Recipe recipe, ParseResult parsed) => recipe with
+    /// <summary>The preset's plan with what options or a recipe file say.</summary>
+    private QuantizationPlan Plan(
+        ParseResult parsed, Preset preset, Recipe recipe, QuantizationRecipe? file, ModelCounts counts, int positions, WorkMachine machine, Device device)
     {
-        Distillation = null,
-        Importance = parsed.GetValue(_recipe) is null && recipe.Refinement == Refinement.Alternating
-            ? _calibration.Given(parsed) ?? Importance.Full
-            : recipe.Importance,
-    };
+        if (file is not null && !_calibration.HasData(parsed))
+            return QuantizationPlan.Of(file, counts, machine);
+        var plan = QuantizationPlan.Create(preset, recipe, counts, positions, machine);
+        if (_calibration.HasData(parsed))
+            return plan with { Sampling = null, Stages = [.. plan.Stages.Where(stage => stage.Name == QuantizationPlan.Quantizing)] };
+        if (plan.Sampling is null)
+            return plan;
+        var sampling = _overrides.Apply(parsed, plan.Sampling);
+        var training = plan.Distillation
+            ?? (_overrides.OfTraining(parsed.CommandResult).Any() ? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) } : null);
+        if (sampling != plan.Sampling && training is not null)
+            training = training with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) };
+        return plan.With(
+            sampling, _overrides.Filter(parsed), training is null ? null : _overrides.Apply(parsed, training, device).Resolve(), counts, machine);
+    }
 
     private static void Quantize(ModelQuantizer quantizer, string model, string folder, bool force, Output output, CancellationToken cancel)
     {
@@ -127,19 +157,17 @@ internal sealed class QuantizeCommand : QbbCommand
         }
     }
 
-    private static void Distil(DistilledQuantization quantization, string model, string folder, bool force, Output output, CancellationToken cancel)
+    private static void Carry(PlannedQuantization quantization, string model, string folder, bool force, Output output, CancellationToken cancel)
     {
-        var watch = Stopwatch.StartNew();
         try
         {
             var result = quantization.Run(model, folder, force, output, cancel);
-            DistillationReport.Warn(output, result);
-            output.Result(DistillationReport.Json(result, watch.Elapsed.TotalSeconds), screen => DistillationReport.Print(screen, result, watch.Elapsed.TotalSeconds));
+            PlannedReport.Warn(output, result);
+            output.Result(PlannedReport.Json(result), screen => PlannedReport.Print(screen, result));
         }
-        catch (Exception error) when (error is OperationCanceledException or DistillationRefusedException)
+        catch (OperationCanceledException)
         {
-            var work = DistilledQuantization.WorkFolderOf(folder);
-            output.Warning($"the quantized model before distillation and the data are kept in {work}: the same command continues from them; delete the folder to forget them");
+            output.Warning($"finished stages are kept in {PlannedQuantization.WorkFolderOf(folder)}: the same command resumes from them; delete the folder to discard them");
             throw;
         }
     }
@@ -160,19 +188,7 @@ internal sealed class QuantizeCommand : QbbCommand
             Steps = parsed.GetValue(_steps),
             LearningRate = parsed.GetValue(_rate),
             Seed = parsed.GetValue(_seed),
-            Importance = _calibration.ImportanceOf(parsed),
+            Importance = _calibration.Given(parsed) ?? Importance.None,
         }.Resolve();
-    }
-
-    internal static Recipe ReadRecipe(string file)
-    {
-        try
-        {
-            return Recipe.FromJson(File.ReadAllText(file));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new InvalidInputException($"the recipe {file} cannot be read: {e.Message}", e);
-        }
     }
 }

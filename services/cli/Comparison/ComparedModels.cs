@@ -17,17 +17,17 @@ namespace Qbb.Cli.Comparison;
 /// <param name="folder">Where the results go.</param>
 /// <param name="plan">What calibrates and distils; null for weights alone.</param>
 /// <param name="device">Where layers are quantized.</param>
+/// <param name="type">Type to sample and train in.</param>
 /// <param name="threads">Threads of the CPU's methods.</param>
 /// <param name="force">Replace results that exist.</param>
 /// <param name="output">Takes bars and warnings.</param>
 /// <param name="cancel">Stops in the middle.</param>
 internal sealed class ComparedModels(
-    string model, LoadedModel teacher, string folder, DistillationPlan? plan, Device device, int threads, bool force, Output output,
-    CancellationToken cancel) : IDisposable
+    string model, LoadedModel teacher, string folder, QuantizationPlan? plan, Device device, ScalarType type, int threads, bool force, Output output,
+    CancellationToken cancel)
 {
-    private readonly DistillationSteps? _steps = plan is null ? null : new DistillationSteps(plan, threads, output, cancel);
+    private readonly DistillationSteps? _steps = plan is null ? null : new DistillationSteps(plan, device, type, threads, output, cancel);
     private string _digest = "";
-    private SampledData? _data;
 
     private string DataFolder => Path.Combine(folder, "data");
 
@@ -37,11 +37,11 @@ internal sealed class ComparedModels(
         if (plan is null)
             return 0;
         var watch = Stopwatch.StartNew();
-        plan.Filter.Validate();
-        plan.Sampling(teacher.Model.Config.MaxPositions).Validate();
+        plan.Filter?.Validate();
+        plan.Sampling!.Validate();
         _digest = ProgressBars.Digest(output, teacher.Source, cancel);
         Directory.CreateDirectory(folder);
-        _data = _steps!.Sample(teacher, _digest, DataFolder);
+        _steps!.Sample(teacher, _digest, DataFolder);
         return watch.Elapsed.TotalSeconds;
     }
 
@@ -66,8 +66,6 @@ internal sealed class ComparedModels(
             yield return distilled with { Seconds = calibrated.Seconds + distilled.Seconds };
     }
 
-    public void Dispose() => _data?.Dispose();
-
     private (string Name, string Folder, double Seconds) Timed(string name, int bases, Func<string, bool> make)
     {
         var target = Path.Combine(folder, $"{name.Replace(' ', '-')}-{bases}");
@@ -87,14 +85,13 @@ internal sealed class ComparedModels(
     private bool Distil(string student, string target, int bases)
     {
         var kept = Path.Combine(folder, $"kept-{bases}");
-        if (plan!.Filters)
-            _steps!.Filter(teacher, _digest, student, _data!, kept);
+        if (plan!.Filter is not null)
+            _steps!.Filter(teacher, _digest, student, DataFolder, kept);
         try
         {
-            // Every further base halves what the scales have to mend: at the rate of two bases four would lose what calibration won.
-            var rate = plan.Distillation.LearningRate * Math.Min(1, Math.ScaleB(1, 2 - bases));
-            var slower = plan with { Distillation = plan.Distillation with { LearningRate = rate } };
-            new DistillationSteps(slower, threads, output, cancel).Distil(student, model, plan.Filters ? kept : DataFolder, target, force);
+            // The plan's rate is that of its own N.
+            var rate = plan.Distillation!.LearningRate * QuantizationPlan.Rate(bases) / QuantizationPlan.Rate(plan.Decomposition.Bases);
+            _steps!.Distil(plan.Distillation with { LearningRate = rate }, student, model, plan.Filter is null ? DataFolder : kept, target, force);
             return true;
         }
         catch (DistillationRefusedException error)

@@ -1,5 +1,6 @@
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
+using Qbb.Cuda;
 using Qbb.Models.Generation;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
@@ -12,24 +13,28 @@ using Qbb.Synthdata.Sampling;
 
 namespace Qbb.Cli.Distilling;
 
-/// <summary>The steps from a teacher to a distilled student, each from folder to folder, with a bar.</summary>
-/// <param name="plan">Where and how.</param>
+/// <summary>The stages of a plan, each from folder to folder, with a bar.</summary>
+/// <param name="plan">What to do.</param>
+/// <param name="device">Where.</param>
+/// <param name="type">Type to calculate in.</param>
 /// <param name="threads">Threads of the CPU's methods.</param>
 /// <param name="output">Takes bars and warnings.</param>
-/// <param name="cancel">Stops in the middle of a step.</param>
-internal sealed class DistillationSteps(DistillationPlan plan, int threads, Output output, CancellationToken cancel)
+/// <param name="cancel">Stops in the middle of a stage.</param>
+internal sealed class DistillationSteps(QuantizationPlan plan, Device device, ScalarType type, int threads, Output output, CancellationToken cancel)
 {
+    /// <summary>Memory for the teacher's states, which otherwise are calculated in every epoch.</summary>
+    private const long CacheOnCpu = 2L << 30, MostCache = 32L << 30;
+
     /// <summary>Samples what is missing in a folder.</summary>
-    public SampledData Sample(LoadedModel teacher, string digest, string folder)
+    public void Sample(LoadedModel teacher, string digest, string folder)
     {
-        var options = plan.Sampling(teacher.Model.Config.MaxPositions);
+        var options = plan.Sampling!;
         var source = new Teacher(teacher.Model, digest, teacher.TryTokenizer, StopIds.Of(teacher.Source));
-        var batch = BatchSize.Default(teacher.Model.Config, options.Length, plan.Device, plan.Type);
+        var batch = BatchSize.Default(teacher.Model.Config, options.Length, device, type);
         var result = ProgressBars.Run(output, "sampling data", report => new DataSampler(source, options, batch).Run(folder, force: true,
             new Relay<SampleProgress>(p => report(p.Done, p.Total, $"{p.TokensPerSecond:N0} tokens/s")), cancel));
         foreach (var warning in result.Manifest.Report.Warnings)
             output.Warning(warning);
-        return SampledData.Open(folder, cancel);
     }
 
     /// <summary>Quantizes the teacher; on the samples where the recipe wants calibration.</summary>
@@ -43,12 +48,13 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
         using var sequences = recipe.Importance == Importance.None ? null : new SampledSequences(SampledData.Open(data, cancel));
         var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
         {
-            Sequences = Math.Min(sequences.Count, CalibrationOptions.MostSampled),
-            Device = plan.Device,
+            Sequences = Math.Min(sequences.Count, plan.CalibrationSequences),
+            Device = device,
+            DType = device.type == DeviceType.CPU && type == ScalarType.BFloat16 ? type : ScalarType.Float32,
         });
         if (isDone?.Invoke(calibration) == true)
             return;
-        var method = LayerMethods.For(recipe, plan.Device, threads);
+        var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
         var quantizer = new ModelQuantizer(recipe, method, calibration: calibration);
         var title = recipe.BasesPerLayer is null ? $"quantizing, N = {recipe.Bases}" : "quantizing";
@@ -56,23 +62,43 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
             new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
     }
 
-    /// <summary>Keeps the plan's share of the samples.</summary>
-    public void Filter(LoadedModel teacher, string digest, string student, SampledData data, string folder)
+    /// <summary>The divergence of a student on the samples that it was not calibrated on, or on all where it was calibrated on all.</summary>
+    public HeldOutScore Score(string student, string teacher, string data)
     {
-        using var loaded = LoadedModel.Open(student, plan.Device, plan.Type);
+        using var sequences = new SampledSequences(SampledData.Open(data, cancel));
+        var (all, used) = (sequences.Count, Math.Min(sequences.Count, plan.CalibrationSequences));
+        var calibrated = Enumerable.Range(0, used).Select(k => (int)((long)k * all / used)).ToHashSet();
+        var others = Enumerable.Range(0, all).Where(k => !calibrated.Contains(k)).ToList();
+        var recipe = new DistillationRecipe { Precision = type.ToPrecision(), Batch = 4 };
+        return ProgressBars.Run(output, "scoring", _ => new Distiller(recipe, new DistillationOptions { Device = device })
+            .Score(student, teacher, sequences, others.Count > 0 ? others : [.. calibrated], cancel));
+    }
+
+    /// <summary>Keeps the plan's share of the samples.</summary>
+    public void Filter(LoadedModel teacher, string digest, string student, string samples, string folder)
+    {
+        using var data = SampledData.Open(samples, cancel);
+        using var loaded = LoadedModel.Open(student, device, type);
         var studentDigest = ProgressBars.Digest(output, loaded.Source, cancel);
         if (IsFiltered(folder, data, studentDigest))
             return;
         var pair = new ScoredPair(teacher.Model, digest, loaded.Model, studentDigest);
-        ProgressBars.Run(output, "filtering", report => new DataFilter(plan.Filter).Run(data, pair, folder, force: true,
+        ProgressBars.Run(output, "filtering", report => new DataFilter(plan.Filter!).Run(data, pair, folder, force: true,
             new Relay<FilterProgress>(p => report(p.Done, p.Total, $"mean difference {p.MeanScore:0.0000}")), cancel));
     }
 
-    /// <summary>Trains a student's scales on a folder of samples.</summary>
-    public DistilledModel Distil(string student, string teacher, string data, string folder, bool force)
+    /// <summary>Trains a student on a folder of samples.</summary>
+    public DistilledModel Distil(DistillationRecipe recipe, string student, string teacher, string data, string folder, bool force)
     {
         using var sequences = new SampledSequences(SampledData.Open(data, cancel));
-        var distiller = new Distiller(plan.Distillation, new DistillationOptions { Device = plan.Device, Force = force });
+        var isGpu = device.type == DeviceType.CUDA;
+        var distiller = new Distiller(recipe, new DistillationOptions
+        {
+            Device = device,
+            Force = force,
+            CheckpointEvery = isGpu ? Math.Max(50, recipe.Steps / 6) : 25,
+            CacheBytes = isGpu ? Math.Min(MostCache, CudaDevice.Get(device).Memory.Free / 4) : CacheOnCpu,
+        });
         return ProgressBars.Run(output, "distilling", report => distiller.Run(
             student, teacher, sequences, folder, DistillationReport.Progress(report), cancel));
     }
@@ -83,6 +109,6 @@ internal sealed class DistillationSteps(DistillationPlan plan, int threads, Outp
             return false;
         using var found = SampledData.Open(folder);
         return found.Manifest.Filter is { } filter
-            && filter.Source == data.Digest && filter.Student == studentDigest && filter.Keep == plan.Keep;
+            && filter.Source == data.Digest && filter.Student == studentDigest && filter.Keep == plan.Filter!.Keep;
     }
 }

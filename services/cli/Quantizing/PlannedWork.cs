@@ -2,7 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
-using Qbb.Cli.Commands;
+using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
 using Qbb.Models.Decoder;
@@ -14,9 +14,6 @@ namespace Qbb.Cli.Quantizing;
 /// <summary><c>--plan</c> of <c>qbb inspect</c>: the options, and the estimates for a model.</summary>
 internal sealed class PlanOptions
 {
-    /// <summary>What <c>qbb quantize --text</c> uses by default.</summary>
-    private const int CalibrationSequences = 128, CalibrationContext = 512;
-
     private const int UsualWindows = 20;
 
     private readonly Option<bool> _plan = new("--plan") { Description = "Estimate time and memory of quantize, eval and generate." };
@@ -56,27 +53,37 @@ internal sealed class PlanOptions
     {
         if (!parsed.GetValue(_plan))
             return null;
-        var recipe = parsed.GetValue(_recipe) is { } file ? QuantizeCommand.ReadRecipe(file)
+        var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.ReadQuantization(file).Recipe
             : new Recipe { Bases = parsed.GetValue(_bases), Group = parsed.GetValue(_group) }.Resolve();
         var isGpu = parsed.GetValue(_device) is { } device ? device.StartsWith("cuda", StringComparison.Ordinal) : torch.cuda.is_available();
-        var machine = new WorkMachine(parsed.GetValue(_threads) ?? Environment.ProcessorCount, isGpu);
-        var model = Counts(source, config, layout);
+        var machine = new WorkMachine(parsed.GetValue(_threads) ?? Environment.ProcessorCount, isGpu, Natives.CpuHasBf16);
+        var model = ModelPlans.Counts(source, config, layout);
         var context = parsed.GetValue(_context) ?? Math.Min(2048, config.MaxPositions);
         var windows = parsed.GetValue(_windows) ?? UsualWindows;
-        var calibration = Math.Min(CalibrationContext, config.MaxPositions);
-        const long sequences = CalibrationSequences;
-        var calibrated = recipe.Refinement == Refinement.Alternating && recipe.Importance == Importance.None ? recipe with { Importance = Importance.Full } : recipe;
+        var most = recipe.Refinement != Refinement.Alternating ? Preset.Weights : recipe.Nested ? Preset.Fast : Preset.Best;
         return
         [
-            new("quantize", recipe.Importance == Importance.None ? WorkPlan.Quantize(model, recipe, 0, 0, machine) : null),
-            new($"quantize, {sequences} × {calibration} tokens", calibrated.Importance == Importance.None ? null
-                : WorkPlan.Quantize(model, calibrated, sequences * calibration, calibration, machine)),
+            .. Enum.GetValues<Preset>().Where(preset => preset <= most).Select(preset => PlannedWork.Of(
+                QuantizationPlan.Create(preset, recipe, model, config.MaxPositions, machine))),
             new($"eval, {windows} × {context} tokens", WorkPlan.Evaluate(model, windows, context, machine)),
             new($"generate, {context} tokens", WorkPlan.Generate(model, context, machine)),
         ];
     }
+}
 
-    private static ModelCounts Counts(ModelSource source, DecoderConfig config, DecoderLayout layout)
+/// <summary>What plans are made from.</summary>
+internal static class ModelPlans
+{
+    /// <summary>A model's counts, longest context and bytes, from headers alone.</summary>
+    /// <exception cref="InvalidInputException">The model cannot be read.</exception>
+    public static (ModelCounts Counts, int Positions, long Bytes) Read(string model)
+    {
+        using var source = ModelSource.Open(model);
+        var config = DecoderConfig.FromJson(source.ConfigJson);
+        return (Counts(source, config, DecoderLayout.Resolve(config, source.Tensors)), config.MaxPositions, source.FileBytes);
+    }
+
+    public static ModelCounts Counts(ModelSource source, DecoderConfig config, DecoderLayout layout)
     {
         var linears = layout.Linears.ToList();
         var modules = linears.Select(linear => linear.Weight).ToHashSet(StringComparer.Ordinal);
@@ -100,6 +107,10 @@ internal sealed class PlanOptions
 /// <param name="Estimate">Null if no estimate exists.</param>
 internal sealed record PlannedWork(string Work, WorkEstimate? Estimate)
 {
+    public static PlannedWork Of(QuantizationPlan plan) => new(
+        $"quantize --preset {PresetChoices.Name(plan.Preset)}",
+        plan.HasEstimate ? new WorkEstimate(plan.Seconds, plan.MemoryBytes, plan.GpuBytes, plan.OutputBytes) : null);
+
     public static JsonArray Json(IEnumerable<PlannedWork> plan) => new([.. plan.Select(planned => new JsonObject
     {
         ["work"] = planned.Work,
@@ -127,7 +138,7 @@ internal sealed record PlannedWork(string Work, WorkEstimate? Estimate)
     }
 
     /// <summary>As exact as the estimate is.</summary>
-    private static string Time(double seconds) => seconds switch
+    public static string Time(double seconds) => seconds switch
     {
         < 90 => $"{seconds:0} s",
         < 5400 => $"{seconds / 60:0} min",

@@ -7,24 +7,30 @@ namespace Qbb.Cli.Registry;
 internal static class RecipeFiles
 {
     /// <exception cref="InvalidInputException">It cannot be read, or its parts cannot be used; the message lists what is wrong.</exception>
-    public static PipelineRecipe Read(string file)
+    public static PipelineRecipe Read(string file) => Read(file, json =>
+    {
+        _ = QuantizationRecipe.Parse(json);
+        return PipelineRecipe.Parse(json);
+    });
+
+    /// <summary>The parts that quantize a model.</summary>
+    /// <exception cref="InvalidInputException">As <see cref="Read(string)"/>.</exception>
+    public static QuantizationRecipe ReadQuantization(string file) => Read(file, QuantizationRecipe.Parse);
+
+    private static T Read<T>(string file, Func<string, T> parse)
     {
         try
         {
-            var json = File.ReadAllText(file);
-            var problems = RecipeCheck.Problems(json);
-            return problems.Count == 0
-                ? PipelineRecipe.Parse(json)
-                : throw new InvalidInputException($"{file}: the recipe cannot be used: {string.Join("; ", problems)}");
+            return parse(File.ReadAllText(file));
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidInputException)
         {
             throw new InvalidInputException($"{file}: {error.Message}", error);
         }
     }
 
     /// <summary>Recipes by the names of their files.</summary>
-    /// <exception cref="InvalidInputException">As <see cref="Read"/>; or two files have one name.</exception>
+    /// <exception cref="InvalidInputException">As <see cref="Read(string)"/>; or two files have one name.</exception>
     public static Dictionary<string, PipelineRecipe> ReadAll(IEnumerable<string> files)
     {
         var recipes = new Dictionary<string, PipelineRecipe>();

@@ -82,7 +82,7 @@ internal sealed class DistillationTrainer : IDisposable
         var state = _paused ?? Restore(checkpoint) ?? Start(checkpoint, cancellation);
         _paused = null;
         var resumed = state.Step;
-        while (state.Step < _recipe.Steps)
+        while (!IsOver(state))
         {
             if (cancellation.IsCancellationRequested)
             {
@@ -99,13 +99,13 @@ internal sealed class DistillationTrainer : IDisposable
             state = state with { Step = state.Step + 1, LossSum = state.LossSum + loss, LossCount = state.LossCount + 1 };
             if (state.Step % _recipe.EvaluateEvery == 0 || state.Step == _recipe.Steps)
                 state = Evaluate(state, rate);
-            if (state.Step % _options.CheckpointEvery == 0 || state.Step == _recipe.Steps)
+            if (state.Step % _options.CheckpointEvery == 0 || IsOver(state))
                 Save(checkpoint, state);
             var left = watch.Elapsed / Math.Max(1, state.Step - resumed) * (_recipe.Steps - state.Step);
             progress?.Report(new DistillProgress(
                 state.Step, _recipe.Steps, loss, state.Curve[^1].HeldOut, state.Curve[0].HeldOut,
                 _tokens / _stepping.Elapsed.TotalSeconds, left));
-            if (state.Step < _recipe.Steps && pause(state.Step - resumed))
+            if (!IsOver(state) && pause(state.Step - resumed))
             {
                 Save(checkpoint, state);
                 _paused = state;
@@ -123,6 +123,10 @@ internal sealed class DistillationTrainer : IDisposable
         _signs?.Dispose();
         _states.Dispose();
     }
+
+    /// <summary>After the last step, or as many looks without a better one as the recipe has patience for.</summary>
+    private bool IsOver(DistillationState state) => state.Step >= _recipe.Steps
+        || _recipe.Patience is { } patience && state.Curve.Reverse().TakeWhile(point => point.Step > state.Best.Step).Count() >= patience;
 
     private DistillationState Start(string checkpoint, CancellationToken cancellation)
     {

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
@@ -58,6 +60,23 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
             work.Discard();
             throw;
         }
+    }
+
+    /// <summary>How far a student is from its teacher on some sequences, in the recipe's precision.</summary>
+    /// <param name="student">A folder that qbb quantized.</param>
+    /// <param name="teacher">The model that it was made from: folder or GGUF file.</param>
+    /// <param name="data">The sequences.</param>
+    /// <param name="indices">Those to score on.</param>
+    /// <param name="cancellation">Stops between batches.</param>
+    public HeldOutScore Score(string student, string teacher, ITokenSequences data, IReadOnlyList<int> indices, CancellationToken cancellation = default)
+    {
+        var type = _recipe.Precision.ToScalarType();
+        using var studentSource = ModelSource.Open(student);
+        using var teacherSource = ModelSource.Open(teacher);
+        using var studentModel = Transformer.Load(studentSource, options.Device, type, BasesLinearLoader.For(studentSource));
+        using var teacherModel = Transformer.Load(teacherSource, options.Device, type, BasesLinearLoader.For(teacherSource));
+        using var states = new TeacherStates(teacherModel, 0);
+        return new HeldOutScorer(studentModel, teacherModel, states, data, indices, _recipe.Batch).Run(cancellation);
     }
 
     /// <summary>Opens a training to be done in rounds; it loads the models with the first of them.</summary>
@@ -151,7 +170,24 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
 /// <param name="Bytes">Bytes of the weight files.</param>
 public sealed record DistilledModel(
     string Folder, HeldOutScore Start, HeldOutScore End, int BestStep, IReadOnlyList<CurvePoint> Curve, int ResumedFrom,
-    int? LoweredAt, bool? TeacherIsOrigin, long Bytes);
+    int? LoweredAt, bool? TeacherIsOrigin, long Bytes)
+{
+    /// <summary>What an earlier run finished in a folder; null where that is of another student, recipe or data, or nothing.</summary>
+    /// <param name="folder">What <see cref="Distiller.Run"/> wrote.</param>
+    /// <param name="after">The recipe with the distillation.</param>
+    /// <param name="data">Digest of the sequences.</param>
+    public static DistilledModel? TryRead(string folder, Recipe after, string data)
+    {
+        var metrics = DistilledFolder.ReadMetrics(folder);
+        if (metrics["recipeDigest"]?.ToString() != after.Digest || metrics["distillation"] is not JsonObject training || training["dataDigest"]?.ToString() != data)
+            return null;
+        return new DistilledModel(
+            Path.GetFullPath(folder), Member<HeldOutScore>("start"), Member<HeldOutScore>("end"), Member<int>("bestStep"), Member<CurvePoint[]>("curve"), 0,
+            Member<int?>("rateLoweredAt"), null, Member<long>("bytes", metrics));
+
+        T Member<T>(string name, JsonObject? owner = null) => (owner ?? training)[name].Deserialize<T>(JsonSerializerOptions.Web)!;
+    }
+}
 
 /// <summary>
 /// A distillation came to nothing that may be published: it is no better than its start, or its loss was not finite twice.

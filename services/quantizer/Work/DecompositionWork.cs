@@ -18,7 +18,7 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
     public async Task<LayersDecomposed> DecomposeAsync(DecomposeLayers command, CancellationToken cancellation)
     {
         var model = await folders.OpenAsync(command.Model, cancellation);
-        var recipe = Recipe.FromJson(await folders.ReadTextAsync(command.Decomposition, cancellation));
+        var recipe = Recipe.FromPart(await folders.ReadTextAsync(command.Decomposition, cancellation));
         using var work = folders.NewFolder();
         foreach (var part in command.Before)
             await folders.LayOutAsync(part, work.Path, cancellation);
@@ -33,7 +33,7 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
 
     public async Task<ModelAssembled> AssembleAsync(AssembleModel command, CancellationToken cancellation)
     {
-        var recipe = Recipe.FromJson(await folders.ReadTextAsync(command.Decomposition, cancellation));
+        var recipe = Recipe.FromPart(await folders.ReadTextAsync(command.Decomposition, cancellation));
         using var work = folders.NewFolder();
         var layers = Directory.CreateDirectory(Path.Combine(work.Path, "layers")).FullName;
         foreach (var part in command.Parts)

@@ -129,7 +129,7 @@ public sealed class MixedPrecisionTests : IDisposable
         var more = s_recipe with { BasesPerLayer = new LayerBases(modules.Append("model.layers.9.mlp.up_proj").Select(layer => KeyValuePair.Create(layer, 2))) };
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(more).Run(s_model, Output)).Message.ShouldContain("layers.9");
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(s_recipe with { Bits = 3 })).Message.ShouldContain("--bits");
-        Should.Throw<InvalidInputException>(() => Recipe.FromJson("""{"basesPerLayer":{"a":9}}""")).Message.ShouldContain("1 to 8");
+        Should.Throw<InvalidInputException>(() => Recipe.FromPart("""{"basesPerLayer":{"a":9}}""")).Message.ShouldContain("1 to 8");
         Should.Throw<InvalidInputException>(() => (s_recipe with { Nested = true, Bits = 2.5 }).Resolve()).Message.ShouldContain("nested and bits");
         Directory.GetFileSystemEntries(_folder).ShouldBeEmpty();
     }

@@ -13,7 +13,7 @@ public class RecipeTests
     public void Canonical_json_spells_every_choice_out_in_sorted_order()
     {
         new Recipe().ToCanonicalJson().ShouldBe(
-            """{"bases":4,"bias":true,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}""");
+            """{"decomposition":{"bases":4,"bias":true,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}}""");
         new Recipe
         {
             Bases = 2,
@@ -24,8 +24,8 @@ public class RecipeTests
             LearningRate = 0.5,
             Seed = -3,
         }.ToCanonicalJson().ShouldBe(
-            """{"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,""" +
-            "\"refinement\":\"gradient\",\"rounds\":15,\"seed\":-3,\"steps\":20}");
+            """{"decomposition":{"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,""" +
+            "\"refinement\":\"gradient\",\"rounds\":15,\"seed\":-3,\"steps\":20}}");
     }
 
     [Fact]
@@ -63,7 +63,7 @@ public class RecipeTests
                 Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
             }
         }
-        Recipe.FromJson("{ \"bases\" : 2 }").ShouldBe(new Recipe { Bases = 2 }.Resolve());
+        Recipe.FromPart("{ \"bases\" : 2 }").ShouldBe(new Recipe { Bases = 2 }.Resolve());
     }
 
     [Fact]
@@ -108,5 +108,5 @@ public class RecipeTests
     [InlineData("{\"init\":\"greedy\"}", "cascaded, random, non-cascaded")]
     [InlineData("{\"group\":\"column\"}", "group is \"column\"")]
     public void Json_that_is_no_recipe_is_refused(string json, string named) =>
-        Should.Throw<InvalidInputException>(() => Recipe.FromJson(json)).Message.ShouldContain(named);
+        Should.Throw<InvalidInputException>(() => Recipe.FromPart(json)).Message.ShouldContain(named);
 }
