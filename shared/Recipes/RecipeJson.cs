@@ -7,6 +7,7 @@ namespace Qbb.Recipes;
 internal static class RecipeJson
 {
     private const string Row = "row";
+    private const string Bases = "bases";
 
     public static string Write(Recipe recipe)
     {
@@ -27,6 +28,10 @@ internal static class RecipeJson
                 writer.WriteNumber("bits", bits);
             if (recipe.Distillation is { } distillation)
                 DistillationRecipeJson.Write(writer, distillation);
+            if (recipe.Embedding == EmbeddingForm.Bases)
+                writer.WriteString("embedding", Bases);
+            else
+                writer.WriteNumber("embedding", (int)recipe.Embedding);
             if (recipe.Group is { } group)
                 writer.WriteNumber("group", group);
             else
@@ -75,6 +80,7 @@ internal static class RecipeJson
         "bias" => recipe with { Bias = value.GetBoolean() },
         "bits" => recipe with { Bits = value.GetDouble() },
         "distillation" => recipe with { Distillation = DistillationRecipeJson.Read(value, problems) },
+        "embedding" => recipe with { Embedding = ReadEmbedding(value) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
         "importance" => recipe with { Importance = Parse<Importance>(value) },
         "init" => recipe with { Init = Parse<Init>(value) },
@@ -101,6 +107,15 @@ internal static class RecipeJson
         {
             throw new FormatException(error.Message, error);
         }
+    }
+
+    private static EmbeddingForm ReadEmbedding(JsonElement value)
+    {
+        if (value.ValueKind == JsonValueKind.String && value.GetString() == Bases)
+            return EmbeddingForm.Bases;
+        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var bits) && bits > 0 && Enum.IsDefined((EmbeddingForm)bits)
+            ? (EmbeddingForm)bits
+            : throw new FormatException("known are 4, 6, 8, 16 and \"bases\"");
     }
 
     private static T Parse<T>(JsonElement value)

@@ -9,6 +9,9 @@ public sealed record ModelCounts
     /// <summary>Embedding, positions, a head of its own and norms.</summary>
     public required long OtherWeights { get; init; }
 
+    /// <summary>Of those the token embedding, and a head of its own.</summary>
+    public IReadOnlyList<(int Rows, int Columns)> Embeddings { get; init; } = [];
+
     public required int Vocabulary { get; init; }
 
     public required int Hidden { get; init; }
@@ -89,7 +92,7 @@ public static class WorkPlan
         recipe = recipe.Resolve();
         if (recipe.Nested || recipe.Bits is not null || recipe.Refinement is Refinement.Gradient or Refinement.Simultaneous)
             return null;
-        var (bases, group) = (recipe.Bases, recipe.Group);
+        var bases = recipe.Bases;
         var share = recipe.Refinement == Refinement.None ? 0.1 : (1 + (recipe.Rounds ?? 0)) / 16.0 * (recipe.Starts == Starts.Both ? 1 : 0.6);
         var seconds = machine.Gpu ? GpuStart + model.LinearWeights * s_gpuWeight[bases - 1] * share
             : CpuStart + model.LinearWeights * s_cpuWeight[bases - 1] * share / machine.Cores;
@@ -112,7 +115,7 @@ public static class WorkPlan
             memory += CalibrationBytes + (machine.Gpu ? 0 : working + 2 * store);
             gpu += machine.Gpu ? working + store : 0;
         }
-        return new(seconds, memory, gpu, OutputBytes(model, bases, group, recipe.Bias));
+        return new(seconds, memory, gpu, OutputBytes(model, recipe));
     }
 
     /// <summary>Scoring windows of a text.</summary>
@@ -137,12 +140,11 @@ public static class WorkPlan
         return Loaded(model, machine, tokens * (4.0 * model.Weights + cache / 2.0) / bandwidth, cache);
     }
 
-    /// <summary>Bytes of the weights of a quantized model: packed layers, and the rest in fp16.</summary>
-    public static long OutputBytes(ModelCounts model, int bases, int? group, bool bias)
-    {
-        var groups = model.Linears.Sum(layer => (long)layer.Out * (group is { } size ? (layer.In + size - 1) / size : 1));
-        return model.LinearWeights * bases / 8 + 2 * groups * (bases + (bias ? 1 : 0)) + 2 * model.OtherWeights;
-    }
+    /// <summary>Bytes of the weights of a quantized model: packed layers, embedding and head, and the rest in fp16.</summary>
+    public static long OutputBytes(ModelCounts model, Recipe recipe) =>
+        model.Linears.Sum(layer => StoredBytes.Bases(layer.Out, layer.In, recipe.Bases, recipe.Group, recipe.Bias))
+        + model.Embeddings.Sum(matrix => StoredBytes.Embedding(matrix.Rows, matrix.Columns, recipe))
+        + 2 * (model.OtherWeights - model.Embeddings.Sum(matrix => (long)matrix.Rows * matrix.Columns));
 
     /// <summary>Mapped pages that stay; the system takes the others back when it wants memory.</summary>
     private static long Pages(ModelCounts model) => Math.Min(model.FileBytes, 100_000_000);

@@ -25,6 +25,7 @@ internal sealed class QuantizeCommand : QbbCommand
         CustomParser = SharedOptions.ParseGroup,
     };
     private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
+    private readonly Option<EmbeddingForm> _embedding = SharedOptions.Embedding();
     private readonly Option<bool> _nested = new("--nested")
     {
         Description = "Make the first n bases a model for every n up to N, with scales of their own.",
@@ -56,7 +57,7 @@ internal sealed class QuantizeCommand : QbbCommand
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _bases, _group, _noBias, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _mixed.All,
+            _output, _bases, _group, _noBias, _embedding, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe, .. _mixed.All,
             .. _calibration.All, .. _distillation.All, _device, _threads, _force,
         ];
         foreach (var option in options)
@@ -152,6 +153,7 @@ internal sealed class QuantizeCommand : QbbCommand
             Bases = parsed.GetRequiredValue(_bases),
             Group = parsed.GetValue(_group),
             Bias = !parsed.GetValue(_noBias),
+            Embedding = parsed.GetValue(_embedding),
             Nested = parsed.GetValue(_nested),
             Init = init,
             Refinement = parsed.GetValue(_refine) ?? (init is Init.Rtn or Init.RtnClip ? Refinement.None : Refinement.Alternating),

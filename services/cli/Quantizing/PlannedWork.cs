@@ -85,6 +85,7 @@ internal sealed class PlanOptions
             Linears = [.. linears.Select(linear => (linear.OutFeatures, linear.InFeatures))],
             OtherWeights = layout.TensorNames.Where(name => !modules.Contains(name) && source.Tensors.Contains(name)).Distinct()
                 .Sum(name => source.Tensors.Describe(name).Count),
+            Embeddings = [.. layout.Embeddings.Select(_ => (config.VocabularySize, config.EmbeddingSize))],
             Vocabulary = config.VocabularySize,
             Hidden = config.HiddenSize,
             Blocks = config.BlockCount,

@@ -45,13 +45,13 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
             var training = session.Train(work.CheckpointPath, _ => false, progress, cancellation).Training!;
             var origin = DistilledFolder.ReadMetrics(student)["modelDigest"]?.ToString();
             using var writer = ModelFolderWriter.Create(output, options.Force, work.Assembly);
-            var bytes = session.Write(writer, training, cancellation);
+            var size = session.Write(writer, training, cancellation);
             cancellation.ThrowIfCancellationRequested();
             writer.Commit();
             work.Discard();
             return new DistilledModel(
                 Path.GetFullPath(output), training.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom,
-                training.LoweredAt, origin is null ? null : origin == session.TeacherDigest, bytes);
+                training.LoweredAt, origin is null ? null : origin == session.TeacherDigest, size);
         }
         catch (DistillationRefusedException)
         {
@@ -148,10 +148,10 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
 /// <param name="LoweredAt">The step at which the rate was lowered because the loss was not finite; null if it was not.</param>
 /// <param name="TeacherIsOrigin">Whether the teacher is the model that the student says it was made from; null where it does not
 /// say.</param>
-/// <param name="Bytes">Bytes of the weight files.</param>
+/// <param name="Size">Of the whole model.</param>
 public sealed record DistilledModel(
     string Folder, HeldOutScore Start, HeldOutScore End, int BestStep, IReadOnlyList<CurvePoint> Curve, int ResumedFrom,
-    int? LoweredAt, bool? TeacherIsOrigin, long Bytes);
+    int? LoweredAt, bool? TeacherIsOrigin, ModelSize Size);
 
 /// <summary>
 /// A distillation came to nothing that may be published: it is no better than its start, or its loss was not finite twice.

@@ -74,7 +74,7 @@ public class ScheduleTests
             recipe.Digest.ShouldNotBe(new Recipe { Bases = 2 }.Digest);
         }
         new Recipe { Distillation = new DistillationRecipe() }.ToCanonicalJson().ShouldBe(
-            """{"bases":4,"bias":true,"distillation":{"accumulate":1,"batch":16,"clip":1,"evaluateEvery":50,"featureWeight":0,"heldOut":0.05,"learningRate":0.002,"loss":"kd","seed":0,"steps":400,"temperature":1,"type":"f32","warmup":20},"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}""");
+            """{"bases":4,"bias":true,"distillation":{"accumulate":1,"batch":16,"clip":1,"evaluateEvery":50,"featureWeight":0,"heldOut":0.05,"learningRate":0.002,"loss":"kd","seed":0,"steps":400,"temperature":1,"type":"f32","warmup":20},"embedding":8,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}""");
         Should.Throw<InvalidInputException>(() => Recipe.FromJson("""{"distillation":{"loss":"best"}}""")).Message.ShouldContain("kd-mse-swap");
         Should.Throw<InvalidInputException>(() => Recipe.FromJson("""{"distillation":{"speed":1}}""")).Message.ShouldContain("distillation.speed");
     }
