@@ -24,7 +24,14 @@ public static class MetricNames
 
     /// <summary>Share of positions where version and teacher have the same most likely token.</summary>
     public const string Top1 = "top1";
+
+    /// <summary>Stored bits of the quantized layers for each of their weights.</summary>
     public const string BitsPerWeight = "bitsPerWeight";
+
+    /// <summary>Bits of the whole model's files for each of its parameters.</summary>
+    public const string BitsPerParameter = "bitsPerParameter";
+
+    /// <summary>Bytes of all files that running the model needs.</summary>
     public const string Bytes = "bytes";
 
     /// <summary>‖W − Ŵ‖²/‖W‖² before distillation.</summary>

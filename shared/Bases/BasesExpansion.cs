@@ -13,21 +13,22 @@ internal static class BasesExpansion
     {
         CheckRange(bases, firstRow, rows, destination.Length);
         Span<float> alpha = stackalloc float[BinaryBases.MostBases];
+        var factor = bases.Factor;
         for (var row = firstRow; row < firstRow + rows; row++)
         {
             var line = destination.Slice((row - firstRow) * bases.InFeatures, bases.InFeatures);
             for (var group = 0; group < bases.Groups; group++)
             {
                 for (var basis = 0; basis < bases.Count; basis++)
-                    alpha[basis] = (float)bases.Scale(basis, row, group);
-                ExpandGroup(bases, row, group, alpha[..bases.Count], (float)bases.Bias(row, group), line);
+                    alpha[basis] = (float)bases.Scale(basis, row, group) * factor;
+                ExpandGroup(bases, row, group, alpha[..bases.Count], (float)bases.Bias(row, group) * factor, line);
             }
         }
     }
 
     /// <summary>
-    /// The same with other scales than the stored ones: <paramref name="scales"/> [N, out, groups], <paramref name="biases"/> [out, groups]
-    /// or empty.
+    /// The same with other scales than the stored ones, and without the factor 2^e: <paramref name="scales"/> [N, out, groups],
+    /// <paramref name="biases"/> [out, groups] or empty.
     /// </summary>
     public static void Expand(
         BinaryBases bases, ReadOnlySpan<float> scales, ReadOnlySpan<float> biases, int firstRow, int rows, Span<float> destination)
@@ -61,7 +62,7 @@ internal static class BasesExpansion
                     var scale = (float)bases.Scale(basis, firstRow + row, group);
                     sum += SignPacking.IsPositive(bases.Row(basis, firstRow + row), column) ? scale : -scale;
                 }
-                destination[row * bases.InFeatures + column] = sum;
+                destination[row * bases.InFeatures + column] = sum * bases.Factor;
             }
         }
     }

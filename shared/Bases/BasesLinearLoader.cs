@@ -15,9 +15,6 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false, BasesPro
     /// <summary>Columns that share a scale; null for row scales.</summary>
     public int? GroupSize => groupSize;
 
-    /// <summary>The value of quant_method in config.json.</summary>
-    public const string QuantMethod = "qbb";
-
     private readonly DenseLinearLoader _dense = new(own);
 
     /// <summary>The loader that fits a model: null, for plain weights, where config.json says nothing of qbb.</summary>
@@ -28,15 +25,14 @@ public sealed class BasesLinearLoader(int? groupSize, bool own = false, BasesPro
     /// <exception cref="InvalidInputException">quantization_config is damaged, or the model has no smaller models within.</exception>
     public static BasesLinearLoader? For(ModelSource model, bool own = false, BasesProductOptions? options = null, int? bases = null)
     {
-        var quantization = model.ConfigJson["quantization_config"] as JsonObject;
-        if (quantization?["quant_method"]?.ToString() != QuantMethod)
+        if (QbbFormat.Read(model.ConfigJson, model.Path) is not { } quantization)
         {
             return bases is null ? null : throw new InvalidInputException(
                 $"{model.Path}: is not quantized by qbb, so there are no {bases} bases to take of it: leave out --bases");
         }
         if (bases is not null)
-            CheckNested(quantization!, bases.Value, model.Path);
-        return new BasesLinearLoader(ReadGroupSize(quantization!["group_size"], model.Path), own, options, bases);
+            CheckNested(quantization, bases.Value, model.Path);
+        return new BasesLinearLoader(ReadGroupSize(quantization["group_size"], model.Path), own, options, bases);
     }
 
     /// <inheritdoc/>

@@ -7,7 +7,8 @@ namespace Qbb.Bases;
 /// <summary>
 /// Binary bases as tensors of a safetensors file: per linear module <c>.planes</c> (I32 [N, out, ceil(in/32)]), <c>.alpha</c>
 /// (F16 [N, out, groups]) and, with a bias plane, <c>.beta</c> (F16 [out, groups]). A nested weight has for every n below N the scales of its
-/// first n planes too: <c>.alpha.n</c> (F16 [n, out, groups]) and <c>.beta.n</c>. The layer's own bias keeps its name, <c>.bias</c>.
+/// first n planes too: <c>.alpha.n</c> (F16 [n, out, groups]) and <c>.beta.n</c>. The layer's own bias keeps its name, <c>.bias</c>. Where fp16
+/// does not reach, a power of two for all scales of the module is <see cref="ScaleExponent"/>.
 /// </summary>
 public static class BasesTensors
 {
@@ -25,6 +26,8 @@ public static class BasesTensors
         };
         if (bases.Beta != null)
             tensors.Add(new(Beta(module), "F16", [rows, groups], Bytes<Half>(bases.Beta)));
+        if (bases.Exponent != 0)
+            tensors.Add(new(ScaleExponent.NameOf(module), "I32", [1], ScaleExponent.Bytes(bases.Exponent)));
         return tensors;
     }
 
@@ -75,7 +78,10 @@ public static class BasesTensors
             wanted, outFeatures, inFeatures, group,
             ReadPlain<uint>(source, planes.Name, ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)], wanted),
             ReadPlain<Half>(source, alpha, ["F16"], [wanted, outFeatures, groups], wanted),
-            source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups], outFeatures) : null);
+            source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups], outFeatures) : null)
+        {
+            Exponent = ScaleExponent.Read(source, module),
+        };
     }
 
     /// <summary>All names that a module may have for its scales and biases, those of smaller models included.</summary>

@@ -1,9 +1,10 @@
+using Qbb.Checkpoints;
 using Qbb.Models;
 
 namespace Qbb.Bases;
 
 /// <summary>
-/// One weight [out, in] as a sum of binary matrices: Ŵ[o, j] = Σ_i α[i, o, k]·B[i, o, j] + β[o, k], k = ⌊j / g⌋, B ∈ {−1, +1}.
+/// One weight [out, in] as a sum of binary matrices: Ŵ[o, j] = 2^e·(Σ_i α[i, o, k]·B[i, o, j] + β[o, k]), k = ⌊j / g⌋, B ∈ {−1, +1}.
 /// Columns fall into groups of g; the last group is shorter where g does not divide in.
 /// </summary>
 public sealed class BinaryBases : IQuantizedWeight
@@ -68,6 +69,12 @@ public sealed class BinaryBases : IQuantizedWeight
     /// <summary>Bias of every group [out, groups], or null.</summary>
     public Half[]? Beta { get; }
 
+    /// <summary>e: 0 but for weights so small or so large that their scales would underflow or overflow in fp16.</summary>
+    public int Exponent { get; init; }
+
+    /// <summary>2^e.</summary>
+    public float Factor => ScaleExponent.Factor(Exponent);
+
     /// <summary>
     /// All stored bits over the number of weights. Where 32 and g divide in, N + 16(N + [bias])/g; elsewhere a little more, for the
     /// padding of the last word and the short last group.
@@ -82,6 +89,9 @@ public sealed class BinaryBases : IQuantizedWeight
 
     /// <summary>The scale of one basis in one group of a row.</summary>
     public Half Scale(int basis, int row, int group) => Alpha[(basis * OutFeatures + row) * Groups + group];
+
+    /// <summary>The same signs and scales with another e.</summary>
+    public BinaryBases WithExponent(int exponent) => new(Count, OutFeatures, InFeatures, GroupSize, Planes, Alpha, Beta) { Exponent = exponent };
 
     /// <summary>The bias of one group of a row, 0 where there is no bias.</summary>
     public Half Bias(int row, int group) => Beta == null ? (Half)0 : Beta[row * Groups + group];

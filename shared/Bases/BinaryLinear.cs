@@ -4,8 +4,8 @@ using Qbb.Models.Decoder;
 namespace Qbb.Bases;
 
 /// <summary>
-/// y = x Ŵᵀ + b with Ŵ a sum of binary matrices. Scales α [N, out, groups] and β [out, groups] (fp32) and signs (<see cref="Planes"/>) can
-/// be trained. While no scale requires gradients the product is calculated from the signs (<see cref="IBasesProduct"/>, packed at the first use),
+/// y = x Ŵᵀ + b with Ŵ a sum of binary matrices, times 2^e where fp16 alone could not hold the scales. Scales α [N, out, groups] and
+/// β [out, groups] (fp32) and signs (<see cref="Planes"/>) can be trained. While no scale requires gradients the product is calculated from the signs (<see cref="IBasesProduct"/>, packed at the first use),
 /// so scales must not be changed but by training. Else, and where a device has no such product, the dense weight exists while a product
 /// needs it, and is made again for the backward pass.
 /// </summary>
@@ -48,7 +48,10 @@ public sealed class BinaryLinear : IGraphLinear
     /// <summary>Signs, i32 [N, out, words], as <see cref="SignPacking"/> lays them out. Whoever trains signs writes here.</summary>
     public Tensor Planes => _planes.Value;
 
-    /// <summary>Whether backward keeps the gradient of the dense weight, from which signs are trained.</summary>
+    /// <summary>2^e: <see cref="Alpha"/> and <see cref="Beta"/> are without it.</summary>
+    public float Factor => _bases.Factor;
+
+    /// <summary>Whether backward keeps the gradient of the dense weight before the factor 2^e, from which signs are trained.</summary>
     public bool KeepsDenseGradient { get; set; }
 
     /// <summary>That gradient [out, in], added up since it was last dropped; null for none.</summary>
@@ -111,10 +114,17 @@ public sealed class BinaryLinear : IGraphLinear
     /// <summary>Ŵ [out, in] from the scales as they are now; without gradients.</summary>
     public Tensor Weight()
     {
+        var sum = Sum();
+        return Factor == 1 ? sum : sum.mul_(Factor);
+    }
+
+    /// <summary>Ŵ without the factor 2^e.</summary>
+    private Tensor Sum()
+    {
         using var off = torch.no_grad();
         if (Alpha.device_type == DeviceType.CPU)
             return ExpandOnCpu();
-        return DenseWeightKernels.Serve(Alpha, _dtype) ? DenseWeightKernels.Expand(_bases, _planes.Value, Alpha, Beta, _dtype) : ReferenceWeight();
+        return DenseWeightKernels.Serve(Alpha, _dtype) ? DenseWeightKernels.Expand(_bases, _planes.Value, Alpha, Beta, _dtype) : ReferenceSum(_dtype);
     }
 
     public void DropDenseGradient()
@@ -143,9 +153,9 @@ public sealed class BinaryLinear : IGraphLinear
     {
         Tensor y;
         using (torch.no_grad())
-            y = torch.nn.functional.linear(x, Weight());
+            y = torch.nn.functional.linear(x, Sum());
         Record(x, y);
-        return y;
+        return Factor == 1 ? y : y * Factor;
     }
 
     // dx = g Ŵ; with G = gᵀ x [out, in], the gradient of a dense weight: dα_i = Σ over the group of B_i ⊙ G, dβ = Σ over the group of G.
@@ -161,7 +171,7 @@ public sealed class BinaryLinear : IGraphLinear
             var g = gradients[0]!;
             var result = new Tensor?[inputs.Length];
             if (wantsX)
-                result[0] = torch.matmul(g, Weight());
+                result[0] = torch.matmul(g, Sum());
             if (!wantsAlpha && !wantsBeta)
                 return result;
             var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures));
@@ -217,12 +227,17 @@ public sealed class BinaryLinear : IGraphLinear
     public Tensor ReferenceWeight(ScalarType? type = null)
     {
         using var off = torch.no_grad();
+        return ReferenceSum(type ?? _dtype).mul_(Factor);
+    }
+
+    private Tensor ReferenceSum(ScalarType type)
+    {
         using var scope = torch.NewDisposeScope();
         var sum = Beta is null ? torch.zeros([OutFeatures, InFeatures], ScalarType.Float32, Alpha.device) : Spread(Beta).contiguous();
         for (var i = 0; i < _bases.Count; i++)
             using (torch.NewDisposeScope())
                 sum.addcmul_(Signs(i, ScalarType.Float32), Spread(Alpha.select(0, i)), 1);
-        return sum.to(type ?? _dtype).MoveToOuterDisposeScope();
+        return sum.to(type).MoveToOuterDisposeScope();
     }
 
     /// <summary>[out, groups] → [out, in].</summary>

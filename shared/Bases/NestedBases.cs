@@ -52,8 +52,11 @@ public sealed class NestedBases : IQuantizedWeight
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Whole.Count);
         var (alpha, beta) = _inner[count - 1];
         var planes = Whole.Planes[..(count * OutFeatures * Whole.WordsPerRow)];
-        return new BinaryBases(count, OutFeatures, InFeatures, Whole.GroupSize, planes, alpha, beta);
+        return new BinaryBases(count, OutFeatures, InFeatures, Whole.GroupSize, planes, alpha, beta) { Exponent = Whole.Exponent };
     }
+
+    /// <summary>The same signs and scales with another exponent.</summary>
+    public NestedBases WithExponent(int exponent) => new(Whole.WithExponent(exponent), _inner);
 
     /// <inheritdoc/>
     public void Dequantize(int firstRow, int rows, Span<float> destination) => Whole.Dequantize(firstRow, rows, destination);

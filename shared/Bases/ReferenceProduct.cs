@@ -5,7 +5,7 @@ namespace Qbb.Bases;
 /// </summary>
 public static class ReferenceProduct
 {
-    /// <summary>y[t, o] = Σ_k ( Σ_i α[i, o, k]·Σ_{j in k} B[i, o, j]·x[t, j] + β[o, k]·Σ_{j in k} x[t, j] ).</summary>
+    /// <summary>y[t, o] = 2^e·Σ_k ( Σ_i α[i, o, k]·Σ_{j in k} B[i, o, j]·x[t, j] + β[o, k]·Σ_{j in k} x[t, j] ).</summary>
     /// <param name="bases">The weight [out, in].</param>
     /// <param name="input">x, row-major [tokens, in].</param>
     /// <param name="output">y, row-major [tokens, out].</param>
@@ -43,6 +43,6 @@ public static class ReferenceProduct
                 y += (double)bases.Scale(basis, row, group) * signed;
             }
         }
-        return y;
+        return y * bases.Factor;
     }
 }

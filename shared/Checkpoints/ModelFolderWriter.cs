@@ -55,11 +55,15 @@ public sealed class ModelFolderWriter : IDisposable
             throw new InvalidInputException($"{path} exists: choose another output, or replace it with --force");
     }
 
+    /// <summary>Bytes of the files written so far.</summary>
+    public long Bytes { get; private set; }
+
     /// <summary>Writes a text file, UTF-8.</summary>
-    public void WriteText(string name, string content) => Guard(_target, () =>
+    public void WriteText(string name, string content) => Bytes += Guard(_target, () =>
     {
-        File.WriteAllText(Inside(name), content);
-        return 0;
+        var path = Inside(name);
+        File.WriteAllText(path, content);
+        return new FileInfo(path).Length;
     });
 
     /// <summary>Writes an indented JSON file.</summary>
@@ -68,21 +72,20 @@ public sealed class ModelFolderWriter : IDisposable
     /// <summary>Copies a file; where it is a link, what that leads to.</summary>
     /// <param name="file">The file.</param>
     /// <param name="name">Its name here, which may be in a folder; null for its own.</param>
-    public void Copy(string file, string? name = null) => Guard(_target, () =>
+    public void Copy(string file, string? name = null) => Bytes += Guard(_target, () =>
     {
-        File.Copy(file, Inside(name ?? System.IO.Path.GetFileName(file)));
-        return 0;
+        var path = Inside(name ?? System.IO.Path.GetFileName(file));
+        File.Copy(file, path);
+        return new FileInfo(path).Length;
     });
 
     /// <summary>Writes all tensors as model.safetensors, or as shards of at most 4 GiB with their index.</summary>
     /// <param name="declarations">All tensors in order.</param>
     /// <param name="write">Called per tensor in that order; writes it completely.</param>
-    /// <returns>Bytes of the files.</returns>
-    public long WriteTensors(IReadOnlyList<TensorDeclaration> declarations, Action<TensorDeclaration, SafetensorsWriter> write)
+    public void WriteTensors(IReadOnlyList<TensorDeclaration> declarations, Action<TensorDeclaration, SafetensorsWriter> write)
     {
         var shards = Shards(declarations);
         var map = new JsonObject();
-        var bytes = 0L;
         for (var k = 0; k < shards.Count; k++)
         {
             var name = shards.Count == 1 ? SafetensorsFolder.SingleName : $"model-{k + 1:00000}-of-{shards.Count:00000}.safetensors";
@@ -95,11 +98,10 @@ public sealed class ModelFolderWriter : IDisposable
                 }
                 writer.Commit();
             }
-            bytes += new FileInfo(Inside(name)).Length;
+            Bytes += new FileInfo(Inside(name)).Length;
         }
         if (shards.Count > 1)
             WriteJson(SafetensorsFolder.IndexName, new JsonObject { ["metadata"] = new JsonObject { ["total_size"] = declarations.Sum(SafetensorsLayout.Bytes) }, ["weight_map"] = map });
-        return bytes;
     }
 
     /// <summary>Gives the folder its name.</summary>

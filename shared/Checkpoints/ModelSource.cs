@@ -28,6 +28,9 @@ public sealed class ModelSource : IDisposable
     /// <summary>The weights.</summary>
     public ITensorSource Tensors { get; }
 
+    /// <summary>The tensors as they are in the files: those of <see cref="Tensors"/> unless some of these are expanded.</summary>
+    public ITensorSource StoredTensors => Tensors is QuantizedTensors quantized ? quantized.Stored : Tensors;
+
     /// <summary>The folder's <c>tokenizer.json</c>; null where it has none, and for GGUF, which has its tokenizer in the
     /// metadata.</summary>
     public string? TokenizerJsonPath { get; private init; }
@@ -40,6 +43,9 @@ public sealed class ModelSource : IDisposable
 
     /// <summary>Bytes of <see cref="Files"/>; where they are links, of what they lead to.</summary>
     public long FileBytes => Files.Sum(MappedFile.FileLength);
+
+    /// <summary>Bytes of other files of the folder; where they are links, of what they lead to.</summary>
+    public long BytesOf(IEnumerable<string> names) => names.Sum(name => MappedFile.FileLength(System.IO.Path.Combine(Path, name)));
 
     /// <param name="path">A Hugging Face folder, a GGUF file, or a folder with one GGUF file and no model in safetensors.</param>
     /// <exception cref="InvalidInputException">It is none of these, or something is missing or damaged; the message says what.</exception>
@@ -69,12 +75,26 @@ public sealed class ModelSource : IDisposable
             throw NoModel(folder);
         var tokenizer = System.IO.Path.Combine(folder, TokenizerFile);
         var json = ConfigFile.Read(config);
+        var integers = QbbFormat.Read(json, config) is { } quantization ? QbbFormat.Integers(quantization, config) : null;
         var tensors = SafetensorsFolder.Open(folder);
         var weights = tensors is SafetensorsShards shards ? shards.Files : [((SafetensorsFile)tensors).Path];
-        return new(folder, HuggingFace, json, tensors, [config, .. weights])
+        return new(folder, HuggingFace, json, integers is null ? tensors : Expanded(tensors, integers), [config, .. weights])
         {
             TokenizerJsonPath = File.Exists(tokenizer) ? tokenizer : null,
         };
+    }
+
+    private static QuantizedTensors Expanded(ITensorSource tensors, IntegerForm form)
+    {
+        try
+        {
+            return new(tensors, form);
+        }
+        catch
+        {
+            tensors.Dispose();
+            throw;
+        }
     }
 
     private static ModelSource OpenGguf(string path, string filePath)

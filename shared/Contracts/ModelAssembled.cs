@@ -6,6 +6,8 @@ namespace Qbb.Contracts;
 /// <param name="Result">Manifest of the folder.</param>
 /// <param name="RelativeError">‖W − Ŵ‖²/‖W‖² over all quantized weights.</param>
 /// <param name="EffectiveBitsPerWeight">Bits that the quantized layers take for each weight.</param>
-/// <param name="Bytes">Bytes of the weight files.</param>
+/// <param name="Bytes">Bytes of all files that running the model needs.</param>
+/// <param name="BitsPerParameter">Bits of those files for each parameter.</param>
 public sealed record ModelAssembled(
-    Guid PipelineId, Digest Unit, Digest Result, double RelativeError, double EffectiveBitsPerWeight, long Bytes);
+    Guid PipelineId, Digest Unit, Digest Result, double RelativeError, double EffectiveBitsPerWeight, long Bytes,
+    double? BitsPerParameter = null);

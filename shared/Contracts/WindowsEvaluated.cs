@@ -17,7 +17,8 @@ namespace Qbb.Contracts;
 /// <param name="Divergence">Sum of KL(teacher ‖ student).</param>
 /// <param name="Agreements">Positions where both have the same most likely token.</param>
 /// <param name="EffectiveBitsPerWeight">Of the student's quantized layers.</param>
-/// <param name="Bytes">Bytes of the student's configuration and weights.</param>
+/// <param name="Bytes">Bytes of all files that running the student needs.</param>
+/// <param name="BitsPerParameter">Bits of those files for each parameter.</param>
 public sealed record WindowsEvaluated(
     Guid PipelineId, Digest Unit, Digest Result, int Units, int Size, int Context, int Windows, long Positions, double CrossEntropy,
-    double TeacherCrossEntropy, double Divergence, long Agreements, double EffectiveBitsPerWeight, long Bytes);
+    double TeacherCrossEntropy, double Divergence, long Agreements, double EffectiveBitsPerWeight, long Bytes, double? BitsPerParameter = null);

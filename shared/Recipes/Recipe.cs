@@ -55,6 +55,12 @@ public sealed record Recipe
     /// <summary>N of every layer; <see cref="Bases"/> is then the largest. Null where N is the same for all.</summary>
     public LayerBases? BasesPerLayer { get; init; }
 
+    /// <summary>How embedding and head are stored.</summary>
+    public EmbeddingForm Embedding { get; init; } = EmbeddingForm.Bits8;
+
+    /// <summary>Columns of an embedding of integers that share a scale: the layers' group, at most 128, and at most 32 below 8 bits, where it matters.</summary>
+    public int EmbeddingGroup => Math.Min(Group ?? 128, Embedding == EmbeddingForm.Bits8 ? 128 : 32);
+
     /// <summary>Seed of the inits that draw numbers.</summary>
     public long Seed { get; init; }
 
@@ -127,6 +133,10 @@ public sealed record Recipe
             yield return $"group is {Group}, it must be at least 1 (or \"row\" for one scale a row)";
         if (!Enum.IsDefined(Init) || !Enum.IsDefined(Refinement) || !Enum.IsDefined(Importance) || Starts is { } starts && !Enum.IsDefined(starts))
             yield return "init, refinement, importance and starts must be named values";
+        if (!Enum.IsDefined(Embedding))
+            yield return $"embedding is {(int)Embedding}, it must be 4, 6, 8, 16 or bases";
+        if (Embedding == EmbeddingForm.Bases && Nested)
+            yield return "embedding is bases and nested is set: the smaller models share one embedding; choose 4, 6, 8 or 16 bits";
         if (Rounds is < 0 or > 10_000)
             yield return $"rounds is {Rounds}, it must be 0 to 10000";
         if (Rounds is not null && Refinement == Refinement.None)

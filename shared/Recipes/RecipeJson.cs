@@ -10,6 +10,7 @@ namespace Qbb.Recipes;
 internal static class RecipeJson
 {
     private const string Row = "row";
+    private const string Bases = "bases";
 
     public static string Write(Recipe recipe)
     {
@@ -29,6 +30,10 @@ internal static class RecipeJson
             writer.WriteBoolean("bias", recipe.Bias);
             if (recipe.Bits is { } bits)
                 writer.WriteNumber("bits", bits);
+            if (recipe.Embedding == EmbeddingForm.Bases)
+                writer.WriteString("embedding", Bases);
+            else
+                writer.WriteNumber("embedding", (int)recipe.Embedding);
             if (recipe.Group is { } group)
                 writer.WriteNumber("group", group);
             else
@@ -79,6 +84,7 @@ internal static class RecipeJson
         },
         "bias" => recipe with { Bias = value.GetBoolean() },
         "bits" => recipe with { Bits = value.GetDouble() },
+        "embedding" => recipe with { Embedding = ReadEmbedding(value) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
         "importance" => recipe with { Importance = Parse<Importance>(value) },
         "init" => recipe with { Init = Parse<Init>(value) },
@@ -105,6 +111,15 @@ internal static class RecipeJson
         {
             throw new FormatException(error.Message, error);
         }
+    }
+
+    private static EmbeddingForm ReadEmbedding(JsonElement value)
+    {
+        if (value.ValueKind == JsonValueKind.String && value.GetString() == Bases)
+            return EmbeddingForm.Bases;
+        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var bits) && bits > 0 && Enum.IsDefined((EmbeddingForm)bits)
+            ? (EmbeddingForm)bits
+            : throw new FormatException("known are 4, 6, 8, 16 and \"bases\"");
     }
 
     private static T Parse<T>(JsonElement value)

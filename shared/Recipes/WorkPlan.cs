@@ -9,6 +9,9 @@ public sealed record ModelCounts
     /// <summary>Embedding, positions, a head of its own and norms.</summary>
     public required long OtherWeights { get; init; }
 
+    /// <summary>Of those the token embedding, and a head of its own.</summary>
+    public IReadOnlyList<(int Rows, int Columns)> Embeddings { get; init; } = [];
+
     public required int Vocabulary { get; init; }
 
     public required int Hidden { get; init; }
@@ -23,6 +26,9 @@ public sealed record ModelCounts
 
     /// <summary>Of the files with the weights, which are mapped.</summary>
     public required long FileBytes { get; init; }
+
+    /// <summary>Of the other files that running the model needs: tokenizer and configuration.</summary>
+    public long SideBytes { get; init; }
 
     public long LinearWeights => Linears.Sum(layer => (long)layer.Out * layer.In);
 
@@ -221,15 +227,13 @@ public static class WorkPlan
         return Loaded(model, machine, tokens * (4.0 * model.Weights + cache / 2.0) / bandwidth, cache);
     }
 
-    /// <summary>Bytes of the weights of a quantized model: packed layers, and the rest in fp16.</summary>
-    public static long OutputBytes(ModelCounts model, Recipe recipe)
-    {
-        var groups = model.Linears.Sum(layer => (long)layer.Out * (recipe.Group is { } size ? (layer.In + size - 1) / size : 1));
-        return model.LinearWeights * recipe.Bases / 8 + 2 * groups * (recipe.Bases + (recipe.Bias ? 1 : 0)) + OtherBytes(model, recipe);
-    }
+    /// <summary>Bytes of a quantized model: packed layers, embedding and head, the rest in fp16, and the files beside the weights.</summary>
+    public static long OutputBytes(ModelCounts model, Recipe recipe) =>
+        model.Linears.Sum(layer => StoredBytes.Bases(layer.Out, layer.In, recipe.Bases, recipe.Group, recipe.Bias)) + OtherBytes(model, recipe);
 
     /// <summary>Bytes of what is not quantized to binary bases.</summary>
-    public static long OtherBytes(ModelCounts model, Recipe recipe) => 2 * model.OtherWeights;
+    public static long OtherBytes(ModelCounts model, Recipe recipe) => model.SideBytes + model.Embeddings.Sum(matrix => StoredBytes.Embedding(matrix.Rows, matrix.Columns, recipe))
+        + 2 * (model.OtherWeights - model.Embeddings.Sum(matrix => (long)matrix.Rows * matrix.Columns));
 
     /// <summary>Mapped pages that stay; the system takes the others back when it wants memory.</summary>
     private static long Pages(ModelCounts model) => Math.Min(model.FileBytes, 100_000_000);

@@ -35,14 +35,19 @@ public class CommandTests
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
         var quantized = QbbProcess.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32", "--json");
         quantized.Code.ShouldBe(0, quantized.Error);
-        ((double)quantized.Json["effectiveBitsPerWeight"]!).ShouldBe(3 + 16 * 4 / 32.0);
+        ((double)quantized.Json["bitsPerWeight"]!).ShouldBe(3 + 16 * 4 / 32.0);
         ((int)quantized.Json["layers"]!).ShouldBe(14);
+        var inspected = QbbProcess.Run("inspect", folder.File("q"), "--json").Json;
+        ((string)inspected["quantization"]!).ShouldBe("qbb");
 
         var score = QbbProcess.Run("eval", folder.File("q"), "--teacher", s_model, "--text", text, "--context", "32", "--json").Json;
         var own = QbbProcess.Run("eval", s_model, "--text", text, "--context", "32", "--json").Json;
-        string[] fields = ["perplexity", "windows", "tokens", "context", "kl", "top1", "bytes", "effectiveBitsPerWeight"];
+        string[] fields = ["perplexity", "windows", "tokens", "context", "kl", "top1", "bytes", "bitsPerWeight", "bitsPerParameter"];
         foreach (var field in fields)
             score.ContainsKey(field).ShouldBeTrue(field);
+        foreach (var size in new[] { "bytes", "bitsPerWeight", "bitsPerParameter" })
+            new[] { (double)score[size]!, (double)inspected[size]! }.ShouldAllBe(value => value == (double)quantized.Json[size]!, size);
+        ((double)own["bytes"]!).ShouldBe((double)quantized.Json["sourceBytes"]!);
         ((double)score["kl"]!).ShouldBeInRange(1e-6, 5);
         own["kl"].ShouldBeNull();
         ((int)score["windows"]!).ShouldBe((int)own["windows"]!);
@@ -54,7 +59,6 @@ public class CommandTests
         for (var k = 0; k < plain.Length; k++)
             plain[k].ShouldBe(packed[k], 1e-3);
         QbbProcess.Run("inspect", folder.File("plain"), "--json").Json["quantization"].ShouldBeNull();
-        QbbProcess.Run("inspect", folder.File("q"), "--json").Json["quantization"]!.ToString().ShouldBe("qbb");
 
         var first = QbbProcess.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
         var again = QbbProcess.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;

@@ -24,12 +24,12 @@ public class NestedAndMixedTests
             var score = QbbProcess.Run("eval", nested, "--bases", n, "--teacher", s_model, "--text", text, "--context", "64", "--json");
             score.Code.ShouldBe(0, score.Error);
             divergences.Add((double)score.Json["kl"]!);
-            ((double)score.Json["effectiveBitsPerWeight"]!).ShouldBe(int.Parse(n) + 16 * (int.Parse(n) + 1) / 32.0, 1e-9);
+            ((double)score.Json["bitsPerWeight"]!).ShouldBe(int.Parse(n) + 16 * (int.Parse(n) + 1) / 32.0, 1e-9);
         }
         divergences.ShouldBe(divergences.OrderDescending());
         var whole = QbbProcess.Run("eval", nested, "--teacher", s_model, "--text", text, "--context", "64", "--json").Json;
         ((double)whole["kl"]!).ShouldBe(divergences[2]);
-        ((double)whole["effectiveBitsPerWeight"]!).ShouldBe(3 + 16 * (1 + 2 + 3 + 3) / 32.0, 1e-9);
+        ((double)whole["bitsPerWeight"]!).ShouldBe(3 + 16 * (1 + 2 + 3 + 3) / 32.0, 1e-9);
 
         QbbProcess.Run("export", nested, "--bases", "2", "--format", "fp32", "-o", folder.File("e"), "--json").Code.ShouldBe(0);
         ((double)QbbProcess.Run("eval", folder.File("e"), "--teacher", s_model, "--text", text, "--context", "64", "--json").Json["kl"]!).ShouldBe(divergences[1], 1e-5);
@@ -46,7 +46,7 @@ public class NestedAndMixedTests
         string[] choices = ["-g", "32", "--text", text, "--calibration-context", "16", "--bits", "3.6", "--sensitivity", folder.File("s"), "--json"];
         var made = QbbProcess.Run(["quantize", s_model, "-o", folder.File("q"), .. choices]);
         made.Code.ShouldBe(0, made.Error);
-        ((double)made.Json["effectiveBitsPerWeight"]!).ShouldBeInRange(3, 3.6);
+        ((double)made.Json["bitsPerWeight"]!).ShouldBeInRange(3, 3.6);
         var again = QbbProcess.Run(["quantize", s_model, "-o", folder.File("r"), .. choices]);
         again.Code.ShouldBe(0, again.Error);
         foreach (var file in Directory.GetFiles(folder.File("q")))

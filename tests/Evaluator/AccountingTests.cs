@@ -28,7 +28,9 @@ public class AccountingTests
         // Per block: four 64 × 64 and three 64 × 160 layers; two blocks.
         size.Operations.Multiplications.ShouldBe(2 * (4 * 64 * 64 + 3 * 64 * 160));
         size.Operations.ShouldBe(size.DenseOperations);
-        size.Bytes.ShouldBe(source.Files.Sum(f => new FileInfo(f).Length));
+        size.Bytes.ShouldBe(Directory.GetFiles(source.Path).Where(f => Path.GetFileName(f) != "golden.json").Sum(f => new FileInfo(f).Length));
+        size.Model.Parameters.ShouldBe(source.Tensors.Entries.Sum(entry => entry.Count));
+        size.BitsPerParameter.ShouldBe(8.0 * size.Bytes / size.Model.Parameters);
     }
 
     [Fact]

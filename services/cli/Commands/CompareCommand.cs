@@ -129,6 +129,7 @@ internal sealed class CompareCommand : QbbCommand
         var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("method").NoWrap());
         void Right(string title) => table.AddColumn(new TableColumn(title).RightAligned());
         Right("bits/weight");
+        Right("bits/\nparameter");
         foreach (var (text, _) in rows[0].Scores)
         {
             Right(Markup.Escape($"perplexity\n{text}"));
@@ -138,7 +139,7 @@ internal sealed class CompareCommand : QbbCommand
         Right("seconds");
         foreach (var row in rows)
         {
-            List<string> cells = [row.Name, Number(row.Size.EffectiveBitsPerWeight, "0.000")];
+            List<string> cells = [row.Name, Number(row.Size.EffectiveBitsPerWeight, "0.000"), Number(row.Size.BitsPerParameter, "0.000")];
             foreach (var (_, score) in row.Scores)
                 cells.AddRange([Number(score.Perplexity, score.Perplexity < 1000 ? "0.00" : "0"), score.Kl is { } kl ? Number(kl, "0.0000") : ""]);
             cells.AddRange([Units.Bytes(row.Size.Bytes), row.Seconds == 0 ? "" : Number(row.Seconds, "0.0")]);
@@ -146,7 +147,7 @@ internal sealed class CompareCommand : QbbCommand
         }
         screen.Write(table);
         var (windows, context) = (rows[0].Scores[0].Score.Windows, options.Context);
-        Console.Out.WriteLine($"bits/weight: stored bits of the blocks' linear layers; perplexity and KL to the teacher (nats per token): {windows} windows of {context} tokens.");
+        Console.Out.WriteLine($"bits/weight: stored bits of the blocks' linear layers; bits/parameter and size: all files that running the model needs; perplexity and KL to the teacher (nats per token): {windows} windows of {context} tokens.");
         if (plan is not null)
         {
             Console.Out.WriteLine($"calibrated and distilled on {plan.Sampling!.Sequences} sequences that the teacher sampled in {Number(sampling, "0.0")} s, "

@@ -69,7 +69,8 @@ internal sealed class EvalCommand : QbbCommand
         ["top1"] = score.Top1,
         ["bases"] = bases,
         ["bytes"] = size.Bytes,
-        ["effectiveBitsPerWeight"] = size.EffectiveBitsPerWeight,
+        ["bitsPerParameter"] = size.BitsPerParameter,
+        ["bitsPerWeight"] = size.EffectiveBitsPerWeight,
         ["multiplicationsPerToken"] = size.Operations.Multiplications,
         ["additionsPerToken"] = size.Operations.Additions,
         ["multiplicationsPerTokenFp16"] = size.DenseOperations.Multiplications,
@@ -89,7 +90,7 @@ internal sealed class EvalCommand : QbbCommand
             Row("top-1 agreement", $"{100 * top1:0.00} %");
         Row("linear layers", $"{size.EffectiveBitsPerWeight:0.000} bits/weight, {size.Operations.Multiplications:N0} multiplications and " +
             $"{size.Operations.Additions:N0} additions a token (fp16: {size.DenseOperations.Multiplications:N0} and {size.DenseOperations.Additions:N0})");
-        Row("size", Units.Bytes(size.Bytes));
+        Row("whole model", $"{Units.Bytes(size.Bytes)}, {size.BitsPerParameter:0.000} bits/parameter");
         Row("time", $"{score.Seconds:0.0} s, {score.Tokens / score.Seconds:N0} tokens/s");
         screen.Write(grid);
     }

@@ -1,9 +1,11 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Terminal;
+using Qbb.Evaluator.Accounting;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Driver;
@@ -34,6 +36,13 @@ internal sealed class InspectCommand : QbbCommand
         var inspection = CheckpointInspector.Inspect(parsed.GetRequiredValue(_path));
         var outlook = Outlook.Of(inspection.Path, (source, config, layout) => _plan.Read(parsed, source, config, layout));
         var json = inspection.ToJson();
+        if (outlook.Size is { } size)
+        {
+            json["parameters"] = size.Model.Parameters;
+            json["bytes"] = size.Bytes;
+            json["bitsPerParameter"] = size.BitsPerParameter;
+            json["bitsPerWeight"] = size.EffectiveBitsPerWeight;
+        }
         json["problems"] = new JsonObject { ["quantize"] = outlook.Quantize, ["generate"] = outlook.Generate };
         if (outlook.Plan is not null)
             json["plan"] = PlannedWork.Json(outlook.Plan);
@@ -43,8 +52,9 @@ internal sealed class InspectCommand : QbbCommand
     /// <summary>What commands will do with a model. Headers alone tell; what they will warn of is reported meanwhile.</summary>
     /// <param name="Quantize">Why it cannot be quantized; null where it can.</param>
     /// <param name="Generate">Why it cannot be scored and run; null where it can.</param>
+    /// <param name="Size">Of the whole model; null where it cannot be read.</param>
     /// <param name="Plan">What that takes; null where nobody asked, or the model cannot be read.</param>
-    private sealed record Outlook(string? Quantize, string? Generate, IReadOnlyList<PlannedWork>? Plan)
+    private sealed record Outlook(string? Quantize, string? Generate, ArtifactSize? Size, IReadOnlyList<PlannedWork>? Plan)
     {
         public static Outlook Of(string path, Func<ModelSource, DecoderConfig, DecoderLayout, IReadOnlyList<PlannedWork>?> plan)
         {
@@ -56,11 +66,12 @@ internal sealed class InspectCommand : QbbCommand
                 return new(
                     ProblemOf(() => QuantizableModel.Open(path).Dispose()),
                     ProblemOf(() => LoadedModel.ReadTokenizer(source, config.VocabularySize)),
+                    ArtifactSize.Of(source),
                     plan(source, config, layout));
             }
             catch (InvalidInputException e)
             {
-                return new(e.Message, e.Message, null);
+                return new(e.Message, e.Message, null, null);
             }
         }
 
@@ -82,7 +93,9 @@ internal sealed class InspectCommand : QbbCommand
     {
         var head = new Grid().AddColumn().AddColumn();
         head.AddRow("what", Markup.Escape(string.Join(", ", new[] { inspection.Kind, inspection.Architecture, inspection.Quantization }.OfType<string>())));
-        head.AddRow("parameters", $"{Units.Count(inspection.Elements)} in {inspection.Tensors.Count} tensors, {Units.Bytes(inspection.Bytes)}");
+        head.AddRow("parameters", $"{Units.Count(outlook.Size?.Model.Parameters ?? inspection.Elements)} in {inspection.Tensors.Count} tensors, {Units.Bytes(inspection.Bytes)}");
+        if (outlook.Size is { } size)
+            head.AddRow("whole model", string.Create(CultureInfo.InvariantCulture, $"{Units.Bytes(size.Bytes)}, {size.BitsPerParameter:0.000} bits/parameter; linear layers {size.EffectiveBitsPerWeight:0.000} bits/weight"));
         head.AddRow("types", Markup.Escape(string.Join(", ", inspection.Types.Select(t => $"{t.Type}: {t.Tensors} tensors, {Units.Bytes(t.Bytes)}"))));
         head.AddRow("files", Markup.Escape(string.Join(", ", inspection.Files.Select(f => $"{f.Name} ({Units.Bytes(f.Bytes)})"))));
         head.AddRow("quantize", Markup.Escape(outlook.Quantize is null ? "yes" : $"no: {outlook.Quantize}"));

@@ -23,6 +23,7 @@ internal sealed class QuantizeCommand : QbbCommand
         CustomParser = SharedOptions.ParseGroup,
     };
     private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
+    private readonly Option<EmbeddingForm> _embedding = SharedOptions.Embedding();
     private readonly Option<bool> _nested = new("--nested")
     {
         Description = "Make the first n bases a model for every n up to N, with scales of their own.",
@@ -54,7 +55,7 @@ internal sealed class QuantizeCommand : QbbCommand
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, .. _preset.All, .. _mixed.All, _bases, _group, _noBias, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe,
+            _output, .. _preset.All, .. _mixed.All, _bases, _group, _noBias, _embedding, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe,
             .. _calibration.All, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
@@ -76,7 +77,7 @@ internal sealed class QuantizeCommand : QbbCommand
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
         var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
-        var (counts, positions, sourceBytes) = ModelPlans.Read(model);
+        var (counts, positions, size) = ModelPlans.Read(model);
         var mixed = _mixed.Read(parsed, recipe, counts, machine.Gpu);
         if (mixed is not null && (file is not null || parsed.GetResult(_bases) is { Implicit: false }))
             throw new InvalidInputException("--size and --bits choose the bases of every layer: leave out --bases and --recipe");
@@ -90,7 +91,7 @@ internal sealed class QuantizeCommand : QbbCommand
         if (mixed is not null && preset == Preset.Weights)
             throw new InvalidInputException("--size and --bits measure every layer's effect on data: use --preset fast, balanced or best");
         var plan = Plan(parsed, preset, recipe, file, counts, positions, machine, device);
-        var report = new PlanReport(plan, mixed, counts, sourceBytes);
+        var report = new PlanReport(plan, mixed, counts, size);
         report.Refuse(_preset.AllowsLarger(parsed));
         if (_preset.PlansOnly(parsed.CommandResult))
         {
@@ -180,6 +181,7 @@ internal sealed class QuantizeCommand : QbbCommand
             Bases = parsed.GetRequiredValue(_bases),
             Group = parsed.GetValue(_group),
             Bias = !parsed.GetValue(_noBias),
+            Embedding = parsed.GetValue(_embedding),
             Nested = parsed.GetValue(_nested),
             Init = init,
             Refinement = parsed.GetValue(_refine) ?? (init is Init.Rtn or Init.RtnClip ? Refinement.None : Refinement.Alternating),

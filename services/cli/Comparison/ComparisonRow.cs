@@ -17,7 +17,8 @@ internal sealed record ComparisonRow(
     {
         ["method"] = Name,
         ["folder"] = Folder,
-        ["effectiveBitsPerWeight"] = Size.EffectiveBitsPerWeight,
+        ["bitsPerWeight"] = Size.EffectiveBitsPerWeight,
+        ["bitsPerParameter"] = Size.BitsPerParameter,
         ["bytes"] = Size.Bytes,
         ["seconds"] = Seconds,
         ["scores"] = new JsonArray([.. Scores.Select(s => new JsonObject

@@ -31,7 +31,8 @@ internal static class DistillationReport
         ["curve"] = JsonSerializer.SerializeToNode(model.Curve, JsonSerializerOptions.Web),
         ["resumedFrom"] = model.ResumedFrom,
         ["rateLoweredAt"] = model.LoweredAt,
-        ["bytes"] = model.Bytes,
+        ["bytes"] = model.Size.Bytes,
+        ["bitsPerParameter"] = model.Size.BitsPerParameter,
         ["seconds"] = seconds,
     };
 
@@ -44,6 +45,7 @@ internal static class DistillationReport
         Row("held-out KL to the teacher", $"{model.Start.Kl:0.0000} before, {model.End.Kl:0.0000} after");
         Row("held-out cross-entropy", $"{model.Start.CrossEntropy:0.0000} before, {model.End.CrossEntropy:0.0000} after");
         Row("kept", $"step {model.BestStep} of {model.Curve[^1].Step}{(model.ResumedFrom > 0 ? $", {model.ResumedFrom} of an earlier run" : "")}");
+        Row("size", $"{Units.Bytes(model.Size.Bytes)}, {model.Size.BitsPerParameter:0.000} bits/parameter of the whole model");
         Row("time", $"{seconds:0.0} s");
         screen.Write(grid);
     }

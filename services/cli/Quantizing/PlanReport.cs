@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Terminal;
+using Qbb.Models;
 using Qbb.Recipes;
 using Spectre.Console;
 
@@ -11,8 +12,8 @@ namespace Qbb.Cli.Quantizing;
 /// <param name="plan">The stages.</param>
 /// <param name="mixed">How N is chosen layer by layer; null for one N.</param>
 /// <param name="model">The model.</param>
-/// <param name="sourceBytes">Of its weight files.</param>
-internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelCounts model, long sourceBytes)
+/// <param name="source">Its size.</param>
+internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelCounts model, ModelSize source)
 {
     private const double MostBits = 8;
 
@@ -23,7 +24,7 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
     private long OutputBytes => mixed is null ? plan.OutputBytes
         : (long)(mixed.Bits * model.LinearWeights / 8) + WorkPlan.OtherBytes(model, plan.Decomposition);
 
-    private double SourceBits => 8.0 * sourceBytes / model.Weights;
+    private double SourceBits => source.BitsPerParameter;
 
     /// <summary>Refuses what costs more than rounding to 8 bits.</summary>
     public void Refuse(bool allowLarger)
@@ -59,7 +60,7 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
         ["gpuBytes"] = plan.GpuBytes,
         ["diskBytes"] = plan.DiskBytes,
         ["outputBytes"] = OutputBytes,
-        ["sourceBytes"] = sourceBytes,
+        ["sourceBytes"] = source.Bytes,
         ["bitsPerWeight"] = mixed?.Bits ?? BitsPerWeight,
         ["bitsPerParameter"] = BitsPerParameter,
         ["sourceBitsPerParameter"] = SourceBits,
@@ -97,7 +98,7 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
 
     private string Summary() => string.Create(CultureInfo.InvariantCulture,
         $"{(plan.HasEstimate ? "about " + PlannedWork.Time(plan.Seconds) + ", " : "")}{Units.Bytes(plan.MemoryBytes)} of memory; "
-        + $"{Units.Bytes(OutputBytes)} ({BitsPerParameter:0.00} bits per parameter) from {Units.Bytes(sourceBytes)} ({SourceBits:0.00})");
+        + $"{Units.Bytes(OutputBytes)} ({BitsPerParameter:0.00} bits per parameter) from {Units.Bytes(source.Bytes)} ({SourceBits:0.00})");
 
     private IEnumerable<string> Warnings()
     {
@@ -106,8 +107,8 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
             yield return FormattableString.Invariant(
                 $"the model is quantized already ({SourceBits:0.0} bits per parameter), and what that lost stays lost: start from the original where you have it");
         }
-        if (OutputBytes > sourceBytes)
-            yield return $"the result ({Units.Bytes(OutputBytes)}) is larger than the model ({Units.Bytes(sourceBytes)}): use fewer --bases, or --size";
+        if (OutputBytes > source.Bytes)
+            yield return $"the result ({Units.Bytes(OutputBytes)}) is larger than the model ({Units.Bytes(source.Bytes)}): use fewer --bases, or --size";
         if (plan.Preset == Preset.Weights && plan.Decomposition.Bases < 4 && !plan.Decomposition.IsRounding)
             yield return $"--preset weights with {plan.Decomposition.Bases} bases usually gives a model of no use: --preset fast or balanced samples text from the model and keeps its quality";
         if (plan.Preset >= Preset.Balanced && plan.Distillation is null)
@@ -120,8 +121,8 @@ internal static class PlannedReport
 {
     public static void Warn(Output output, PlannedResult result)
     {
-        if (result.Size.Bytes > result.SourceBytes)
-            output.Warning($"the result ({Units.Bytes(result.Size.Bytes)}) is larger than the model ({Units.Bytes(result.SourceBytes)})");
+        if (result.Size.Bytes > result.Source.Bytes)
+            output.Warning($"the result ({Units.Bytes(result.Size.Bytes)}) is larger than the model ({Units.Bytes(result.Source.Bytes)})");
     }
 
     public static JsonObject Json(PlannedResult result)
@@ -134,8 +135,10 @@ internal static class PlannedReport
             ["end"] = JsonSerializer.SerializeToNode(result.End, JsonSerializerOptions.Web),
             ["bases"] = result.Recipe.Bases,
             ["bytes"] = result.Size.Bytes,
-            ["sourceBytes"] = result.SourceBytes,
-            ["effectiveBitsPerWeight"] = result.Size.EffectiveBitsPerWeight,
+            ["bitsPerParameter"] = result.Size.BitsPerParameter,
+            ["bitsPerWeight"] = result.Size.EffectiveBitsPerWeight,
+            ["sourceBytes"] = result.Source.Bytes,
+            ["sourceBitsPerParameter"] = result.Source.BitsPerParameter,
             ["seconds"] = result.Seconds,
             ["plannedSeconds"] = result.Plan.HasEstimate ? result.Plan.Seconds : null,
         };
@@ -165,7 +168,7 @@ internal static class PlannedReport
             Row("KL to the original", $"{result.End.Kl:0.0000} nats per token on held-out sampled text");
         }
         Row("linear layers", $"{result.Size.EffectiveBitsPerWeight:0.000} bits/weight");
-        Row("size", $"{Units.Bytes(result.Size.Bytes)}, from {Units.Bytes(result.SourceBytes)}");
+        Row("whole model", $"{Units.Bytes(result.Size.Bytes)}, {result.Size.BitsPerParameter:0.000} bits/parameter (source: {Units.Bytes(result.Source.Bytes)}, {result.Source.BitsPerParameter:0.000})");
         Row("time", $"{result.Seconds:0.0} s");
         screen.Write(grid);
     }

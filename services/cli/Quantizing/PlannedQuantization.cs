@@ -68,7 +68,7 @@ internal sealed class PlannedQuantization(QuantizationPlan plan, MixedPlan? mixe
         using var written = ModelSource.Open(folder);
         using var original = ModelSource.Open(model);
         return new PlannedResult(
-            Path.GetFullPath(folder), plan, recipe, training?.Start ?? score, score, training, ArtifactSize.Of(written), original.FileBytes, watch.Elapsed.TotalSeconds);
+            Path.GetFullPath(folder), plan, recipe, training?.Start ?? score, score, training, ArtifactSize.Of(written), ModelSize.Of(original), watch.Elapsed.TotalSeconds);
     }
 
     /// <summary>The trained student; null where training did it no good, so that it stays as it was.</summary>
@@ -115,8 +115,8 @@ internal sealed class PlannedQuantization(QuantizationPlan plan, MixedPlan? mixe
 /// <param name="End">On held-out text.</param>
 /// <param name="Distilled">The distillation; null without one.</param>
 /// <param name="Size">Of the result.</param>
-/// <param name="SourceBytes">Of the model's files.</param>
+/// <param name="Source">Of the model.</param>
 /// <param name="Seconds">Of this run.</param>
 internal sealed record PlannedResult(
-    string Folder, QuantizationPlan Plan, Recipe Recipe, HeldOutScore Start, HeldOutScore End, DistilledModel? Distilled, ArtifactSize Size, long SourceBytes,
+    string Folder, QuantizationPlan Plan, Recipe Recipe, HeldOutScore Start, HeldOutScore End, DistilledModel? Distilled, ArtifactSize Size, ModelSize Source,
     double Seconds);

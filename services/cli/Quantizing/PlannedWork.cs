@@ -76,11 +76,11 @@ internal static class ModelPlans
 {
     /// <summary>A model's counts, longest context and bytes, from headers alone.</summary>
     /// <exception cref="InvalidInputException">The model cannot be read.</exception>
-    public static (ModelCounts Counts, int Positions, long Bytes) Read(string model)
+    public static (ModelCounts Counts, int Positions, ModelSize Size) Read(string model)
     {
         using var source = ModelSource.Open(model);
         var config = DecoderConfig.FromJson(source.ConfigJson);
-        return (Counts(source, config, DecoderLayout.Resolve(config, source.Tensors)), config.MaxPositions, source.FileBytes);
+        return (Counts(source, config, DecoderLayout.Resolve(config, source.Tensors)), config.MaxPositions, ModelSize.Of(source));
     }
 
     public static ModelCounts Counts(ModelSource source, DecoderConfig config, DecoderLayout layout)
@@ -92,12 +92,16 @@ internal static class ModelPlans
             Linears = [.. linears.Select(linear => (linear.OutFeatures, linear.InFeatures))],
             OtherWeights = layout.TensorNames.Where(name => !modules.Contains(name) && source.Tensors.Contains(name)).Distinct()
                 .Sum(name => source.Tensors.Describe(name).Count),
+            Embeddings = [.. layout.Embeddings.Select(_ => (config.VocabularySize, config.EmbeddingSize))],
             Vocabulary = config.VocabularySize,
             Hidden = config.HiddenSize,
             Blocks = config.BlockCount,
             QueryWidth = config.HeadCount * config.HeadDimension,
             KeyValueWidth = config.KeyValueHeadCount * config.HeadDimension,
             FileBytes = source.FileBytes,
+            // The tokenizer of a GGUF file is in its header.
+            SideBytes = source.Format == ModelSource.Gguf
+                ? Math.Max(0, source.FileBytes - source.Tensors.Entries.Sum(entry => entry.Bytes)) : source.BytesOf(source.SideFiles()),
         };
     }
 }

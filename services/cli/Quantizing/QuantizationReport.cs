@@ -19,8 +19,11 @@ internal static class QuantizationReport
             ["relativeError"] = model.RelativeError,
             ["relativeOutputError"] = model.RelativeOutputError,
             ["calibrationTokens"] = model.Calibration?.Tokens,
-            ["effectiveBitsPerWeight"] = model.EffectiveBitsPerWeight,
-            ["bytes"] = model.Bytes,
+            ["bitsPerWeight"] = model.EffectiveBitsPerWeight,
+            ["bitsPerParameter"] = model.Size.BitsPerParameter,
+            ["bytes"] = model.Size.Bytes,
+            ["sourceBitsPerParameter"] = model.Source.BitsPerParameter,
+            ["sourceBytes"] = model.Source.Bytes,
             ["seconds"] = model.Seconds,
             ["layerSeconds"] = new JsonObject(model.Layers.Select(layer => KeyValuePair.Create(layer.Layer, (JsonNode?)layer.Seconds))),
         };
@@ -40,7 +43,7 @@ internal static class QuantizationReport
         if (model.RelativeOutputError is { } error)
             Row("output error", $"{error:0.00000} of the layers' outputs' squared norm, mean over layers; {model.Calibration!.Tokens:n0} tokens");
         Row("linear layers", $"{model.EffectiveBitsPerWeight:0.000} bits/weight");
-        Row("size", $"{Units.Bytes(model.Bytes)}");
+        Row("whole model", $"{Units.Bytes(model.Size.Bytes)}, {model.Size.BitsPerParameter:0.000} bits/parameter (source: {Units.Bytes(model.Source.Bytes)}, {model.Source.BitsPerParameter:0.000})");
         Row("time", $"{model.Seconds:0.0} s");
         screen.Write(grid);
         if (Nested(model).Any())

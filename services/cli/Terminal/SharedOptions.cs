@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Qbb.Bases;
 using Qbb.Models;
+using Qbb.Recipes;
 
 namespace Qbb.Cli.Terminal;
 
@@ -41,6 +42,18 @@ internal static class SharedOptions
     public static Option<string> OutputFolder() => new("--output", "-o") { Description = "The folder to write.", Required = true };
 
     public static Option<bool> Force() => new("--force") { Description = "Replace the output if it exists." };
+
+    public static Option<EmbeddingForm> Embedding()
+    {
+        var option = new Option<EmbeddingForm>("--embedding")
+        {
+            Description = "Bits of embedding and head: 8, 6, 4, 16 (as they are), or bases (binary matrices like the layers).",
+            DefaultValueFactory = _ => EmbeddingForm.Bits8,
+            CustomParser = ParseEmbedding,
+        };
+        option.CompletionSources.Add("8", "6", "4", "16", "bases");
+        return option;
+    }
 
     /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
     public static Device ParseDevice(string text)
@@ -95,6 +108,20 @@ internal static class SharedOptions
             return scale;
         result.AddError($"--integer is '{text}': give token or group");
         return null;
+    }
+
+    private static EmbeddingForm ParseEmbedding(ArgumentResult result)
+    {
+        switch (result.Tokens[0].Value)
+        {
+            case "4": return EmbeddingForm.Bits4;
+            case "6": return EmbeddingForm.Bits6;
+            case "8": return EmbeddingForm.Bits8;
+            case "16": return EmbeddingForm.Bits16;
+            case "bases": return EmbeddingForm.Bases;
+        }
+        result.AddError($"--embedding is '{result.Tokens[0].Value}': give 8, 6, 4, 16 or bases");
+        return EmbeddingForm.Bits8;
     }
 
     /// <summary>A group size: a positive number, or <c>row</c> (null).</summary>

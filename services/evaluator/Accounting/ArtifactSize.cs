@@ -5,12 +5,18 @@ using Qbb.Models.Decoder;
 namespace Qbb.Evaluator.Accounting;
 
 /// <summary>How large a model is, and what its linear layers cost per token.</summary>
-/// <param name="Bytes">All files of configuration and weights.</param>
+/// <param name="Model">Bytes and parameters of the whole model.</param>
 /// <param name="EffectiveBitsPerWeight">Stored bits of the blocks' linear layers (planes, scales and bias; or the dense tensor) over their weights.</param>
 /// <param name="Operations">Arithmetic of the blocks' linear layers for one token in the form they are stored.</param>
 /// <param name="DenseOperations">The same for a dense fp16 model.</param>
-public sealed record ArtifactSize(long Bytes, double EffectiveBitsPerWeight, OperationCounts Operations, OperationCounts DenseOperations)
+public sealed record ArtifactSize(ModelSize Model, double EffectiveBitsPerWeight, OperationCounts Operations, OperationCounts DenseOperations)
 {
+    /// <summary>All files that running the model needs.</summary>
+    public long Bytes => Model.Bytes;
+
+    /// <summary>Bits of those files for each parameter.</summary>
+    public double BitsPerParameter => Model.BitsPerParameter;
+
     /// <param name="source">The model.</param>
     /// <param name="bases">Of a nested model: what its first planes with their own scales take, beside the bytes of all; null for all.</param>
     public static ArtifactSize Of(ModelSource source, int? bases = null)
@@ -35,10 +41,10 @@ public sealed record ArtifactSize(long Bytes, double EffectiveBitsPerWeight, Ope
                 : 8 * source.Tensors.Entries.Where(entry => IsPart(entry.Name, layer.Module)).Sum(entry => entry.Bytes);
             operations += OperationCounts.Bases(bases ?? alpha[0], layer.OutFeatures, layer.InFeatures, alpha[2], hasBias);
         }
-        return new ArtifactSize(source.FileBytes, (double)bits / weights, operations, dense);
+        return new ArtifactSize(ModelSize.Of(source), (double)bits / weights, operations, dense);
     }
 
     // The scales of a nested layer's smaller models are .alpha.n and .beta.n.
     private static bool IsPart(string name, string module) => name.StartsWith(module, StringComparison.Ordinal)
-        && new[] { ".planes", ".alpha", ".beta" }.Any(suffix => name.AsSpan(module.Length).StartsWith(suffix, StringComparison.Ordinal));
+        && new[] { ".planes", ".alpha", ".beta", ".scale_exponent" }.Any(suffix => name.AsSpan(module.Length).StartsWith(suffix, StringComparison.Ordinal));
 }

@@ -32,7 +32,7 @@ public sealed class EvaluationWork(ModelFolders folders, WarmModels models, IOpt
         var result = await StoreAsync(command.Index, count, sums, cancellation);
         return new WindowsEvaluated(
             command.PipelineId, command.Unit, result, (windows + size - 1) / size, size, options.Context, count, sums.Positions, sums.CrossEntropy,
-            sums.TeacherCrossEntropy, sums.Divergence, sums.Agreements, bytes.EffectiveBitsPerWeight, bytes.Bytes);
+            sums.TeacherCrossEntropy, sums.Divergence, sums.Agreements, bytes.EffectiveBitsPerWeight, bytes.Bytes, bytes.BitsPerParameter);
     }
 
     /// <summary>The unit's windows; the first unit's are those that its time allows.</summary>

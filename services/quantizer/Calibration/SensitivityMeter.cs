@@ -88,7 +88,7 @@ public sealed class SensitivityMeter(Recipe recipe, Func<Recipe, ILayerMethod> m
         foreach (var count in counts)
         {
             cancellation.ThrowIfCancellationRequested();
-            var bases = (BinaryBases)methods[count].Quantize(weights, cancellation).Weight;
+            var bases = (BinaryBases)methods[count].QuantizeInRange(weights, cancellation).Weight;
             using var changed = ExpandedLinear.Create(bases, source.Tensors, spec, options.Device, options.DType);
             kl.Add(stream.DivergenceWith(index, spec.Role, changed, cancellation));
             bits.Add(8 * bases.StoredBytes);

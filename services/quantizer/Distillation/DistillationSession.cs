@@ -78,8 +78,8 @@ public sealed class DistillationSession : IDisposable
         return (state, training);
     }
 
-    /// <summary>Writes the result of the training; the bytes of its weight files.</summary>
-    internal long Write(ModelFolderWriter writer, TrainingResult training, CancellationToken cancellation) => DistilledFolder.Write(
+    /// <summary>Writes the result of the training; returns the size of the model.</summary>
+    internal ModelSize Write(ModelFolderWriter writer, TrainingResult training, CancellationToken cancellation) => DistilledFolder.Write(
         writer, Student, Before, After, training, new JsonObject
         {
             ["dataDigest"] = _data.Digest,

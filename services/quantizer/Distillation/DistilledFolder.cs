@@ -16,7 +16,7 @@ internal static class DistilledFolder
     private const int PieceBytes = 1 << 22;
     private static readonly JsonSerializerOptions s_camelCase = new(JsonSerializerDefaults.Web);
 
-    /// <summary>Writes everything but the name; returns the bytes of the weight files.</summary>
+    /// <summary>Writes everything but the name; returns the size of the model.</summary>
     /// <param name="writer">The folder.</param>
     /// <param name="student">What was trained.</param>
     /// <param name="before">Its recipe.</param>
@@ -24,13 +24,13 @@ internal static class DistilledFolder
     /// <param name="training">The new scales and how they came about.</param>
     /// <param name="facts">More members for the distillation's part of metrics.json.</param>
     /// <param name="cancellation">Stops between tensors.</param>
-    public static long Write(
+    public static ModelSize Write(
         ModelFolderWriter writer, ModelSource student, Recipe before, Recipe after, TrainingResult training, JsonObject facts,
         CancellationToken cancellation)
     {
-        var tensors = student.Tensors;
+        var tensors = student.StoredTensors;
         var declarations = tensors.Entries.Select(entry => new TensorDeclaration(entry.Name, entry.Type, entry.Shape)).ToList();
-        var bytes = writer.WriteTensors(declarations, (declaration, file) =>
+        writer.WriteTensors(declarations, (declaration, file) =>
         {
             cancellation.ThrowIfCancellationRequested();
             if (training.Scales.TryGetValue(declaration.Name, out var scales))
@@ -44,10 +44,11 @@ internal static class DistilledFolder
         var config = student.ConfigJson.DeepClone().AsObject();
         config["quantization_config"]!["recipe_digest"] = after.Digest;
         writer.WriteJson("config.json", config);
+        var size = ModelSize.Of(student) with { Bytes = writer.Bytes };
         writer.WriteText("recipe.json", after.ToCanonicalJson());
-        writer.WriteJson("metrics.json", Metrics(student.Path, after, training, facts, bytes));
+        writer.WriteJson("metrics.json", Metrics(student.Path, after, training, facts, size));
         writer.WriteText("README.md", Card(student.Path, before, after, training));
-        return bytes;
+        return size;
     }
 
     private static void Copy(ITensorSource tensors, string name, SafetensorsWriter file)
@@ -62,11 +63,12 @@ internal static class DistilledFolder
         }
     }
 
-    private static JsonObject Metrics(string student, Recipe after, TrainingResult training, JsonObject facts, long bytes)
+    private static JsonObject Metrics(string student, Recipe after, TrainingResult training, JsonObject facts, ModelSize size)
     {
         var metrics = ReadMetrics(student);
         metrics["recipeDigest"] = after.Digest;
-        metrics["bytes"] = bytes;
+        metrics["bytes"] = size.Bytes;
+        metrics["bitsPerParameter"] = size.BitsPerParameter;
         var distillation = facts.DeepClone().AsObject();
         distillation["start"] = JsonSerializer.SerializeToNode(training.Start, s_camelCase);
         distillation["end"] = JsonSerializer.SerializeToNode(training.Best.HeldOut, s_camelCase);

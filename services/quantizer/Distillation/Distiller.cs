@@ -47,13 +47,13 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
             var training = session.Train(work.CheckpointPath, _ => false, progress, cancellation).Training!;
             var origin = DistilledFolder.ReadMetrics(student)["modelDigest"]?.ToString();
             using var writer = ModelFolderWriter.Create(output, options.Force, work.Assembly);
-            var bytes = session.Write(writer, training, cancellation);
+            var size = session.Write(writer, training, cancellation);
             cancellation.ThrowIfCancellationRequested();
             writer.Commit();
             work.Discard();
             return new DistilledModel(
                 Path.GetFullPath(output), training.Start, training.Best.HeldOut, training.Best.Step, training.Curve, training.ResumedFrom,
-                training.LoweredAt, origin is null ? null : origin == session.TeacherDigest, bytes);
+                training.LoweredAt, origin is null ? null : origin == session.TeacherDigest, size);
         }
         catch (DistillationRefusedException)
         {
@@ -167,10 +167,10 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
 /// <param name="LoweredAt">The step at which the rate was lowered because the loss was not finite; null if it was not.</param>
 /// <param name="TeacherIsOrigin">Whether the teacher is the model that the student says it was made from; null where it does not
 /// say.</param>
-/// <param name="Bytes">Bytes of the weight files.</param>
+/// <param name="Size">Of the whole model.</param>
 public sealed record DistilledModel(
     string Folder, HeldOutScore Start, HeldOutScore End, int BestStep, IReadOnlyList<CurvePoint> Curve, int ResumedFrom,
-    int? LoweredAt, bool? TeacherIsOrigin, long Bytes)
+    int? LoweredAt, bool? TeacherIsOrigin, ModelSize Size)
 {
     /// <summary>What an earlier run finished in a folder; null where that is of another student, recipe or data, or nothing.</summary>
     /// <param name="folder">What <see cref="Distiller.Run"/> wrote.</param>
@@ -181,11 +181,12 @@ public sealed record DistilledModel(
         var metrics = DistilledFolder.ReadMetrics(folder);
         if (metrics["recipeDigest"]?.ToString() != after.Digest || metrics["distillation"] is not JsonObject training || training["dataDigest"]?.ToString() != data)
             return null;
+        using var source = ModelSource.Open(folder);
         return new DistilledModel(
             Path.GetFullPath(folder), Member<HeldOutScore>("start"), Member<HeldOutScore>("end"), Member<int>("bestStep"), Member<CurvePoint[]>("curve"), 0,
-            Member<int?>("rateLoweredAt"), null, Member<long>("bytes", metrics));
+            Member<int?>("rateLoweredAt"), null, ModelSize.Of(source));
 
-        T Member<T>(string name, JsonObject? owner = null) => (owner ?? training)[name].Deserialize<T>(JsonSerializerOptions.Web)!;
+        T Member<T>(string name) => training[name].Deserialize<T>(JsonSerializerOptions.Web)!;
     }
 }
 

@@ -25,10 +25,11 @@ internal sealed class TrainedSign : IDisposable
         (Name, Layer) = (name, layer);
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        var weight = layer.ReferenceWeight(ScalarType.Float32);
+        // Scales, levels and gradients are those before the factor.
+        var weight = layer.ReferenceWeight(ScalarType.Float32).div_(layer.Factor);
         var target = teacher is DenseLinear dense ? dense.Matrix : ((BinaryLinear)teacher).Weight();
         var reach = Spread(HalfGap() * Reach);
-        var distance = target.to(ScalarType.Float32).sub(weight);
+        var distance = target.to(ScalarType.Float32).div(layer.Factor).sub(weight);
         Latent = weight.add(distance.minimum(reach).maximum(reach.neg())).DetachFromDisposeScope();
         Mean = torch.zeros_like(Latent).DetachFromDisposeScope();
         Square = torch.zeros_like(Latent).DetachFromDisposeScope();

@@ -5,45 +5,47 @@ using Qbb.Models.Decoder;
 namespace Qbb.Quantizer.Driver;
 
 /// <summary>
-/// Writes the weight files of a quantized model: the finished layers, and every other tensor that the decoder reads as it is (types that
+/// Writes the weight files of a quantized model: the finished layers, embedding and head, and every other tensor that the decoder reads as it is (types that
 /// safetensors does not have become F16). Copies in pieces, so memory does not grow with the model.
 /// </summary>
-internal sealed class ArtifactWriter(ModelSource source, DecoderLayout layout, IReadOnlyList<(LinearSpec Spec, string Path)> layers)
+/// <param name="source">The model.</param>
+/// <param name="layout">Its layout.</param>
+/// <param name="files">The files of the weights that were quantized, under the weights' names.</param>
+internal sealed class ArtifactWriter(ModelSource source, DecoderLayout layout, IReadOnlyDictionary<string, string> files)
 {
     private const int PieceElements = 1 << 19;
 
-    /// <summary>Writes all tensors; returns the bytes of the weight files.</summary>
-    public long Write(ModelFolderWriter writer, CancellationToken cancellation)
+    /// <summary>Writes all tensors.</summary>
+    public void Write(ModelFolderWriter writer, CancellationToken cancellation)
     {
         // Wide types first: then every tensor lies at a multiple of its element size and can be mapped without a copy.
         var pieces = Pieces().OrderByDescending(piece => ElementBytes(piece.Type)).ToList();
         var byName = pieces.ToDictionary(piece => piece.Entry.Name, StringComparer.Ordinal);
-        return writer.WriteTensors(
+        writer.WriteTensors(
             [.. pieces.Select(piece => new TensorDeclaration(piece.Entry.Name, piece.Type, piece.Entry.Shape))],
             (declaration, file) =>
             {
                 var piece = byName[declaration.Name];
-                using var layer = piece.LayerFile == null ? null : SafetensorsFile.Open(piece.LayerFile);
-                Copy(layer ?? source.Tensors, piece, file, cancellation);
+                using var quantized = piece.File == null ? null : SafetensorsFile.Open(piece.File);
+                Copy(quantized ?? source.Tensors, piece, file, cancellation);
             });
     }
 
-    /// <summary>All tensors in the order of the source, a layer's tensors in the place of its weight.</summary>
+    /// <summary>All tensors in the order of the source, those of a quantized weight in its place.</summary>
     private IEnumerable<Piece> Pieces()
     {
-        var layerOf = layers.ToDictionary(layer => layer.Spec.Weight, StringComparer.Ordinal);
         var needed = layout.TensorNames.ToHashSet(StringComparer.Ordinal);
         foreach (var entry in source.Tensors.Entries)
         {
-            if (!layerOf.TryGetValue(entry.Name, out var layer))
+            if (!files.TryGetValue(entry.Name, out var path))
             {
                 if (needed.Contains(entry.Name))
                     yield return new Piece(null, entry, ElementBytes(entry.Type) > 0 ? entry.Type : "F16");
                 continue;
             }
-            using var file = SafetensorsFile.Open(layer.Path);
-            foreach (var tensor in file.Entries)
-                yield return new Piece(layer.Path, tensor, tensor.Type);
+            using var file = SafetensorsFile.Open(path);
+            foreach (var tensor in EmbeddingFile.TensorsOf(file))
+                yield return new Piece(path, tensor, tensor.Type);
         }
     }
 
@@ -87,8 +89,8 @@ internal sealed class ArtifactWriter(ModelSource source, DecoderLayout layout, I
         _ => 0,
     };
 
-    /// <param name="LayerFile">The finished layer's file; null for a tensor of the source.</param>
+    /// <param name="File">Of a quantized weight; null for a tensor of the source.</param>
     /// <param name="Entry">The tensor there.</param>
     /// <param name="Type">The type that it gets.</param>
-    private sealed record Piece(string? LayerFile, TensorEntry Entry, string Type);
+    private sealed record Piece(string? File, TensorEntry Entry, string Type);
 }

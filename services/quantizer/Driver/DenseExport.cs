@@ -18,7 +18,7 @@ public static class DenseExport
     /// <param name="bases">Of a nested model only the first planes; null for all.</param>
     /// <param name="progress">Told before each tensor.</param>
     /// <param name="cancel">Stops between tensors.</param>
-    /// <returns>Bytes of the weights' files.</returns>
+    /// <returns>Bytes of the files.</returns>
     /// <exception cref="InvalidInputException">The target exists or cannot be written, or a weight is too large for the type.</exception>
     public static long Write(ModelSource source, string folder, string type, bool force, int? bases = null,
         IProgress<(string Tensor, int Done, int Total)>? progress = null, CancellationToken cancel = default)
@@ -31,7 +31,7 @@ public static class DenseExport
             .ToDictionary(layer => layer.Weight, StringComparer.Ordinal);
         var declarations = Declarations(source, layout, layers, type);
         var done = 0;
-        var bytes = writer.WriteTensors(declarations, (declaration, file) =>
+        writer.WriteTensors(declarations, (declaration, file) =>
         {
             cancel.ThrowIfCancellationRequested();
             progress?.Report((declaration.Name, done++, declarations.Count));
@@ -46,7 +46,7 @@ public static class DenseExport
         writer.WriteJson("config.json", config);
         source.CopySideFiles(writer);
         writer.Commit();
-        return bytes;
+        return writer.Bytes;
     }
 
     private static List<TensorDeclaration> Declarations(ModelSource source, DecoderLayout layout, Dictionary<string, LinearSpec> layers, string type)

@@ -87,9 +87,8 @@ internal sealed class LayerQueue : ILayerSink
     {
         var values = new float[spec.WeightCount];
         WeightLoader.ReadWeight(_tensors, spec, values);
-        HalfScales.CheckNotTooSmall(spec.Weight, values, spec.InFeatures);
         var weights = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs };
-        var result = _method.Quantize(weights, cancellation);
+        var result = _method.QuantizeInRange(weights, cancellation);
         LayerFile.Write(path, spec, result.Weight, result.Report);
         return result.Report;
     }

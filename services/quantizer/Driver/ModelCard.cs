@@ -23,7 +23,12 @@ internal static class ModelCard
         text.Append("Every linear layer of the transformer blocks is a sum of binary matrices, `W ≈ Σ αᵢ ⊙ Bᵢ");
         text.Append(recipe.Bias ? " + β`" : "`");
         text.Append(", after QBB: Quantization with Binary Bases for LLMs (NeurIPS 2024). ");
-        text.Append("Embeddings, norms and the head are as in the base model.\n\n");
+        text.Append(recipe.Embedding switch
+        {
+            EmbeddingForm.Bits16 => "Embedding and head are 16-bit floats; norms are as in the base model.\n\n",
+            EmbeddingForm.Bases => "Embedding and head are binary bases too; norms are as in the base model.\n\n",
+            var form => $"Embedding and head are integers of {(int)form} bits with a scale per {recipe.EmbeddingGroup} columns; norms are as in the base model.\n\n",
+        });
         text.Append("| | |\n|---|---|\n");
         Row("bases", $"{(recipe.BasesPerLayer is { } perLayer ? string.Join(", ", CountsOf(perLayer)) : recipe.Bases)}");
         if (recipe.Nested)
@@ -34,10 +39,13 @@ internal static class ModelCard
             Row("the same of models of their own", $"{Listed(own)}");
         Row("group", $"{(recipe.Group is { } group ? $"{group} inputs share a scale" : "one scale per row and basis")}");
         Row("bias per group", $"{(recipe.Bias ? "yes" : "no")}");
-        Row("effective bits per weight of the quantized layers", $"{model.EffectiveBitsPerWeight:0.###}");
+        Row("bits per weight of the quantized layers", $"{model.EffectiveBitsPerWeight:0.###}");
+        Row("bits per parameter of the whole model", $"{model.Size.BitsPerParameter:0.###} (base model: {model.Source.BitsPerParameter:0.###})");
+        Row("size of the whole model", $"{model.Size.Bytes:n0} bytes (base model: {model.Source.Bytes:n0})");
         Row("relative weight error ‖W − Ŵ‖²/‖W‖²", $"{model.RelativeError:0.#####}");
         Row("quantized layers", $"{model.Layers.Count} ({model.Layers.Sum(layer => layer.Weights):n0} weights)");
-        Row("weight files", $"{model.Bytes:n0} bytes");
+        foreach (var embedding in model.Embeddings)
+            Row($"relative error of `{embedding.Weight}`", $"{embedding.RelativeError:0.0###e+0}");
         Row("refinement", $"{recipe.Refinement.ToString().ToLowerInvariant()}");
         if (model.Calibration is { } calibration)
             Row("calibration", $"{calibration.Sequences:n0} sequences, {calibration.Tokens:n0} tokens; importance {recipe.Importance.ToString().ToLowerInvariant()}");

@@ -68,9 +68,10 @@ public sealed class ModelQuantizer
         {
             var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
             var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, progress);
-            Quantize(opened, opened.Layout, queue, cancellation);
+            var embeddings = WriteEmbeddings(opened, work.Layers, cancellation);
+            Quantize(opened, opened.Layout, embeddings, queue, cancellation);
             using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
-            var result = Write(writer, output, opened.Source, layers, queue, digest, cancellation);
+            var result = Write(writer, output, opened, embeddings, layers, queue, digest, cancellation);
             work.Discard();
             return result;
         }
@@ -103,7 +104,7 @@ public sealed class ModelQuantizer
         var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
         var (first, count) = _calibration == null
             ? RunLayers(opened, unit, queue, more, cancellation)
-            : RunBlock(opened, unit.Index, queue, cancellation);
+            : RunBlock(opened, unit.Index, WriteEmbeddings(opened, folder, cancellation), queue, cancellation);
         var size = unit.Size ?? (_calibration == null ? count : 1);
         var total = _calibration == null ? layers.Count : opened.Layout.Blocks.Count;
         return new QuantizedUnit(
@@ -125,15 +126,19 @@ public sealed class ModelQuantizer
         if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
             throw new InvalidInputException($"{folder}: the layer {missing.Module} is missing or damaged");
         using var writer = ModelFolderWriter.Create(output, force: false);
-        return Write(writer, output, opened.Source, layers, queue, ModelDigest.Compute(opened.Source, cancellation), cancellation);
+        return Write(writer, output, opened, WriteEmbeddings(opened, folder, cancellation), layers, queue, ModelDigest.Compute(opened.Source, cancellation), cancellation);
     }
 
-    private void Quantize(QuantizableModel opened, DecoderLayout layout, LayerQueue queue, CancellationToken cancellation)
+    private void Quantize(
+        QuantizableModel opened, DecoderLayout layout, IReadOnlyList<EmbeddingFile> embeddings, LayerQueue queue, CancellationToken cancellation)
     {
-        if (_calibration != null)
-            _calibration.Run(opened.Config, layout, opened.Source.Tensors, queue, cancellation);
-        else
+        if (_calibration == null)
+        {
             layout.Linears.ToList().ForEach(spec => queue.Finish(spec, null, cancellation));
+            return;
+        }
+        using var tensors = new OverlaidTensors(opened.Source.Tensors, embeddings.ToDictionary(file => file.Report.Weight, file => file.Open()));
+        _calibration.Run(opened.Config, layout, tensors, queue, cancellation);
     }
 
     private static (int First, int Count) RunLayers(
@@ -146,26 +151,31 @@ public sealed class ModelQuantizer
         return (first, done);
     }
 
-    private (int First, int Count) RunBlock(QuantizableModel opened, int block, LayerQueue queue, CancellationToken cancellation)
+    private (int First, int Count) RunBlock(
+        QuantizableModel opened, int block, IReadOnlyList<EmbeddingFile> embeddings, LayerQueue queue, CancellationToken cancellation)
     {
         var blocks = opened.Layout.Blocks;
-        Quantize(opened, opened.Layout with { Blocks = [.. blocks.Take(block + 1)] }, queue, cancellation);
+        Quantize(opened, opened.Layout with { Blocks = [.. blocks.Take(block + 1)] }, embeddings, queue, cancellation);
         return (blocks.Take(block).Sum(before => before.Linears.Count), blocks[block].Linears.Count);
     }
 
     private QuantizedModel Write(
-        ModelFolderWriter writer, string output, ModelSource source, IReadOnlyList<(LinearSpec Spec, string Path)> layers, LayerQueue queue,
-        string digest, CancellationToken cancellation)
+        ModelFolderWriter writer, string output, QuantizableModel model, IReadOnlyList<EmbeddingFile> embeddings,
+        IReadOnlyList<(LinearSpec Spec, string Path)> layers, LayerQueue queue, string digest, CancellationToken cancellation)
     {
-        var decoder = DecoderConfig.FromJson(source.ConfigJson);
-        var layout = DecoderLayout.Resolve(decoder, source.Tensors);
-        var bytes = new ArtifactWriter(source, layout, layers).Write(writer, cancellation);
-        var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, bytes, queue.Resumed)
+        var (source, layout) = (model.Source, model.Layout);
+        var files = layers.Select(layer => (layer.Spec.Weight, layer.Path)).Concat(embeddings.Select(file => (file.Report.Weight, file.Path)))
+            .ToDictionary(file => file.Weight, file => file.Path, StringComparer.Ordinal);
+        new ArtifactWriter(source, layout, files).Write(writer, cancellation);
+        source.CopySideFiles(writer);
+        writer.WriteJson("config.json", Configuration(layout.ConfigJson(model.Config), model.Config.EmbeddingSize));
+        var before = ModelSize.Of(source);
+        var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, before with { Bytes = writer.Bytes }, queue.Resumed)
         {
+            Source = before,
+            Embeddings = [.. embeddings.Select(file => file.Report)],
             Calibration = _calibration == null ? null : new CalibrationRecord(_calibration.Digest, _calibration.Sequences, _calibration.Tokens),
         };
-        source.CopySideFiles(writer);
-        writer.WriteJson("config.json", Configuration(layout.ConfigJson(decoder)));
         writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
         writer.WriteJson("metrics.json", result.ToMetrics(digest, _recipe.Digest));
         writer.WriteText("README.md", ModelCard.Write(source, _recipe, result, digest));
@@ -173,6 +183,12 @@ public sealed class ModelQuantizer
         writer.Commit();
         return result;
     }
+
+    /// <summary>Embedding and head as integers, where the recipe has them so; what an earlier run finished is found again.</summary>
+    private IReadOnlyList<EmbeddingFile> WriteEmbeddings(QuantizableModel model, string folder, CancellationToken cancellation) =>
+        _recipe.Embedding == EmbeddingForm.Bits16 ? [] : [.. model.Layout.Embeddings.Select(weight => EmbeddingFile.Write(
+            Path.Combine(folder, weight == model.Layout.Embedding ? "embedding.safetensors" : "head.safetensors"),
+            model.Source.Tensors, weight, _recipe, cancellation))];
 
     private void CheckTeacher(string digest)
     {
@@ -214,16 +230,19 @@ public sealed class ModelQuantizer
         }
     }
 
-    private JsonObject Configuration(JsonObject config)
+    private JsonObject Configuration(JsonObject config, int columns)
     {
         var quantization = new JsonObject
         {
-            ["quant_method"] = BasesLinearLoader.QuantMethod,
+            ["quant_method"] = QbbFormat.Method,
+            ["version"] = QbbFormat.Version,
             ["bases"] = _recipe.Bases,
             ["group_size"] = _recipe.Group,
             ["bias"] = _recipe.Bias,
             ["recipe_digest"] = _recipe.Digest,
         };
+        if (_recipe.Embedding is not (EmbeddingForm.Bits16 or EmbeddingForm.Bases))
+            quantization["embedding"] = EmbeddingFile.FormOf(_recipe, columns).ToJson();
         if (_recipe.Nested)
             quantization["nested"] = true;
         if (_recipe.BasesPerLayer is { } perLayer)

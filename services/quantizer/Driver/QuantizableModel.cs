@@ -17,7 +17,9 @@ internal sealed class QuantizableModel : IDisposable
         if (Layers.Any(layer => BasesTensors.Contains(source.Tensors, layer.Module)))
             throw new InvalidInputException($"{source.Path}: is quantized already; give the model that it was made from");
         foreach (var layer in Layers)
-            CheckShape(source.Tensors, layer);
+            CheckShape(source.Tensors, layer.Weight, WeightLoader.StoredShape(layer), layer.WeightCount);
+        foreach (var weight in Layout.Embeddings)
+            CheckShape(source.Tensors, weight, [Config.VocabularySize, Config.EmbeddingSize], 0);
         if (source.Format == ModelSource.Gguf)
             source.LoadTokenizer();
     }
@@ -48,15 +50,14 @@ internal sealed class QuantizableModel : IDisposable
 
     public void Dispose() => Source.Dispose();
 
-    private static void CheckShape(ITensorSource tensors, LinearSpec spec)
+    private static void CheckShape(ITensorSource tensors, string weight, long[] expected, long atOnce)
     {
-        var shape = tensors.Describe(spec.Weight).Shape;
-        var expected = WeightLoader.StoredShape(spec);
+        var shape = tensors.Describe(weight).Shape;
         if (!shape.SequenceEqual(expected))
             throw new InvalidInputException(
-                $"tensor {spec.Weight} is [{string.Join(", ", shape)}] where config.json asks for [{string.Join(", ", expected)}]");
-        if (spec.WeightCount > Array.MaxLength)
+                $"tensor {weight} is [{string.Join(", ", shape)}] where config.json asks for [{string.Join(", ", expected)}]");
+        if (atOnce > Array.MaxLength)
             throw new InvalidInputException(
-                $"tensor {spec.Weight} has {spec.WeightCount} weights; at most {Array.MaxLength} can be quantized at once");
+                $"tensor {weight} has {atOnce} weights; at most {Array.MaxLength} can be quantized at once");
     }
 }

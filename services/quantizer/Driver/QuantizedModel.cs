@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Models;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Methods;
 
@@ -8,10 +9,16 @@ namespace Qbb.Quantizer.Driver;
 /// <summary>A finished quantization.</summary>
 /// <param name="Folder">The Hugging Face folder.</param>
 /// <param name="Layers">One report per linear layer, in the model's order.</param>
-/// <param name="Bytes">Bytes of the weight files.</param>
+/// <param name="Size">Of the whole model.</param>
 /// <param name="ResumedLayers">Layers that an earlier run had finished.</param>
-public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> Layers, long Bytes, int ResumedLayers)
+public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> Layers, ModelSize Size, int ResumedLayers)
 {
+    /// <summary>The size of the model that it was made from.</summary>
+    public required ModelSize Source { get; init; }
+
+    /// <summary>Embedding and head where they became integers.</summary>
+    public required IReadOnlyList<EmbeddingReport> Embeddings { get; init; }
+
     /// <summary>What the layers were calibrated on; null for nothing.</summary>
     public CalibrationRecord? Calibration { get; init; }
 
@@ -54,9 +61,14 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
             ["modelDigest"] = modelDigest,
             ["recipeDigest"] = recipeDigest,
             ["relativeError"] = RelativeError,
-            ["effectiveBitsPerWeight"] = EffectiveBitsPerWeight,
+            ["bitsPerWeight"] = EffectiveBitsPerWeight,
             ["quantizedWeights"] = Layers.Sum(layer => layer.Weights),
-            ["bytes"] = Bytes,
+            ["bytes"] = Size.Bytes,
+            ["parameters"] = Size.Parameters,
+            ["bitsPerParameter"] = Size.BitsPerParameter,
+            ["sourceBytes"] = Source.Bytes,
+            ["sourceBitsPerParameter"] = Source.BitsPerParameter,
+            ["embeddings"] = JsonSerializer.SerializeToNode(Embeddings, LayerReport.Json),
         };
         if (Calibration != null)
             metrics["calibration"] = JsonSerializer.SerializeToNode(Calibration, LayerReport.Json);

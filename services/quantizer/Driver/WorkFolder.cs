@@ -22,6 +22,9 @@ internal sealed class WorkFolder : IDisposable
     /// <summary>Where the output is put together, on the same disk as its final place.</summary>
     public string Assembly => Path.Combine(_root, "assembly");
 
+    /// <summary>Where finished layers are.</summary>
+    public string Layers => _layers;
+
     /// <summary>The work folder of an output.</summary>
     public static string PathOf(string output)
     {

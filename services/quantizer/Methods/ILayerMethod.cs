@@ -1,6 +1,4 @@
-using System.Globalization;
 using Qbb.Bases;
-using Qbb.Checkpoints;
 using Qbb.Models;
 
 namespace Qbb.Quantizer.Methods;
@@ -21,38 +19,48 @@ public interface ILayerMethod
 /// <param name="Report">Errors, sizes and time.</param>
 public sealed record LayerResult(IQuantizedWeight Weight, LayerReport Report);
 
-/// <summary>Where fp16, the type of stored scales, ends.</summary>
+/// <summary>Where fp16, the type of stored scales, ends, and the power of two that brings others within.</summary>
 internal static class HalfScales
 {
     /// <summary>2⁻¹⁴: below it digits are lost.</summary>
     public const double SmallestNormal = 6.103515625e-5;
 
-    /// <summary>2⁻¹⁹: weights of this root mean square have scales that fp16 keeps to 5 bits, and below that a layer fades to zero.</summary>
-    private const double SmallestRms = 1.9073486328125e-6;
+    /// <summary>The largest weight of a layer that is worked on as it is: scales below it still have the digits that its errors ask for.</summary>
+    private const int LeastExponent = -10, MostExponent = 14;
 
-    /// <summary>Refuses a layer whose scales would underflow, and warns of rows that would; zeros alone are neither.</summary>
-    /// <param name="weight">The weight's name.</param>
-    /// <param name="values">[rows, columns]</param>
-    /// <param name="columns">Columns.</param>
-    public static void CheckNotTooSmall(string weight, ReadOnlySpan<float> values, int columns)
+    /// <summary>Quantizes weights that are too small or too large for fp16's scales as 2^e times weights below 1, where that is so.</summary>
+    public static LayerResult QuantizeInRange(this ILayerMethod method, LayerWeights weights, CancellationToken cancellation = default)
     {
-        var (total, small) = (0.0, 0);
-        for (var row = 0; row < values.Length; row += columns)
+        var exponent = ExponentOf(weights.Values.Span);
+        if (exponent == 0)
+            return method.Quantize(weights, cancellation);
+        var result = method.Quantize(weights.Times(-exponent), cancellation);
+        var report = result.Report;
+        return new(result.Weight is NestedBases nested ? nested.WithExponent(exponent) : ((BinaryBases)result.Weight).WithExponent(exponent), report with
         {
-            var squares = 0.0;
-            foreach (var value in values.Slice(row, columns))
-                squares += (double)value * value;
-            small += IsTooSmall(squares, columns) ? 1 : 0;
-            total += squares;
-        }
-        if (IsTooSmall(total, values.Length))
-            throw new InvalidInputException(string.Create(CultureInfo.InvariantCulture, $"{weight}: the weights have a root mean square of {Math.Sqrt(total / values.Length):g2}, ")
-                + "and their scales would underflow in fp16; multiply the weight by a constant and divide the layer that precedes or follows by it");
-        if (small > 0)
-            ModelWarnings.Report($"{weight}: {small} of {values.Length / columns} rows have weights so small that their scales underflow in fp16; they lose digits or become zero");
+            SquaredNorm = Math.ScaleB(report.SquaredNorm, 2 * exponent),
+            SquaredError = Math.ScaleB(report.SquaredError, 2 * exponent),
+            Output = report.Output is not { } output ? null : output with
+            {
+                Norm = Math.ScaleB(output.Norm, 2 * exponent),
+                AfterStep = [.. output.AfterStep.Select(error => Math.ScaleB(error, 2 * exponent))],
+            },
+        });
     }
 
-    private static bool IsTooSmall(double squares, long count) => squares > 0 && Math.Sqrt(squares / count) < SmallestRms;
+    /// <summary>e with max|w|·2^−e in [0.5, 1); 0 where the weights are in range.</summary>
+    public static int ExponentOf(ReadOnlySpan<float> weights)
+    {
+        var largest = 0f;
+        foreach (var weight in weights)
+            largest = Math.Max(largest, Math.Abs(weight));
+        var exponent = largest > 0 ? Math.ILogB(largest) + 1 : 0;
+        return exponent is >= LeastExponent and <= MostExponent ? 0 : Math.Clamp(exponent, -126, 126);
+    }
+
+    /// <summary>The exponent of integer scales from <paramref name="least"/> to <paramref name="largest"/>: 0 where fp16 has all their digits, else such that the largest has the highest place.</summary>
+    public static int ExponentOf(double least, double largest) =>
+        largest == 0 || least >= SmallestNormal && largest < 32768 ? 0 : Math.Clamp(Math.ILogB(largest) - 14, -126, 126);
 
     /// <summary>The error for a weight whose scales overflow.</summary>
     public static InvalidInputException TooLarge(string weight) => new(

@@ -26,7 +26,7 @@ public sealed record LayerReport(
     string Layer,
     int OutFeatures,
     int InFeatures,
-    double EffectiveBitsPerWeight,
+    [property: JsonPropertyName("bitsPerWeight")] double EffectiveBitsPerWeight,
     double SquaredNorm,
     double SquaredError,
     IReadOnlyList<double> ErrorPerBase,

@@ -43,6 +43,10 @@ public sealed class LayerWeights
     public InputStatistics RequireInputs() =>
         Inputs ?? throw new InvalidInputException($"{Name}: importance other than none needs calibration data; give --calibration or --text");
 
+    /// <summary>The same layer with weights times 2^<paramref name="exponent"/>.</summary>
+    public LayerWeights Times(int exponent) =>
+        new(Name, OutFeatures, InFeatures, Array.ConvertAll(Values.ToArray(), value => MathF.ScaleB(value, exponent))) { Inputs = Inputs };
+
     /// <summary>One row, [in].</summary>
     public ReadOnlySpan<float> Row(int row) => Values.Span.Slice(row * InFeatures, InFeatures);
 }

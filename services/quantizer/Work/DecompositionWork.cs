@@ -45,7 +45,8 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         var output = Path.Combine(work.Path, "output");
         var model = With(recipe, data, quantizer => quantizer.Assemble(named, layers, output, cancellation), cancellation);
         var result = await folders.StoreAsync(output, cancellation);
-        return new ModelAssembled(command.PipelineId, command.Unit, result, model.RelativeError, model.EffectiveBitsPerWeight, model.Bytes);
+        return new ModelAssembled(
+            command.PipelineId, command.Unit, result, model.RelativeError, model.EffectiveBitsPerWeight, model.Size.Bytes, model.Size.BitsPerParameter);
     }
 
     private QuantizedUnit Quantize(Recipe recipe, string model, string? data, UnitRange unit, string folder, CancellationToken cancellation)

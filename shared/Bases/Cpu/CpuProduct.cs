@@ -7,6 +7,7 @@ public sealed class CpuProduct : IBasesProduct
     private readonly LookupProduct _lookup;
     private readonly BasesProductOptions _options;
     private readonly long _mostLookups;
+    private readonly float _factor;
 
     /// <summary>Packs the weight for the kernels; the bases are not kept.</summary>
     public CpuProduct(BinaryBases bases, BasesProductOptions options)
@@ -15,6 +16,7 @@ public sealed class CpuProduct : IBasesProduct
         if (!CpuKernels.IsSupported(instructions))
             throw new PlatformNotSupportedException($"this processor has no {instructions}");
         _options = options;
+        _factor = bases.Factor;
         _packed = PackedBases.Pack(bases);
         _lookup = new LookupProduct(_packed, instructions, options.Integer);
         _mostLookups = CpuCrossover.MostLookups(instructions, bases.Count);
@@ -41,7 +43,7 @@ public sealed class CpuProduct : IBasesProduct
         var y = torch.empty([.. x.shape[..^1], _packed.Layout.OutFeatures]);
         fixed (float* from = input.AsSpan<float>(), to = y.AsSpan<float>())
             _lookup.Multiply(from, to, x.numel() / x.size(-1), Threads);
-        return y.to(x.dtype).MoveToOuterDisposeScope();
+        return Scaled(y).to(x.dtype).MoveToOuterDisposeScope();
     }
 
     /// <summary>By expanding tiles, however few tokens there are.</summary>
@@ -52,8 +54,10 @@ public sealed class CpuProduct : IBasesProduct
         if (_options.Integer is not null)
             input = _lookup.Rounded(input);
         var y = TileExpansion.Multiply(_packed, input, Threads);
-        return y.view([.. x.shape[..^1], _packed.Layout.OutFeatures]).to(x.dtype).MoveToOuterDisposeScope();
+        return Scaled(y).view([.. x.shape[..^1], _packed.Layout.OutFeatures]).to(x.dtype).MoveToOuterDisposeScope();
     }
+
+    private Tensor Scaled(Tensor y) => _factor == 1 ? y : y.mul_(_factor);
 
     /// <inheritdoc/>
     public void Dispose() => _packed.Dispose();

@@ -31,7 +31,7 @@ internal sealed class CudaProduct : IBasesProduct
         var planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device);
         var alpha = torch.tensor(bases.Alpha, bases.Count, bases.OutFeatures, bases.Groups).to(device);
         var beta = bases.Beta is null ? null : torch.tensor(bases.Beta, bases.OutFeatures, bases.Groups).to(device);
-        return Ready(PackedBases.Pack(planes, alpha, beta, bases.InFeatures, bases.GroupSize));
+        return Ready(PackedBases.Pack(planes, alpha, beta, bases.InFeatures, bases.GroupSize) with { Factor = bases.Factor });
     }
 
     /// <summary>Whether the kernels know groups of this size, and a compiler is there for them.</summary>
@@ -46,15 +46,19 @@ internal sealed class CudaProduct : IBasesProduct
         var tokens = (int)(x.numel() / x.size(-1));
         var input = x.detach().contiguous().view(tokens, _weight.InFeatures);
         var y = torch.empty([tokens, _weight.OutFeatures], x.dtype, x.device);
-        if (!CanWrite(tokens, x.dtype))
+        if (!Serves(tokens, x.dtype))
             Expand(input, y, Scratch(x.dtype));
         else
             Write(input, null, y);
+        if (_weight.Factor != 1)
+            y.mul_(_weight.Factor);
         return y.view([.. x.shape[..^1], _weight.OutFeatures]).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Whether <see cref="Write"/> can be used.</summary>
-    public bool CanWrite(int tokens, ScalarType type) => tokens is >= 1 and <= MostSelected && type is ScalarType.Float16 or ScalarType.BFloat16
+    /// <summary>Whether <see cref="Write"/> can be used, which knows no factor 2^e.</summary>
+    public bool CanWrite(int tokens, ScalarType type) => _weight.Factor == 1 && Serves(tokens, type);
+
+    private bool Serves(int tokens, ScalarType type) => tokens is >= 1 and <= MostSelected && type is ScalarType.Float16 or ScalarType.BFloat16
         && (Counts(tokens) || SelectProduct.Serves(_weight.Words.device));
 
     /// <summary>y = x Ŵᵀ + addend without memory of its own.</summary>

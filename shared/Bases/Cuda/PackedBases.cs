@@ -14,6 +14,9 @@ internal sealed record PackedBases(
     /// <summary>A group beyond every row.</summary>
     public const int Row = 1 << 30;
 
+    /// <summary>2^e, which the results of kernels are multiplied by.</summary>
+    public float Factor { get; init; } = 1;
+
     public int Groups => (InFeatures - 1) / GroupSize + 1;
 
     /// <summary>Bytes that one product reads of the weight.</summary>

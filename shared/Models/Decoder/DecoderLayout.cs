@@ -23,6 +23,12 @@ public sealed record DecoderLayout(
     /// <summary>The linear layers of all blocks in order of use: what a quantizer walks. The head and OPT-350m's projections are not among them.</summary>
     public IEnumerable<LinearSpec> Linears => Blocks.SelectMany(block => block.Linears);
 
+    /// <summary>The same, and those outside the blocks: projections and a head of its own.</summary>
+    public IEnumerable<LinearSpec> AllLinears => Linears.Concat(new[] { ProjectIn, ProjectOut, Head }.OfType<LinearSpec>());
+
+    /// <summary>The stored names of the embedding and of a head of its own.</summary>
+    public IEnumerable<string> Embeddings => new[] { Embedding, Head?.Weight }.OfType<string>();
+
     /// <summary>The layout under the names that transformers writes.</summary>
     public static DecoderLayout Of(DecoderConfig config)
     {

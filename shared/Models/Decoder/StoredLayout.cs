@@ -85,7 +85,7 @@ internal static class StoredLayout
     private static void Check(DecoderConfig config, DecoderLayout layout, ITensorSource source)
     {
         var method = config.ForeignQuantization;
-        LinearSpec[] linears = [.. layout.Linears, .. new[] { layout.ProjectIn, layout.ProjectOut, layout.Head }.OfType<LinearSpec>()];
+        LinearSpec[] linears = [.. layout.AllLinears];
         foreach (var linear in linears.Where(linear => source.Contains(linear.Weight)))
         {
             if (!HoldsNumbers(source.Describe(linear.Weight).Type))

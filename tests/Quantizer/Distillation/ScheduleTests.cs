@@ -74,7 +74,7 @@ public class ScheduleTests
             recipe.Digest.ShouldNotBe(new Recipe { Bases = 2 }.Digest);
         }
         new Recipe { Distillation = new DistillationRecipe() }.ToCanonicalJson().ShouldBe(
-            """{"decomposition":{"bases":4,"bias":true,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"},"distillation":{"accumulate":1,"batch":16,"clip":1,"evaluateEvery":50,"featureWeight":0,"heldOut":0.05,"learningRate":0.002,"loss":"kd","seed":0,"steps":400,"temperature":1,"type":"f32","warmup":20}}""");
+            """{"decomposition":{"bases":4,"bias":true,"embedding":8,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"},"distillation":{"accumulate":1,"batch":16,"clip":1,"evaluateEvery":50,"featureWeight":0,"heldOut":0.05,"learningRate":0.002,"loss":"kd","seed":0,"steps":400,"temperature":1,"type":"f32","warmup":20}}""");
         Should.Throw<InvalidInputException>(() => Recipe.FromJson("""{"decomposition":{},"distillation":{"loss":"best"}}""")).Message.ShouldContain("kd-mse-swap");
         Should.Throw<InvalidInputException>(() => Recipe.FromJson("""{"decomposition":{},"distillation":{"speed":1}}""")).Message.ShouldContain("distillation.speed");
     }

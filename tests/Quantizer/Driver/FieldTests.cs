@@ -1,7 +1,8 @@
+using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
+using Qbb.Models.Decoder;
 using Qbb.Quantizer.Driver;
-using Qbb.Quantizer.Methods;
 using Qbb.Recipes;
 using Qbb.Tests;
 
@@ -53,19 +54,29 @@ public sealed class FieldTests : IDisposable
         model.RelativeError.ShouldBe(model.Layers.Average(layer => layer.RelativeError), 1e-12);
     }
 
+    /// <summary>The same function twice: gate and up times 1 and 2^−24, the norm before them divided by it.</summary>
     [Fact]
-    public void Weights_whose_scales_underflow_are_refused_by_name() =>
-        Should.Throw<InvalidInputException>(() => new ModelQuantizer(s_recipe).Run(Reference.Path("field", "weights-tiny"), _folder.File("quantized")))
-            .Message.ShouldContain("model.layers.0.mlp.gate_proj.weight: the weights have a root mean square of");
-
-    [Fact]
-    public void Rows_whose_scales_underflow_are_warned_of()
+    public void Weights_whose_scales_would_underflow_are_quantized_like_others()
     {
-        var warnings = new List<string>();
-        using var heard = ModelWarnings.Listen(warnings.Add);
-        HalfScales.CheckNotTooSmall("w", [1, -1, 0, 0, 1e-8f, -1e-8f], columns: 2);
-        warnings.ShouldHaveSingleItem().ShouldContain("w: 1 of 3 rows");
-        HalfScales.CheckNotTooSmall("zeros", new float[6], columns: 2);
-        warnings.Count.ShouldBe(1);
+        var models = new[] { "weights-as-usual", "weights-tiny" }.Select(name =>
+            new ModelQuantizer(s_recipe).Run(Reference.Path("field", name), _folder.File(name))).ToList();
+        foreach (var (usual, tiny) in models[0].Layers.Zip(models[1].Layers))
+            tiny.RelativeError.ShouldBe(usual.RelativeError, 1e-3 * usual.RelativeError, tiny.Layer);
+        models[1].Layers.Single(layer => layer.Layer == "model.layers.0.mlp.gate_proj.weight").SquaredNorm.ShouldBe(
+            models[0].Layers.Single(layer => layer.Layer == "model.layers.0.mlp.gate_proj.weight").SquaredNorm * Math.Pow(2, -48), 1e-20);
+        using var source = ModelSource.Open(models[1].Folder);
+        ScaleExponent.Read(source.Tensors, "model.layers.0.mlp.gate_proj").ShouldBeInRange(-30, -18);
+        ScaleExponent.Read(source.Tensors, "model.layers.0.mlp.down_proj").ShouldBe(0);
+        var logits = models.Select(model => Logits(model.Folder)).ToList();
+        logits[1].Zip(logits[0], (a, b) => Math.Abs(a - b)).Max().ShouldBeLessThan(2e-3f);
+    }
+
+    private static float[] Logits(string folder)
+    {
+        using var source = ModelSource.Open(folder);
+        using var model = Transformer.Load(source, torch.CPU, ScalarType.Float32, BasesLinearLoader.For(source));
+        using var scope = torch.NewDisposeScope();
+        using var off = torch.no_grad();
+        return model.forward(torch.tensor(new long[] { 1, 5, 9, 2, 7 }, 1, 5)).flatten().ToArray<float>();
     }
 }

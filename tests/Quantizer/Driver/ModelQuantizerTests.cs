@@ -45,6 +45,9 @@ public sealed class ModelQuantizerTests : IDisposable
             after.Tensors.Contains(spec.Weight).ShouldBeFalse();
         }
         var quantized = specs.Select(spec => spec.Weight).ToHashSet();
+        foreach (var report in result.Embeddings)
+            after.Tensors.Describe(report.Weight).Type.ShouldBe("Q8");
+        quantized.UnionWith(result.Embeddings.Select(report => report.Weight));
         foreach (var entry in before.Tensors.Entries.Where(entry => !quantized.Contains(entry.Name)))
         {
             after.Tensors.Describe(entry.Name).ShouldBeEquivalentTo(entry);
@@ -76,6 +79,7 @@ public sealed class ModelQuantizerTests : IDisposable
         var config = JsonNode.Parse(File.ReadAllText(Path.Combine(Output, "config.json")))!;
         config["model_type"]!.GetValue<string>().ShouldBe("qwen2");
         config["quantization_config"]!["quant_method"]!.GetValue<string>().ShouldBe("qbb");
+        config["quantization_config"]!["version"]!.GetValue<int>().ShouldBe(2);
         config["quantization_config"]!["bases"]!.GetValue<int>().ShouldBe(3);
         config["quantization_config"]!["group_size"]!.GetValue<int>().ShouldBe(16);
         config["quantization_config"]!["bias"]!.GetValue<bool>().ShouldBeTrue();
@@ -108,8 +112,8 @@ public sealed class ModelQuantizerTests : IDisposable
         new ModelQuantizer(Small).Run(Reference.Path("gguf", name + ".gguf"), Output);
         using var after = ModelSource.Open(Output);
         after.LoadTokenizer().VocabularySize.ShouldBeGreaterThan(0);
-        string[] plain = ["F32", "F16", "BF16", "I32"];
-        after.Tensors.Entries.ShouldAllBe(entry => plain.Contains(entry.Type));
+        string[] plain = ["F32", "F16", "BF16", "I32", "I8"];
+        after.StoredTensors.Entries.ShouldAllBe(entry => plain.Contains(entry.Type));
         Logits(after).ShouldAllBe(value => float.IsFinite(value));
     }
 
@@ -135,7 +139,7 @@ public sealed class ModelQuantizerTests : IDisposable
         var work = ModelQuantizer.WorkFolderOf(Output);
         Directory.GetFileSystemEntries(_folder).Order().ShouldBe(new[] { work, whole }.Order());
         // What kill -9 leaves: half a layer, half an output. And a layer that the disk has damaged.
-        var layers = Directory.GetFiles(work, "*.safetensors", SearchOption.AllDirectories).Order().ToArray();
+        var layers = Directory.GetFiles(work, "0*.safetensors", SearchOption.AllDirectories).Order().ToArray();
         layers.Length.ShouldBe(5);
         File.WriteAllBytes(layers[0] + ".partial", [1, 2, 3]);
         File.WriteAllBytes(layers[2], File.ReadAllBytes(layers[2])[..100]);

@@ -13,7 +13,7 @@ public class RecipeTests
     public void Canonical_json_spells_every_choice_out_in_sorted_order()
     {
         new Recipe().ToCanonicalJson().ShouldBe(
-            """{"decomposition":{"bases":4,"bias":true,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}}""");
+            """{"decomposition":{"bases":4,"bias":true,"embedding":8,"group":128,"init":"cascaded","refinement":"alternating","rounds":15,"seed":0,"starts":"both"}}""");
         new Recipe
         {
             Bases = 2,
@@ -24,9 +24,27 @@ public class RecipeTests
             LearningRate = 0.5,
             Seed = -3,
         }.ToCanonicalJson().ShouldBe(
-            """{"decomposition":{"bases":2,"bias":false,"group":"row","init":"non-cascaded","learningRate":0.5,""" +
+            """{"decomposition":{"bases":2,"bias":false,"embedding":8,"group":"row","init":"non-cascaded","learningRate":0.5,""" +
             "\"refinement\":\"gradient\",\"rounds\":15,\"seed\":-3,\"steps\":20}}");
     }
+
+    [Theory]
+    [InlineData(EmbeddingForm.Bits4, "4", 32), InlineData(EmbeddingForm.Bits6, "6", 32), InlineData(EmbeddingForm.Bits8, "8", 128)]
+    [InlineData(EmbeddingForm.Bits16, "16", 32), InlineData(EmbeddingForm.Bases, "\"bases\"", 32)]
+    public void The_form_of_the_embedding_is_a_number_of_bits_or_bases(EmbeddingForm form, string json, int group)
+    {
+        var recipe = new Recipe { Embedding = form };
+        recipe.ToCanonicalJson().ShouldContain($"\"embedding\":{json},");
+        Recipe.FromPart($"{{\"embedding\":{json}}}").ShouldBe(recipe.Resolve());
+        recipe.EmbeddingGroup.ShouldBe(group);
+        (recipe with { Group = 16 }).EmbeddingGroup.ShouldBe(16);
+        (recipe with { Group = null }).EmbeddingGroup.ShouldBe(group);
+    }
+
+    [Theory]
+    [InlineData("0"), InlineData("5"), InlineData("\"8\""), InlineData("null"), InlineData("8.5")]
+    public void Other_forms_of_the_embedding_are_refused(string json) =>
+        Should.Throw<InvalidInputException>(() => Recipe.FromPart($"{{\"embedding\":{json}}}")).Message.ShouldContain("known are 4, 6, 8, 16");
 
     [Fact]
     public void Importance_is_spelled_out_where_there_is_any()

@@ -13,11 +13,12 @@ internal sealed record FigureKind(string Name, string Label, string Unit, string
     private static readonly FigureKind[] s_known =
     [
         new(MetricNames.BitsPerWeight, "Bits per weight", "", "0.000", "stored bits of the quantized layers for each of their weights, scales included"),
+        new(MetricNames.BitsPerParameter, "Bits per parameter", "", "0.000", "bits of all files that running the model needs for each of its parameters"),
         new(MetricNames.Perplexity, "Perplexity", "", "0.00", "of this version on the evaluation text; lower is better"),
         new(MetricNames.TeacherPerplexity, "Teacher's perplexity", "", "0.00", "of the model that it was made from, on the same text"),
         new(MetricNames.Kl, "KL divergence", "nats", "0.0000", "from the teacher's predictions, mean per position; lower is better"),
         new(MetricNames.Top1, "Top-1 agreement", "%", "0.0", "positions where both have the same most likely token; higher is better"),
-        new(MetricNames.Bytes, "Size", "", "", "of configuration and weights"),
+        new(MetricNames.Bytes, "Size", "", "", "of all files that running the model needs"),
         new(MetricNames.RelativeError, "Relative weight error", "", "0.00000", "‖W − Ŵ‖²/‖W‖² before distillation; lower is better"),
         new(MetricNames.HeldOutKlBefore, "KL before distillation", "nats", "0.0000", "on sequences that were held out of the training"),
         new(MetricNames.HeldOutKlAfter, "KL after distillation", "nats", "0.0000", "on the same sequences"),

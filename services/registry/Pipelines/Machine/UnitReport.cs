@@ -14,7 +14,9 @@ public sealed record UnitReport
 
     public double? BitsPerWeight { get; init; }
 
-    /// <summary>Of configuration and weights.</summary>
+    public double? BitsPerParameter { get; init; }
+
+    /// <summary>Of all files that running the model needs.</summary>
     public long? Bytes { get; init; }
 
     /// <summary>Of an evaluation.</summary>

@@ -21,6 +21,8 @@ internal static class VersionMetrics
         var measured = reports.LastOrDefault(unit => unit.Kind == UnitKind.Evaluate).Report;
         if (measured?.BitsPerWeight is { } bits)
             yield return (MetricNames.BitsPerWeight, bits);
+        if (measured?.BitsPerParameter is { } whole)
+            yield return (MetricNames.BitsPerParameter, whole);
         if (measured?.Bytes is { } bytes)
             yield return (MetricNames.Bytes, bytes);
         if (reports.FirstOrDefault(unit => unit.Kind == UnitKind.AssembleModel).Report?.RelativeError is { } error)

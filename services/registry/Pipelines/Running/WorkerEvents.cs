@@ -21,7 +21,7 @@ internal static class WorkerEvents
         })),
         ModelAssembled e => (e.PipelineId, Done(e.Unit, new UnitOutcome(e.Result.Value)
         {
-            Report = new UnitReport { RelativeError = e.RelativeError, BitsPerWeight = e.EffectiveBitsPerWeight, Bytes = e.Bytes },
+            Report = new UnitReport { RelativeError = e.RelativeError, BitsPerWeight = e.EffectiveBitsPerWeight, BitsPerParameter = e.BitsPerParameter, Bytes = e.Bytes },
         })),
         SequencesScored e => (e.PipelineId, Done(e.Unit, new UnitOutcome(e.Result.Value) { Units = e.Units, Size = e.Size })),
         SequencesFiltered e => (e.PipelineId, Done(e.Unit, new UnitOutcome(e.Result.Value))),
@@ -39,6 +39,7 @@ internal static class WorkerEvents
             Report = new UnitReport
             {
                 BitsPerWeight = e.EffectiveBitsPerWeight,
+                BitsPerParameter = e.BitsPerParameter,
                 Bytes = e.Bytes,
                 Sums = new ScoreSums(e.Windows, e.Positions, e.CrossEntropy, e.TeacherCrossEntropy, e.Divergence, e.Agreements),
             },
