@@ -75,16 +75,16 @@ public sealed class ModelSource : IDisposable
             throw NoModel(folder);
         var tokenizer = System.IO.Path.Combine(folder, TokenizerFile);
         var json = ConfigFile.Read(config);
-        var integers = QbbFormat.Read(json, config) is { } quantization ? QbbFormat.Integers(quantization, config) : null;
+        var form = QbbFormat.Read(json, config) is { } quantization ? QbbFormat.Embedding(quantization, config) : null;
         var tensors = SafetensorsFolder.Open(folder);
         var weights = tensors is SafetensorsShards shards ? shards.Files : [((SafetensorsFile)tensors).Path];
-        return new(folder, HuggingFace, json, integers is null ? tensors : Expanded(tensors, integers), [config, .. weights])
+        return new(folder, HuggingFace, json, form is null ? tensors : Expanded(tensors, form), [config, .. weights])
         {
             TokenizerJsonPath = File.Exists(tokenizer) ? tokenizer : null,
         };
     }
 
-    private static QuantizedTensors Expanded(ITensorSource tensors, IntegerForm form)
+    private static QuantizedTensors Expanded(ITensorSource tensors, MatrixForm form)
     {
         try
         {

@@ -25,54 +25,24 @@ public static class QbbFormat
             "quantize again with  qbb quantize MODEL -o OUTPUT");
     }
 
-    /// <summary>How integer matrices are stored: the member <c>embedding</c>; null where there are none.</summary>
+    /// <summary>How embedding and head are stored: the member <c>embedding</c>; null where they are plain.</summary>
     /// <exception cref="InvalidInputException">The member is damaged.</exception>
-    public static IntegerForm? Integers(JsonObject quantization, string path)
+    public static MatrixForm? Embedding(JsonObject quantization, string path)
     {
         if (quantization["embedding"] is not { } node)
             return null;
-        if (node is JsonObject form && Number(form, "bits") is { } bits && IntegerPacking.Supports(bits)
-            && Number(form, "group_size") is >= 1 and var group && Number(form, "columns") is >= 1 and var columns)
-            return new(bits, group, columns);
+        if (node is JsonObject form && Number(form, "group_size") is >= 1 and var group && Number(form, "columns") is >= 1 and var columns)
+        {
+            if (Number(form, "bits") is { } bits && IntegerPacking.Supports(bits))
+                return new IntegerForm(bits, group, columns);
+            if (Number(form, "bases") is >= 1 and <= 8 and var bases && form["modules"] is JsonArray modules && modules.All(module => module is JsonValue value && value.TryGetValue<string>(out _)))
+                return new BasesForm(bases, form["bias"]?.ToString() == "true", [.. modules.Select(module => module!.ToString())], group, columns);
+        }
         throw new InvalidInputException(
-            $"{path}: quantization_config.embedding is {node.ToJsonString()}; it must have bits (4, 6 or 8), group_size and columns");
+            $"{path}: quantization_config.embedding is {node.ToJsonString()}; it must have group_size, columns, and bits (4, 6 or 8) or bases, bias and modules");
     }
 
     private static int? Number(JsonObject form, string member) => form[member] is JsonValue value && value.TryGetValue<int>(out var number) ? number : null;
-}
-
-/// <summary>How embedding and head are stored as integers.</summary>
-/// <param name="Bits">Of an integer: 4, 6 or 8.</param>
-/// <param name="GroupSize">Columns that share a scale; the last group of a row may be shorter.</param>
-/// <param name="Columns">Of a row.</param>
-public sealed record IntegerForm(int Bits, int GroupSize, int Columns)
-{
-    /// <summary>Scales of a row.</summary>
-    public int Groups => (Columns - 1) / GroupSize + 1;
-
-    /// <summary>Bytes of a row's integers.</summary>
-    public int RowBytes => IntegerPacking.RowBytes(Columns, Bits);
-
-    /// <summary>As <see cref="QbbFormat.Integers"/> reads it.</summary>
-    public JsonObject ToJson() => new() { ["bits"] = Bits, ["group_size"] = GroupSize, ["columns"] = Columns };
-
-    /// <summary>The tensors of a matrix in the order of the file.</summary>
-    /// <param name="module">Its name without a suffix.</param>
-    /// <param name="rows">Its rows.</param>
-    /// <param name="exponent">Whether its scales have a common power of two.</param>
-    public IEnumerable<TensorDeclaration> Declare(string module, long rows, bool exponent)
-    {
-        yield return new(Values(module), Bits == 8 ? "I8" : "U8", [rows, RowBytes]);
-        yield return new(Scales(module), "F16", [rows, Groups]);
-        if (exponent)
-            yield return new(ScaleExponent.NameOf(module), "I32", [1]);
-    }
-
-    /// <summary>Name of the integers.</summary>
-    public string Values(string module) => $"{module}.q{Bits}";
-
-    /// <summary>Name of the scales.</summary>
-    public string Scales(string module) => $"{module}.q{Bits}_scale";
 }
 
 /// <summary>

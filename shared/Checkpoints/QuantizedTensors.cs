@@ -1,40 +1,38 @@
-using System.Runtime.InteropServices;
-
 namespace Qbb.Checkpoints;
 
 /// <summary>
 /// Embedding and head of a quantized model as the matrices that they stand for: where the file has MODULE.q8 and its scales there is a tensor
-/// MODULE.weight, expanded as it is read: integer · scale · 2^exponent, which fp32 holds exactly. All other tensors are those of the file.
+/// MODULE.weight, expanded as it is read. All other tensors are those of the file.
 /// </summary>
 public sealed class QuantizedTensors : ITensorSource
 {
-    private readonly IntegerForm _form;
+    private readonly MatrixForm _form;
     private readonly Dictionary<string, (TensorEntry Entry, string Module, float Factor)> _matrices = new(StringComparer.Ordinal);
 
     /// <param name="stored">The file; owned.</param>
     /// <param name="form">How its matrices are stored.</param>
     /// <exception cref="InvalidInputException">A matrix has a tensor of another type or shape; the message names it.</exception>
-    public QuantizedTensors(ITensorSource stored, IntegerForm form)
+    public QuantizedTensors(ITensorSource stored, MatrixForm form)
     {
         (Stored, _form) = (stored, form);
-        var (suffix, entries, parts) = (form.Values(""), new List<TensorEntry>(), new HashSet<string>(StringComparer.Ordinal));
+        var (entries, parts) = (new List<TensorEntry>(), new HashSet<string>(StringComparer.Ordinal));
         foreach (var entry in stored.Entries)
         {
-            if (!entry.Name.EndsWith(suffix, StringComparison.Ordinal))
+            if (form.ModuleOf(entry.Name) is not { } module)
                 continue;
-            var module = entry.Name[..^suffix.Length];
-            var tensors = Check(module, entry);
+            // The rows are the last but one dimension of integers and of planes alike.
+            var rows = entry.Shape.Count >= 2 ? entry.Shape[^2] : 0;
+            var tensors = Check(module, rows);
             parts.UnionWith(tensors.Select(tensor => tensor.Name));
-            var matrix = new TensorEntry(
-                module + ".weight", $"Q{form.Bits}", [entry.Shape[0], form.Columns], tensors.Sum(tensor => stored.Describe(tensor.Name).Bytes));
+            var matrix = new TensorEntry(module + ".weight", form.Type, [rows, form.Columns], tensors.Sum(tensor => stored.Describe(tensor.Name).Bytes));
             _matrices.Add(matrix.Name, (matrix, module, ScaleExponent.Factor(ScaleExponent.Read(stored, module))));
         }
         foreach (var entry in stored.Entries)
         {
             if (!parts.Contains(entry.Name))
                 entries.Add(entry);
-            else if (entry.Name.EndsWith(suffix, StringComparison.Ordinal))
-                entries.Add(_matrices[entry.Name[..^suffix.Length] + ".weight"].Entry);
+            else if (form.ModuleOf(entry.Name) is { } module)
+                entries.Add(_matrices[module + ".weight"].Entry);
         }
         Entries = entries;
     }
@@ -61,16 +59,11 @@ public sealed class QuantizedTensors : ITensorSource
         }
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(destination.Length, matrix.Entry.Count - first, nameof(destination));
-        var packed = new byte[_form.RowBytes];
-        var integers = new sbyte[_form.Columns];
-        var scales = new Half[_form.Groups];
         while (destination.Length > 0)
         {
             var (row, column) = Math.DivRem(first, _form.Columns);
             var count = (int)Math.Min(destination.Length, _form.Columns - column);
-            Stored.ReadBytes(_form.Values(matrix.Module), row * packed.Length, packed);
-            Stored.ReadBytes(_form.Scales(matrix.Module), row * scales.Length * 2L, MemoryMarshal.AsBytes(scales.AsSpan()));
-            Expand(packed, scales, matrix.Factor, (int)column, integers.AsSpan(0, count), destination[..count]);
+            _form.Read(Stored, matrix.Module, row, (int)column, matrix.Factor, destination[..count]);
             destination = destination[count..];
             first += count;
         }
@@ -94,22 +87,9 @@ public sealed class QuantizedTensors : ITensorSource
     /// <inheritdoc/>
     public void Dispose() => Stored.Dispose();
 
-    private void Expand(byte[] packed, Half[] scales, float factor, int column, Span<sbyte> integers, Span<float> destination)
+    private List<TensorDeclaration> Check(string module, long rows)
     {
-        IntegerPacking.Unpack(packed, _form.Bits, column, integers);
-        for (var k = 0; k < integers.Length;)
-        {
-            var group = (column + k) / _form.GroupSize;
-            var scale = (float)scales[group] * factor;
-            var last = (int)Math.Min(integers.Length, (group + 1L) * _form.GroupSize - column);
-            for (; k < last; k++)
-                destination[k] = integers[k] * scale;
-        }
-    }
-
-    private List<TensorDeclaration> Check(string module, TensorEntry values)
-    {
-        var tensors = _form.Declare(module, values.Shape.Count > 0 ? values.Shape[0] : 0, Stored.Contains(ScaleExponent.NameOf(module))).ToList();
+        var tensors = _form.Declare(module, rows, Stored.Contains(ScaleExponent.NameOf(module))).ToList();
         foreach (var (name, type, shape) in tensors)
         {
             var entry = Stored.Describe(name);

@@ -21,6 +21,22 @@ public class BasesTensorsTests
         back.GroupSize.ShouldBe(bases.GroupSize);
     }
 
+    [Theory]
+    [InlineData(-24), InlineData(100)]
+    public void A_power_of_two_is_read_back(int exponent)
+    {
+        var bases = RandomBases.Create(5, 3, 4, 70, 32, bias: true);
+        var nested = new NestedBases(bases, [new(bases.Alpha[..12], null), new(bases.Alpha[..24], null)]).WithExponent(exponent);
+        using var source = new MemoryTensorSource(BasesTensors.Write("m", nested));
+        foreach (var count in new[] { 1, 2, 3 })
+            BasesTensors.Read(source, "m", 4, 70, 32, count).Exponent.ShouldBe(exponent);
+        nested.At(1).Exponent.ShouldBe(exponent);
+        float[] plain = new float[280], scaled = new float[280];
+        bases.Dequantize(0, 4, plain);
+        BasesTensors.Read(source, "m", 4, 70, 32).Dequantize(0, 4, scaled);
+        scaled.ShouldBe(plain.Select(value => MathF.ScaleB(value, exponent)));
+    }
+
     [Fact]
     public void Row_scales_are_read_without_a_group_size()
     {

@@ -3,13 +3,13 @@ namespace Qbb.Bases.Tests;
 public class BinaryLinearTests
 {
     [Theory]
-    [InlineData(1, 5, 7, 3, false), InlineData(3, 6, 40, 16, true), InlineData(4, 3, 64, 32, true)]
-    [InlineData(2, 70, 33, 33, true), InlineData(8, 2, 5, 4, false)]
-    public void Products_and_gradients_agree_with_plain_ones(int count, int outFeatures, int inFeatures, int group, bool beta)
+    [InlineData(1, 5, 7, 3, false, 0), InlineData(3, 6, 40, 16, true, 0), InlineData(4, 3, 64, 32, true, -2)]
+    [InlineData(2, 70, 33, 33, true, 1), InlineData(8, 2, 5, 4, false, 0)]
+    public void Products_and_gradients_agree_with_plain_ones(int count, int outFeatures, int inFeatures, int group, bool beta, int exponent)
     {
         const int seed = 17;
         using var scope = NewDisposeScope();
-        var bases = RandomBases.Create(seed, count, outFeatures, inFeatures, group, beta);
+        var bases = RandomBases.Create(seed, count, outFeatures, inFeatures, group, beta).WithExponent(exponent);
         var own = torch.tensor(Enumerable.Range(0, outFeatures).Select(k => k * 0.1f).ToArray());
         using var layer = new BinaryLinear(bases, own, torch.CPU, ScalarType.Float32);
         foreach (var (_, parameter) in layer.Parameters())
@@ -47,18 +47,32 @@ public class BinaryLinearTests
     }
 
     [Theory]
-    [InlineData(3, 70, 40, 16, true), InlineData(4, 5, 64, 64, false)]
-    public void Both_expansions_give_the_stored_weight(int count, int outFeatures, int inFeatures, int group, bool beta)
+    [InlineData(3, 70, 40, 16, true, 0), InlineData(4, 5, 64, 64, false, 0), InlineData(3, 7, 40, 16, true, -40)]
+    public void Both_expansions_give_the_stored_weight(int count, int outFeatures, int inFeatures, int group, bool beta, int exponent)
     {
         using var scope = NewDisposeScope();
-        var bases = RandomBases.Create(5, count, outFeatures, inFeatures, group, beta);
+        var bases = RandomBases.Create(5, count, outFeatures, inFeatures, group, beta).WithExponent(exponent);
         using var layer = new BinaryLinear(bases, null, torch.CPU, ScalarType.Float32);
         var expected = new float[outFeatures * inFeatures];
         bases.Dequantize(0, outFeatures, expected);
         layer.Weight().flatten().ToArray<float>().ShouldBe(expected);
         var other = layer.ReferenceWeight().flatten().ToArray<float>();
         for (var k = 0; k < expected.Length; k++)
-            other[k].ShouldBe(expected[k], 1e-5f);
+            other[k].ShouldBe(expected[k], MathF.ScaleB(1e-5f, exponent));
+    }
+
+    [Theory]
+    [InlineData(-60, 1), InlineData(-60, 300), InlineData(40, 1), InlineData(40, 300)]
+    public void A_power_of_two_of_the_scales_is_one_of_the_products(int exponent, int tokens)
+    {
+        using var scope = NewDisposeScope();
+        var bases = RandomBases.Create(3, 3, 20, 96, 32, bias: true);
+        using var plain = new BinaryLinear(bases, null, torch.CPU, ScalarType.Float32);
+        using var scaled = new BinaryLinear(bases.WithExponent(exponent), null, torch.CPU, ScalarType.Float32);
+        var x = randn([tokens, 96]);
+        using var off = no_grad();
+        scaled.forward(x).mul(MathF.ScaleB(1, -exponent)).flatten().ToArray<float>().ShouldBe(plain.forward(x).flatten().ToArray<float>());
+        scaled.CanWrite(tokens, ScalarType.Float32).ShouldBeFalse();
     }
 
     [Fact]

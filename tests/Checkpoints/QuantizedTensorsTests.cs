@@ -81,10 +81,10 @@ public sealed class QuantizedTensorsTests : IDisposable
     public void Tensors_that_do_not_fit_the_configuration_are_named()
     {
         var path = Write(new(8, 4, 8), 2, new sbyte[16], new Half[4], 0);
-        Should.Throw<InvalidInputException>(() => new QuantizedTensors(SafetensorsFile.Open(path), new(8, 4, 9))).Message.ShouldContain("m.q8 is I8 [2, 8]");
-        Should.Throw<InvalidInputException>(() => new QuantizedTensors(SafetensorsFile.Open(path), new(8, 8, 8))).Message.ShouldContain("m.q8_scale is F16 [2, 2]");
+        Should.Throw<InvalidInputException>(() => new QuantizedTensors(SafetensorsFile.Open(path), new IntegerForm(8, 4, 9))).Message.ShouldContain("m.q8 is I8 [2, 8]");
+        Should.Throw<InvalidInputException>(() => new QuantizedTensors(SafetensorsFile.Open(path), new IntegerForm(8, 8, 8))).Message.ShouldContain("m.q8_scale is F16 [2, 2]");
         path = Write(new(8, 4, 8), 2, new sbyte[16], new Half[4], 1000);
-        Should.Throw<InvalidInputException>(() => new QuantizedTensors(SafetensorsFile.Open(path), new(8, 4, 8))).Message.ShouldContain("m.scale_exponent is 1000");
+        Should.Throw<InvalidInputException>(() => new QuantizedTensors(SafetensorsFile.Open(path), new IntegerForm(8, 4, 8))).Message.ShouldContain("m.scale_exponent is 1000");
     }
 
     [Theory]
@@ -94,6 +94,7 @@ public sealed class QuantizedTensorsTests : IDisposable
     [InlineData("""{"version":2,"embedding":{"bits":5,"group_size":32,"columns":8}}""", "quantization_config.embedding is")]
     [InlineData("""{"version":2,"embedding":{"bits":8,"group_size":0,"columns":8}}""", "quantization_config.embedding is")]
     [InlineData("""{"version":2,"embedding":8}""", "quantization_config.embedding is")]
+    [InlineData("""{"version":2,"embedding":{"bases":3,"group_size":32,"columns":8,"modules":[1]}}""", "quantization_config.embedding is")]
     public void Another_version_is_refused_with_the_command_that_helps(string quantization, string message)
     {
         var part = JsonNode.Parse(quantization)!.AsObject();

@@ -1,31 +1,31 @@
 using System.Runtime.InteropServices;
 using Qbb.Checkpoints;
 using Qbb.Models;
+using Qbb.Models.Decoder;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.Rounding;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Driver;
 
-/// <summary>The error of an embedding or head that was rounded to integers.</summary>
+/// <summary>The error of an embedding or head as it is stored.</summary>
 /// <param name="Weight">Name of the matrix.</param>
-/// <param name="Bits">Of an integer.</param>
 /// <param name="SquaredNorm">‖W‖².</param>
 /// <param name="SquaredError">‖W − Ŵ‖².</param>
-public sealed record EmbeddingReport(string Weight, int Bits, double SquaredNorm, double SquaredError)
+public sealed record EmbeddingReport(string Weight, double SquaredNorm, double SquaredError)
 {
     /// <summary>‖W − Ŵ‖²/‖W‖².</summary>
     public double RelativeError => LayerReport.Relative(SquaredError, SquaredNorm);
 }
 
 /// <summary>
-/// An embedding or head as integers in a file of its own, like a finished layer: it appears whole or not at all and serves the next run. The
-/// matrix is read some rows at a time, so memory does not grow with the vocabulary.
+/// A quantized embedding or head in a file of its own, like a finished layer: it appears whole or not at all and serves the next run. A matrix
+/// that becomes integers is read some rows at a time, so memory does not grow with the vocabulary.
 /// </summary>
 /// <param name="Path">The file.</param>
-/// <param name="Form">How the integers are stored.</param>
-/// <param name="Report">Their error.</param>
-internal sealed record EmbeddingFile(string Path, IntegerForm Form, EmbeddingReport Report)
+/// <param name="Form">How the matrix is stored.</param>
+/// <param name="Report">Its error.</param>
+internal sealed record EmbeddingFile(string Path, MatrixForm Form, EmbeddingReport Report)
 {
     /// <summary>F64 [2]: ‖W‖² and ‖W − Ŵ‖², known only once all rows are written.</summary>
     private const string Errors = "errors";
@@ -35,9 +35,14 @@ internal sealed record EmbeddingFile(string Path, IntegerForm Form, EmbeddingRep
     /// <summary>The tensors of the model, as opposed to what the file keeps beside them.</summary>
     public static IEnumerable<TensorEntry> TensorsOf(ITensorSource file) => file.Entries.Where(entry => entry.Name != Errors);
 
-    /// <summary>How a recipe stores a matrix of so many columns.</summary>
-    public static IntegerForm FormOf(Recipe recipe, long columns) =>
-        new((int)recipe.Embedding, (int)Math.Min(recipe.EmbeddingGroup, columns), checked((int)columns));
+    /// <summary>How a recipe stores the embeddings of a model; null for plain.</summary>
+    public static MatrixForm? FormOf(Recipe recipe, DecoderLayout layout, int columns) => recipe.Embedding switch
+    {
+        EmbeddingForm.Bits16 => null,
+        EmbeddingForm.Bases => new BasesForm(
+            recipe.Bases, recipe.Bias, [.. layout.Embeddings.Select(ModuleOf)], Math.Min(recipe.Group ?? columns, columns), columns),
+        var bits => new IntegerForm((int)bits, Math.Min(recipe.EmbeddingGroup, columns), columns),
+    };
 
     /// <summary>The matrix as it is stored; the caller owns the source.</summary>
     public ITensorSource Open() => new QuantizedTensors(SafetensorsFile.Open(Path), Form);
@@ -46,13 +51,12 @@ internal sealed record EmbeddingFile(string Path, IntegerForm Form, EmbeddingRep
     /// <param name="path">The file.</param>
     /// <param name="source">The model.</param>
     /// <param name="weight">Name of the matrix, MODULE.weight.</param>
-    /// <param name="recipe">Has the bits and the group.</param>
+    /// <param name="form">How the integers are stored.</param>
     /// <param name="cancellation">Stops between blocks of rows.</param>
     /// <exception cref="InvalidInputException">A value is not a finite number.</exception>
-    public static EmbeddingFile Write(string path, ITensorSource source, string weight, Recipe recipe, CancellationToken cancellation)
+    public static EmbeddingFile Write(string path, ITensorSource source, string weight, IntegerForm form, CancellationToken cancellation)
     {
-        var shape = source.Describe(weight).Shape;
-        var (module, rows, form) = (weight[..^".weight".Length], shape[0], FormOf(recipe, shape[1]));
+        var (module, rows) = (ModuleOf(weight), source.Describe(weight).Shape[0]);
         if (TryReadReport(path, form, weight, module) is { } finished)
             return new(path, form, finished);
         var scales = new Half[rows * form.Groups];
@@ -81,8 +85,35 @@ internal sealed record EmbeddingFile(string Path, IntegerForm Form, EmbeddingRep
             writer.WriteBytes(ScaleExponent.NameOf(module), ScaleExponent.Bytes(exponent));
         writer.WriteBytes(Errors, MemoryMarshal.AsBytes<double>([norm, error]));
         writer.Commit();
-        return new(path, form, new(weight, form.Bits, norm, error));
+        return new(path, form, new(weight, norm, error));
     }
+
+    /// <summary>Decomposes and writes a matrix, unless its file is there.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="source">The model.</param>
+    /// <param name="weight">Name of the matrix, MODULE.weight.</param>
+    /// <param name="form">How the bases are stored.</param>
+    /// <param name="method">What decomposes it.</param>
+    /// <param name="cancellation">Stops it.</param>
+    /// <exception cref="InvalidInputException">A value is not a finite number, or there are too many.</exception>
+    public static EmbeddingFile Write(string path, ITensorSource source, string weight, BasesForm form, ILayerMethod method, CancellationToken cancellation)
+    {
+        var (module, rows) = (ModuleOf(weight), source.Describe(weight).Shape[0]);
+        var spec = new LinearSpec(-1, module, LinearRole.Head, checked((int)rows), form.Columns, false, null, Fusion.None, []);
+        var report = LayerFile.TryReadReport(path, spec);
+        if (report is null)
+        {
+            if (spec.WeightCount > Array.MaxLength)
+                throw new InvalidInputException($"tensor {weight} has {spec.WeightCount} weights, too many for bases: give --embedding 8");
+            var values = new float[spec.WeightCount];
+            source.ReadFloat(weight, 0, values);
+            var result = method.QuantizeInRange(new LayerWeights(weight, spec.OutFeatures, spec.InFeatures, values), cancellation);
+            LayerFile.Write(path, spec, result.Weight, report = result.Report);
+        }
+        return new(path, form, new(weight, report.SquaredNorm, report.SquaredError));
+    }
+
+    private static string ModuleOf(string weight) => weight[..^".weight".Length];
 
     private static (double Norm, double Error) RoundRow(Span<float> w, float factor, IntegerForm form, sbyte[] integers, Span<Half> scales)
     {
@@ -152,7 +183,7 @@ internal sealed record EmbeddingFile(string Path, IntegerForm Form, EmbeddingRep
                 return null;
             Span<double> errors = stackalloc double[2];
             file.ReadBytes(Errors, 0, MemoryMarshal.AsBytes(errors));
-            return new(weight, form.Bits, errors[0], errors[1]);
+            return new(weight, errors[0], errors[1]);
         }
         catch (InvalidInputException)
         {

@@ -21,6 +21,9 @@ public sealed class ModelQuantizer
     private readonly ILayerMethod _method;
     private readonly CalibrationStream? _calibration;
 
+    /// <summary>For an embedding of bases, whose rows are looked up: there are no inputs to weigh its errors by.</summary>
+    private readonly Lazy<ILayerMethod> _weightsAlone;
+
     /// <param name="recipe">The choices.</param>
     /// <param name="method">What decomposes a layer as the recipe says (<see cref="LayerMethods.For"/>); null for the CPU. Its results must
     /// be <see cref="BinaryBases"/> or <see cref="NestedBases"/>.</param>
@@ -39,6 +42,7 @@ public sealed class ModelQuantizer
             throw new InvalidInputException("calibration data are given but importance is none: leave them out, or ask for importance diag or full");
         _calibration = calibration;
         _method = method ?? LayerMethods.For(_recipe, torch.CPU, threads);
+        _weightsAlone = new(() => LayerMethods.For(_recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null }, torch.CPU, threads));
     }
 
     /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>
@@ -168,7 +172,7 @@ public sealed class ModelQuantizer
             .ToDictionary(file => file.Weight, file => file.Path, StringComparer.Ordinal);
         new ArtifactWriter(source, layout, files).Write(writer, cancellation);
         source.CopySideFiles(writer);
-        writer.WriteJson("config.json", Configuration(layout.ConfigJson(model.Config), model.Config.EmbeddingSize));
+        writer.WriteJson("config.json", Configuration(layout.ConfigJson(model.Config), EmbeddingFile.FormOf(_recipe, layout, model.Config.EmbeddingSize)));
         var before = ModelSize.Of(source);
         var result = new QuantizedModel(Path.GetFullPath(output), queue.Reports, before with { Bytes = writer.Bytes }, queue.Resumed)
         {
@@ -184,11 +188,19 @@ public sealed class ModelQuantizer
         return result;
     }
 
-    /// <summary>Embedding and head as integers, where the recipe has them so; what an earlier run finished is found again.</summary>
-    private IReadOnlyList<EmbeddingFile> WriteEmbeddings(QuantizableModel model, string folder, CancellationToken cancellation) =>
-        _recipe.Embedding == EmbeddingForm.Bits16 ? [] : [.. model.Layout.Embeddings.Select(weight => EmbeddingFile.Write(
-            Path.Combine(folder, weight == model.Layout.Embedding ? "embedding.safetensors" : "head.safetensors"),
-            model.Source.Tensors, weight, _recipe, cancellation))];
+    /// <summary>Embedding and head as the recipe has them; what an earlier run finished is found again.</summary>
+    private IReadOnlyList<EmbeddingFile> WriteEmbeddings(QuantizableModel model, string folder, CancellationToken cancellation)
+    {
+        if (EmbeddingFile.FormOf(_recipe, model.Layout, model.Config.EmbeddingSize) is not { } form)
+            return [];
+        return [.. model.Layout.Embeddings.Select(weight =>
+        {
+            var path = Path.Combine(folder, weight == model.Layout.Embedding ? "embedding.safetensors" : "head.safetensors");
+            return form is IntegerForm integers
+                ? EmbeddingFile.Write(path, model.Source.Tensors, weight, integers, cancellation)
+                : EmbeddingFile.Write(path, model.Source.Tensors, weight, (BasesForm)form, _weightsAlone.Value, cancellation);
+        })];
+    }
 
     private void CheckTeacher(string digest)
     {
@@ -230,7 +242,7 @@ public sealed class ModelQuantizer
         }
     }
 
-    private JsonObject Configuration(JsonObject config, int columns)
+    private JsonObject Configuration(JsonObject config, MatrixForm? embedding)
     {
         var quantization = new JsonObject
         {
@@ -241,8 +253,8 @@ public sealed class ModelQuantizer
             ["bias"] = _recipe.Bias,
             ["recipe_digest"] = _recipe.Digest,
         };
-        if (_recipe.Embedding is not (EmbeddingForm.Bits16 or EmbeddingForm.Bases))
-            quantization["embedding"] = EmbeddingFile.FormOf(_recipe, columns).ToJson();
+        if (embedding is not null)
+            quantization["embedding"] = embedding.ToJson();
         if (_recipe.Nested)
             quantization["nested"] = true;
         if (_recipe.BasesPerLayer is { } perLayer)

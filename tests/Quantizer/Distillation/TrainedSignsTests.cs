@@ -42,6 +42,22 @@ public sealed class TrainedSignsTests(TinyModels models, ITestOutputHelper outpu
         }
     }
 
+    [Fact]
+    public void Signs_of_weights_with_a_power_of_two_start_like_others()
+    {
+        var random = new SplitMix64(5);
+        using var scope = torch.NewDisposeScope();
+        using var off = torch.no_grad();
+        Half[] scales = [.. Enumerable.Range(0, 2 * 6).Select(_ => (Half)(0.5 + random.NextUniform()))];
+        var bases = new BinaryBases(2, 6, 32, 32, [.. Enumerable.Range(0, 12).Select(_ => (uint)random.Next())], scales, null);
+        var target = torch.randn([6, 32]);
+        using var plain = new BinaryLinear(bases, null, torch.CPU, ScalarType.Float32);
+        using var tiny = new BinaryLinear(bases.WithExponent(-24), null, torch.CPU, ScalarType.Float32);
+        using var one = new TrainedSign("one", plain, new DenseLinear(target, null, false));
+        using var other = new TrainedSign("other", tiny, new DenseLinear(target * MathF.ScaleB(1, -24), null, false));
+        other.Latent.flatten().ToArray<float>().ShouldBe(one.Latent.flatten().ToArray<float>());
+    }
+
     [Theory]
     [InlineData(1, 16, 40, true), InlineData(2, 7, 33, false), InlineData(3, 64, 64, true), InlineData(4, 1000, 70, false)]
     public void A_step_moves_latent_weights_by_adam_and_takes_the_nearest_level(int bases, int group, int columns, bool bias)
