@@ -93,7 +93,7 @@ public sealed class WrongUseTests(WrongUseTests.Server server) : IClassFixture<W
     {
         var again = QbbProcess.Run("push", TinyRecipes.Model, "--name", "tiny", "--url", server.Url);
         again.Code.ShouldBe(0, again.Error);
-        again.Out.ShouldContain("nothing is started");
+        again.Out.ShouldContain("no pipeline started");
     }
 
     private static void Refused(string said, string[] remedies, params string[] arguments)

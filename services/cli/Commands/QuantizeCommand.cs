@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.Diagnostics;
+using Qbb.Checkpoints;
 using Qbb.Cli.Calibrating;
 using Qbb.Cli.Distilling;
+using Qbb.Cli.Loading;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -78,6 +80,8 @@ internal sealed class QuantizeCommand : QbbCommand
         if (plan is null && recipe.Distillation is not null)
             throw new InvalidInputException("the recipe goes on with a distillation: add --distill, or take that part out of the file");
         var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
+        WrittenFiles.CheckTarget(folder, force, model);
+        ModelLimits.CheckGroup(model, recipe.Group, parsed.GetResult(_group) is { Implicit: false });
         if (plan is not null)
         {
             if (recipe.Nested)

@@ -1,4 +1,4 @@
-using Qbb.Quantizer.Distillation;
+using Qbb.Cli.Loading;
 using Qbb.Recipes;
 using Qbb.Synthdata.Filtering;
 using Qbb.Synthdata.Sampling;
@@ -12,14 +12,16 @@ namespace Qbb.Cli.Distilling;
 /// <param name="Distillation">How the scales are trained.</param>
 /// <param name="Device">Where.</param>
 /// <param name="Type">Type to calculate in.</param>
-internal sealed record DistillationPlan(int Sequences, int? Length, double Keep, DistillationRecipe Distillation, Device Device, ScalarType Type)
+/// <param name="AllowLong">Whether sequences may be longer than the model's context length.</param>
+internal sealed record DistillationPlan(int Sequences, int? Length, double Keep, DistillationRecipe Distillation, Device Device, ScalarType Type, bool AllowLong)
 {
     private const int UsualLength = 512;
 
+    /// <exception cref="InvalidInputException">The sequences are longer than the model's context length.</exception>
     public SamplingOptions Sampling(int mostPositions) => new()
     {
         Sequences = Sequences,
-        Length = Length ?? Math.Min(UsualLength, mostPositions),
+        Length = ModelLimits.Context("--length", Length, UsualLength, mostPositions, AllowLong),
         Seed = (ulong)Distillation.Seed,
     };
 

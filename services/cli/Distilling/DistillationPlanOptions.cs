@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
@@ -16,7 +17,7 @@ internal sealed class DistillationPlanOptions
 
     private readonly Option<bool> _distill = new("--distill")
     {
-        Description = "Go on without data: sample from the model, keep the sequences on which the result is farthest from it, and train the scales on them.",
+        Description = "Continue without data: sample from the model, keep the sequences on which the result is farthest from it, and train the scales on them.",
     };
     private readonly Option<int?> _sequences = new("--sequences")
     {
@@ -74,6 +75,6 @@ internal sealed class DistillationPlanOptions
         };
         return new DistillationPlan(
             parsed.GetValue(_sequences) ?? UsualSequences, parsed.GetValue(_length), parsed.GetValue(_keep) ?? UsualShare, recipe.Resolve(), device,
-            precision.ToScalarType());
+            precision.ToScalarType(), ModelLimits.AllowsLongContext(parsed));
     }
 }

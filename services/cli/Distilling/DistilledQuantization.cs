@@ -33,7 +33,7 @@ internal sealed class DistilledQuantization(Recipe recipe, DistillationPlan plan
     public DistilledModel Run(string model, string folder, bool force, Output output, CancellationToken cancel)
     {
         plan.Filter.Validate();
-        ModelFolderWriter.CheckTarget(folder, force);
+        WrittenFiles.CheckTarget(folder, force);
         var work = WorkFolderOf(folder);
         var (samples, student, filtered) = (Path.Combine(work, "data"), Path.Combine(work, "student"), Path.Combine(work, "filtered"));
         var steps = new DistillationSteps(plan, threads, output, cancel);

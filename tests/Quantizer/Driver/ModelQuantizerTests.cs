@@ -72,7 +72,7 @@ public sealed class ModelQuantizerTests : IDisposable
         var model = Reference.Path("architectures", "qwen2");
         new ModelQuantizer(Small).Run(model, Output);
         Directory.GetFiles(Output).Select(Path.GetFileName).Order(StringComparer.Ordinal).ShouldBe(
-            ["README.md", "config.json", "generation_config.json", "metrics.json", "model.safetensors", "recipe.json"]);
+            [WrittenFiles.RecordName, "README.md", "config.json", "generation_config.json", "metrics.json", "model.safetensors", "recipe.json"]);
         var config = JsonNode.Parse(File.ReadAllText(Path.Combine(Output, "config.json")))!;
         config["model_type"]!.GetValue<string>().ShouldBe("qwen2");
         config["quantization_config"]!["quant_method"]!.GetValue<string>().ShouldBe("qbb");
