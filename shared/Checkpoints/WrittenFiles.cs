@@ -58,7 +58,7 @@ public static class WrittenFiles
     /// <summary>Whether qbb recorded what it wrote there.</summary>
     public static bool IsRecorded(string folder) => File.Exists(Path.Combine(folder, RecordName));
 
-    /// <summary>Deletes the recorded files, and the folder if nothing else is in it.</summary>
+    /// <summary>Deletes the recorded files and the record, and the folder if nothing else is in it.</summary>
     public static void Remove(string folder)
     {
         var recorded = Read(folder);
@@ -66,8 +66,7 @@ public static class WrittenFiles
             File.Delete(Path.Combine(folder, file));
         foreach (var inner in Directory.EnumerateDirectories(folder, "*", SearchOption.AllDirectories).OrderByDescending(name => name.Length).ToList())
             DeleteIfEmpty(inner);
-        if (FilesOf(folder).All(file => file == RecordName))
-            File.Delete(Path.Combine(folder, RecordName));
+        File.Delete(Path.Combine(folder, RecordName));
         DeleteIfEmpty(folder);
     }
 

@@ -16,7 +16,7 @@ public sealed class MultipleChoiceTests : IDisposable
     private readonly Transformer _model;
     private readonly Tokenizer _tokenizer;
 
-    public MultipleChoiceTests() => (_model, _tokenizer) = (Transformer.Load(_source, torch.CPU), _source.LoadTokenizer());
+    public MultipleChoiceTests() => (_model, _tokenizer) = (Transformer.Load(_source, torch.CPU, ScalarType.Float32), _source.LoadTokenizer());
 
     [Fact]
     public void Accuracies_and_their_errors_follow_their_definitions()

@@ -123,7 +123,8 @@ public static class MultipleChoice
             var width = Math.Min(choices[order[done]].Tokens.Length - 1, model.Config.MaxPositions);
             var rows = order.Skip(done).Take(Math.Max(1, TokensAtOnce / width)).ToList();
             Score(model, choices, rows, width, sums);
-            progress?.Invoke(done += rows.Count, order.Count);
+            done += rows.Count;
+            progress?.Invoke(done, order.Count);
         }
         return sums;
     }

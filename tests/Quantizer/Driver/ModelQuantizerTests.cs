@@ -186,7 +186,7 @@ public sealed class ModelQuantizerTests : IDisposable
         Directory.GetFileSystemEntries(_folder).ShouldBe([Output]);
 
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(Output, Output, force: true))
-            .Message.ShouldContain("would replace the model");
+            .Message.ShouldContain("would replace its source");
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(Output, Path.Combine(_folder, "again")))
             .Message.ShouldContain("quantized already");
         var file = Path.Combine(_folder, "file");
