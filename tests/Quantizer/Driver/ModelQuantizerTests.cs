@@ -181,8 +181,10 @@ public sealed class ModelQuantizerTests : IDisposable
         File.WriteAllText(Path.Combine(Output, "precious.txt"), "mine");
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(model, Output)).Message.ShouldContain("--force");
         File.Exists(Path.Combine(Output, "precious.txt")).ShouldBeTrue();
+        Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(model, Output, force: true)).Message.ShouldContain("contains precious.txt");
+        File.Delete(Path.Combine(Output, "precious.txt"));
+        new ModelQuantizer(Small).Run(model, Output);
         new ModelQuantizer(Small).Run(model, Output, force: true);
-        File.Exists(Path.Combine(Output, "precious.txt")).ShouldBeFalse();
         Directory.GetFileSystemEntries(_folder).ShouldBe([Output]);
 
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(Output, Output, force: true))
