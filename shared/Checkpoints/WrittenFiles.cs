@@ -34,7 +34,7 @@ public static class WrittenFiles
                 throw new InvalidInputException($"{path} exists", "choose another output, or replace it with --force");
             if (force && FirstForeign(path) is { } foreign)
             {
-                throw new InvalidInputException($"{path} contains {foreign}, which qbb did not write or somebody changed since: --force does not delete it",
+                throw new InvalidInputException($"{path} contains {foreign}, which qbb did not write or which changed since, and --force keeps such files",
                     "choose another output, or move that file away");
             }
         }

@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
-using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
 
@@ -68,14 +67,14 @@ internal sealed class ShowCommand : RegistryCommand
         if (Guid.TryParse(text, out var id))
         {
             var pipeline = await registry.GetPipelineAsync(id, cancel);
-            output.Result(Json(pipeline).AsObject(), screen => RegistryTables.Print(screen, pipeline));
+            output.Result(Json(pipeline).AsObject(), _ => RegistryTables.Print(pipeline));
             return;
         }
         var (name, reference) = ModelReference.Parse(text);
         if (reference is not null)
         {
             var version = await registry.VersionAsync(name, reference, cancel);
-            output.Result(Json(version).AsObject(), screen => RegistryTables.Print(screen, version));
+            output.Result(Json(version).AsObject(), _ => RegistryTables.Print(version));
             return;
         }
         var model = await registry.ModelAsync(name, cancel);
@@ -83,7 +82,7 @@ internal sealed class ShowCommand : RegistryCommand
         var pipelines = (await registry.ListPipelinesAsync(name, limit: 20, cancellation: cancel)).Items;
         var json = Json(model).AsObject();
         (json["gate"], json["pipelines"]) = (Json(gate), Json(pipelines));
-        output.Result(json, screen => RegistryTables.Print(screen, model, gate, pipelines));
+        output.Result(json, _ => RegistryTables.Print(model, gate, pipelines));
     }
 }
 
@@ -158,6 +157,8 @@ internal sealed class TagCommand : RegistryCommand
         {
             foreach (var (key, value) in now.OrderBy(tag => tag.Key, StringComparer.Ordinal))
                 Console.Out.WriteLine($"{key}={value}");
+            if (now.Count == 0)
+                Console.Out.WriteLine("no tags");
         });
     }
 }
@@ -201,6 +202,8 @@ internal sealed class AliasCommand : RegistryCommand
         {
             foreach (var (key, version) in now.OrderBy(one => one.Key, StringComparer.Ordinal))
                 Console.Out.WriteLine($"{key}  {name}@{version}");
+            if (now.Count == 0)
+                Console.Out.WriteLine("no aliases");
         });
     }
 }

@@ -1,6 +1,5 @@
 using System.Globalization;
 using Qbb.Cli.Terminal;
-using Spectre.Console;
 
 namespace Qbb.Cli.Registry;
 
@@ -35,15 +34,15 @@ internal static class RegistryTables
             policy.Name, policy.Models, string.Join(", ", policy.Recipes.Select(recipe => recipe.Name)), policy.Gate is { } gate ? Limits(gate) : "",
         ]));
 
-    public static void Print(IAnsiConsole screen, ModelView model, GateView gate, IReadOnlyList<PipelineView> pipelines)
+    public static void Print(ModelView model, GateView gate, IReadOnlyList<PipelineView> pipelines)
     {
-        Facts(screen, [("model", model.Name), ("description", model.Description), ("versions", $"{model.Versions}, the newest {model.Latest}"), ("aliases", Aliases(model)),
-            ("gate", $"{Limits(gate.Gate)}{(gate.Own ? "" : " (not the model's own)")}"), ("champion", gate.Champion is { } champion ? $"{model.Name}@{champion}" : "none passes the gate"),
+        Facts([("model", model.Name), ("description", model.Description), ("versions", $"{model.Versions}, the newest {model.Latest}"), ("aliases", Aliases(model)),
+            ("gate", $"{Limits(gate.Gate)}{(gate.Own ? "" : " (the default)")}"), ("champion", gate.Champion is { } champion ? $"{model.Name}@{champion}" : "none passes the gate"),
             .. gate.Refused.Select(refused => ($"version {refused.Key}", refused.Value))]);
         Print(pipelines);
     }
 
-    public static void Print(IAnsiConsole screen, VersionView version)
+    public static void Print(VersionView version)
     {
         List<(string, string)> facts =
         [
@@ -52,14 +51,14 @@ internal static class RegistryTables
         ];
         if (version.Lineage is { } lineage)
             facts.AddRange([("from", $"{lineage.Parent.Model}@{lineage.Parent.Version}"), ("recipe", $"{lineage.RecipeName} {lineage.Choices.GetRawText()}"), ("pipeline", $"{lineage.Pipeline}")]);
-        facts.AddRange(version.Metrics.OrderBy(metric => metric.Key, StringComparer.Ordinal).Select(metric => (metric.Key, metric.Value.ToString("G6", CultureInfo.InvariantCulture))));
-        Facts(screen, facts);
+        facts.AddRange(version.Metrics.OrderBy(metric => metric.Key, StringComparer.Ordinal).Select(metric => (metric.Key, metric.Value.ToString("0.######", CultureInfo.InvariantCulture))));
+        Facts(facts);
         Table("no files", ["file", "size", "SHA-256"], (version.Files ?? []).Select(file => (string[])[file.Name, Units.Bytes(file.Size), file.Digest.Value]));
     }
 
-    public static void Print(IAnsiConsole screen, PipelineView pipeline)
+    public static void Print(PipelineView pipeline)
     {
-        Facts(screen,
+        Facts(
         [
             ("pipeline", $"{pipeline.Id}"), ("of", $"{pipeline.Model}@{pipeline.Version}"), ("recipe", PipelineStage.Name(pipeline)), ("state", PipelineStage.Text(pipeline)),
             ("ETA", PipelineStage.Left(pipeline)), ("error", pipeline.Error ?? ""), ("result", pipeline.Result is { } result ? $"{result.Model}@{result.Version}" : ""),
@@ -85,12 +84,11 @@ internal static class RegistryTables
         }
     }
 
-    private static void Facts(IAnsiConsole screen, List<(string Name, string Value)> facts)
+    private static void Facts(IEnumerable<(string Name, string Value)> facts)
     {
-        var grid = new Grid().AddColumn(new GridColumn().NoWrap()).AddColumn();
-        foreach (var (name, value) in facts.Where(fact => fact.Value.Length > 0))
-            grid.AddRow(Markup.Escape(name), Markup.Escape(value));
-        screen.Write(grid);
+        var shown = facts.Where(fact => fact.Value.Length > 0).ToList();
+        foreach (var (name, value) in shown)
+            Console.Out.WriteLine($"{name.PadRight(shown.Max(fact => fact.Name.Length))}  {value}");
         Console.Out.WriteLine();
     }
 
