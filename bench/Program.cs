@@ -2,7 +2,7 @@ using System.CommandLine;
 using Qbb.Bench.Commands;
 using Qbb.Cli.Commands;
 
-return await CommandLine.RunAsync(args, new RootCommand("Measures qbb on this machine, and trains the sample teacher.")
+return await CommandLine.RunAsync(args, new ProgramCommand("qbb-bench", "Measures qbb on this machine, and trains the sample teacher.")
 {
     new BenchModelCommand(),
     new BenchDecomposeCommand(),

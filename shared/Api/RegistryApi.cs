@@ -18,7 +18,7 @@ public sealed class RegistryRefusedException(HttpStatusCode status, string messa
 }
 
 /// <summary>Nobody answers at the registry's address, or something else does.</summary>
-public sealed class RegistryAwayException(string message, Exception? inner = null) : InvalidInputException(message, inner);
+public sealed class RegistryAwayException(string problem, string remedy, Exception? inner = null) : InvalidInputException(problem, remedy, inner);
 
 /// <summary>Makes clients of a registry.</summary>
 public static class RegistryApi
@@ -61,7 +61,7 @@ public static class RegistryApi
     }
 
     private static RegistryAwayException Other(Uri address, Exception? error = null) =>
-        new($"the server at {address} is not a qbb registry: give the address of one with --url", error);
+        new($"the server at {address} is not a qbb registry", "give the address of one with --url", error);
 
     /// <summary>Turns errors of the network and refusals into messages for people, before Refit sees them.</summary>
     private sealed class Answers(Uri address, HttpMessageHandler inner) : DelegatingHandler(inner)
@@ -76,7 +76,7 @@ public static class RegistryApi
             catch (HttpRequestException error)
             {
                 throw new RegistryAwayException(
-                    $"no registry answers at {address} ({error.Message}): start one with qbb up, or give its address with --url", error);
+                    $"no registry answers at {address} ({error.Message})", "start one with qbb up, or give its address with --url", error);
             }
             if (answer.IsSuccessStatusCode && (request.Method != HttpMethod.Get || CanBeRegistrys(answer.Content.Headers)))
                 return answer;

@@ -32,7 +32,7 @@ internal static partial class GgufPieces
         for (var k = 0; k < headers.Count; k++)
         {
             if (Number(headers[k], "split.no") != k || Number(headers[k], "split.count") != headers.Count)
-                throw new InvalidInputException($"{paths[k]}: is not piece {k + 1} of {headers.Count}, as its name says; download it again");
+                throw new InvalidInputException($"{paths[k]}: is not piece {k + 1} of {headers.Count}, as its name says", "download it again");
             if (headers[k].Tensors.FirstOrDefault(tensor => !names.Add(tensor.Entry.Name)) is { } twice)
                 throw new InvalidInputException($"{paths[k]}: tensor {Printable.Name(twice.Entry.Name)} is in another piece too; the pieces do not belong together");
         }

@@ -30,7 +30,7 @@ internal sealed unsafe class MappedFile : IDisposable
         {
             // Pipes and devices report no length and are refused here: opening a pipe would block for ever.
             if (FileLength(path) == 0)
-                throw new InvalidInputException($"{path}: the file is empty; download or copy it again");
+                throw new InvalidInputException($"{path}: the file is empty", "download or copy it again");
             var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
             var mapping = MemoryMappedFile.CreateFromFile(
                 file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);

@@ -20,13 +20,13 @@ public sealed class ModelFolderWriter : IDisposable
     private ModelFolderWriter(string target, string work) => (_target, _work) = (target, work);
 
     /// <param name="path">The folder to write.</param>
-    /// <param name="force">Replace a folder that is there; only at <see cref="Commit"/>, so that a failure keeps the old one.</param>
+    /// <param name="force">Replace a folder that qbb wrote (<see cref="WrittenFiles"/>); only at <see cref="Commit"/>, so that a failure keeps the old one.</param>
     /// <param name="work">Where everything goes until <see cref="Commit"/>, on the same disk; what is there is removed. Null for a new hidden folder.</param>
-    /// <exception cref="InvalidInputException">The target exists, or its parent cannot be written.</exception>
+    /// <exception cref="InvalidInputException">The target must not be replaced, or its parent cannot be written.</exception>
     public static ModelFolderWriter Create(string path, bool force, string? work = null)
     {
         var target = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path));
-        CheckTarget(path, force);
+        WrittenFiles.CheckTarget(path, force);
         work ??= System.IO.Path.Combine(System.IO.Path.GetDirectoryName(target) ?? "/", $".{System.IO.Path.GetFileName(target)}.{Guid.NewGuid():N}.partial");
         return Guard(path, () =>
         {
@@ -38,21 +38,11 @@ public sealed class ModelFolderWriter : IDisposable
     }
 
     /// <summary>Gives a finished folder on the same disk the name of an output.</summary>
-    /// <exception cref="InvalidInputException">The target exists and <paramref name="force"/> is not set, or its name cannot be taken.</exception>
+    /// <exception cref="InvalidInputException">The target must not be replaced, or its name cannot be taken.</exception>
     public static void Move(string finished, string path, bool force)
     {
-        CheckTarget(path, force);
+        WrittenFiles.CheckTarget(path, force);
         new ModelFolderWriter(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)), finished).Commit();
-    }
-
-    /// <summary>Refuses, before any work is done, a target that must not be replaced.</summary>
-    /// <exception cref="InvalidInputException">The target exists and <paramref name="force"/> is not set, or it is a file.</exception>
-    public static void CheckTarget(string path, bool force)
-    {
-        if (File.Exists(path))
-            throw new InvalidInputException($"{path} is a file; choose the name of a folder");
-        if (!force && Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())
-            throw new InvalidInputException($"{path} exists: choose another output, or replace it with --force");
     }
 
     /// <summary>Bytes of the files written so far.</summary>
@@ -108,13 +98,15 @@ public sealed class ModelFolderWriter : IDisposable
     /// <exception cref="InvalidInputException">The name cannot be taken.</exception>
     public void Commit() => Guard(_target, () =>
     {
+        WrittenFiles.Record(_work);
         var old = _work + ".old";
         if (Directory.Exists(_target))
             Directory.Move(_target, old);
         Directory.Move(_work, _target);
         _committed = true;
+        // A file that somebody put there during the work stays behind, in the folder aside.
         if (Directory.Exists(old))
-            Directory.Delete(old, recursive: true);
+            WrittenFiles.Remove(old);
         return 0;
     });
 
@@ -158,7 +150,7 @@ public sealed class ModelFolderWriter : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new InvalidInputException($"{path}: cannot be written: {e.Message}; see that the place may be written and that the disk has room", e);
+            throw new InvalidInputException($"{path}: cannot be written: {e.Message}", "see that the place may be written and that the disk has room", e);
         }
     }
 }

@@ -57,7 +57,7 @@ public sealed class ModelSource : IDisposable
             throw new InvalidInputException($"{path}: no such file or folder");
         PickleFiles.Refuse(path);
         if (System.IO.Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase))
-            throw new InvalidInputException($"{path}: holds weights only; give its folder, which has {ConfigFile.Name} too");
+            throw new InvalidInputException($"{path}: holds weights only", $"give its folder, which has {ConfigFile.Name} too");
         return OpenGguf(path, path);
     }
 

@@ -41,7 +41,7 @@ public sealed class SafetensorsWriter : IDisposable
         var tensors = SafetensorsLayout.Resolve(declarations);
         var header = SafetensorsLayout.Header(tensors.Select(tensor => tensor.Entry), metadata);
         if (Directory.Exists(path))
-            throw new InvalidInputException($"{path}: is a folder; choose the name of a file");
+            throw new InvalidInputException($"{path}: is a folder", "choose the name of a file");
         var writer = new SafetensorsWriter(path, tensors);
         try
         {

@@ -10,5 +10,5 @@ public enum TextLayout
     Raw,
 
     /// <summary>As the data set's loader and every published perplexity have it: rows joined by two newlines.</summary>
-    WikiText,
+    Wikitext,
 }

@@ -42,7 +42,7 @@ public class BadInputTests
         ];
         foreach (var (arguments, says) in cases)
         {
-            var result = QbbProcess.Run(arguments);
+            var result = QbbCommands.Run(arguments);
             result.Code.ShouldBe(2, string.Join(' ', arguments) + "\n" + result.Error);
             result.Error.ShouldContain(says);
             result.Error.ShouldNotContain("   at ");
@@ -58,11 +58,11 @@ public class BadInputTests
         foreach (var file in new[] { "config.json", "model.safetensors" })
             File.Copy(Reference.Path("architectures", "llama-mha", file), folder.File(file));
         File.Copy(Reference.Path("tokenizers", "gpt2", "tokenizer.json"), folder.File("tokenizer.json"));
-        var within = QbbProcess.Run("generate", folder.Path, "--prompt", "x", "--tokens", "2", "--json");
+        var within = QbbCommands.Run("generate", folder.Path, "--prompt", "x", "--tokens", "2", "--json");
         within.Code.ShouldBe(0, within.Error);
         within.Error.ShouldContain("warning");
         within.Json["warnings"]![0]!.GetValue<string>().ShouldContain("1101 tokens but the model's vocabulary only 256");
-        var beyond = QbbProcess.Run("generate", folder.Path, "--prompt", "the other");
+        var beyond = QbbCommands.Run("generate", folder.Path, "--prompt", "the other");
         beyond.Code.ShouldBe(2);
         beyond.Error.ShouldContain("outside the vocabulary of 256");
     }

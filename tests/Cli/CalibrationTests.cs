@@ -14,19 +14,19 @@ public class CalibrationTests
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
         string[] choices = ["-n", "2", "-g", "32", "--json"];
-        var onText = QbbProcess.Run(["quantize", s_model, .. choices, "-o", folder.File("t"), "--text", text, "--calibration-context", "16"]);
+        var onText = QbbCommands.Run(["quantize", s_model, .. choices, "-o", folder.File("t"), "--text", text, "--calibration-context", "16"]);
         onText.Code.ShouldBe(0, onText.Error);
         ((double)onText.Json["relativeOutputError"]!).ShouldBeInRange(1e-6, 0.3);
         ((long)onText.Json["calibrationTokens"]! % 16).ShouldBe(0);
 
-        QbbProcess.Run("sample", s_teacher, "-o", folder.File("data"), "--sequences", "24", "--length", "24", "--max-repetition", "1").Code.ShouldBe(0);
-        var onData = QbbProcess.Run(
+        QbbCommands.Run("sample", s_teacher, "-o", folder.File("data"), "--sequences", "24", "--length", "24", "--max-repetition", "1").Code.ShouldBe(0);
+        var onData = QbbCommands.Run(
             ["quantize", s_teacher, .. choices, "-o", folder.File("d"), "--calibration", folder.File("data"), "--activations", folder.File("a")]);
         onData.Code.ShouldBe(0, onData.Error);
         ((double)onData.Json["relativeOutputError"]!).ShouldBeInRange(1e-6, 0.3);
 
         var f32 = Reference.Path("gguf", "narrow-F32.gguf");
-        var other = QbbProcess.Run("quantize", f32, "-o", folder.File("o"), "--calibration", folder.File("data"), "--json");
+        var other = QbbCommands.Run("quantize", f32, "-o", folder.File("o"), "--calibration", folder.File("data"), "--json");
         other.Code.ShouldNotBe(0);
         other.Error.ShouldContain("another model");
     }
@@ -41,7 +41,7 @@ public class CalibrationTests
     public void Choices_that_do_not_go_together_are_refused(string options, string named)
     {
         using var folder = new TemporaryFolder();
-        var result = QbbProcess.Run(["quantize", s_model, "-o", folder.File("q"), .. options.Split(' '), "--json"]);
+        var result = QbbCommands.Run(["quantize", s_model, "-o", folder.File("q"), .. options.Split(' '), "--json"]);
         result.Code.ShouldNotBe(0);
         result.Error.ShouldContain(named);
         Directory.GetFileSystemEntries(folder.Path).ShouldBeEmpty();

@@ -12,7 +12,7 @@ public class CommandTests
     [InlineData("quantize"), InlineData("eval"), InlineData("inspect"), InlineData("generate"), InlineData("export"), InlineData("tokenize"), InlineData("logits"), InlineData("compare"), InlineData("distill")]
     public void Help_has_examples(string command)
     {
-        var result = QbbProcess.Run(command, "--help");
+        var result = QbbCommands.Run(command, "--help");
         result.Code.ShouldBe(0);
         result.Out.ShouldContain("Examples:");
         result.Out.ShouldContain($"qbb {command} ");
@@ -22,7 +22,7 @@ public class CommandTests
     [Fact]
     public void The_main_help_names_what_users_need_and_hides_the_rest()
     {
-        var result = QbbProcess.Run("--help");
+        var result = QbbCommands.Run("--help");
         result.Code.ShouldBe(0);
         result.Out.ShouldContain("quantize");
         result.Out.Split('\n').ShouldNotContain(line => line.StartsWith("  train", StringComparison.Ordinal));
@@ -33,15 +33,15 @@ public class CommandTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
-        var quantized = QbbProcess.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32", "--json");
+        var quantized = QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32", "--json");
         quantized.Code.ShouldBe(0, quantized.Error);
         ((double)quantized.Json["bitsPerWeight"]!).ShouldBe(3 + 16 * 4 / 32.0);
         ((int)quantized.Json["layers"]!).ShouldBe(14);
-        var inspected = QbbProcess.Run("inspect", folder.File("q"), "--json").Json;
+        var inspected = QbbCommands.Run("inspect", folder.File("q"), "--json").Json;
         ((string)inspected["quantization"]!).ShouldBe("qbb");
 
-        var score = QbbProcess.Run("eval", folder.File("q"), "--teacher", s_model, "--text", text, "--context", "32", "--json").Json;
-        var own = QbbProcess.Run("eval", s_model, "--text", text, "--context", "32", "--json").Json;
+        var score = QbbCommands.Run("eval", folder.File("q"), "--teacher", s_model, "--text", text, "--context", "32", "--json").Json;
+        var own = QbbCommands.Run("eval", s_model, "--text", text, "--context", "32", "--json").Json;
         string[] fields = ["perplexity", "windows", "tokens", "context", "kl", "top1", "bytes", "bitsPerWeight", "bitsPerParameter"];
         foreach (var field in fields)
             score.ContainsKey(field).ShouldBeTrue(field);
@@ -53,26 +53,27 @@ public class CommandTests
         ((int)score["windows"]!).ShouldBe((int)own["windows"]!);
         Math.Log((double)score["perplexity"]! / (double)own["perplexity"]!).ShouldBeInRange(-2, 2);
 
-        QbbProcess.Run("export", folder.File("q"), "-o", folder.File("plain"), "--format", "fp32", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("export", folder.File("q"), "-o", folder.File("plain"), "--format", "fp32", "--json").Code.ShouldBe(0);
         var plain = Logits(folder.File("plain"));
         var packed = Logits(folder.File("q"));
         for (var k = 0; k < plain.Length; k++)
             plain[k].ShouldBe(packed[k], 1e-3);
-        QbbProcess.Run("inspect", folder.File("plain"), "--json").Json["quantization"].ShouldBeNull();
+        QbbCommands.Run("inspect", folder.File("plain"), "--json").Json["quantization"].ShouldBeNull();
+        QbbCommands.Run("inspect", folder.File("q"), "--json").Json["quantization"]!.ToString().ShouldBe("qbb");
 
-        var first = QbbProcess.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
-        var again = QbbProcess.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
+        var first = QbbCommands.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
+        var again = QbbCommands.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "8", "--seed", "5", "--json").Json;
         first["samples"]!.ToJsonString().ShouldBe(again["samples"]!.ToJsonString());
     }
 
     [Fact]
     public void Tokens_and_text_come_back()
     {
-        var result = QbbProcess.Run("tokenize", s_model, "--text", "the cat sat", "--json");
+        var result = QbbCommands.Run("tokenize", s_model, "--text", "the cat sat", "--json");
         result.Json["text"]!.ToString().ShouldContain("the cat sat");
         using var folder = new TemporaryFolder();
         File.Copy(Reference.Path("tokenizers", "gpt2", "tokenizer.json"), folder.File("tokenizer.json"));
-        QbbProcess.Run("tokenize", folder.Path, "--file", folder.Write("t", "hello"), "--json").Json["text"]!.ToString().ShouldBe("hello");
+        QbbCommands.Run("tokenize", folder.Path, "--file", folder.Write("t", "hello"), "--json").Json["text"]!.ToString().ShouldBe("hello");
     }
 
     [Fact]
@@ -80,7 +81,7 @@ public class CommandTests
     {
         var golden = JsonNode.Parse(File.ReadAllText(Reference.Path("architectures", "qwen3", "golden.json")))!;
         var ids = golden["input_ids"]![0]!.AsArray().Select(n => (int)n!).ToArray();
-        var rows = QbbProcess.Run("logits", Reference.Path("architectures", "qwen3"), "--ids", string.Join(',', ids), "--json").Json["logits"]!.AsArray();
+        var rows = QbbCommands.Run("logits", Reference.Path("architectures", "qwen3"), "--ids", string.Join(',', ids), "--json").Json["logits"]!.AsArray();
         rows.Count.ShouldBe(ids.Length);
         var position = (int)golden["positions"]![1]!;
         ((double)rows[position]![7]!).ShouldBe((double)golden["logits"]![0]![1]![7]!, 1e-4);
@@ -89,19 +90,19 @@ public class CommandTests
     [Fact]
     public void Inspect_reads_one_file_alone()
     {
-        QbbProcess.Run("inspect", Reference.Path("architectures", "gpt2", "model.safetensors"), "--json").Json["kind"]!.ToString().ShouldBe("safetensors");
-        QbbProcess.Run("inspect", s_model).Out.ShouldContain("blk.{0-1}.attn_q.weight");
+        QbbCommands.Run("inspect", Reference.Path("architectures", "gpt2", "model.safetensors"), "--json").Json["kind"]!.ToString().ShouldBe("safetensors");
+        QbbCommands.Run("inspect", s_model).Out.ShouldContain("blk.{0-1}.attn_q.weight");
     }
 
     [Fact]
     public void Comparing_gives_a_row_per_method()
     {
         using var folder = new TemporaryFolder();
-        var rows = QbbProcess.Run("compare", s_model, "-o", folder.File("c"), "--bases", "2", "--group", "32", "--context", "16", "--windows", "2", "--json").Json["rows"]!.AsArray();
+        var rows = QbbCommands.Run("compare", s_model, "-o", folder.File("c"), "--bases", "2", "--group", "32", "--context", "16", "--windows", "2", "--json").Json["rows"]!.AsArray();
         rows.Select(row => row!["method"]!.ToString()).ShouldBe(["teacher", "rtn, N = 2", "qbb, N = 2"]);
         rows.ShouldAllBe(row => (double)row!["scores"]![0]!["perplexity"]! > 1);
     }
 
     private static double[] Logits(string model) =>
-        [.. QbbProcess.Run("logits", model, "--ids", "1,5,9,20", "--json").Json["logits"]!.AsArray().SelectMany(row => row!.AsArray()).Select(n => (double)n!)];
+        [.. QbbCommands.Run("logits", model, "--ids", "1,5,9,20", "--json").Json["logits"]!.AsArray().SelectMany(row => row!.AsArray()).Select(n => (double)n!)];
 }

@@ -14,13 +14,13 @@ public class DistillTests
     public void Sampled_and_filtered_data_bring_a_student_nearer_to_its_teacher()
     {
         using var folder = new TemporaryFolder();
-        QbbProcess.Run("quantize", s_teacher, "-o", folder.File("q"), "--bases", "2", "--group", "32", "--json").Code.ShouldBe(0);
-        QbbProcess.Run("sample", s_teacher, "-o", folder.File("data"), "--sequences", "24", "--length", "24", "--max-repetition", "1", "--json").Code.ShouldBe(0);
-        QbbProcess.Run("filter", folder.File("data"), "--teacher", s_teacher, "--student", folder.File("q"), "--keep", "0.8", "-o", folder.File("kept"), "--json").Code.ShouldBe(0);
-        var result = QbbProcess.Run(["distill", folder.File("q"), "--teacher", s_teacher, "--data", folder.File("kept"), "-o", folder.File("d"), "--steps", "20", .. s_small]);
+        QbbCommands.Run("quantize", s_teacher, "-o", folder.File("q"), "--bases", "2", "--group", "32", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("sample", s_teacher, "-o", folder.File("data"), "--sequences", "24", "--length", "24", "--max-repetition", "1", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("filter", folder.File("data"), "--teacher", s_teacher, "--student", folder.File("q"), "--keep", "0.8", "-o", folder.File("kept"), "--json").Code.ShouldBe(0);
+        var result = QbbCommands.Run(["distill", folder.File("q"), "--teacher", s_teacher, "--data", folder.File("kept"), "-o", folder.File("d"), "--steps", "20", .. s_small]);
         result.Code.ShouldBe(0, result.Error);
         ((double)result.Json["end"]!["kl"]!).ShouldBeLessThan((double)result.Json["start"]!["kl"]!);
-        QbbProcess.Run("inspect", folder.File("d"), "--json").Json["quantization"]!.ToString().ShouldBe("qbb");
+        QbbCommands.Run("inspect", folder.File("d"), "--json").Json["quantization"]!.ToString().ShouldBe("qbb");
     }
 
     [Fact]
@@ -28,11 +28,11 @@ public class DistillTests
     {
         using var folder = new TemporaryFolder();
         string[] choices = ["--bases", "2", "--group", "32", "--distill", "--sequences", "96", "--length", "24", "--distill-steps", "30", "--distill-batch", "8", "--distill-lr", "0.004", "--json"];
-        var result = QbbProcess.Run(["quantize", s_teacher, "-o", folder.File("q"), .. choices]);
+        var result = QbbCommands.Run(["quantize", s_teacher, "-o", folder.File("q"), .. choices]);
         result.Code.ShouldBe(0, result.Error);
         ((double)result.Json["end"]!["kl"]!).ShouldBeLessThan((double)result.Json["start"]!["kl"]!);
         Directory.GetFileSystemEntries(folder.Path).ShouldBe([folder.File("q")]);
-        var refused = QbbProcess.Run("quantize", s_teacher, "-o", folder.File("o"), "--recipe", Path.Combine(folder.File("q"), "recipe.json"));
+        var refused = QbbCommands.Run("quantize", s_teacher, "-o", folder.File("o"), "--recipe", Path.Combine(folder.File("q"), "recipe.json"));
         refused.Code.ShouldBe(2);
         refused.Error.ShouldContain("--distill");
     }
@@ -41,7 +41,7 @@ public class DistillTests
     public void Each_mistake_is_named_and_nothing_is_left_behind()
     {
         using var folder = new TemporaryFolder();
-        QbbProcess.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "2", "--group", "32", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "2", "--group", "32", "--json").Code.ShouldBe(0);
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
         (string[] Arguments, string Says)[] cases =
         [
@@ -53,11 +53,11 @@ public class DistillTests
         ];
         foreach (var (arguments, says) in cases)
         {
-            var result = QbbProcess.Run(arguments);
+            var result = QbbCommands.Run(arguments);
             result.Code.ShouldBe(2, string.Join(' ', arguments) + "\n" + result.Error);
             result.Error.ShouldContain(says);
         }
         Directory.EnumerateFileSystemEntries(folder.Path).Select(Path.GetFileName).Order().ShouldBe(["q", "text"]);
-        QbbProcess.Run(["distill", folder.File("q"), "--teacher", s_model, "--text", text, "--length", "32", "-o", folder.File("t"), "--steps", "10", .. s_small]).Code.ShouldBe(0);
+        QbbCommands.Run(["distill", folder.File("q"), "--teacher", s_model, "--text", text, "--length", "32", "-o", folder.File("t"), "--steps", "10", .. s_small]).Code.ShouldBe(0);
     }
 }

@@ -9,7 +9,7 @@ public class FieldTests
     [Fact]
     public void What_is_warned_of_is_said_on_stderr_and_in_the_result()
     {
-        var inspected = QbbProcess.Run("inspect", Reference.Path("field", "tied-flag-own-head"), "--json");
+        var inspected = QbbCommands.Run("inspect", Reference.Path("field", "tied-flag-own-head"), "--json");
         inspected.Code.ShouldBe(0, inspected.Error);
         inspected.Json["warnings"]!.AsArray().Single()!.GetValue<string>().ShouldContain("lm_head.weight that differs");
         inspected.Error.ShouldContain("warning: config.json ties the head");
@@ -20,7 +20,7 @@ public class FieldTests
     [Fact]
     public void Inspect_says_what_will_not_run()
     {
-        var json = QbbProcess.Run("inspect", Reference.Path("field", "neox-buffers-fp32"), "--json").Json;
+        var json = QbbCommands.Run("inspect", Reference.Path("field", "neox-buffers-fp32"), "--json").Json;
         json["problems"]!["quantize"].ShouldBeNull();
         json["problems"]!["generate"]!.GetValue<string>().ShouldContain("has no tokenizer.json");
     }
@@ -29,11 +29,11 @@ public class FieldTests
     public void Inspect_names_whole_tensors_and_plans_the_work()
     {
         var model = Reference.Path("field", "nulls");
-        QbbProcess.Run("inspect", model, "--bases", "2").Error.ShouldContain("--bases goes with --plan");
-        var plan = QbbProcess.Run("inspect", model, "--plan", "--bases", "2", "--windows", "3", "--device", "cpu", "--threads", "2", "--json").Json["plan"]!.AsArray();
+        QbbCommands.Run("inspect", model, "--bases", "2").Error.ShouldContain("--bases goes with --plan");
+        var plan = QbbCommands.Run("inspect", model, "--plan", "--bases", "2", "--windows", "3", "--device", "cpu", "--threads", "2", "--json").Json["plan"]!.AsArray();
         plan.Select(work => work!["work"]!.GetValue<string>().Split(',')[0]).ShouldBe(["quantize", "quantize", "eval", "generate"]);
         plan.ShouldAllBe(work => work!["seconds"]!.GetValue<double>() > 0 && work["memoryBytes"]!.GetValue<long>() > 0);
-        var text = QbbProcess.Run("inspect", model, "--all", "--plan").Out;
+        var text = QbbCommands.Run("inspect", model, "--all", "--plan").Out;
         text.ShouldContain("model.layers.0.post_attention_layernorm.weight");
         text.ShouldContain("eval, 20 ×");
     }
@@ -57,7 +57,7 @@ public class FieldTests
         ];
         foreach (var (arguments, message) in runs)
         {
-            var result = QbbProcess.Run(arguments);
+            var result = QbbCommands.Run(arguments);
             result.Code.ShouldBe(2, arguments[0]);
             result.Error.ShouldContain(message);
         }
@@ -78,7 +78,7 @@ public class FieldTests
     [Fact]
     public void A_turn_ends_where_its_key_says()
     {
-        var made = QbbProcess.Run("generate", Reference.Path("field", "gguf-eot-key"), "--prompt", "a", "--temperature", "0", "--json");
+        var made = QbbCommands.Run("generate", Reference.Path("field", "gguf-eot-key"), "--prompt", "a", "--temperature", "0", "--json");
         made.Json["samples"]![0]!["ids"]!.AsArray().Select(id => id!.GetValue<int>()).ShouldBe([5, 6, 3]);
     }
 
@@ -89,7 +89,7 @@ public class FieldTests
         folder.Write("empty.txt", "");
         foreach (var how in new[] { ("--text", ""), ("--file", folder.File("empty.txt")) })
         {
-            var result = QbbProcess.Run("tokenize", Reference.Path("field", "nulls"), how.Item1, how.Item2, "--json");
+            var result = QbbCommands.Run("tokenize", Reference.Path("field", "nulls"), how.Item1, how.Item2, "--json");
             result.Code.ShouldBe(0, result.Error);
             result.Json["ids"]!.ToJsonString().ShouldBe("[1]");
         }
@@ -106,7 +106,7 @@ public class FieldTests
             File.Copy(file, blob);
             File.CreateSymbolicLink(Path.Combine(snapshot, Path.GetFileName(file)), Path.GetRelativePath(snapshot, blob));
         }
-        var files = QbbProcess.Run("inspect", snapshot, "--json").Json["files"]!.AsArray();
+        var files = QbbCommands.Run("inspect", snapshot, "--json").Json["files"]!.AsArray();
         files.Single(file => file!["name"]!.GetValue<string>() == "model.safetensors")!["bytes"]!.GetValue<long>()
             .ShouldBe(new FileInfo(Reference.Path("field", "nulls", "model.safetensors")).Length);
     }

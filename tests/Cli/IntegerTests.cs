@@ -11,9 +11,9 @@ public class IntegerTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
-        QbbProcess.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32").Code.ShouldBe(0);
+        QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32").Code.ShouldBe(0);
         double Score(params string[] more) =>
-            (double)QbbProcess.Run(["eval", folder.File("q"), "--text", text, "--context", "32", "--json", .. more]).Json["perplexity"]!;
+            (double)QbbCommands.Run(["eval", folder.File("q"), "--text", text, "--context", "32", "--json", .. more]).Json["perplexity"]!;
         var floats = Score();
         foreach (var option in new[] { "--integer", "--integer=token", "--integer=group" })
         {
@@ -21,7 +21,7 @@ public class IntegerTests
             integers.ShouldNotBe(floats);
             (integers / floats).ShouldBe(1, 0.05);
         }
-        QbbProcess.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "4", "--integer", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("generate", folder.File("q"), "--prompt", "the cat", "-n", "4", "--integer", "--json").Code.ShouldBe(0);
     }
 
     [Theory]
@@ -29,7 +29,7 @@ public class IntegerTests
     [InlineData("--integer", "generate", "MODEL", "--prompt", "x", "--integer")]
     public void What_cannot_be_done_is_named(string says, params string[] arguments)
     {
-        var result = QbbProcess.Run([.. arguments.Select(argument => argument == "MODEL" ? s_model : argument)]);
+        var result = QbbCommands.Run([.. arguments.Select(argument => argument == "MODEL" ? s_model : argument)]);
         result.Code.ShouldBe(2, result.Error);
         (result.Error + result.Out).ShouldContain(says);
     }

@@ -13,7 +13,7 @@ public class NestedAndMixedTests
     {
         using var folder = new TemporaryFolder();
         var (text, nested) = (folder.Write("text", s_text), folder.File("q"));
-        var made = QbbProcess.Run("quantize", s_model, "-o", nested, "-n", "3", "-g", "32", "--nested", "--json");
+        var made = QbbCommands.Run("quantize", s_model, "-o", nested, "-n", "3", "-g", "32", "--nested", "--json");
         made.Code.ShouldBe(0, made.Error);
         var errors = made.Json["errorPerBase"]!.AsArray().Select(error => (double)error!).ToArray();
         errors.ShouldBe(errors.OrderDescending());
@@ -21,21 +21,21 @@ public class NestedAndMixedTests
         var divergences = new List<double>();
         foreach (var n in new[] { "1", "2", "3" })
         {
-            var score = QbbProcess.Run("eval", nested, "--bases", n, "--teacher", s_model, "--text", text, "--context", "64", "--json");
+            var score = QbbCommands.Run("eval", nested, "--bases", n, "--teacher", s_model, "--text", text, "--context", "64", "--json");
             score.Code.ShouldBe(0, score.Error);
             divergences.Add((double)score.Json["kl"]!);
             ((double)score.Json["bitsPerWeight"]!).ShouldBe(int.Parse(n) + 16 * (int.Parse(n) + 1) / 32.0, 1e-9);
         }
         divergences.ShouldBe(divergences.OrderDescending());
-        var whole = QbbProcess.Run("eval", nested, "--teacher", s_model, "--text", text, "--context", "64", "--json").Json;
+        var whole = QbbCommands.Run("eval", nested, "--teacher", s_model, "--text", text, "--context", "64", "--json").Json;
         ((double)whole["kl"]!).ShouldBe(divergences[2]);
         ((double)whole["bitsPerWeight"]!).ShouldBe(3 + 16 * (1 + 2 + 3 + 3) / 32.0, 1e-9);
 
-        QbbProcess.Run("export", nested, "--bases", "2", "--format", "fp32", "-o", folder.File("e"), "--json").Code.ShouldBe(0);
-        ((double)QbbProcess.Run("eval", folder.File("e"), "--teacher", s_model, "--text", text, "--context", "64", "--json").Json["kl"]!).ShouldBe(divergences[1], 1e-5);
+        QbbCommands.Run("export", nested, "--bases", "2", "--format", "fp32", "-o", folder.File("e"), "--json").Code.ShouldBe(0);
+        ((double)QbbCommands.Run("eval", folder.File("e"), "--teacher", s_model, "--text", text, "--context", "64", "--json").Json["kl"]!).ShouldBe(divergences[1], 1e-5);
         string[] prompt = ["--prompt", "the cat", "--temperature", "0", "--tokens", "8", "--json"];
-        var exported = QbbProcess.Run(["generate", folder.File("e"), .. prompt]);
-        QbbProcess.Run(["generate", nested, "--bases", "2", .. prompt]).Json["samples"]!.ToJsonString().ShouldBe(exported.Json["samples"]!.ToJsonString());
+        var exported = QbbCommands.Run(["generate", folder.File("e"), .. prompt]);
+        QbbCommands.Run(["generate", nested, "--bases", "2", .. prompt]).Json["samples"]!.ToJsonString().ShouldBe(exported.Json["samples"]!.ToJsonString());
     }
 
     [Fact]
@@ -44,15 +44,15 @@ public class NestedAndMixedTests
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", s_text);
         string[] choices = ["-g", "32", "--text", text, "--calibration-context", "16", "--bits", "3.6", "--sensitivity", folder.File("s"), "--json"];
-        var made = QbbProcess.Run(["quantize", s_model, "-o", folder.File("q"), .. choices]);
+        var made = QbbCommands.Run(["quantize", s_model, "-o", folder.File("q"), .. choices]);
         made.Code.ShouldBe(0, made.Error);
-        ((double)made.Json["bitsPerWeight"]!).ShouldBeInRange(3, 3.6);
-        var again = QbbProcess.Run(["quantize", s_model, "-o", folder.File("r"), .. choices]);
+        ((double)made.Json["effectiveBitsPerWeight"]!).ShouldBeInRange(3, 3.6);
+        var again = QbbCommands.Run(["quantize", s_model, "-o", folder.File("r"), .. choices]);
         again.Code.ShouldBe(0, again.Error);
         foreach (var file in Directory.GetFiles(folder.File("q")))
             File.ReadAllBytes(Path.Combine(folder.File("r"), Path.GetFileName(file))).ShouldBe(File.ReadAllBytes(file), file);
-        QbbProcess.Run("eval", folder.File("q"), "--teacher", s_model, "--text", text, "--context", "64", "--json").Code.ShouldBe(0);
-        QbbProcess.Run("inspect", folder.File("q")).Code.ShouldBe(0);
+        QbbCommands.Run("eval", folder.File("q"), "--teacher", s_model, "--text", text, "--context", "64", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("inspect", folder.File("q")).Code.ShouldBe(0);
     }
 
     [Theory]
@@ -68,7 +68,7 @@ public class NestedAndMixedTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", s_text);
-        var result = QbbProcess.Run(["quantize", s_model, "-o", folder.File("q"), "-g", "32", .. options.Replace("TEXT", text).Split(' '), "--json"]);
+        var result = QbbCommands.Run(["quantize", s_model, "-o", folder.File("q"), "-g", "32", .. options.Replace("TEXT", text).Split(' '), "--json"]);
         result.Code.ShouldBe(2, result.Error);
         result.Error.ShouldContain(named);
         Directory.GetFileSystemEntries(folder.Path).ShouldBe([text]);
@@ -79,16 +79,16 @@ public class NestedAndMixedTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", s_text);
-        QbbProcess.Run("quantize", s_model, "-o", folder.File("q"), "-n", "3", "-g", "32", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "-n", "3", "-g", "32", "--json").Code.ShouldBe(0);
         foreach (var (model, says) in new[] { (folder.File("q"), "without --nested"), (s_model, "not quantized by qbb") })
         {
-            var result = QbbProcess.Run("eval", model, "--bases", "2", "--text", text, "--context", "64", "--json");
+            var result = QbbCommands.Run("eval", model, "--bases", "2", "--text", text, "--context", "64", "--json");
             result.Code.ShouldBe(2);
             result.Error.ShouldContain(says);
         }
-        QbbProcess.Run("quantize", s_model, "-o", folder.File("n"), "-n", "2", "-g", "32", "--nested", "--json").Code.ShouldBe(0);
-        QbbProcess.Run("eval", folder.File("n"), "--bases", "3", "--text", text, "--context", "64", "--json").Error.ShouldContain("1 to 2");
-        var distilled = QbbProcess.Run("distill", folder.File("n"), "--teacher", s_model, "--text", text, "--length", "32", "-o", folder.File("d"));
+        QbbCommands.Run("quantize", s_model, "-o", folder.File("n"), "-n", "2", "-g", "32", "--nested", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("eval", folder.File("n"), "--bases", "3", "--text", text, "--context", "64", "--json").Error.ShouldContain("1 to 2");
+        var distilled = QbbCommands.Run("distill", folder.File("n"), "--teacher", s_model, "--text", text, "--length", "32", "-o", folder.File("d"));
         distilled.Code.ShouldBe(2);
         distilled.Error.ShouldContain("without --nested");
     }

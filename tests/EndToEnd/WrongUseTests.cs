@@ -84,6 +84,9 @@ public sealed class WrongUseTests(WrongUseTests.Server server) : IClassFixture<W
         File.WriteAllText(Path.Combine(folder, "mine.txt"), "mine");
         Refused("exists", ["--force"], "pull", "tiny", "-o", folder, "--url", server.Url);
         Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).ShouldBe(["mine.txt"]);
+        Refused("contains mine.txt", ["another output"], "pull", "tiny", "-o", folder, "--force", "--url", server.Url);
+        File.Delete(Path.Combine(folder, "mine.txt"));
+        QbbProcess.Run("pull", "tiny", "-o", folder, "--url", server.Url).Code.ShouldBe(0);
         QbbProcess.Run("pull", "tiny", "-o", folder, "--force", "--url", server.Url).Code.ShouldBe(0);
         File.Exists(Path.Combine(folder, "model.safetensors")).ShouldBeTrue();
     }
@@ -93,7 +96,7 @@ public sealed class WrongUseTests(WrongUseTests.Server server) : IClassFixture<W
     {
         var again = QbbProcess.Run("push", TinyRecipes.Model, "--name", "tiny", "--url", server.Url);
         again.Code.ShouldBe(0, again.Error);
-        again.Out.ShouldContain("nothing is started");
+        again.Out.ShouldContain("no pipeline started");
     }
 
     private static void Refused(string said, string[] remedies, params string[] arguments)

@@ -19,7 +19,7 @@ public class EvaluationTextTests
     {
         using var folder = new TemporaryFolder();
         var file = folder.Write("wiki", " \n = Robert Boulter = \n \n He is an actor . \n");
-        EvaluationText.Read(file).Layout.ShouldBe(TextLayout.WikiText);
+        EvaluationText.Read(file).Layout.ShouldBe(TextLayout.Wikitext);
         EvaluationText.Read(file, TextLayout.Raw).Text.ShouldStartWith(" \n = Robert");
         var book = folder.Write("book", "It was a dark night.\n");
         EvaluationText.Read(book).ShouldBe(("It was a dark night.\n", TextLayout.Raw));

@@ -14,9 +14,9 @@ internal sealed class CalibrationChoices
 
     private readonly Option<string?> _data = new("--calibration")
     {
-        Description = "Calibration data from qbb sample or qbb filter, instead of text sampled for the purpose.",
+        Description = "Calibration data from qbb sample or filter; minimises each layer's output error on it.",
     };
-    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to calibrate on instead." };
+    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to calibrate on instead; - reads stdin." };
     private readonly Option<int?> _sequences = new("--calibration-sequences")
     {
         Description = $"Sequences to use. Default: all of --calibration, {UsualTextSequences} of --text.",
@@ -25,6 +25,7 @@ internal sealed class CalibrationChoices
     {
         Description = "Tokens of a sequence of --text. Default: 512, or the model's longest context if that is shorter.",
     };
+    private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
     private readonly Option<string?> _activations = new("--activations")
     {
         Description = "A folder for activations between blocks. Default: they are kept in memory.",
@@ -36,7 +37,7 @@ internal sealed class CalibrationChoices
             "Default: full, with --preset weights none.",
     };
 
-    public IEnumerable<Option> All => [_data, _text, _sequences, _context, _activations, _dtype, _importance];
+    public IEnumerable<Option> All => [_data, _text, _sequences, _context, _allowLong, _activations, _dtype, _importance];
 
     private static Option<string?> Precision()
     {
@@ -92,7 +93,7 @@ internal sealed class CalibrationChoices
                 throw;
             }
         }
-        var text = TextSequences.Read(parsed.GetRequiredValue(_text)!, model, parsed.GetValue(_context));
+        var text = TextSequences.Read(parsed.GetRequiredValue(_text)!, model, _context.Name, parsed.GetValue(_context), ModelLimits.AllowsLongContext(parsed));
         var count = options.Sequences ?? Math.Min(UsualTextSequences, text.Count);
         return new OpenCalibration(new CalibrationStream(text, options with { Sequences = count }), text);
     }

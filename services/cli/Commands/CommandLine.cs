@@ -1,6 +1,15 @@
 using System.CommandLine;
+using Qbb.Cli.Terminal;
 
 namespace Qbb.Cli.Commands;
+
+/// <summary>A program's commands.</summary>
+/// <param name="program">What people type; the library would take the process's name.</param>
+/// <param name="description">For its help.</param>
+public sealed class ProgramCommand(string program, string description) : RootCommand(description)
+{
+    public string Program => program;
+}
 
 /// <summary>The <c>qbb</c> command: exit code 0 done, 1 failed, 2 the input is at fault, 130 cancelled.</summary>
 public static class CommandLine
@@ -18,16 +27,21 @@ public static class CommandLine
     /// <param name="args">As they were given.</param>
     /// <param name="root">The commands.</param>
     /// <param name="examples">For the program's help.</param>
-    public static async Task<int> RunAsync(string[] args, RootCommand root, params string[] examples)
+    public static async Task<int> RunAsync(string[] args, ProgramCommand root, params string[] examples)
     {
-        ExamplesHelp.Apply(root, examples);
+        root.Add(new HelpCommand(root, examples));
+        root.Add(new CompletionsCommand(root));
+        CommandHelp.Apply(root, examples);
+        OptionModel.SpellEnums(root);
         var parsed = root.Parse(args);
-        var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });
-        return parsed.Errors.Count > 0 ? ExitCode.InvalidInput : code;
+        // --help after a command that exists explains it, whatever else is wrong.
+        if (Failure.Of(parsed) is { } failure && (parsed.Action is not CommandHelp || parsed.CommandResult.Command.Subcommands.Count > 0 && parsed.UnmatchedTokens.Count > 0))
+            return new Output(args.Contains(AsyncCommand.JsonOption)).Fail(failure);
+        return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });
     }
 
-    private static RootCommand Root() =>
-        new("Quantizes language models into sums of binary matrices (QBB), and scores them.")
+    private static ProgramCommand Root() =>
+        new("qbb", "Quantizes language models into sums of binary matrices (QBB), and scores them.")
         {
             new QuantizeCommand(),
             new EvalCommand(),
@@ -42,6 +56,14 @@ public static class CommandLine
             new PushCommand(),
             new WatchCommand(),
             new PullCommand(),
+            new ListCommand(),
+            new ShowCommand(),
+            new RemoveCommand(),
+            new TagCommand(),
+            new AliasCommand(),
+            new PolicyCommand(),
+            new CancelCommand(),
+            new RetryCommand(),
             new TokenizeCommand(),
             new LogitsCommand(),
         };

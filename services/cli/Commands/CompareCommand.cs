@@ -32,8 +32,9 @@ internal sealed class CompareCommand : QbbCommand
         DefaultValueFactory = _ => 128,
         CustomParser = SharedOptions.ParseGroup,
     };
-    private readonly Option<string[]> _texts = new("--text") { Description = "More texts to score on, beside what the model itself samples.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string[]> _texts = new("--text") { Description = "More texts to score on, beside what the model itself samples; - reads stdin.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<int?> _context = new("--context") { Description = "Tokens of a window. Default: 512, or the model's longest context if that is shorter." };
+    private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
     private readonly Option<int> _windows = new("--windows") { Description = "Windows to score of each text, and sequences to sample.", DefaultValueFactory = _ => 40 };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the sampled text.", DefaultValueFactory = _ => 1 };
     private readonly Option<string> _device = SharedOptions.Device();
@@ -51,7 +52,7 @@ internal sealed class CompareCommand : QbbCommand
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _bases, _group, _texts, _context, _windows, _seed, _distill, .. _overrides.All, _device, _threads, _force,
+            _output, _bases, _group, _texts, _context, _allowLong, _windows, _seed, _distill, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
@@ -67,10 +68,15 @@ internal sealed class CompareCommand : QbbCommand
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (path, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
-        using var teacher = LoadedModel.Open(path, device);
+        ModelLimits.CheckGroup(path, parsed.GetValue(_group), parsed.GetResult(_group) is { Implicit: false });
+        ComparedModels.CheckTargets(folder, parsed.GetRequiredValue(_bases), parsed.GetValue(_distill), force);
+        var options = new ScoreOptions(512, parsed.GetRequiredValue(_windows), Batch: 4);
+        using var teacher = LoadedModel.Open(path, device, needsTokenizer: true, check: config =>
+        {
+            options = options with { Context = ModelLimits.Context(_context.Name, parsed.GetValue(_context), options.Context, config.MaxPositions, parsed.GetValue(_allowLong)) };
+            options.Validate();
+        });
         var plan = parsed.GetValue(_distill) ? Plan(parsed, path, device, threads) : null;
-        var options = new ScoreOptions(parsed.GetValue(_context) ?? Math.Min(512, teacher.Model.Config.MaxPositions), parsed.GetRequiredValue(_windows), Batch: 4);
-        options.Validate();
         var texts = Texts(parsed, teacher, options, output, cancel);
         var rows = new List<ComparisonRow> { Row(output, "teacher", path, teacher, 0, texts, options, null, cancel) };
         var models = new ComparedModels(path, teacher, folder, plan, device, plan?.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32, threads, force, output, cancel);
@@ -97,7 +103,7 @@ internal sealed class CompareCommand : QbbCommand
         var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
         var recipe = new Recipe { Bases = parsed.GetRequiredValue(_bases).Max(), Group = parsed.GetValue(_group) };
         var plan = QuantizationPlan.Create(Preset.Balanced, recipe, counts, positions, machine);
-        var sampling = _overrides.Apply(parsed, plan.Sampling!);
+        var sampling = _overrides.Apply(parsed, plan.Sampling!, positions);
         var training = (plan.Distillation ?? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) })
             with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) };
         return plan.With(sampling, _overrides.Filter(parsed), _overrides.Apply(parsed, training, device).Resolve(), counts, machine);
@@ -110,7 +116,7 @@ internal sealed class CompareCommand : QbbCommand
             parsed.GetRequiredValue(_seed), (done, total) => report(done, total, ""), cancel));
         List<(string, int[])> texts = [("sampled", sampled)];
         foreach (var file in parsed.GetValue(_texts) ?? [])
-            texts.Add((Path.GetFileName(file), teacher.Tokenizer.Encode(EvaluationText.Read(file).Text)));
+            texts.Add((file == EvaluationText.StandardInput ? "stdin" : Path.GetFileName(file), teacher.Tokenizer.Encode(EvaluationText.Read(file).Text)));
         return texts;
     }
 

@@ -19,11 +19,12 @@ internal sealed class DistillCommand : QbbCommand
     private readonly Argument<string> _student = new("STUDENT") { Description = "A folder that qbb quantize wrote." };
     private readonly Option<string> _teacher = new("--teacher") { Description = "The model that it was quantized from.", Required = true };
     private readonly Option<string?> _data = new("--data") { Description = "A folder that qbb sample or qbb filter wrote." };
-    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text instead." };
+    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text instead; - reads stdin." };
     private readonly Option<int?> _length = new("--length")
     {
         Description = "Tokens of a sequence of --text. Default: 512, or the model's longest context if that is shorter.",
     };
+    private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly DistillationChoices _choices = new();
     private readonly Option<int> _checkpointEvery = new("--checkpoint-every")
@@ -53,7 +54,7 @@ internal sealed class DistillCommand : QbbCommand
         Arguments.Add(_student);
         Option[] options =
         [
-            _teacher, _data, _text, _length, _output, .. _choices.All, _checkpointEvery, _checkpointing, _cache, .. _compute.All, _force,
+            _teacher, _data, _text, _length, _allowLong, _output, .. _choices.All, _checkpointEvery, _checkpointing, _cache, .. _compute.All, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
@@ -77,7 +78,7 @@ internal sealed class DistillCommand : QbbCommand
         var folder = parsed.GetRequiredValue(_output);
         ITokenSequences data = parsed.GetValue(_data) is { } sampled
             ? new SampledSequences(SampledData.Open(sampled, cancel))
-            : TextSequences.Read(parsed.GetRequiredValue(_text)!, teacher, parsed.GetValue(_length));
+            : TextSequences.Read(parsed.GetRequiredValue(_text)!, teacher, _length.Name, parsed.GetValue(_length), parsed.GetValue(_allowLong));
         using var owned = data as IDisposable;
         var watch = Stopwatch.StartNew();
         DistilledModel model;

@@ -53,7 +53,7 @@ internal sealed class FilterCommand : QbbCommand
         };
         options.Validate();
         var folder = parsed.GetRequiredValue(_output);
-        ModelFolderWriter.CheckTarget(folder, parsed.GetValue(_force));
+        WrittenFiles.CheckTarget(folder, parsed.GetValue(_force));
         using var data = SampledData.Open(parsed.GetRequiredValue(_data), cancel);
         using var teacher = Open(parsed.GetValue(_teacher), device, dtype);
         using var student = Open(parsed.GetValue(_student), device, dtype);
@@ -69,11 +69,11 @@ internal sealed class FilterCommand : QbbCommand
     {
         var hasTeacher = parsed.GetValue(_teacher) is not null;
         if (hasTeacher != (parsed.GetValue(_student) is not null))
-            throw new InvalidInputException("--teacher and --student go together: give both");
+            throw new UsageException("--teacher and --student go together: give both");
         if (!hasTeacher && !parsed.GetValue(_random))
-            throw new InvalidInputException("give --teacher and --student, or --random for a choice without them");
+            throw new UsageException("give --teacher and --student, or --random for a choice without them");
         if (parsed.GetValue(_seed) is not null && !parsed.GetValue(_random))
-            throw new InvalidInputException("--seed goes with --random: a filter by discrepancy draws no numbers");
+            throw new UsageException("--seed goes with --random: a filter by discrepancy draws no numbers");
     }
 
     private static LoadedModel? Open(string? path, Device device, ScalarType dtype) => path is null ? null : LoadedModel.Open(path, device, dtype);

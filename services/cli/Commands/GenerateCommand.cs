@@ -50,11 +50,11 @@ internal sealed class GenerateCommand : QbbCommand
     {
         var (device, type) = _compute.Apply(parsed);
         using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, type,
-            new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases));
+            new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases), needsTokenizer: true);
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
         if (prompt.Length == 0)
-            throw new InvalidInputException("the prompt has no tokens and this model has no begin-of-text token: give --prompt TEXT");
+            throw new InvalidInputException("the prompt has no tokens and this model has no begin-of-text token", "give --prompt TEXT");
         var samples = parsed.GetRequiredValue(_samples);
         if (samples < 1)
             throw new InvalidInputException($"--samples is {samples}; it must be at least 1");

@@ -9,7 +9,6 @@ namespace Qbb.Cli.Commands;
 /// <summary><c>qbb pull</c>: a version from a registry.</summary>
 internal sealed class PullCommand : AsyncCommand
 {
-    private const string Champion = "champion";
     private readonly Argument<string> _version = new("MODEL@VERSION") { Description = "The model's name, and a version's number or alias; champion if left out." };
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<bool> _force = SharedOptions.Force();
@@ -28,12 +27,10 @@ internal sealed class PullCommand : AsyncCommand
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
-        var parts = parsed.GetRequiredValue(_version).Split('@');
-        if (parts.Length > 2 || parts.Any(part => part.Length == 0))
-            throw new InvalidInputException($"{parsed.GetRequiredValue(_version)} is not a version; give one such as tiny@champion or tiny@2");
+        var (model, reference) = ModelReference.Parse(parsed.GetRequiredValue(_version));
         var folder = parsed.GetRequiredValue(_output);
-        ModelFolderWriter.CheckTarget(folder, parsed.GetValue(_force));
-        var version = await FindAsync(registry, parts[0], parts.Length == 2 ? parts[1] : Champion, cancel);
+        WrittenFiles.CheckTarget(folder, parsed.GetValue(_force));
+        var version = await registry.VersionAsync(model, reference ?? ModelReference.Champion, cancel);
         await ProgressBars.RunAsync(output, "downloading", async report =>
         {
             await Downloading.RunAsync(registry, version, folder, parsed.GetValue(_force), report, cancel);
@@ -48,21 +45,5 @@ internal sealed class PullCommand : AsyncCommand
                 ["manifest"] = version.Manifest,
             },
             _ => Console.Out.WriteLine($"{folder}: {version.Model} version {version.Version}, {version.Manifest}"));
-    }
-
-    /// <summary>A version; if it does not exist, the message lists those that do.</summary>
-    private static async Task<VersionView> FindAsync(IRegistryApi registry, string name, string reference, CancellationToken cancel)
-    {
-        var model = await registry.ModelAsync(name, cancel);
-        try
-        {
-            return await registry.GetVersionAsync(name, reference, cancel);
-        }
-        catch (RegistryRefusedException error)
-        {
-            var aliases = model.Aliases.Select(alias => $"{alias.Key} (version {alias.Value})").DefaultIfEmpty("none");
-            var hint = reference == Champion ? $"; the first version that passes the gate becomes the champion, see  qbb watch {name}" : "";
-            throw new InvalidInputException($"{error.Message}. Its newest version is {model.Latest}, its aliases: {string.Join(", ", aliases)}{hint}", error);
-        }
     }
 }

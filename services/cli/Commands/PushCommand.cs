@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Qbb.Checkpoints;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
 
@@ -12,7 +13,7 @@ internal sealed partial class PushCommand : AsyncCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
-    private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of what the policies ask for." };
+    private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of the policies' recipes." };
     private readonly Option<string> _url = RegistryAddress.Option();
 
     public PushCommand() : base("push", "Uploads a model to a registry, which quantizes it automatically.",
@@ -31,11 +32,12 @@ internal sealed partial class PushCommand : AsyncCommand
         var name = parsed.GetValue(_name) ?? NameOf(model);
         var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.Read(file) : null;
         if (ModelName.ProblemOf(name) is { } problem)
-            throw new InvalidInputException($"{name} cannot be the model's name there ({problem}): choose another with --name");
+            throw new InvalidInputException($"{name} cannot be the model's name there ({problem})", "choose another with --name");
         var address = parsed.GetRequiredValue(_url);
         using var registry = RegistryAddress.Connect(address);
         // Before a large model is read for nothing.
         await registry.ListModelsAsync(limit: 1, cancellation: cancel);
+        WarnOfTokenizer(model, output);
         var files = await ProgressBars.RunAsync(output, "uploading", report => Uploading.RunAsync(registry, model, report, cancel));
         var version = await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: recipe is null), NewKey(), cancel);
         if (recipe is not null)
@@ -48,7 +50,7 @@ internal sealed partial class PushCommand : AsyncCommand
             Console.Out.WriteLine($"{version.Model} version {version.Version}, {version.Manifest}");
             Console.Out.WriteLine($"see it at {registry.AddressOf()}models/{version.Model}");
             Console.Out.WriteLine(version.Pipelines.Count == 0
-                ? "nothing is started: the same files were there already, or no policy asks for anything; ask yourself with --recipe FILE"
+                ? "no pipeline started: the same files were there already, or no policy applies; use --recipe FILE to start one"
                 : $"pipelines started: {version.Pipelines.Count}; follow with  qbb watch {version.Model}{RegistryAddress.OptionFor(address)}");
         });
     }
@@ -70,6 +72,14 @@ internal sealed partial class PushCommand : AsyncCommand
 
     [GeneratedRegex(@"(-[0-9]{5}-of-[0-9]{5})?\.[^.]*$", RegexOptions.CultureInvariant)]
     private static partial Regex GgufEnding();
+
+    /// <summary>A stage that scores on a text comes last, hours later.</summary>
+    private static void WarnOfTokenizer(string model, Output output)
+    {
+        using var source = ModelSource.Open(model);
+        if (source.TokenizerJsonPath is null && source.GgufMetadata is null)
+            output.Warning($"{model} has no tokenizer.json: recipes that evaluate on a text will fail, and its versions cannot generate");
+    }
 
     // A proxy that sends a request twice starts nothing twice.
     private static string NewKey() => Guid.NewGuid().ToString();

@@ -1,10 +1,6 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using Qbb.Checkpoints;
-using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
-using Qbb.Cuda;
-using Qbb.Models;
 
 namespace Qbb.Cli.Commands;
 
@@ -23,7 +19,9 @@ internal abstract class QbbCommand(string name, string description, params strin
 /// <summary>A command with examples in its help, <c>--json</c>, and one place that turns errors into exit codes.</summary>
 internal abstract class AsyncCommand : Command
 {
-    private readonly Option<bool> _json = new("--json") { Description = "Print one JSON object on stdout and nothing else." };
+    public const string JsonOption = "--json";
+
+    private readonly Option<bool> _json = new(JsonOption) { Description = "Print one JSON object on stdout and nothing else; of a failure code, message, remedy and exitCode." };
 
     protected AsyncCommand(string name, string description, params string[] examples) : base(name, description)
     {
@@ -45,25 +43,9 @@ internal abstract class AsyncCommand : Command
             await RunAsync(parsed, output, cancel);
             return ExitCode.Done;
         }
-        catch (OperationCanceledException)
+        catch (Exception error)
         {
-            output.Error("cancelled");
-            return ExitCode.Cancelled;
-        }
-        catch (Exception e) when (e is InvalidInputException or TorchUnavailableException)
-        {
-            output.Error(e.Message);
-            return ExitCode.InvalidInput;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            output.Error(e.Message);
-            return ExitCode.InvalidInput;
-        }
-        catch (Exception e) when (e is TorchException or ExternalException or CudaException or PipelineFailedException)
-        {
-            output.Error(e.Message);
-            return ExitCode.Failed;
+            return output.Fail(Failure.Of(error, this));
         }
     }
 }

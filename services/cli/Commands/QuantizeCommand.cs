@@ -1,6 +1,8 @@
 using System.CommandLine;
+using Qbb.Checkpoints;
 using Qbb.Cli.Calibrating;
 using Qbb.Cli.Distilling;
+using Qbb.Cli.Loading;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
@@ -76,6 +78,9 @@ internal sealed class QuantizeCommand : QbbCommand
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
+        if (folder.Length > 0)
+            WrittenFiles.CheckTarget(folder, force, model);
+        ModelLimits.CheckGroup(model, recipe.Group, parsed.GetResult(_group) is { Implicit: false });
         var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
         var (counts, positions, size) = ModelPlans.Read(model);
         var mixed = _mixed.Read(parsed, recipe, counts, machine.Gpu);
@@ -134,7 +139,7 @@ internal sealed class QuantizeCommand : QbbCommand
             return plan with { Sampling = null, Stages = [.. plan.Stages.Where(stage => stage.Name == QuantizationPlan.Quantizing)] };
         if (plan.Sampling is null)
             return plan;
-        var sampling = _overrides.Apply(parsed, plan.Sampling);
+        var sampling = _overrides.Apply(parsed, plan.Sampling, positions);
         var training = plan.Distillation
             ?? (_overrides.OfTraining(parsed.CommandResult).Any() ? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) } : null);
         if (sampling != plan.Sampling && training is not null)

@@ -21,6 +21,7 @@ internal sealed class SampleCommand : QbbCommand
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<int> _sequences = new("--sequences") { Description = "Sequences to sample.", DefaultValueFactory = _ => s_default.Sequences };
     private readonly Option<int> _length = new("--length") { Description = "Tokens of a sequence.", DefaultValueFactory = _ => s_default.Length };
+    private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
     private readonly Option<double> _temperature = new("--temperature") { Description = "Logits are divided by it; 0 takes the most likely token.", DefaultValueFactory = _ => s_default.Temperature };
     private readonly Option<int> _topK = new("--top-k") { Description = "Draw from the K most likely tokens only; 0 for all." };
     private readonly Option<double> _topP = new("--top-p") { Description = "Draw from the most likely tokens that hold this share of the probability.", DefaultValueFactory = _ => s_default.TopP };
@@ -40,7 +41,7 @@ internal sealed class SampleCommand : QbbCommand
         "qbb sample TEACHER -o more --first unigram --earlier data --seed 2 --json")
     {
         Arguments.Add(_teacher);
-        foreach (var option in (Option[])[_output, _sequences, _length, _temperature, _topK, _topP, _seed, _batch, _first, _earlier, _stopAtEos, _shardSize, _mostRepetition, .. _compute.All, _force])
+        foreach (var option in (Option[])[_output, _sequences, _length, _allowLong, _temperature, _topK, _topP, _seed, _batch, _first, _earlier, _stopAtEos, _shardSize, _mostRepetition, .. _compute.All, _force])
             Options.Add(option);
     }
 
@@ -50,14 +51,11 @@ internal sealed class SampleCommand : QbbCommand
         var options = ReadOptions(parsed);
         options.Validate();
         using var earlier = parsed.GetValue(_earlier) is { } path ? SampledData.Open(path, cancel) : null;
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_teacher), device, dtype);
+        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_teacher), device, dtype,
+            check: config => ModelLimits.Context(_length.Name, options.Length, options.Length, config.MaxPositions, parsed.GetValue(_allowLong)));
         var tokenizer = loaded.TryTokenizer;
         if (tokenizer is null)
             output.Warning("the teacher has no tokenizer: every token counts as ordinary, and whether the text is whole cannot be told");
-        if (options.Length > loaded.Model.Config.MaxPositions)
-            output.Warning(
-                $"--length {options.Length} is more than the {loaded.Model.Config.MaxPositions} positions that the teacher was made "
-                + "for: its text may be bad beyond them");
         var teacher = new Teacher(loaded.Model, ProgressBars.Digest(output, loaded.Source, cancel), tokenizer, StopIds.Of(loaded.Source));
         var batch = parsed.GetValue(_batch) ?? BatchSize.Default(loaded.Model.Config, options.Length, device, dtype);
         var folder = parsed.GetRequiredValue(_output);

@@ -13,7 +13,7 @@ internal sealed class TokenizeCommand : QbbCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model("A Hugging Face folder (tokenizer.json is enough), or a GGUF file.");
     private readonly Option<string?> _text = new("--text") { Description = "The text itself." };
-    private readonly Option<string?> _file = new("--file") { Description = "A UTF-8 file, taken as it is." };
+    private readonly Option<string?> _file = new("--file") { Description = "A UTF-8 file, taken as it is; - reads stdin." };
     private readonly Option<bool> _plain = new("--no-special") { Description = "Leave out the special tokens that the tokenizer puts around a text." };
 
     public TokenizeCommand() : base("tokenize", "Prints the token ids of a text.",
@@ -29,9 +29,9 @@ internal sealed class TokenizeCommand : QbbCommand
     {
         var (text, file) = (parsed.GetValue(_text), parsed.GetValue(_file));
         if (text is null == file is null)
-            throw new InvalidInputException("give either --text TEXT or --file FILE");
-        text ??= EvaluationText.Read(file!, TextLayout.Raw, mayBeEmpty: true).Text;
+            throw new UsageException("give either --text TEXT or --file FILE");
         var tokenizer = TokenizerFiles.Open(parsed.GetRequiredValue(_model));
+        text ??= EvaluationText.Read(file!, TextLayout.Raw, mayBeEmpty: true).Text;
         var ids = tokenizer.Encode(text, !parsed.GetValue(_plain));
         var decoded = tokenizer.Decode(ids);
         output.Result(new JsonObject { ["ids"] = new JsonArray([.. ids.Select(id => (JsonNode)id)]), ["text"] = decoded }, _ =>

@@ -15,7 +15,7 @@ internal sealed class UpCommand : AsyncCommand
     private readonly Option<int> _port = new("--port") { Description = "Port on this machine; 0 for any that is free.", DefaultValueFactory = _ => 8080 };
     private readonly Option<string> _data = new("--data") { Description = "Folder of models, results and the database.", DefaultValueFactory = _ => "qbb-data" };
     private readonly Option<string[]> _recipes = new("--recipe") { Description = "Recipes (JSON files) that run on every upload. Default: three bases, calibrated and distilled.", AllowMultipleArgumentsPerToken = true };
-    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to score results on. Default: sequences that the model samples." };
+    private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to score results on; - reads stdin. Default: sequences that the model samples." };
     private readonly Option<string?> _device = new("--device") { Description = "cpu, cuda or cuda:N. Default: the GPU where there is one." };
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<string[]> _settings = new("--set") { Description = "A setting of a service, such as Worker:UnitSeconds=60.", AllowMultipleArgumentsPerToken = true };
@@ -82,7 +82,7 @@ internal sealed class UpCommand : AsyncCommand
     {
         var settings = parsed.GetValue(_settings) ?? [];
         return settings.FirstOrDefault(setting => !setting.Contains('=', StringComparison.Ordinal)) is { } wrong
-            ? throw new InvalidInputException($"--set {wrong} sets nothing: write Section:Name=value, such as Worker:UnitSeconds=60")
+            ? throw new InvalidInputException($"--set {wrong} sets nothing", "write Section:Name=value, such as Worker:UnitSeconds=60")
             : settings;
     }
 

@@ -25,7 +25,7 @@ internal sealed class WatchCommand : AsyncCommand
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
-        var pipelines = await PipelinesOfAsync(registry, parsed.GetRequiredValue(_model), cancel);
+        var pipelines = await registry.PipelinesAsync(parsed.GetRequiredValue(_model), cancel);
         PipelineView[] ended;
         try
         {
@@ -43,21 +43,8 @@ internal sealed class WatchCommand : AsyncCommand
         if (failed.Count > 0)
         {
             throw new PipelineFailedException(
-                string.Join("; ", failed.Select(pipeline => $"{PipelineStage.Name(pipeline)}: {pipeline.Error ?? Wire.NameOf(pipeline.State)}"))
-                + $" (another try resumes it: {registry.AddressOf()}pipelines/{failed[0].Id})");
+                string.Join("; ", failed.Select(pipeline => $"{PipelineStage.Name(pipeline)}: {pipeline.Error ?? Wire.NameOf(pipeline.State)}")),
+                $"qbb retry {failed[0].Id}{RegistryAddress.OptionFor(parsed.GetRequiredValue(_url))} resumes it");
         }
-    }
-
-    /// <summary>The newest pipeline of each recipe, of the newest version that has any: what came before is history.</summary>
-    private static async Task<IReadOnlyList<PipelineView>> PipelinesOfAsync(IRegistryApi registry, string model, CancellationToken cancel)
-    {
-        if (Guid.TryParse(model, out var id))
-            return [await registry.GetPipelineAsync(id, cancel)];
-        await registry.ModelAsync(model, cancel);
-        var pipelines = (await registry.ListPipelinesAsync(model, limit: 500, cancellation: cancel)).Items;
-        if (pipelines.Count == 0)
-            throw new InvalidInputException($"{model} has no pipelines: no policy applies to it; push it with --recipe FILE, or see {registry.AddressOf()}policies");
-        var newest = pipelines.Max(pipeline => pipeline.Version);
-        return [.. pipelines.Where(pipeline => pipeline.Version == newest).DistinctBy(pipeline => pipeline.Recipe).Reverse()];
     }
 }

@@ -56,7 +56,7 @@ internal sealed class ComparedModels(
             yield break;
         var calibrated = Timed("qbb calibrated", bases, target =>
         {
-            ModelFolderWriter.CheckTarget(target, force);
+            WrittenFiles.CheckTarget(target, force);
             _steps!.Quantize(weightsAlone with { Importance = Importance.Full }, model, target, DataFolder);
             return true;
         });
@@ -66,9 +66,18 @@ internal sealed class ComparedModels(
             yield return distilled with { Seconds = calibrated.Seconds + distilled.Seconds };
     }
 
+    /// <summary>Refuses, before any work is done, results that must not be replaced.</summary>
+    public static void CheckTargets(string folder, IEnumerable<int> bases, bool distils, bool force)
+    {
+        foreach (var name in bases.SelectMany(n => (string[])[TargetName("rtn", n), TargetName("qbb", n), .. distils ? [TargetName("qbb calibrated", n), TargetName("qbb distilled", n)] : (string[])[]]))
+            WrittenFiles.CheckTarget(Path.Combine(folder, name), force);
+    }
+
+    private static string TargetName(string name, int bases) => $"{name.Replace(' ', '-')}-{bases}";
+
     private (string Name, string Folder, double Seconds) Timed(string name, int bases, Func<string, bool> make)
     {
-        var target = Path.Combine(folder, $"{name.Replace(' ', '-')}-{bases}");
+        var target = Path.Combine(folder, TargetName(name, bases));
         var watch = Stopwatch.StartNew();
         return ($"{name.Replace("qbb ", "")}, N = {bases}", make(target) ? target : "", watch.Elapsed.TotalSeconds);
     }

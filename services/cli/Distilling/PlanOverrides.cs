@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
@@ -40,10 +41,11 @@ internal sealed class PlanOverrides
         parsed.GetValue(_dtype) is { } text ? SharedOptions.ParseDType(text, device) : usual.ToScalarType();
 
     /// <summary>A plan's sampling with what the options say.</summary>
-    public SamplingOptions Apply(ParseResult parsed, SamplingOptions sampling) => sampling with
+    /// <exception cref="InvalidInputException">The sequences are longer than the model's context length.</exception>
+    public SamplingOptions Apply(ParseResult parsed, SamplingOptions sampling, int positions) => sampling with
     {
         Sequences = parsed.GetValue(_sequences) ?? sampling.Sequences,
-        Length = parsed.GetValue(_length) ?? sampling.Length,
+        Length = ModelLimits.Context(_length.Name, parsed.GetValue(_length), sampling.Length, positions, ModelLimits.AllowsLongContext(parsed)),
     };
 
     /// <summary>What is kept of the samples; null for all.</summary>

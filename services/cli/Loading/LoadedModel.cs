@@ -12,11 +12,11 @@ internal sealed class LoadedModel : IDisposable
 {
     private readonly Lazy<Tokenizer> _tokenizer;
 
-    private LoadedModel(ModelSource source, Transformer model)
+    private LoadedModel(ModelSource source, Transformer model, Tokenizer? tokenizer)
     {
         Source = source;
         Model = model;
-        _tokenizer = new(() => ReadTokenizer(source, model.Config.VocabularySize));
+        _tokenizer = tokenizer is not null ? new(tokenizer) : new(() => ReadTokenizer(source, model.Config.VocabularySize));
     }
 
     public ModelSource Source { get; }
@@ -33,16 +33,22 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="dtype">Type of weights and activations.</param>
     /// <param name="products">How layers of binary bases calculate; null for the device's usual way.</param>
     /// <param name="bases">Of a nested model only the first planes; null for all.</param>
+    /// <param name="needsTokenizer">Refuse a model without one before its weights are read.</param>
+    /// <param name="check">Refuses what the model's shape does not allow, before its weights are read too.</param>
     /// <exception cref="InvalidInputException">The model cannot be read, or is not quantized by qbb where sums of integers are asked for.</exception>
-    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, BasesProductOptions? products = null, int? bases = null)
+    public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, BasesProductOptions? products = null, int? bases = null,
+        bool needsTokenizer = false, Action<DecoderConfig>? check = null)
     {
         var source = ModelSource.Open(path);
         try
         {
+            var config = DecoderConfig.FromJson(source.ConfigJson);
+            check?.Invoke(config);
+            var tokenizer = needsTokenizer ? ReadTokenizer(source, config.VocabularySize) : null;
             var linears = BasesLinearLoader.For(source, options: products, bases: bases);
             if (products?.Integer is not null && linears is null)
-                throw new InvalidInputException($"{path}: sums of integers are for models that qbb quantized to binary bases: leave out --integer");
-            return new LoadedModel(source, Transformer.Load(source, device, dtype, linears));
+                throw new InvalidInputException($"{path}: sums of integers are for models that qbb quantized to binary bases", "leave out --integer");
+            return new LoadedModel(source, Transformer.Load(source, device, dtype, linears), tokenizer);
         }
         catch
         {

@@ -73,7 +73,7 @@ internal sealed class MixedChoices
             var parts = range.Split('-');
             if (parts.Length != 2 || !int.TryParse(parts[0], CultureInfo.InvariantCulture, out var fewest)
                 || !int.TryParse(parts[1], CultureInfo.InvariantCulture, out var most))
-                throw new InvalidInputException($"--bases-range is '{range}'; give two numbers such as 1-4");
+                throw new InvalidInputException($"--bases-range is '{range}'", "give two numbers such as 1-4");
             options = options with { FewestBases = fewest, MostBases = most };
         }
         options = options with { Sequences = parsed.GetValue(_sequences) ?? options.Sequences };

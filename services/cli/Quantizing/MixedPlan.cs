@@ -52,7 +52,7 @@ internal sealed record MixedPlan(double Bits, SensitivityOptions Options, string
                 return found;
             if (File is not null)
                 throw new InvalidInputException(
-                    $"{File}: was measured on another model, with other data or another recipe: name another file, or delete it");
+                    $"{File}: was measured on another model, with other data or another recipe", "name another file, or delete it");
         }
         var measured = ProgressBars.Run(output, "measuring layers", report => meter.Run(model, data,
             new Relay<SensitivityProgress>(p => report(p.Done, p.Total, $"{p.Layer}, N = {p.Bases}: KL {p.Kl:0.00000}")), cancel));

@@ -38,7 +38,7 @@ internal sealed class PlannedQuantization(QuantizationPlan plan, MixedPlan? mixe
     public PlannedResult Run(string model, string folder, bool force, Output output, CancellationToken cancel)
     {
         plan.Sampling!.Validate();
-        ModelQuantizer.CheckOutput(model, folder, force);
+        WrittenFiles.CheckTarget(folder, force, model);
         var watch = Stopwatch.StartNew();
         var work = WorkFolderOf(folder);
         var (samples, student, filtered, distilled) = (Path.Combine(work, "data"), Path.Combine(work, "student"), Path.Combine(work, "filtered"), Path.Combine(work, "distilled"));

@@ -26,7 +26,7 @@ internal sealed class DataFolder : IDisposable
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new InvalidInputException($"{folder} cannot be used ({error.Message}): choose another folder with --data", error);
+            throw new InvalidInputException($"{folder} cannot be used ({error.Message})", "choose another folder with --data", error);
         }
         try
         {
@@ -34,7 +34,7 @@ internal sealed class DataFolder : IDisposable
         }
         catch (UnauthorizedAccessException error)
         {
-            throw new InvalidInputException($"{folder} cannot be written: choose another folder with --data", error);
+            throw new InvalidInputException($"{folder} cannot be written", "choose another folder with --data", error);
         }
         catch (IOException error)
         {

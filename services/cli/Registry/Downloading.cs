@@ -42,6 +42,6 @@ internal static class Downloading
         await FileContent.CopyAsync(content, file, report, cancel);
         file.Position = 0;
         if (Digest.FromHash(await SHA256.HashDataAsync(file, cancel)) != entry.Digest)
-            throw new InvalidInputException($"{entry.Name} arrived damaged: its digest is not {entry.Digest}; try again");
+            throw new InvalidInputException($"{entry.Name} arrived damaged: its digest is not {entry.Digest}", "try again");
     }
 }

@@ -1,7 +1,10 @@
 namespace Qbb.Cli.Registry;
 
 /// <summary>A pipeline that was watched did not succeed.</summary>
-internal sealed class PipelineFailedException(string message) : Exception(message);
+internal sealed class PipelineFailedException(string message, string remedy) : Exception($"{message}: {remedy}")
+{
+    public string Remedy => remedy;
+}
 
 /// <summary>How far a pipeline is, in words for a terminal.</summary>
 internal static class PipelineStage

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Configuration;
+using Qbb.Evaluator.Text;
 using Qbb.Hosting;
 using Qbb.Hosting.Artifacts;
 
@@ -18,7 +19,7 @@ internal static class ScoringText
             .AddCommandLine([$"--Artifacts:Folder={UpSettings.StoreOf(data)}", .. settings.Select(setting => "--" + setting)]).Build();
         try
         {
-            await using var stream = File.OpenRead(file);
+            await using var stream = file == EvaluationText.StandardInput ? Console.OpenStandardInput() : File.OpenRead(file);
             return (await ArtifactExtensions.OpenStore(configuration).PutAsync(stream, cancellation: cancel)).Digest;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

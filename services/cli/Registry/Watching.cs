@@ -37,8 +37,8 @@ internal sealed class Watching(IRegistryApi registry, Action<PipelineView> repor
                 if (silent.Elapsed > patience)
                 {
                     throw new RegistryAwayException(
-                        $"the registry at {registry.AddressOf()} has not answered for {patience.TotalSeconds:0} s: "
-                        + "start it again, it resumes where it was, and watch again", error);
+                        $"the registry at {registry.AddressOf()} has not answered for {patience.TotalSeconds:0} s",
+                        "start it again, it resumes where it was, and watch again", error);
                 }
             }
             await Task.Delay(s_again, cancel);

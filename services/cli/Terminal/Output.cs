@@ -45,7 +45,16 @@ internal sealed class Output(bool json)
         return Task.CompletedTask;
     }
 
-    public void Error(string message) => Console.Error.WriteLine("error: " + message);
+    /// <summary>Tells of a failure: on stderr, with --json as the one object on stdout too; gives the exit code.</summary>
+    public int Fail(Failure failure)
+    {
+        Console.Error.WriteLine($"error: {failure.Message}");
+        foreach (var line in failure.More)
+            Console.Error.WriteLine(line);
+        if (json)
+            Result(failure.ToJson(), _ => { });
+        return failure.ExitCode;
+    }
 
     /// <summary>Tells what goes on, where no bar can.</summary>
     public void Note(string message) => Console.Error.WriteLine(message);

@@ -27,7 +27,7 @@ internal static class SharedOptions
     /// <summary>For commands that read a nested model.</summary>
     public static Option<int?> FirstBases() => new("--bases", "-n")
     {
-        Description = "Of a model that was quantized with --nested, the first n bases alone. Default: all.",
+        Description = "Of a model quantized with --nested, use the first n bases only. Default: all.",
     };
 
     public static Option<int?> Threads() => new("--threads") { Description = "CPU threads. Default: all cores." };
@@ -41,7 +41,7 @@ internal static class SharedOptions
 
     public static Option<string> OutputFolder() => new("--output", "-o") { Description = "The folder to write.", Required = true };
 
-    public static Option<bool> Force() => new("--force") { Description = "Replace the output if it exists." };
+    public static Option<bool> Force() => new("--force") { Description = "Replace an output that qbb wrote; other files are never deleted." };
 
     public static Option<EmbeddingForm> Embedding()
     {
@@ -78,7 +78,7 @@ internal static class SharedOptions
             throw new InvalidInputException($"{text}: {e.Message}", e);
         }
         if (device.index >= torch.cuda.device_count())
-            throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices): use --device cpu");
+            throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices)", "use --device cpu");
         return device;
     }
 

@@ -42,7 +42,7 @@ public static class Scorer
     {
         var windows = Math.Min(ids.Length / options.Context, options.Windows ?? int.MaxValue);
         return windows > 0 ? windows : throw new InvalidInputException(
-            $"the text has {ids.Length} tokens, less than one window of {options.Context}: give more text or a smaller --context");
+            $"the text has {ids.Length} tokens, less than one window of {options.Context}", "give more text or a smaller --context");
     }
 
     /// <summary>Scores a range of windows; the sums of all ranges are those of the whole.</summary>

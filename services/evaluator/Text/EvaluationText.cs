@@ -7,28 +7,32 @@ namespace Qbb.Evaluator.Text;
 /// <summary>Reads the text that a model is scored on.</summary>
 public static class EvaluationText
 {
+    /// <summary>The path that stands for standard input, which can be read once.</summary>
+    public const string StandardInput = "-";
+
     /// <summary>Reads a UTF-8 file and lays its rows out.</summary>
     /// <exception cref="InvalidInputException">The file is missing, unreadable, empty or not UTF-8.</exception>
     public static (string Text, TextLayout Layout) Read(string path, TextLayout layout = TextLayout.Auto, bool mayBeEmpty = false)
     {
         string text;
+        var name = path == StandardInput ? "on standard input" : path;
         try
         {
-            text = new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(File.ReadAllBytes(path));
+            text = new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(path == StandardInput ? ReadStandardInput() : File.ReadAllBytes(path));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new InvalidInputException($"the text {path} cannot be read: {e.Message}", e);
+            throw new InvalidInputException($"the text {name} cannot be read: {e.Message}", e);
         }
         catch (DecoderFallbackException e)
         {
-            throw new InvalidInputException($"the text {path} is not UTF-8 (first bad byte at {e.Index}): convert it, for example with iconv -t UTF-8", e);
+            throw new InvalidInputException($"the text {name} is not UTF-8 (first bad byte at {e.Index})", "convert it, for example with iconv -t UTF-8", e);
         }
         if (text.Length == 0 && !mayBeEmpty)
-            throw new InvalidInputException($"the text {path} is empty");
+            throw new InvalidInputException($"the text {name} is empty");
         if (layout == TextLayout.Auto)
-            layout = LooksLikeWikiText(text) ? TextLayout.WikiText : TextLayout.Raw;
-        return (layout == TextLayout.WikiText ? JoinWikiText(text) : text, layout);
+            layout = LooksLikeWikiText(text) ? TextLayout.Wikitext : TextLayout.Raw;
+        return (layout == TextLayout.Wikitext ? JoinWikiText(text) : text, layout);
     }
 
     /// <summary>
@@ -50,6 +54,14 @@ public static class EvaluationText
             start = end;
         }
         return joined.ToString();
+    }
+
+    private static byte[] ReadStandardInput()
+    {
+        using var input = Console.OpenStandardInput();
+        using var bytes = new MemoryStream();
+        input.CopyTo(bytes);
+        return bytes.ToArray();
     }
 
     // The raw files begin with a blank line and a heading: " = Robert Boulter = ".

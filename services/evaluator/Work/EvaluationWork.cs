@@ -64,7 +64,7 @@ public sealed class EvaluationWork(ModelFolders folders, WarmModels models, IOpt
     private static (int[] Ids, ScoreOptions Options) Encoded(string text, EvaluationPart part, WarmModel student)
     {
         var tokenizer = student.Tokenizer ?? throw new InvalidInputException(
-            "the model has no tokenizer, so a text cannot be scored: add tokenizer.json, or leave evaluation.text out");
+            "the model has no tokenizer, so a text cannot be scored", "add tokenizer.json, or leave evaluation.text out");
         return (tokenizer.Encode(text), new ScoreOptions(part.Context ?? Math.Min(2048, student.Transformer.Config.MaxPositions), part.Windows));
     }
 

@@ -32,11 +32,11 @@ public sealed class SensitivityMeter(Recipe recipe, Func<Recipe, ILayerMethod> m
         using var off = torch.no_grad();
         using var source = ModelSource.Open(model);
         if (BasesLinearLoader.For(source) is not null)
-            throw new InvalidInputException($"{model}: is quantized already; give the model that it was made from");
+            throw new InvalidInputException($"{model}: is quantized already", "give the model that it was made from");
         var digest = ModelDigest.Compute(source, cancellation);
         if (data.TeacherDigest is { } teacher && teacher != digest)
             throw new InvalidInputException(
-                "the calibration data were sampled from another model: sample from this one with qbb sample, or give --text");
+                "the calibration data were sampled from another model", "sample from this one with qbb sample, or give --text");
         var (measured, calibrating) = Split(data);
         using var transformer = Transformer.Load(source, options.Device, options.DType);
         using var stream = new SensitivityStream(transformer, new SequenceBatches(measured, null, options.TokensPerBatch), options);

@@ -36,8 +36,8 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         CancellationToken cancellation = default)
     {
         options.Validate();
-        ModelQuantizer.CheckOutput(student, output, options.Force);
-        ModelQuantizer.CheckOutput(teacher, output, options.Force);
+        WrittenFiles.CheckTarget(output, options.Force, student);
+        WrittenFiles.CheckTarget(output, options.Force, teacher);
         using var session = Open(student, teacher, data, cancellation);
         var studentDigest = ModelDigest.Compute(session.Student, cancellation);
         var name = $"distill {studentDigest} {session.TeacherDigest} {data.Digest} {session.After.Digest} {options.Device.type}";
@@ -111,10 +111,10 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
     private static Recipe CheckStudent(ModelSource student)
     {
         if (student.Format == ModelSource.Gguf || BasesLinearLoader.For(student) is null)
-            throw new InvalidInputException($"{student.Path}: is not quantized by qbb; give a folder that qbb quantize wrote");
+            throw new InvalidInputException($"{student.Path}: is not quantized by qbb", "give a folder that qbb quantize wrote");
         var path = Path.Combine(student.Path, "recipe.json");
         if (!File.Exists(path))
-            throw new InvalidInputException($"{path}: is missing; give a folder as qbb quantize wrote it");
+            throw new InvalidInputException($"{path}: is missing", "give a folder as qbb quantize wrote it");
         var recipe = Recipe.FromJson(File.ReadAllText(path));
         if (recipe.Nested)
             throw new InvalidInputException(
@@ -122,7 +122,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
                 "distil a model that was quantized without --nested");
         return recipe.Distillation is null
             ? recipe
-            : throw new InvalidInputException($"{student.Path}: is distilled already; give the folder that qbb quantize wrote");
+            : throw new InvalidInputException($"{student.Path}: is distilled already", "give the folder that qbb quantize wrote");
     }
 
     private void CheckData(ITokenSequences data, DecoderConfig config, string teacher, string teacherDigest)
@@ -142,7 +142,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
             if (length - 1 > config.MaxPositions && config.LearnedPositions)
             {
                 throw new InvalidInputException(
-                    $"sequence {k} of the data has {length} tokens, the model {config.MaxPositions} positions: cut them shorter");
+                    $"sequence {k} of the data has {length} tokens, the model {config.MaxPositions} positions", "cut them shorter");
             }
             var ids = new int[length];
             data.Read(k, ids);

@@ -17,6 +17,6 @@ public static class PrecisionExtensions
     {
         ScalarType.Float32 => Precision.F32,
         ScalarType.BFloat16 => Precision.Bf16,
-        _ => throw new InvalidInputException($"distillation does not support {type.ShortName()}; use f32 or bf16 (--dtype fp32, --dtype bf16)"),
+        _ => throw new InvalidInputException($"distillation does not support {type.ShortName()}", "use f32 or bf16 (--dtype fp32, --dtype bf16)"),
     };
 }

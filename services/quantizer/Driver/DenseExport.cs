@@ -23,6 +23,7 @@ public static class DenseExport
     public static long Write(ModelSource source, string folder, string type, bool force, int? bases = null,
         IProgress<(string Tensor, int Done, int Total)>? progress = null, CancellationToken cancel = default)
     {
+        WrittenFiles.CheckTarget(folder, force, source.Path);
         var group = BasesLinearLoader.For(source, bases: bases)?.GroupSize;
         using var writer = ModelFolderWriter.Create(folder, force);
         var decoder = DecoderConfig.FromJson(source.ConfigJson);

@@ -63,7 +63,7 @@ public sealed class ModelQuantizer
     {
         if (_recipe.Distillation is not null)
             throw new InvalidInputException("the recipe goes on with a distillation, which needs data beside the model: quantize without it and distil the result");
-        CheckOutput(model, output, force);
+        WrittenFiles.CheckTarget(output, force, model);
         using var opened = Open(model);
         var digest = ModelDigest.Compute(opened.Source, cancellation);
         CheckTeacher(digest);
@@ -261,17 +261,5 @@ public sealed class ModelQuantizer
             quantization["bases_per_layer"] = new JsonObject(perLayer.Select(layer => KeyValuePair.Create(layer.Key, (JsonNode?)layer.Value)));
         config["quantization_config"] = quantization;
         return config;
-    }
-
-    /// <summary>Refuses an output that cannot be made, that would replace what it is made from, or that exists.</summary>
-    internal static void CheckOutput(string model, string output, bool force)
-    {
-        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output));
-        if (Path.GetFileName(target).Length == 0)
-            throw new InvalidInputException($"{output}: is no folder that can be made; give the output a name");
-        var input = Path.TrimEndingDirectorySeparator(Path.GetFullPath(model));
-        if ((input + "/").StartsWith(target + "/", StringComparison.Ordinal))
-            throw new InvalidInputException($"{output}: the output would replace the model {model}; choose another folder");
-        ModelFolderWriter.CheckTarget(output, force);
     }
 }

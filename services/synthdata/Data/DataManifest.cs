@@ -62,11 +62,11 @@ public sealed record DataManifest(
             return manifest?.Format == CurrentFormat
                 ? (manifest, bytes)
                 : throw new InvalidInputException(
-                    $"{path}: is of the format \"{manifest?.Format}\", this version reads \"{CurrentFormat}\"; sample the data anew");
+                    $"{path}: is of the format \"{manifest?.Format}\", this version reads \"{CurrentFormat}\"", "sample the data anew");
         }
         catch (Exception e) when (e is JsonException or NotSupportedException)
         {
-            throw new InvalidInputException($"{path}: is damaged: {e.Message}; sample the data anew", e);
+            throw new InvalidInputException($"{path}: is damaged: {e.Message}", "sample the data anew", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -37,7 +37,7 @@ public sealed class SampledData : SampledTokens
             throw NoManifest(folder);
         var (manifest, bytes) = DataManifest.Read(path);
         if (manifest.Origin.Options.Length < 1 || manifest.Origin.VocabularySize < 1)
-            throw new InvalidInputException($"{path}: is damaged: length and vocabulary must be positive; sample the data anew");
+            throw new InvalidInputException($"{path}: is damaged: length and vocabulary must be positive", "sample the data anew");
         var data = new SampledData(folder, manifest, Convert.ToHexStringLower(SHA256.HashData(bytes)));
         try
         {
@@ -49,7 +49,7 @@ public sealed class SampledData : SampledTokens
             return data.Count == manifest.Sequences
                 ? data
                 : throw new InvalidInputException(
-                    $"{path}: says {manifest.Sequences} sequences, the shards hold {data.Count}; sample the data anew");
+                    $"{path}: says {manifest.Sequences} sequences, the shards hold {data.Count}", "sample the data anew");
         }
         catch
         {
@@ -98,7 +98,7 @@ public sealed class SampledData : SampledTokens
         var path = Path.Combine(Folder, entry.File);
         if (!File.Exists(path))
             throw new InvalidInputException(
-                $"{path}: the shard is missing; run the same qbb sample again, which makes only what is missing");
+                $"{path}: the shard is missing", "run the same qbb sample again, which makes only what is missing");
         if (ShardFile.Sha256(path) != entry.Sha256)
             throw new InvalidInputException(
                 $"{path}: the shard is damaged, its digest is not that of the manifest; "
@@ -107,7 +107,7 @@ public sealed class SampledData : SampledTokens
         Add(shard);
         if (shard.Count != entry.Sequences)
             throw new InvalidInputException(
-                $"{path}: holds {shard.Count} sequences, the manifest says {entry.Sequences}; sample the data anew");
+                $"{path}: holds {shard.Count} sequences, the manifest says {entry.Sequences}", "sample the data anew");
         CheckTokens(shard, path);
     }
 
@@ -122,7 +122,7 @@ public sealed class SampledData : SampledTokens
             {
                 if ((uint)token >= (uint)VocabularySize)
                     throw new InvalidInputException(
-                        $"{path}: holds the token {token}, the vocabulary has {VocabularySize}; sample the data anew");
+                        $"{path}: holds the token {token}, the vocabulary has {VocabularySize}", "sample the data anew");
             }
         }
     }

@@ -28,7 +28,7 @@ public sealed class DataFilter(FilterOptions options)
         IProgress<FilterProgress>? progress = null, CancellationToken cancellation = default)
     {
         options.Validate();
-        CheckOutput(data.Folder, output, force);
+        WrittenFiles.CheckTarget(output, force, data.Folder);
         if (models is null && !options.Random)
             throw new InvalidInputException("a filter by discrepancy needs a teacher and a student");
         var count = Count(data);
@@ -72,7 +72,7 @@ public sealed class DataFilter(FilterOptions options)
     {
         var count = (int)Math.Round(options.Keep * data.Count, MidpointRounding.AwayFromZero);
         return count > 0 ? count : throw new InvalidInputException(
-            $"keep {options.Keep} of {data.Count} sequences leaves nothing; keep a larger share, or sample more");
+            $"keep {options.Keep} of {data.Count} sequences leaves nothing", "keep a larger share, or sample more");
     }
 
     private static void Check(SampledData data, ScoredPair models)
@@ -137,15 +137,5 @@ public sealed class DataFilter(FilterOptions options)
         writer.WriteText(DataManifest.FileName, manifest.ToJson());
         writer.Commit();
         return manifest;
-    }
-
-    private static void CheckOutput(string data, string output, bool force)
-    {
-        static string Full(string path) => Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        if (Path.GetFileName(Full(output)).Length == 0)
-            throw new InvalidInputException($"{output}: is no folder that can be made; give the output a name");
-        if ((Full(data) + "/").StartsWith(Full(output) + "/", StringComparison.Ordinal))
-            throw new InvalidInputException($"{output}: the output would replace the data that are filtered; choose another folder");
-        ModelFolderWriter.CheckTarget(output, force);
     }
 }

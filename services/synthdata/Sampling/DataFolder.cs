@@ -1,3 +1,4 @@
+using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Synthdata.Data;
 using Qbb.Workers.Data;
@@ -21,17 +22,17 @@ internal sealed class DataFolder : IDisposable
     /// <summary>Makes or opens the folder for data of one origin.</summary>
     /// <param name="path">The folder.</param>
     /// <param name="origin">Of the data that it is to hold.</param>
-    /// <param name="force">Remove data of another origin, and nothing else.</param>
+    /// <param name="force">Replace data of another origin, where there is nothing but what qbb wrote.</param>
     /// <exception cref="InvalidInputException">It holds something else, cannot be written, or is being written.</exception>
     public static DataFolder Open(string path, SamplingOrigin origin, bool force)
     {
         if (File.Exists(path))
-            throw new InvalidInputException($"{path} is a file; choose the name of a folder");
+            WrittenFiles.CheckTarget(path, force);
         var isNew = !Directory.Exists(path);
         try
         {
             if (!isNew && !IsData(path))
-                throw new InvalidInputException($"{path} holds other files; choose another folder for the data");
+                WrittenFiles.CheckTarget(path, force: true);
             Directory.CreateDirectory(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -42,6 +43,8 @@ internal sealed class DataFolder : IDisposable
         try
         {
             folder.Clear(origin, force);
+            var shards = Enumerable.Range(0, origin.Options.Shards).Select(ShardFile.NameOf);
+            WrittenFiles.Record(path, [.. shards, DataManifest.FileName, LockName]);
             return folder;
         }
         catch
@@ -71,17 +74,13 @@ internal sealed class DataFolder : IDisposable
     public void Dispose()
     {
         _lock.Dispose();
-        if (_isNew && !Directory.EnumerateFileSystemEntries(Path).Any())
-            Directory.Delete(Path);
+        if (_isNew && Directory.EnumerateFiles(Path).All(file => System.IO.Path.GetFileName(file) == WrittenFiles.RecordName))
+            WrittenFiles.Remove(Path);
     }
 
-    private static bool IsData(string path) => File.Exists(System.IO.Path.Combine(path, DataManifest.FileName))
-        || ShardFile.In(path).Any()
-        || Directory.EnumerateFileSystemEntries(path).All(IsTemporary);
-
-    /// <summary>What a killed run leaves besides shards.</summary>
-    private static bool IsTemporary(string entry) =>
-        entry.EndsWith(".partial", StringComparison.Ordinal) || System.IO.Path.GetFileName(entry) == LockName;
+    /// <summary>Whether qbb wrote there before; a worker's folder has shards of other units and no record.</summary>
+    private static bool IsData(string path) => WrittenFiles.IsRecorded(path)
+        || Directory.EnumerateFileSystemEntries(path).All(entry => System.IO.Path.GetFileName(entry) == LockName || SampledShard.OriginOf(entry) is not null);
 
     private static FileStream Hold(string path)
     {
@@ -105,8 +104,8 @@ internal sealed class DataFolder : IDisposable
             return;
         if (!force)
             throw new InvalidInputException(
-                $"{Path} holds data that were made otherwise ({difference}): give the same options to continue, choose another folder, "
-                + "or replace the data with --force");
+                $"{Path} holds data that were made otherwise ({difference})", "give the same options to continue, choose another folder, or replace the data with --force");
+        WrittenFiles.CheckTarget(Path, force);
         RemoveData();
     }
 

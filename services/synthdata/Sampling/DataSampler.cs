@@ -95,11 +95,11 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
             throw new InvalidInputException($"batch is {batch}; it must be 1 to {MostBatch}");
         if (options.StopAtEos && teacher.StopIds.Count == 0)
             throw new InvalidInputException(
-                "the teacher names no eos_token_id in generation_config.json or config.json; leave out --stop-at-eos");
+                "the teacher names no eos_token_id in generation_config.json or config.json", "leave out --stop-at-eos");
         var config = teacher.Model.Config;
         if (config.LearnedPositions && options.Length > config.MaxPositions)
             throw new InvalidInputException(
-                $"length is {options.Length}, but the teacher has {config.MaxPositions} positions; sample shorter sequences");
+                $"length is {options.Length}, but the teacher has {config.MaxPositions} positions", "sample shorter sequences");
         if ((options.First == FirstToken.Unigram) != (earlier is not null))
             throw new InvalidInputException("first unigram needs earlier data, whose law it follows, and first uniform takes none");
         if (earlier is null)

@@ -24,7 +24,7 @@ public static partial class OrdinaryTokens
         return ids.Length > 0
             ? ids
             : throw new InvalidInputException(
-                $"none of the {vocabularySize} tokens of the teacher stands for text; take the tokenizer.json that came with the model");
+                $"none of the {vocabularySize} tokens of the teacher stands for text", "take the tokenizer.json that came with the model");
     }
 
     private static bool IsText(Tokenizer tokenizer, int id)

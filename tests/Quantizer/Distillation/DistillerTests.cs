@@ -115,7 +115,7 @@ public sealed class DistillerTests(TinyModels models) : IClassFixture<TinyModels
         Refused(models.Student, TinyModels.Teacher, new TokenSequences([[1, 2], [3, 256]])).ShouldContain("token 256");
         Refused(models.Student, TinyModels.Teacher, new Foreign()).ShouldContain("sampled from another model");
         Should.Throw<InvalidInputException>(() => new Distiller(Small, Often with { Force = true }).Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), models.Student)).Message
-            .ShouldContain("would replace the model");
+            .ShouldContain("would replace its source");
         Should.Throw<InvalidInputException>(() => new Distiller(Small, Often with { CheckpointEvery = 0 })
             .Run(models.Student, TinyModels.Teacher, TinyModels.Data(10), models.NewPath())).Message.ShouldContain("--checkpoint-every");
         Should.Throw<InvalidInputException>(() => new TokenSequences([[1]])).Message.ShouldContain("2 tokens");

@@ -75,7 +75,7 @@ public sealed class ModelQuantizerTests : IDisposable
         var model = Reference.Path("architectures", "qwen2");
         new ModelQuantizer(Small).Run(model, Output);
         Directory.GetFiles(Output).Select(Path.GetFileName).Order(StringComparer.Ordinal).ShouldBe(
-            ["README.md", "config.json", "generation_config.json", "metrics.json", "model.safetensors", "recipe.json"]);
+            [WrittenFiles.RecordName, "README.md", "config.json", "generation_config.json", "metrics.json", "model.safetensors", "recipe.json"]);
         var config = JsonNode.Parse(File.ReadAllText(Path.Combine(Output, "config.json")))!;
         config["model_type"]!.GetValue<string>().ShouldBe("qwen2");
         config["quantization_config"]!["quant_method"]!.GetValue<string>().ShouldBe("qbb");
@@ -185,12 +185,14 @@ public sealed class ModelQuantizerTests : IDisposable
         File.WriteAllText(Path.Combine(Output, "precious.txt"), "mine");
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(model, Output)).Message.ShouldContain("--force");
         File.Exists(Path.Combine(Output, "precious.txt")).ShouldBeTrue();
+        Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(model, Output, force: true)).Message.ShouldContain("contains precious.txt");
+        File.Delete(Path.Combine(Output, "precious.txt"));
+        new ModelQuantizer(Small).Run(model, Output);
         new ModelQuantizer(Small).Run(model, Output, force: true);
-        File.Exists(Path.Combine(Output, "precious.txt")).ShouldBeFalse();
         Directory.GetFileSystemEntries(_folder).ShouldBe([Output]);
 
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(Output, Output, force: true))
-            .Message.ShouldContain("would replace the model");
+            .Message.ShouldContain("would replace its source");
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small).Run(Output, Path.Combine(_folder, "again")))
             .Message.ShouldContain("quantized already");
         var file = Path.Combine(_folder, "file");

@@ -119,7 +119,7 @@ public sealed class DataFilterTests : IDisposable
     public void The_data_are_not_replaced_by_their_filter()
     {
         foreach (var force in new[] { false, true })
-            Should.Throw<InvalidInputException>(() => new DataFilter(new FilterOptions()).Run(_data, Pair, _folder["data"], force)).Message.ShouldContain("would replace the data");
+            Should.Throw<InvalidInputException>(() => new DataFilter(new FilterOptions()).Run(_data, Pair, _folder["data"], force)).Message.ShouldContain("would replace its source");
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Recipes;
@@ -125,9 +126,12 @@ public sealed class DataSamplerTests : IDisposable
         File.Delete(Path.Combine(_folder["data"], DataManifest.FileName));
         Should.Throw<InvalidInputException>(() => Run("data", s_options with { Seed = 4 })).Message.ShouldContain("seed 3, now 4");
         File.WriteAllText(Path.Combine(_folder["data"], "note.txt"), "mine");
-        var forced = Sampler(s_options with { Sequences = 4, Seed = 4 }).Run(_folder["data"], force: true);
-        forced.ResumedShards.ShouldBe(0);
-        Files("data").ShouldBe(["manifest.json", "note.txt", "sequences-00000.safetensors"]);
+        var other = s_options with { Sequences = 4, Seed = 4 };
+        Should.Throw<InvalidInputException>(() => Sampler(other).Run(_folder["data"], force: true)).Message.ShouldContain("contains note.txt");
+        Files("data").ShouldContain("sequences-00002.safetensors");
+        File.Delete(Path.Combine(_folder["data"], "note.txt"));
+        Sampler(other).Run(_folder["data"], force: true).ResumedShards.ShouldBe(0);
+        Files("data").ShouldBe(["manifest.json", "sequences-00000.safetensors"]);
     }
 
     [Fact]
@@ -185,7 +189,7 @@ public sealed class DataSamplerTests : IDisposable
         Should.Throw<InvalidInputException>(() => Run("file", s_options)).Message.ShouldContain("is a file");
         Directory.CreateDirectory(_folder["home"]);
         File.WriteAllText(Path.Combine(_folder["home"], "letter.txt"), "");
-        Should.Throw<InvalidInputException>(() => Run("home", s_options)).Message.ShouldContain("other files");
+        Should.Throw<InvalidInputException>(() => Run("home", s_options)).Message.ShouldContain("contains letter.txt");
         Files("home").ShouldBe(["letter.txt"]);
         var origin = Run("data", s_options).Manifest.Origin;
         using (DataFolder.Open(_folder["data"], origin, force: false))
@@ -233,7 +237,7 @@ public sealed class DataSamplerTests : IDisposable
 
     private DataSampler Sampler(SamplingOptions options, int batch = 4) => new(Tiny.Teacher(_model), options, batch);
 
-    private List<string> Files(string name) => [.. Directory.EnumerateFiles(_folder[name]).Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
+    private List<string> Files(string name) => [.. Directory.EnumerateFiles(_folder[name]).Select(file => Path.GetFileName(file)).Where(file => file != WrittenFiles.RecordName).Order(StringComparer.Ordinal)];
 
     private sealed class Tell(Action<SampleProgress> tell) : IProgress<SampleProgress>
     {
