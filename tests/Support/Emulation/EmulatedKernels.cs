@@ -90,7 +90,7 @@ internal static class EmulatedKernels
             lock (s_lock)
                 ((delegate* unmanaged<int*, int*, int, void**, void>)function)(shape, shape + 3, sharedBytes, pointers);
             foreach (ref readonly var argument in arguments)
-                GC.KeepAlive(argument.Tensor);
+                GC.KeepAlive(argument.Owner);
         }
 
         private static long Address(Tensor tensor)
