@@ -75,7 +75,7 @@ public sealed unsafe class Kernel : IKernel
         }
         Driver.Check(code, $"launch of {Name}, grid {grid}, block {block}, {sharedBytes} bytes of shared memory");
         foreach (ref readonly var argument in arguments)
-            GC.KeepAlive(argument.Tensor);
+            GC.KeepAlive(argument.Owner);
     }
 
     private void AllowShared(int bytes)

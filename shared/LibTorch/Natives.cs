@@ -66,6 +66,27 @@ public static unsafe partial class Natives
             throw new TorchUnavailableException("libtorch finds no usable GPU: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
     }
 
+    /// <summary>The device of a text, <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>, which this machine must have.</summary>
+    /// <exception cref="FormatException">It names none.</exception>
+    /// <exception cref="TorchUnavailableException">It is not here: with its name, the reason and the remedy.</exception>
+    public static Device RequireDevice(string text)
+    {
+        var device = torch.Device.Parse(text);
+        if (device.type != DeviceType.CUDA)
+            return device;
+        try
+        {
+            RequireCuda();
+        }
+        catch (TorchUnavailableException e)
+        {
+            throw new TorchUnavailableException($"{text}: {e.Message}");
+        }
+        return device.index < torch.cuda.device_count()
+            ? device
+            : throw new TorchUnavailableException($"{text}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu, or one from cuda:0 on");
+    }
+
     /// <summary>The version of the libtorch in use: 2.10.</summary>
     public static Version Version => s_loaded.Value.Version;
 

@@ -36,24 +36,20 @@ public sealed class WorkerOptions : IValidatableObject
     {
         if (string.IsNullOrWhiteSpace(Folder))
             yield return new("Worker:Folder is empty; give a folder");
-        if (ProblemOfDevice() is { } problem)
-            yield return new($"Worker:Device is {Device}: {problem}");
-    }
+        if (Device is not null && Refusal(Device) is { } reason)
+            yield return new($"Worker:Device is {Device}: {reason}");
 
-    private string? ProblemOfDevice()
-    {
-        if (Device is null)
-            return null;
-        try
+        static string? Refusal(string device)
         {
-            var device = ReadDevice();
-            return device.type == DeviceType.CUDA && device.index >= torch.cuda.device_count()
-                ? $"this machine has {torch.cuda.device_count()} CUDA devices"
-                : null;
-        }
-        catch (FormatException error)
-        {
-            return error.Message;
+            try
+            {
+                Natives.RequireDevice(device);
+                return null;
+            }
+            catch (Exception error) when (error is FormatException or TorchUnavailableException)
+            {
+                return error.Message;
+            }
         }
     }
 }

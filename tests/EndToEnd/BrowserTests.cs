@@ -1,5 +1,5 @@
 using Microsoft.Playwright;
-using Qbb.Cli.Tests;
+using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests;
@@ -8,13 +8,14 @@ namespace Qbb.EndToEnd.Tests;
 public sealed class BrowserTests : IDisposable
 {
     private const string Chromium = "/usr/bin/chromium";
+    private const string Name = "a-model-whose-name-is-as-long-as-a-name-may-be-and-not-shorter-1";
     private const float PatienceMilliseconds = 120_000;
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public async Task A_pushed_model_is_watched_becoming_the_champion()
+    public async Task A_pushed_model_is_watched_becoming_the_champion_and_all_pages_fit()
     {
         Assert.SkipUnless(File.Exists(Chromium), $"there is no {Chromium}: apt-get install chromium");
         using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("full.json", TinyRecipes.Full().ToJson()));
@@ -36,8 +37,7 @@ public sealed class BrowserTests : IDisposable
 
         await page.GotoAsync(up.Url);
         await Expect(page.GetByText("There is no model yet"));
-        var pushed = QbbProcess.Run("push", TinyRecipes.Model, "--name", "tiny", "--url", up.Url, "--json");
-        pushed.Code.ShouldBe(0, pushed.Error);
+        var pushed = Command.Done("push", TinyRecipes.Model, "--name", Name, "--url", up.Url, "--json");
         await page.GotoAsync($"{up.Url}/pipelines/{pushed.Json["pipelines"]![0]}");
         // The page is loaded once; the rest it does by itself.
         await Expect(page.Locator("#state .state.running"));
@@ -52,37 +52,29 @@ public sealed class BrowserTests : IDisposable
         await page.GetByRole(AriaRole.Button, new() { Name = "Point it here" }).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Level = 1 }).GetByText("production"));
 
-        await page.GotoAsync($"{up.Url}/models/tiny");
+        await page.GotoAsync($"{up.Url}/models/{Name}");
         await page.GetByRole(AriaRole.Link, new() { Name = "KL (nats)" }).ClickAsync();
         await Expect(page.Locator("th[aria-sort=ascending]").GetByText("KL (nats)"));
         await page.GetByLabel("Compare version 1").CheckAsync();
         await page.GetByLabel("Compare version 2").CheckAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "Compare those that are ticked" }).ClickAsync();
-        await Expect(page.GetByText("Versions 1, 2 of tiny"));
+        await Expect(page.GetByText($"Versions 1, 2 of {Name}"));
         complaints.ShouldBeEmpty();
+        foreach (var width in (int[])[360, 1280])
+            await FitAsync(await browser.NewPageAsync(new() { ViewportSize = new() { Width = width, Height = 800 } }), up.Url);
         up.Stop();
     }
 
-    [Theory]
-    [InlineData(360)]
-    [InlineData(1280)]
-    public async Task Pages_fit_the_screen_and_the_keyboard_reaches_the_content(int width)
+    /// <summary>Every page fits the screen, and the keyboard reaches its content.</summary>
+    private static async Task FitAsync(IPage page, string url)
     {
-        Assert.SkipUnless(File.Exists(Chromium), $"there is no {Chromium}: apt-get install chromium");
-        using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("plain.json", TinyRecipes.Plain().ToJson()));
-        var name = "a-model-whose-name-is-as-long-as-a-name-may-be-and-not-shorter-1";
-        QbbProcess.Run("push", TinyRecipes.Model, "--name", name, "--url", up.Url).Code.ShouldBe(0);
-        QbbProcess.Run("watch", name, "--url", up.Url).Code.ShouldBe(0);
-        using var playwright = await Playwright.CreateAsync();
-        await using var browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium, Args = ["--no-sandbox", "--disable-gpu", "--disable-quic"] });
-        var page = await browser.NewPageAsync(new() { ViewportSize = new() { Width = width, Height = 800 } });
         string[] pages =
         [
-            "/", $"/models/{name}", $"/models/{name}/versions/2", $"/models/{name}/compare?v=1&v=2", "/pipelines", "/policies", "/search", "/interface", "/none",
+            "/", $"/models/{Name}", $"/models/{Name}/versions/2", $"/models/{Name}/compare?v=1&v=2", "/pipelines", "/policies", "/search", "/interface", "/none",
         ];
         foreach (var address in pages)
         {
-            await page.GotoAsync(up.Url + address);
+            await page.GotoAsync(url + address);
             (await page.EvaluateAsync<int>("document.documentElement.scrollWidth - document.documentElement.clientWidth")).ShouldBe(0, address);
             await page.Keyboard.PressAsync("Tab");
             (await page.EvaluateAsync<string>("document.activeElement.textContent")).ShouldBe("Skip to content", address);

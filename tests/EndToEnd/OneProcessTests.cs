@@ -1,12 +1,13 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Tests;
+using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests;
 
 /// <summary>qbb up, push, watch and pull as a user runs them.</summary>
-public sealed class OneProcessTests : IDisposable
+public sealed class OneProcessTests(DirectResult direct) : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
@@ -30,11 +31,7 @@ public sealed class OneProcessTests : IDisposable
         pulled.Code.ShouldBe(0, pulled.Error);
         up.Stop();
 
-        var direct = QbbProcess.Run(
-            "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.FullForCommand),
-            "--distill", "--sequences", "64", "--length", "16", "--keep", "0.5", "--threads", "1");
-        direct.Code.ShouldBe(0, direct.Error);
-        SameFolders.Check(_folder.File("direct"), _folder.File("pulled"));
+        SameFolders.Check(direct.Folder, _folder.File("pulled"));
     }
 
     [Fact]
@@ -56,21 +53,10 @@ public sealed class OneProcessTests : IDisposable
 
         Process Watch()
         {
-            var pushed = QbbProcess.Run("push", TinyRecipes.Model, "--name", "tiny", "--url", url);
-            pushed.Code.ShouldBe(0, pushed.Error);
+            Command.Done("push", TinyRecipes.Model, "--name", "tiny", "--url", url);
             var process = QbbProcess.Start("watch", "tiny", "--url", url, "--json");
             process.StandardError.ReadLine().ShouldNotBeNull();
             return process;
         }
-    }
-
-    [Fact]
-    public void A_recipe_that_cannot_be_used_is_refused_before_anything_is_sent()
-    {
-        var recipe = _folder.Write("bad.json", """{ "decomposition": { "bases": 9, "refinement": "none", "rounds": 3 } }""");
-        var result = QbbProcess.Run("push", TinyRecipes.Model, "--recipe", recipe, "--url", "http://127.0.0.1:9");
-        result.Code.ShouldBe(2);
-        result.Error.ShouldContain("bases is 9");
-        result.Error.ShouldContain("rounds is set but refinement is none");
     }
 }

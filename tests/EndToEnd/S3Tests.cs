@@ -20,19 +20,19 @@ public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
     {
         S3Server.Require();
         var recipe = _folder.Write("plain.json", TinyRecipes.Plain().ToJson());
-        using (var up = new UpProcess(_folder.File("data"), ["--recipe", recipe, "--set", .. s3.Settings, "Artifacts:S3:Prefix=models"]))
+        using (var up = new UpServer(_folder.File("data"), ["--recipe", recipe, "--set", .. s3.Settings, "Artifacts:S3:Prefix=models"]))
         {
-            Run("push", TinyRecipes.Model, "--url", up.Url, "--json");
-            Run("watch", TinyRecipes.ModelName, "--url", up.Url, "--json");
-            Run("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("pulled"), "--url", up.Url);
+            Command.Done("push", TinyRecipes.Model, "--url", up.Url, "--json");
+            Command.Done("watch", TinyRecipes.ModelName, "--url", up.Url, "--json");
+            Command.Done("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("pulled"), "--url", up.Url);
 
             using var api = RegistryApi.Connect(new Uri(up.Url));
             var report = await api.CollectAsync(deletedDays: 0, resultDays: 0, graceMinutes: 0);
             report.Blobs.ShouldBeGreaterThan(0, "units' results are of no more use");
             report.Kept.ShouldBeGreaterThan(0);
-            Run("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("again"), "--url", up.Url);
+            Command.Done("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("again"), "--url", up.Url);
         }
-        Run("quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--bases", "2", "--group", "16", "--threads", "1");
+        QbbProcess.Run("quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--bases", "2", "--group", "16", "--threads", "1").Code.ShouldBe(0);
         foreach (var folder in new[] { "pulled", "again" })
             File.ReadAllBytes(_folder.File(folder + "/model.safetensors")).SequenceEqual(File.ReadAllBytes(_folder.File("direct/model.safetensors"))).ShouldBeTrue();
 
@@ -62,11 +62,5 @@ public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
         (await Should.ThrowAsync<InvalidInputException>(() => ScoringText.StoreAsync(_folder.File("none.txt"), _folder.File("data"), [], CancellationToken.None))).Message.ShouldContain("none.txt: cannot be read");
         (await Should.ThrowAsync<InvalidInputException>(() => ScoringText.StoreAsync(text, _folder.File("data"), [.. s3.Settings, "Artifacts:S3:Bucket=missing"], CancellationToken.None))).Message
             .ShouldContain("there is no bucket missing");
-    }
-
-    private static void Run(params string[] arguments)
-    {
-        var result = QbbProcess.Run(arguments);
-        result.Code.ShouldBe(0, result.Error);
     }
 }

@@ -1,4 +1,27 @@
+using Qbb.Cli.Tests;
+using Qbb.Tests;
+
 namespace Qbb.EndToEnd.Tests;
+
+/// <summary>What <c>qbb quantize</c> makes of the tiny model, once for all tests.</summary>
+public sealed class DirectResult : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly Lazy<string> _result;
+
+    public DirectResult() => _result = new(() =>
+    {
+        var command = QbbProcess.Run(
+            "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.FullForCommand),
+            "--distill", "--sequences", "64", "--length", "16", "--keep", "0.5", "--threads", "1");
+        command.Code.ShouldBe(0, command.Error);
+        return _folder.File("direct");
+    });
+
+    public string Folder => _result.Value;
+
+    public void Dispose() => _folder.Dispose();
+}
 
 /// <summary>Compares folders byte for byte.</summary>
 internal static class SameFolders

@@ -8,8 +8,8 @@ using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests;
 
-/// <summary>An upload becomes a champion on the real servers, and the champion is what the direct command makes.</summary>
-public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output) : IDisposable
+/// <summary>An upload becomes a champion on the real servers, the champion is what the direct command makes, and the services stop quickly.</summary>
+public sealed class WholeTests(RabbitServer broker, PostgresServer database, DirectResult direct, ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(40);
     private readonly TemporaryFolder _folder = new();
@@ -17,26 +17,32 @@ public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITe
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public Task The_tiny_model() => RunAsync(
-        TinyRecipes.Model, TinyRecipes.Full(), threads: 1, unitSeconds: 1, TinyRecipes.FullForCommand, "--sequences", "64", "--length", "16", "--keep", "0.5");
+    public async Task The_tiny_model()
+    {
+        await RunAsync(TinyRecipes.Model, TinyRecipes.Full(), threads: 1, unitSeconds: 1);
+        SameFolders.Check(direct.Folder, _folder.File("pulled"));
+    }
 
     /// <summary>It takes minutes: QBB_SAMPLE_TEACHER=1 runs it.</summary>
     [Fact]
     public async Task The_sample_teacher()
     {
         Assert.SkipUnless(Environment.GetEnvironmentVariable("QBB_SAMPLE_TEACHER") == "1", "takes minutes: QBB_SAMPLE_TEACHER=1 runs it");
-        await RunAsync(
-            TinyRecipes.SampleTeacher, TinyRecipes.Teacher(), threads: 2, unitSeconds: 30, TinyRecipes.TeacherForCommand, "--sequences", "96", "--length", "256",
-            "--keep", "0.5");
+        await RunAsync(TinyRecipes.SampleTeacher, TinyRecipes.Teacher(), threads: 2, unitSeconds: 30);
+        var watch = Stopwatch.StartNew();
+        var command = QbbProcess.Run(
+            "quantize", TinyRecipes.SampleTeacher, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.TeacherForCommand),
+            "--distill", "--sequences", "96", "--length", "256", "--keep", "0.5", "--threads", "2");
+        command.Code.ShouldBe(0, command.Error);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"the direct command: {watch.Elapsed.TotalSeconds:0.0} s"));
+        SameFolders.Check(_folder.File("direct"), _folder.File("pulled"));
     }
 
     /// <param name="model">A folder.</param>
     /// <param name="recipe">Of the policy.</param>
-    /// <param name="threads">Of every worker, and of the command.</param>
+    /// <param name="threads">Of every worker.</param>
     /// <param name="unitSeconds">Of the workers.</param>
-    /// <param name="direct">The same recipe as the command reads it.</param>
-    /// <param name="options">What the command takes as options of that recipe.</param>
-    private async Task RunAsync(string model, PipelineRecipe recipe, int threads, int unitSeconds, string direct, params string[] options)
+    private async Task RunAsync(string model, PipelineRecipe recipe, int threads, int unitSeconds)
     {
         RabbitServer.Require();
         using var cluster = new Cluster(broker, database.NewDatabase(), $"Worker:Threads={threads}", $"Worker:UnitSeconds={unitSeconds}");
@@ -45,22 +51,21 @@ public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITe
         await registry.SetPolicyAsync("all", recipe);
 
         var watch = Stopwatch.StartNew();
-        var uploaded = await registry.PublishAsync("model", model);
+        // A model whose configuration has no name is called after its folder by the command.
+        var name = Path.GetFileName(model);
+        var uploaded = await registry.PublishAsync(name, model);
         var ended = await registry.EndAsync(uploaded.Pipelines[0], s_patience, cluster.Logs);
         ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}");
         var stages = ended.Stages.Select(stage => Wire.NameOf(stage.Name));
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{string.Join(", ", stages)} in {watch.Elapsed.TotalSeconds:0.0} s"));
-        var champion = await registry.Api.GetVersionAsync("model", "champion");
+        var champion = await registry.Api.GetVersionAsync(name, "champion");
         champion.Version.ShouldBe(ended.Result!.Version);
         await Downloading.RunAsync(registry.Api, champion, _folder.File("pulled"), force: false, (_, _, _) => { }, CancellationToken.None);
-
-        watch.Restart();
-        // A model whose configuration has no name is called after its folder.
-        Directory.CreateSymbolicLink(_folder.File("model"), model);
-        var command = QbbProcess.Run(
-            ["quantize", _folder.File("model"), "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", direct), "--distill", "--threads", $"{threads}", .. options]);
-        command.Code.ShouldBe(0, command.Error);
-        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"the direct command: {watch.Elapsed.TotalSeconds:0.0} s"));
-        SameFolders.Check(_folder.File("direct"), _folder.File("pulled"));
+        foreach (var service in (string[])[.. Cluster.Workers, "qbb-registry"])
+        {
+            var (code, time) = await cluster[service].StopAsync();
+            code.ShouldBe(0, cluster[service].Log);
+            time.ShouldBeLessThan(TimeSpan.FromSeconds(30), service);
+        }
     }
 }

@@ -69,5 +69,8 @@ public sealed class NativesTests : IDisposable
     {
         Assert.SkipWhen(torch.cuda.is_available(), "this machine has a GPU");
         Should.Throw<TorchUnavailableException>(Natives.RequireCuda).Message.ShouldContain("--device cpu");
+        var message = Should.Throw<TorchUnavailableException>(() => Natives.RequireDevice("cuda:1")).Message;
+        message.ShouldStartWith("cuda:1: ");
+        message.ShouldContain("--device cpu");
     }
 }

@@ -58,28 +58,14 @@ internal static class SharedOptions
     /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
     public static Device ParseDevice(string text)
     {
-        Device device;
         try
         {
-            device = torch.Device.Parse(text);
+            return Natives.RequireDevice(text);
         }
         catch (FormatException e)
         {
             throw new InvalidInputException(e.Message, e);
         }
-        if (device.type != DeviceType.CUDA)
-            return device;
-        try
-        {
-            Natives.RequireCuda();
-        }
-        catch (TorchUnavailableException e)
-        {
-            throw new InvalidInputException($"{text}: {e.Message}", e);
-        }
-        if (device.index >= torch.cuda.device_count())
-            throw new InvalidInputException($"there is no {device} on this machine ({torch.cuda.device_count()} CUDA devices)", "use --device cpu");
-        return device;
     }
 
     /// <summary>The type that was asked for, or the one that suits the device.</summary>

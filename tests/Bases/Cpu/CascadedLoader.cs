@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 
@@ -5,18 +6,22 @@ namespace Qbb.Bases.Tests.Cpu;
 
 /// <summary>
 /// Loads the layers of a plain model as four cascaded bases, either as the layer of this product or, for comparison, as the dense weight
-/// that those bases stand for.
+/// that those bases stand for. All loaders take the bases of one model.
 /// </summary>
 internal sealed class CascadedLoader(bool dense, BasesProductOptions? options = null) : ILinearLoader
 {
     private const int Count = 4;
     private const int Group = 64;
+    private static readonly ConcurrentDictionary<string, BinaryBases> s_bases = [];
 
     public ILinear Load(ITensorSource source, LinearSpec spec, Device device, ScalarType dtype)
     {
         var weight = new float[(long)spec.OutFeatures * spec.InFeatures];
-        source.ReadFloat(spec.Weight, 0, weight);
-        var bases = Decompose(weight, spec.OutFeatures, spec.InFeatures);
+        var bases = s_bases.GetOrAdd(spec.Weight, name =>
+        {
+            source.ReadFloat(name, 0, weight);
+            return Decompose(weight, spec.OutFeatures, spec.InFeatures);
+        });
         if (!dense)
             return new BinaryLinear(bases, null, device, dtype, options);
         bases.Dequantize(0, spec.OutFeatures, weight);

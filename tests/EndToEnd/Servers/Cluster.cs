@@ -72,7 +72,11 @@ internal sealed class Cluster : IDisposable
         : _settings.Where(setting => !setting.StartsWith("Database:", StringComparison.Ordinal) && !setting.StartsWith("Pipelines:", StringComparison.Ordinal));
 
     /// <summary>Makes the workers do everything anew.</summary>
-    public void ForgetUnits() => Directory.Delete(Path.Combine(Store, "units"), recursive: true);
+    public void ForgetUnits()
+    {
+        if (Path.Combine(Store, "units") is var units && Directory.Exists(units))
+            Directory.Delete(units, recursive: true);
+    }
 
     /// <summary>The stage that the newest pipeline is in; null where the registry does not answer.</summary>
     public async Task<Stage?> StageAsync()

@@ -48,7 +48,7 @@ internal static class EmulatedKernels
             File.WriteAllText(file, $"#include \"{header}\"\n{code}\n{string.Concat(launchers)}");
             var library = Path.Combine(folder, "kernel.so");
             var defines = source.Options.Where(option => option.StartsWith("-D", StringComparison.Ordinal));
-            string[] options = ["-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-ffp-contract=off", "-I", AppContext.BaseDirectory, .. defines, file, "-o", library];
+            string[] options = ["-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-ffp-contract=off", "-march=native", "-U_FORTIFY_SOURCE", "-I", AppContext.BaseDirectory, .. defines, file, "-o", library];
             using var process = Start(options);
             var errors = process.StandardError.ReadToEnd();
             process.WaitForExit();
@@ -90,7 +90,7 @@ internal static class EmulatedKernels
             lock (s_lock)
                 ((delegate* unmanaged<int*, int*, int, void**, void>)function)(shape, shape + 3, sharedBytes, pointers);
             foreach (ref readonly var argument in arguments)
-                GC.KeepAlive(argument.Tensor);
+                GC.KeepAlive(argument.Owner);
         }
 
         private static long Address(Tensor tensor)

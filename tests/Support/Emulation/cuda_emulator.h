@@ -1,8 +1,10 @@
 // Runs CUDA kernels on the CPU, slowly and exactly, so that their logic is tested where no GPU is: every thread is a fibre, and fibres
-// change places at synchronisation points only. A warp's lanes must meet at the same point, as on the device: else the process ends with
+// change places at synchronisation points only. A fibre is entered by swapcontext and left and resumed by _setjmp and _longjmp, which make
+// no system call. A warp's lanes must meet at the same point, as on the device: else the process ends with
 // a message. With EMULATED_BACKWARDS fibres take their turns from the last to the first: a result that differs then depends on the order of
 // threads. Only what the project's kernels use is there.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -36,9 +38,12 @@ struct Copy {
 };
 
 struct Fibre {
-    ucontext_t context;
+    ucontext_t start;
+    jmp_buf resume;
+    bool started = false;
     std::unique_ptr<char[]> stack;
     dim3 thread;
+    int turn = 0;   // how many exchanges it began: a warp's lanes take two sets of slots in turns, so that they meet once an exchange
     int point = 0;  // where it waits: 0 it has ended, > 0 with its warp, -1 with its block, -2 with its cluster
     const char* what = "";
     std::vector<std::vector<Copy>> copies;  // asynchronous ones, the oldest group first; the last group is open
@@ -47,7 +52,7 @@ struct Fibre {
 struct Block {
     dim3 index;
     std::vector<Fibre> fibres;
-    std::vector<std::uint64_t> slots;  // SLOTS for each thread
+    std::vector<std::uint64_t> slots;  // two times SLOTS for each thread
     std::vector<unsigned char> memory;
     unsigned char* shared;
 };
@@ -62,7 +67,8 @@ constexpr unsigned char UNTOUCHED = 0xcd;
 // Not inline: a process that has loaded several kernels would share them.
 static Block blocks[TOGETHER];
 static Block* block;
-static ucontext_t scheduler;
+static ucontext_t starter;
+static jmp_buf scheduler;
 static int current;
 static dim3 block_size, grid_size;
 static void (*body)(void**);
@@ -74,18 +80,21 @@ inline void wait(const char* what, int point) {
     auto& fibre = me();
     fibre.what = what;
     fibre.point = point;
-    swapcontext(&fibre.context, &scheduler);
+    if (_setjmp(fibre.resume) == 0) _longjmp(scheduler, 1);
 }
 
 inline void entry() {
     body(body_arguments);
     me().point = 0;
-    swapcontext(&me().context, &scheduler);
+    if (_setjmp(me().resume) == 0) _longjmp(scheduler, 1);
 }
 
 inline void step(int fibre) {
     current = fibre;
-    swapcontext(&scheduler, &me().context);
+    if (_setjmp(scheduler) != 0) return;
+    if (me().started) _longjmp(me().resume, 1);
+    me().started = true;
+    swapcontext(&starter, &me().start);
 }
 
 inline void stop(const char* who, int first, int second) {
@@ -113,23 +122,25 @@ inline void run_warp(int first, int last) {
 inline void start_block(Block& started, dim3 index, int threads, int shared) {
     started.index = index;
     if (static_cast<int>(started.fibres.size()) < threads) started.fibres.resize(threads);
-    started.slots.assign(static_cast<std::size_t>(threads) * SLOTS, 0);
+    started.slots.assign(static_cast<std::size_t>(threads) * 2 * SLOTS, 0);
     // What a block finds in shared memory is not defined: numbers that spoil a sum in every type.
     started.memory.assign(ALIGNMENT + shared + MARGIN, 0xff);
     started.shared = started.memory.data() + (ALIGNMENT - reinterpret_cast<std::uintptr_t>(started.memory.data()) % ALIGNMENT);
     std::fill(started.shared + shared, started.memory.data() + started.memory.size(), UNTOUCHED);
     for (int k = 0; k < threads; k++) {
         auto& fibre = started.fibres[k];
-        getcontext(&fibre.context);
+        getcontext(&fibre.start);
+        fibre.started = false;
         if (!fibre.stack) fibre.stack.reset(new char[STACK]);
-        fibre.context.uc_stack.ss_sp = fibre.stack.get();
-        fibre.context.uc_stack.ss_size = STACK;
-        fibre.context.uc_link = nullptr;
+        fibre.start.uc_stack.ss_sp = fibre.stack.get();
+        fibre.start.uc_stack.ss_size = STACK;
+        fibre.start.uc_link = nullptr;
         fibre.thread = {k % block_size.x, k / block_size.x % block_size.y, k / (block_size.x * block_size.y)};
         fibre.point = 1;
+        fibre.turn = 0;
         fibre.what = "";
         fibre.copies.assign(1, {});
-        makecontext(&fibre.context, entry, 0);
+        makecontext(&fibre.start, entry, 0);
     }
 }
 
@@ -200,15 +211,19 @@ void launch(const int* grid, const int* block, int shared, void** arguments) {
             }
 }
 
-inline std::uint64_t* slot(int thread) { return &block->slots[static_cast<std::size_t>(thread) * SLOTS]; }
+// Where a thread of this warp leaves what others read in the present exchange.
+inline std::uint64_t* slot(int thread) { return &block->slots[(2 * static_cast<std::size_t>(thread) + (me().turn & 1)) * SLOTS]; }
+inline std::uint64_t* next_slot() {
+    me().turn++;
+    return slot(current);
+}
 
 template <typename T>
 T exchange(T value, int source, const char* what) {
-    std::memcpy(slot(current), &value, sizeof(T));
+    std::memcpy(next_slot(), &value, sizeof(T));
     wait(what, 1);
     T result;
     std::memcpy(&result, slot(source), sizeof(T));
-    wait("exchange", 1);
     return result;
 }
 
@@ -217,12 +232,11 @@ inline int base() { return current - lane(); }
 
 // Votes: bit of every lane.
 inline unsigned votes(bool mine) {
-    *slot(current) = mine;
+    *next_slot() = mine;
     wait("vote", 1);
     unsigned bits = 0;
     const int count = static_cast<int>(block_size.x * block_size.y * block_size.z) - base();
     for (int k = 0; k < 32 && k < count; k++) bits |= static_cast<unsigned>(*slot(base() + k)) << k;
-    wait("exchange", 1);
     return bits;
 }
 

@@ -16,6 +16,7 @@ struct alignas(16) Sums { float a, b, c, d; };
 #define SHARED_BYTES u8* shared_bytes = emulator::block->shared
 
 DEVICE u32* slot(int lane) { return (u32*)emulator::slot(emulator::base() + lane); }
+DEVICE u32* next_slot() { return (u32*)emulator::next_slot(); }
 DEVICE void warp_wait(const char* what) { emulator::wait(what, 1); }
 DEVICE float as_float(u32 x) { float y; memcpy(&y, &x, 4); return y; }
 DEVICE u32 as_bits(float x) { u32 y; memcpy(&y, &x, 4); return y; }
@@ -86,7 +87,7 @@ DEVICE void copies_wait()
 DEVICE Counts count_and(u32 a0, u32 a1, u32 b, Counts c)
 {
     const int g = emulator::lane() / 4, t = emulator::lane() % 4;
-    u32* mine = slot(emulator::lane());
+    u32* mine = next_slot();
     mine[0] = a0, mine[1] = a1, mine[2] = b;
     warp_wait("count_and");
     for (int k = 0; k < 4; k++)
@@ -95,14 +96,13 @@ DEVICE Counts count_and(u32 a0, u32 a1, u32 b, Counts c)
         c.a += __builtin_popcount(row[0] & left[2]), c.b += __builtin_popcount(row[0] & right[2]);
         c.c += __builtin_popcount(row[1] & left[2]), c.d += __builtin_popcount(row[1] & right[2]);
     }
-    warp_wait("count_and");
     return c;
 }
 template <int selector>
 DEVICE void select_multiply_add(Sums& c, u32 a0, u32 a1, u32 a2, u32 a3, const Quad& b, u32 places)
 {
     const int g = emulator::lane() / 4, t = emulator::lane() % 4;
-    u32* mine = slot(emulator::lane());
+    u32* mine = next_slot();
     mine[0] = a0, mine[1] = a1, mine[2] = a2, mine[3] = a3, mine[4] = b.x, mine[5] = b.y, mine[6] = b.z, mine[7] = b.w, mine[8] = places;
     warp_wait("select_multiply_add");
     auto input = [](int k, int column) { return half_to_float(slot(4 * column + k / 2 % 4)[4 + k / 8] >> 16 * (k % 2)); };
@@ -117,16 +117,13 @@ DEVICE void select_multiply_add(Sums& c, u32 a0, u32 a1, u32 a2, u32 a3, const Q
         return sum;
     };
     c.a += dot(g, 2 * t), c.b += dot(g, 2 * t + 1), c.c += dot(g + 8, 2 * t), c.d += dot(g + 8, 2 * t + 1);
-    warp_wait("select_multiply_add");
 }
 DEVICE Quad load_matrices(u32 row)
 {
-    slot(emulator::lane())[0] = row;
+    next_slot()[0] = row;
     warp_wait("load_matrices");
     auto halves = [](int matrix) { return ((const u32*)shared_at(slot(8 * matrix + emulator::lane() / 4)[0]))[emulator::lane() % 4]; };
-    Quad q{halves(0), halves(1), halves(2), halves(3)};
-    warp_wait("load_matrices");
-    return q;
+    return {halves(0), halves(1), halves(2), halves(3)};
 }
 template <int blocks>
 DEVICE void cluster_barrier() { emulator::wait("cluster_barrier", -2); }

@@ -18,9 +18,8 @@ internal static class FusedGate
         using (torch.no_grad())
         {
             y = torch.empty(gate.shape, gate.dtype, gate.device);
-            var ((a, aRows), (b, bRows)) = (View(gate), View(up));
-            DecoderKernels.ForEach("swiglu", a, units, aRows.Start, aRows.Row, bRows.Start, bRows.Row, y, (int)y.size(-1), units);
-            GC.KeepAlive((a, b));
+            var (a, b) = (View(gate), View(up));
+            DecoderKernels.ForEach("swiglu", a.Tensor, units, a.Start, a.Row, b.Start, b.Row, y, (int)y.size(-1), units);
         }
         if (DecoderKernels.Record(gate, up))
         {
@@ -35,18 +34,11 @@ internal static class FusedGate
         using var off = torch.no_grad();
         var (dGate, dUp) = (torch.empty(gate.shape, gate.dtype, gate.device), torch.empty(gate.shape, gate.dtype, gate.device));
         var units = gate.numel() / RowView.Step;
-        var ((a, aRows), (b, bRows)) = (View(gate), View(up));
-        DecoderKernels.ForEach("swiglu_backward", a, units,
-            given.contiguous(), aRows.Start, aRows.Row, bRows.Start, bRows.Row, dGate, dUp, (int)gate.size(-1), units);
-        GC.KeepAlive((a, b));
+        var (a, b) = (View(gate), View(up));
+        DecoderKernels.ForEach("swiglu_backward", a.Tensor, units,
+            given.contiguous(), a.Start, a.Row, b.Start, b.Row, dGate, dUp, (int)gate.size(-1), units);
         return [dGate, dUp];
     }
 
-    private static (Tensor Tensor, RowView Rows) View(Tensor x)
-    {
-        if (RowView.Of(x, 1) is { } rows)
-            return (x, rows);
-        var copy = x.contiguous().clone();
-        return (copy, RowView.Of(copy, 1)!.Value);
-    }
+    private static RowView View(Tensor x) => RowView.Of(x, 1) ?? RowView.Of(x.contiguous().clone(), 1)!.Value;
 }

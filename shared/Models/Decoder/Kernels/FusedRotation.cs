@@ -41,14 +41,14 @@ internal static class FusedRotation
     {
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
-        var ((q, qRows), (k, kRows), (v, vRows)) = (View(queries), View(keys), View(values));
-        var (batch, count, heads, head) = ((int)q.size(0), (int)q.size(1), (int)q.size(2), (int)q.size(3));
-        var groups = (int)k.size(2);
+        var (q, k, v) = (View(queries), View(keys), View(values));
+        var (batch, count, heads, head) = ((int)queries.size(0), (int)queries.size(1), (int)queries.size(2), (int)queries.size(3));
+        var groups = (int)keys.size(2);
         var pairs = (int)cos.size(-1);
-        var y = torch.empty([batch, count, heads, head], q.dtype, q.device);
+        var y = torch.empty([batch, count, heads, head], queries.dtype, queries.device);
         var units = (long)batch * count * (heads + 2 * groups) * (head / RowView.Step);
-        DecoderKernels.ForEach("rotate_append", q, units,
-            qRows.Start, qRows.Row, q.stride()[2], kRows.Start, kRows.Row, k.stride()[2], vRows.Start, vRows.Row, v.stride()[2],
+        DecoderKernels.ForEach("rotate_append", q.Tensor, units,
+            q.Start, q.Row, q.Tensor.stride()[2], k.Start, k.Row, k.Tensor.stride()[2], v.Start, v.Row, v.Tensor.stride()[2],
             cos, sin, y, cachedKeys, cachedValues, (int)(cos.numel() / pairs), count, heads, groups, head, pairs,
             (int)cachedKeys.size(2), past, units);
         return y.MoveToOuterDisposeScope();
@@ -58,21 +58,16 @@ internal static class FusedRotation
     {
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
-        var (from, rows) = View(x);
+        var from = View(x);
         var (heads, head, pairs) = ((int)x.size(2), (int)x.size(3), (int)cos.size(-1));
         var y = torch.empty(x.shape, x.dtype, x.device);
         var units = x.numel() / RowView.Step;
-        DecoderKernels.ForEach("rotate", from, units,
-            rows.Start, rows.Row, from.stride()[2], cos, sin, y, (int)(cos.numel() / pairs), heads, head, pairs, sign, units);
+        DecoderKernels.ForEach("rotate", from.Tensor, units,
+            from.Start, from.Row, from.Tensor.stride()[2], cos, sin, y, (int)(cos.numel() / pairs), heads, head, pairs, sign, units);
         return y.MoveToOuterDisposeScope();
     }
 
-    private static (Tensor Tensor, RowView Rows) View(Tensor x)
-    {
-        if (x.stride()[2] % RowView.Step == 0 && RowView.Of(x, 2) is { } rows)
-            return (x, rows);
-        // Cloned, not made contiguous: what is contiguous already may begin at an odd address.
-        var copy = x.contiguous().clone();
-        return (copy, RowView.Of(copy, 2)!.Value);
-    }
+    // Cloned, not made contiguous: what is contiguous already may begin at an odd address.
+    private static RowView View(Tensor x) =>
+        (x.stride()[2] % RowView.Step == 0 ? RowView.Of(x, 2) : null) ?? RowView.Of(x.contiguous().clone(), 2)!.Value;
 }

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Tests;
 
-namespace Qbb.EndToEnd.Tests;
+namespace Qbb.EndToEnd.Tests.Servers;
 
 /// <summary>qbb up as a process of its own, on a free port.</summary>
 internal sealed class UpServer : IDisposable
