@@ -1,9 +1,12 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
+using Qbb.Registry.Pages;
+using Qbb.Registry.Versions;
 
-namespace Qbb.Registry.Models;
+namespace Qbb.Registry.Aliases;
 
 /// <summary>Names that point to versions.</summary>
 internal static class AliasEndpoints
@@ -15,56 +18,67 @@ internal static class AliasEndpoints
         group.MapGet("/{alias}", Get).WithSummary("Shows where an alias points.");
         group.MapPut("/{alias}", Put).WithSummary("Points an alias to a version.").ProducesProblem(404).ProducesProblem(412);
         group.MapDelete("/{alias}", Delete).WithSummary("Removes an alias; the version stays.");
+
+        var forms = routes.MapPages("/models/{name}/versions/{version:int}/aliases");
+        forms.MapPost("", async (string name, int version, [FromForm] string? alias, [AsParameters] VersionServices services) =>
+        {
+            await Put(name, (alias ?? "").Trim(), new AliasChange(version), services);
+            return VersionPage.See(name, version);
+        });
+        forms.MapPost("/remove", async (string name, int version, [FromForm] string? alias, [AsParameters] VersionServices services) =>
+        {
+            await Delete(name, alias ?? "", services);
+            return VersionPage.See(name, version);
+        });
     }
 
-    private static async Task<Ok<IReadOnlyDictionary<string, int>>> List(
-        string name, ModelFinder finder, Views views, CancellationToken cancellation) =>
-        TypedResults.Ok((await views.OfAsync(await finder.ModelAsync(name, cancellation), cancellation)).Aliases);
+    private static async Task<Ok<IReadOnlyDictionary<string, int>>> List(string name, [AsParameters] VersionServices services)
+    {
+        var model = await services.Finder.ModelAsync(name, services.Cancellation);
+        return TypedResults.Ok((await services.Views.OfAsync(model, services.Cancellation)).Aliases);
+    }
 
-    private static async Task<Results<Ok<AliasView>, StatusCodeHttpResult>> Get(
-        string name, string alias, RegistryContext context, ModelFinder finder, ETags tags, CancellationToken cancellation) =>
-        tags.Ok(View(await FindAsync(name, alias, context, finder, cancellation) ?? throw RefusedException.NotFound($"{name} has no alias {alias}")));
+    private static async Task<Results<Ok<AliasView>, StatusCodeHttpResult>> Get(string name, string alias, [AsParameters] VersionServices services) =>
+        services.Tags.Ok(View(await FindAsync(name, alias, services) ?? throw None(name, alias)));
 
-    internal static async Task<Ok<AliasView>> Put(
-        string name, string alias, AliasChange change, RegistryContext context, ModelFinder finder, ETags tags, TimeProvider clock,
-        CancellationToken cancellation)
+    private static async Task<Ok<AliasView>> Put(string name, string alias, AliasChange change, [AsParameters] VersionServices services)
     {
         if (ModelName.ProblemOfAlias(alias) is { } problem)
             throw RefusedException.Invalid(problem);
-        var version = await finder.VersionAsync(name, $"{change.Version}", cancellation);
-        var there = await FindAsync(name, alias, context, finder, cancellation);
-        tags.Require(there is null ? null : View(there));
+        var version = await services.Finder.VersionAsync(name, $"{change.Version}", services.Cancellation);
+        var there = await FindAsync(name, alias, services);
+        services.Tags.Require(there is null ? null : View(there));
+        var now = services.Clock.GetUtcNow();
         if (there is null)
         {
-            there = new Alias { ModelId = version.ModelId, Name = alias, VersionId = version.Id, UpdatedAt = clock.GetUtcNow() };
-            context.Aliases.Add(there);
+            services.Context.Aliases.Add(new Alias { ModelId = version.ModelId, Name = alias, VersionId = version.Id, UpdatedAt = now });
         }
         else
         {
-            (there.VersionId, there.UpdatedAt) = (version.Id, clock.GetUtcNow());
+            (there.VersionId, there.UpdatedAt) = (version.Id, now);
             there.Revision++;
         }
-        await context.SaveChangesAsync(cancellation);
-        return TypedResults.Ok(new AliasView(alias, version.Number, there.UpdatedAt));
+        await services.Context.SaveChangesAsync(services.Cancellation);
+        return TypedResults.Ok(new AliasView(alias, version.Number, now));
     }
 
-    internal static async Task<NoContent> Delete(
-        string name, string alias, RegistryContext context, ModelFinder finder, ETags tags, CancellationToken cancellation)
+    private static async Task<NoContent> Delete(string name, string alias, [AsParameters] VersionServices services)
     {
-        var there = await FindAsync(name, alias, context, finder, cancellation) ?? throw RefusedException.NotFound($"{name} has no alias {alias}");
-        tags.Require(View(there));
-        context.Aliases.Remove(there);
-        await context.SaveChangesAsync(cancellation);
+        var there = await FindAsync(name, alias, services) ?? throw None(name, alias);
+        services.Tags.Require(View(there));
+        services.Context.Aliases.Remove(there);
+        await services.Context.SaveChangesAsync(services.Cancellation);
         return TypedResults.NoContent();
     }
 
-    private static async Task<Alias?> FindAsync(
-        string name, string alias, RegistryContext context, ModelFinder finder, CancellationToken cancellation)
+    private static async Task<Alias?> FindAsync(string name, string alias, VersionServices services)
     {
-        var model = await finder.ModelAsync(name, cancellation);
-        return await context.Aliases.Include(row => row.Version)
-            .FirstOrDefaultAsync(row => row.ModelId == model.Id && row.Name == alias && row.Version.DeletedAt == null, cancellation);
+        var model = await services.Finder.ModelAsync(name, services.Cancellation);
+        return await services.Context.Aliases.Include(row => row.Version)
+            .FirstOrDefaultAsync(row => row.ModelId == model.Id && row.Name == alias && row.Version.DeletedAt == null, services.Cancellation);
     }
+
+    private static RefusedException None(string name, string alias) => RefusedException.NotFound($"{name} has no alias {alias}");
 
     private static AliasView View(Alias alias) => new(alias.Name, alias.Version.Number, alias.UpdatedAt);
 }

@@ -1,9 +1,43 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Qbb.Registry.Data;
-using Qbb.Registry.Policies;
 
-namespace Qbb.Registry.Models;
+namespace Qbb.Registry.Aliases;
+
+/// <summary>Which version of a model is the champion.</summary>
+internal static class ChampionRule
+{
+    /// <summary>What is wrong with a version; null where it passes.</summary>
+    public static string? Refusal(Gate gate, IReadOnlyDictionary<string, double> metrics)
+    {
+        double? Find(string name) => metrics.TryGetValue(name, out var value) ? value : null;
+        if (Find(MetricNames.Kl) is not { } kl)
+            return "it was not evaluated";
+        if (gate.MaxKl is { } mostKl && kl > mostKl)
+            return $"its KL is {kl:0.####} nats, the gate allows {mostKl}";
+        if (gate.MaxPerplexityRatio is { } mostRatio)
+        {
+            var ratio = Find(MetricNames.Perplexity) / Find(MetricNames.TeacherPerplexity);
+            if (ratio is not { } found || found > mostRatio)
+                return $"its perplexity is {ratio?.ToString("0.###") ?? "unknown"} times the teacher's, the gate allows {mostRatio}";
+        }
+        if (gate.MaxBitsPerWeight is { } mostBits)
+        {
+            var bits = Find(MetricNames.BitsPerWeight);
+            if (bits is not { } found || found > mostBits)
+                return $"it has {bits?.ToString("0.###") ?? "unknown"} bits per weight, the budget is {mostBits}";
+        }
+        return null;
+    }
+
+    /// <summary>The version of the lowest KL that passes; of equal ones the smaller, then the older. Null where none passes.</summary>
+    public static int? Choose(Gate gate, IEnumerable<(int Number, IReadOnlyDictionary<string, double> Metrics)> versions) => versions
+        .Where(version => Refusal(gate, version.Metrics) is null)
+        .OrderBy(version => version.Metrics[MetricNames.Kl])
+        .ThenBy(version => version.Metrics.GetValueOrDefault(MetricNames.BitsPerWeight, double.MaxValue))
+        .ThenBy(version => version.Number)
+        .Select(version => (int?)version.Number).FirstOrDefault();
+}
 
 /// <summary>Moves the alias champion to the version that passes the gate best.</summary>
 internal sealed class Champions(RegistryContext context, IOptions<RegistryOptions> options, TimeProvider clock)
@@ -14,7 +48,7 @@ internal sealed class Champions(RegistryContext context, IOptions<RegistryOption
         if (model.Gate is not null)
             return model.Gate;
         var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
-        return policies.FirstOrDefault(policy => policy.Gate is not null && NamePattern.Matches(policy.Models, model.Name))?.Gate
+        return policies.FirstOrDefault(policy => policy.Gate is not null && policy.AppliesTo(model.Name))?.Gate
             ?? options.Value.Gate ?? new Gate();
     }
 
@@ -23,10 +57,8 @@ internal sealed class Champions(RegistryContext context, IOptions<RegistryOption
     public async Task<int?> ChooseAsync(Model model, CancellationToken cancellation)
     {
         var gate = await GateOfAsync(model, cancellation);
-        var versions = await context.Versions.AsNoTracking().Include(version => version.Metrics)
-            .Where(version => version.ModelId == model.Id && version.DeletedAt == null && version.Kind == VersionKind.Quantized)
-            .ToListAsync(cancellation);
-        var number = ChampionRule.Choose(gate, versions.Select(version => (version.Number, MetricsOf(version))));
+        var versions = await CandidatesAsync(model, cancellation);
+        var number = ChampionRule.Choose(gate, versions.Select(version => (version.Number, version.MetricsByName)));
         if (number is null)
             return null;
         var chosen = versions.First(version => version.Number == number).Id;
@@ -43,6 +75,9 @@ internal sealed class Champions(RegistryContext context, IOptions<RegistryOption
         return number;
     }
 
-    public static IReadOnlyDictionary<string, double> MetricsOf(ModelVersion version) =>
-        version.Metrics.ToDictionary(metric => metric.Name, metric => metric.Value);
+    /// <summary>The versions that may become the champion.</summary>
+    public Task<List<ModelVersion>> CandidatesAsync(Model model, CancellationToken cancellation) => context.Versions.AsNoTracking()
+        .Include(version => version.Metrics)
+        .Where(version => version.ModelId == model.Id && version.DeletedAt == null && version.Kind == VersionKind.Quantized)
+        .OrderBy(version => version.Number).ToListAsync(cancellation);
 }

@@ -1,7 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Qbb.Registry.Data;
-using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Collecting;
 
@@ -36,7 +35,7 @@ internal sealed class CollectionClock(
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
-                log.LogWarning("The collection is put off: {Reason}", error.GetBaseException().Message);
+                log.LogWarning("Garbage collection postponed: {Reason}", error.GetBaseException().Message);
             }
         }
     }

@@ -2,8 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
-using Qbb.Registry.Pipelines.Machine;
-using Qbb.Registry.Pipelines.Running;
+using Qbb.Registry.Pipelines;
 
 namespace Qbb.Registry.Collecting;
 

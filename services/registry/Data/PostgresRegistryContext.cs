@@ -1,8 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
-using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Data;
 

@@ -1,10 +1,4 @@
 using Microsoft.EntityFrameworkCore;
-using Qbb.Registry.Blobs;
-using Qbb.Registry.Idempotency;
-using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Machine;
-using Qbb.Registry.Policies;
 
 namespace Qbb.Registry.Data;
 
@@ -19,7 +13,7 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     public DbSet<Alias> Aliases => Set<Alias>();
 
-    public DbSet<Lineage> Lineages => Set<Lineage>();
+    public DbSet<VersionLineage> Lineages => Set<VersionLineage>();
 
     public DbSet<Pipeline> Pipelines => Set<Pipeline>();
 

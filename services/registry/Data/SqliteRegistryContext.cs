@@ -1,9 +1,6 @@
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Data;
 

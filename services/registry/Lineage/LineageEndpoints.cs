@@ -1,8 +1,8 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.EntityFrameworkCore;
-using Qbb.Registry.Data;
+using Qbb.Registry.Versions;
 
-namespace Qbb.Registry.Models;
+namespace Qbb.Registry.Lineage;
 
 /// <summary>What a version was made from, and what was made from it.</summary>
 internal static class LineageEndpoints
@@ -11,15 +11,12 @@ internal static class LineageEndpoints
         routes.MapGet("/api/models/{name}/versions/{reference}/lineage", Get).WithTags("lineage")
             .WithSummary("Says what a version was made from and how, and what was made from it.");
 
-    private static async Task<Ok<LineageAnswer>> Get(
-        string name, string reference, RegistryContext context, ModelFinder finder, CancellationToken cancellation)
+    private static async Task<Ok<LineageAnswer>> Get(string name, string reference, [AsParameters] VersionServices services)
     {
-        var version = await finder.VersionAsync(name, reference, cancellation);
-        var own = await context.Lineages.AsNoTracking().Include(lineage => lineage.Parent).ThenInclude(parent => parent.Model)
-            .FirstOrDefaultAsync(lineage => lineage.VersionId == version.Id, cancellation);
-        var children = await context.Versions.AsNoTracking()
-            .Where(child => child.Lineage!.ParentId == version.Id && child.DeletedAt == null)
-            .OrderBy(child => child.CreatedAt).Select(child => new VersionName(child.Model.Name, child.Number)).ToListAsync(cancellation);
-        return TypedResults.Ok(new LineageAnswer(new VersionName(name, version.Number), own is null ? null : Views.Make(own), children));
+        var row = await services.Finder.VersionAsync(name, reference, services.Cancellation);
+        var own = (await services.Views.OfVersionsAsync([row.Id], files: false, services.Cancellation))[0].Lineage;
+        var children = await services.Views.ChildrenOf(row.Id)
+            .Select(child => new VersionName(child.Model.Name, child.Number)).ToListAsync(services.Cancellation);
+        return TypedResults.Ok(new LineageAnswer(new VersionName(name, row.Number), own, children));
     }
 }

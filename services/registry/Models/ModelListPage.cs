@@ -1,18 +1,15 @@
 using Microsoft.EntityFrameworkCore;
-using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pages.Shared;
+using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
-using Qbb.Registry.Pipelines.Machine;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Versions;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Models;
 
 /// <summary>All models, each with what its champion comes to and what is done with it.</summary>
 internal static class ModelListPage
 {
-    private static readonly PipelineStatus[] s_active = [PipelineStatus.Created, PipelineStatus.Following, PipelineStatus.Running];
     private static readonly Column[] s_columns =
     [
         new("Model"), new("Champion"), new("Bits/weight", IsNumber: true), new("Perplexity", IsNumber: true), new("Teacher’s", IsNumber: true),
@@ -20,22 +17,16 @@ internal static class ModelListPage
     ];
 
     public static async Task<IResult> Show(
-        string? q, string? after, HttpContext http, RegistryContext context, Views views, PipelineViews pipelines, TimeProvider clock,
-        CancellationToken cancellation)
+        string? q, string? after, HttpContext http, PipelineViews pipelines, [AsParameters] VersionServices services)
     {
-        var found = context.Models.AsNoTracking().Where(model => model.DeletedAt == null);
-        if (!string.IsNullOrEmpty(q))
-            found = found.Where(model => model.Name.Contains(q) || model.Description.Contains(q));
-        if (after is not null)
-            found = found.Where(model => string.Compare(model.Name, after) > 0);
-        var rows = await found.OrderBy(model => model.Name).Take(Paging.Usual + 1).ToListAsync(cancellation);
-        var shown = await views.OfAsync([.. rows.Take(Paging.Usual)], cancellation);
-        var champions = await ChampionsAsync([.. rows.Select(model => model.Id)], context, views, cancellation);
-        var work = await WorkAsync([.. rows.Select(model => model.Id)], context, pipelines, cancellation);
+        var (rows, page) = await ModelEndpoints.FindAsync(q, after, Paging.Usual, services);
+        List<Guid> ids = [.. rows.Select(model => model.Id)];
+        var champions = (await ChampionsAsync(ids, services)).ToDictionary(version => version.Model);
+        var work = (await pipelines.ActiveAsync(ids, services.Cancellation)).ToLookup(pipeline => pipeline.Model);
         var table = rows.Count == 0 ? Empty(q, http) : DataTable.Of("Models", s_columns,
-            shown.Select(model => Row(model, champions.GetValueOrDefault(model.Name), work[model.Name], clock.GetUtcNow())));
-        var next = rows.Count > Paging.Usual
-            ? Markup.Of($"""<p><a rel="next" href="/?q={Uri.EscapeDataString(q ?? "")}&amp;after={shown[^1].Name}">More models</a></p>""")
+            page.Items.Select(model => Row(model, champions.GetValueOrDefault(model.Name), work[model.Name], services.Clock.GetUtcNow())));
+        var next = page.Next is { } last
+            ? Markup.Of($"""<p><a rel="next" href="/?q={Uri.EscapeDataString(q ?? "")}&amp;after={last}">More models</a></p>""")
             : Markup.Empty;
         return PageLayout.Page(http, new PageParts("Models", Markup.Join([Filter(q), Live("models", table), next]))
         {
@@ -81,21 +72,11 @@ internal static class ModelListPage
             """);
     }
 
-    private static async Task<Dictionary<string, VersionView>> ChampionsAsync(
-        List<Guid> models, RegistryContext context, Views views, CancellationToken cancellation)
+    private static async Task<IReadOnlyList<VersionView>> ChampionsAsync(List<Guid> models, VersionServices services)
     {
-        var ids = await context.Aliases.AsNoTracking()
-            .Where(alias => models.Contains(alias.ModelId) && alias.Name == Models.Alias.Champion && alias.Version.DeletedAt == null)
-            .Select(alias => alias.VersionId).ToListAsync(cancellation);
-        return (await views.OfVersionsAsync(ids, files: false, cancellation)).ToDictionary(version => version.Model);
-    }
-
-    private static async Task<ILookup<string, PipelineView>> WorkAsync(
-        List<Guid> models, RegistryContext context, PipelineViews views, CancellationToken cancellation)
-    {
-        var rows = await context.Pipelines.AsNoTracking().Where(pipeline => models.Contains(pipeline.ModelId))
-            .Where(pipeline => s_active.Contains(pipeline.Status))
-            .OrderBy(pipeline => pipeline.Id).Take(Paging.Usual).ToListAsync(cancellation);
-        return (await views.OfAsync(rows, cancellation)).ToLookup(pipeline => pipeline.Model);
+        var ids = await services.Context.Aliases.AsNoTracking()
+            .Where(alias => models.Contains(alias.ModelId) && alias.Name == Data.Alias.Champion && alias.Version.DeletedAt == null)
+            .Select(alias => alias.VersionId).ToListAsync(services.Cancellation);
+        return await services.Views.OfVersionsAsync(ids, files: false, services.Cancellation);
     }
 }

@@ -1,13 +1,14 @@
 using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Aliases;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Models;
+using Qbb.Registry.Pages;
 using Qbb.Registry.Pages.Charts;
-using Qbb.Registry.Pages.Shared;
 using Qbb.Registry.Pipelines;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Versions;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Models;
 
 /// <summary>A model: its champion, what its versions cost and keep, how they came about, and what is done with it.</summary>
 internal static class ModelPage
@@ -16,16 +17,14 @@ internal static class ModelPage
     private const string CompareForm = "compare";
 
     public static async Task<IResult> Show(
-        string name, string? sort, HttpContext http, RegistryContext context, ModelFinder finder, Views views, PipelineViews pipelines,
-        Champions champions, TimeProvider clock, CancellationToken cancellation)
+        string name, string? sort, HttpContext http, PipelineViews pipelines, Champions champions, [AsParameters] VersionServices services)
     {
-        var model = await finder.ModelAsync(name, cancellation);
+        var (context, cancellation, now) = (services.Context, services.Cancellation, services.Clock.GetUtcNow());
+        var model = await services.Finder.ModelAsync(name, cancellation);
         var ids = await context.Versions.AsNoTracking().Where(version => version.ModelId == model.Id && version.DeletedAt == null)
             .OrderByDescending(version => version.Number).Take(Paging.Most).Select(version => version.Id).ToListAsync(cancellation);
-        var versions = await views.OfVersionsAsync(ids, files: false, cancellation);
-        var rows = await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.ModelId == model.Id)
-            .OrderByDescending(pipeline => pipeline.Id).Take(Paging.Usual).ToListAsync(cancellation);
-        var now = clock.GetUtcNow();
+        var versions = await services.Views.OfVersionsAsync(ids, files: false, cancellation);
+        var work = (await pipelines.ListAsync(name, state: null, after: null, Paging.Usual, cancellation)).Items;
         var order = SortOrder.Parse(sort, VersionTable.Usual, key => $"/models/{name}?sort={key}#versions");
         Markup[] body =
         [
@@ -33,18 +32,18 @@ internal static class ModelPage
             Live("summary", Summary(model.Name, versions, http)),
             Live("pictures", Pictures(versions)),
             Section("Versions", Live("version-list", Versions(versions, order, now, name))),
-            Section("Gate", await GateAsync(model, versions, champions, cancellation)),
-            Section("Pipelines", Live("pipeline-list", rows.Count > 0
-                ? PipelineTable.Of(await pipelines.OfAsync(rows, cancellation), now)
+            Section("Gate", await GateEndpoints.SectionAsync(model, versions, champions, cancellation)),
+            Section("Pipelines", Live("pipeline-list", work.Count > 0
+                ? PipelineTable.Of(work, now)
                 : Nothing(Markup.Of($"<p>None was started.</p>")))),
             await QuantizeForm.MakeAsync(model, versions, context, cancellation),
-            await DeletedVersions.MakeAsync(model, context, now, cancellation),
+            await DeletedAsync(model, services),
         ];
         return PageLayout.Page(http, new PageParts(name, Markup.Join(body))
         {
             Area = Area.Models,
             Above = [("/", "Models")],
-            IsLive = rows.Any(pipeline => !pipeline.HasEnded),
+            IsLive = work.Any(pipeline => !pipeline.State.HasEnded()),
         });
     }
 
@@ -57,7 +56,7 @@ internal static class ModelPage
 
     private static Markup Summary(string name, IReadOnlyList<VersionView> versions, HttpContext http)
     {
-        if (versions.FirstOrDefault(version => version.Aliases.Contains(Models.Alias.Champion)) is not { } champion)
+        if (versions.FirstOrDefault(version => version.Aliases.Contains(Data.Alias.Champion)) is not { } champion)
             return Nothing(Markup.Of($"<p>No version is the champion yet: the first that passes the gate will be.</p>"));
         var teacher = FigureKind.Text(champion.Metrics, MetricNames.TeacherPerplexity);
         return Markup.Of($"""
@@ -95,7 +94,7 @@ internal static class ModelPage
     {
         if (versions.Count is < 2 or > MostGraph)
             return Markup.Empty;
-        var graph = Section("Lineage", LineageGraph.Of([.. versions.OrderBy(version => version.Version).Select(version => Node(version, ""))]));
+        var graph = Section("Lineage", LineageGraph.Of([.. versions.OrderBy(version => version.Version).Select(version => LineageGraph.Node.Of(version))]));
         var chart = TradeOffChart.Of(versions) is { } points
             ? Section("What smaller costs", Markup.Of($"""
                 <figure>{points}<figcaption>Every point is a version; the line joins those that no other beats in both size and perplexity.</figcaption></figure>
@@ -104,39 +103,18 @@ internal static class ModelPage
         return Markup.Of($"""<div class="figures">{chart}{graph}</div>""");
     }
 
-    /// <summary>A version as a box of the graph.</summary>
-    public static LineageGraph.Node Node(VersionView version, string style)
+    /// <summary>Deleted versions that can still be restored.</summary>
+    private static async Task<Markup> DeletedAsync(Model model, VersionServices services)
     {
-        var isChampion = version.Aliases.Contains(Models.Alias.Champion);
-        var figure = FigureKind.Text(version.Metrics, MetricNames.Perplexity);
-        string?[] notes =
-        [
-            isChampion ? "champion" : null, version.Lineage is null ? "upload" : figure.Length > 0 ? $"ppl {figure}" : null, Numbers.Bytes(version.Bytes),
-        ];
-        return new(
-            $"{version.Model}@{version.Version}", $"/models/{version.Model}/versions/{version.Version}",
-            $"{version.Model} v{version.Version}", string.Join(", ", notes.OfType<string>()),
-            version.Lineage is { } lineage ? $"{lineage.Parent.Model}@{lineage.Parent.Version}" : null,
-            version.Lineage?.RecipeName ?? version.Lineage?.Recipe[..8] ?? "", isChampion ? "champion " + style : style);
-    }
-
-    private static async Task<Markup> GateAsync(Model model, IReadOnlyList<VersionView> versions, Champions champions, CancellationToken cancellation)
-    {
-        var gate = await champions.GateOfAsync(model, cancellation);
-        string[] limits =
-        [
-            .. gate.MaxPerplexityRatio is { } ratio ? [$"perplexity at most {Numbers.Format(ratio, "0.###")} times the teacher’s"] : (string[])[],
-            .. gate.MaxKl is { } kl ? [$"KL at most {Numbers.Format(kl, "0.####")} nats"] : (string[])[],
-            .. gate.MaxBitsPerWeight is { } bits ? [$"at most {Numbers.Format(bits, "0.###")} bits per weight"] : (string[])[],
-        ];
-        var refused = versions.Where(version => version.Kind == VersionKind.Quantized)
-            .Select(version => (version.Version, Reason: ChampionRule.Refusal(gate, version.Metrics)))
-            .Where(version => version.Reason is not null)
-            .Select(version => Markup.Of($"<li>version {version.Version}: {version.Reason}</li>")).ToList();
-        return Markup.Of($"""
-            <p>The champion is the version of the lowest KL divergence among those with
-            {(limits.Length > 0 ? string.Join(", ", limits) : "an evaluation; there are no limits")}.</p>
-            {(refused.Count > 0 ? Markup.Of($"<p>These do not pass:</p><ul>{refused}</ul>") : Markup.Empty)}
-            """);
+        var deleted = await services.Context.Versions.AsNoTracking()
+            .Where(version => version.ModelId == model.Id && version.DeletedAt != null && version.PurgedAt == null)
+            .OrderBy(version => version.Number).Take(Paging.Usual).Select(version => new { version.Number, version.DeletedAt })
+            .ToListAsync(services.Cancellation);
+        var items = deleted.Select(version => Markup.Of($"""
+            <li>version {version.Number}, deleted {Numbers.Ago(version.DeletedAt, services.Clock.GetUtcNow())}
+            <form method="post" action="/models/{model.Name}/versions/{version.Number}/restore"><button class="plain">Restore version {version.Number}</button></form></li>
+            """));
+        return deleted.Count == 0 ? Markup.Empty
+            : Section("Deleted", Markup.Of($"""<p>They can be restored until garbage collection.</p><ul class="plainlist">{items}</ul>"""));
     }
 }

@@ -1,9 +1,14 @@
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
+using Qbb.Contracts;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Http;
+using Qbb.Registry.Pages;
+using Qbb.Registry.Pipelines;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Models;
 
 /// <summary>Asks for a quantization by one of the recipes that the registry knows: those of policies, and those that ran before.</summary>
 internal static class QuantizeForm
@@ -26,13 +31,23 @@ internal static class QuantizeForm
             """), "quantize");
     }
 
+    public static async Task<IResult> Start(
+        string name, [FromForm] int version, [FromForm] string recipe, RegistryContext context, PipelineDesk desk, CancellationToken cancellation)
+    {
+        var known = (await RecipesAsync(context, cancellation)).FirstOrDefault(row => row.Digest == recipe);
+        if (known.Json is null)
+            throw RefusedException.NotFound("the recipe is no longer known: choose another");
+        var id = await desk.StartAsync(new PipelineRequest(name, version, JsonNode.Parse(known.Json), known.Name), cancellation);
+        return new SeeOther($"/pipelines/{id}");
+    }
+
     /// <summary>Recipes by digest, the newest name of each.</summary>
-    public static async Task<IReadOnlyList<(string Digest, string Name, string Json)>> RecipesAsync(RegistryContext context, CancellationToken cancellation)
+    private static async Task<IReadOnlyList<(string Digest, string Name, string Json)>> RecipesAsync(RegistryContext context, CancellationToken cancellation)
     {
         var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
         var ran = await context.Pipelines.AsNoTracking().OrderByDescending(pipeline => pipeline.Id).Take(Most)
             .Select(pipeline => new { pipeline.Recipe, pipeline.RecipeName, pipeline.RecipeJson }).ToListAsync(cancellation);
-        return [.. policies.SelectMany(policy => policy.Recipes).Select(recipe => (Contracts.PipelineRecipe.Parse(recipe.Json).Digest.Value, recipe.Name, recipe.Json))
+        return [.. policies.SelectMany(policy => policy.Recipes).Select(recipe => (PipelineRecipe.Parse(recipe.Json).Digest.Value, recipe.Name, recipe.Json))
             .Concat(ran.Select(row => (row.Recipe, row.RecipeName ?? row.Recipe[..12], row.RecipeJson)))
             .DistinctBy(recipe => recipe.Item1).Take(Most)];
     }

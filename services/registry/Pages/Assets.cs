@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 
-namespace Qbb.Registry.Pages.Shared;
+namespace Qbb.Registry.Pages;
 
 /// <summary>Style, scripts and icon, out of the program itself. Addresses change with the content, so browsers keep them for good.</summary>
 internal static class Assets

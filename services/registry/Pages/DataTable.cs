@@ -1,4 +1,4 @@
-namespace Qbb.Registry.Pages.Shared;
+namespace Qbb.Registry.Pages;
 
 /// <summary>
 /// Tables that scroll where they are wide and turn into one block a row where the screen is narrow. Roles are spelt out, since a table that
@@ -46,4 +46,31 @@ internal static class DataTable
             ? Markup.Of($"""<th role="rowheader" scope="row" class="{kind}">{cell}</th>""")
             : Markup.Of($"""<td role="cell" class="{kind}" data-label="{column.Title}"><div>{cell}</div></td>""");
     }
+}
+
+/// <summary>A column of a table.</summary>
+/// <param name="Title">Its head; also before each value where the screen is too narrow for columns.</param>
+/// <param name="IsNumber">Values stand at the right.</param>
+/// <param name="Key">What the page is sorted by on a click; null where it is not.</param>
+internal sealed record Column(string Title, bool IsNumber = false, string? Key = null);
+
+/// <summary>What a table is sorted by.</summary>
+/// <param name="Key">The column's.</param>
+/// <param name="IsFalling">The largest first.</param>
+/// <param name="Address">The address of the page for an order, such as -kl.</param>
+internal sealed record SortOrder(string Key, bool IsFalling, Func<string, string> Address)
+{
+    /// <param name="text">kl, or -kl for the largest first; null for the usual.</param>
+    /// <param name="usual">The order where none is asked for.</param>
+    /// <param name="address">As above.</param>
+    public static SortOrder Parse(string? text, string usual, Func<string, string> address)
+    {
+        var asked = string.IsNullOrEmpty(text) ? usual : text;
+        return new(asked.TrimStart('-'), asked.StartsWith('-'), address);
+    }
+
+    /// <summary>The link of a head: the other way round where the table is sorted by it.</summary>
+    public string AddressOf(string key) => Address(key == Key && !IsFalling ? "-" + key : key);
+
+    public string? AriaOf(string key) => key != Key ? null : IsFalling ? "descending" : "ascending";
 }

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Qbb.Registry.Pages.Shared;
+namespace Qbb.Registry.Pages;
 
 /// <summary>How a figure is called and written.</summary>
 /// <param name="Name">Its name among the metrics.</param>

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Qbb.Registry.Pages.Shared;
+namespace Qbb.Registry.Pages;
 
 /// <summary>Numbers and times as people read them.</summary>
 internal static class Numbers

@@ -1,8 +1,8 @@
 using System.Net.Mime;
 using System.Text;
-using Qbb.Registry.Models;
+using Qbb.Registry.Data;
 
-namespace Qbb.Registry.Pages.Shared;
+namespace Qbb.Registry.Pages;
 
 /// <summary>The frame around every page.</summary>
 internal static class PageLayout
@@ -64,4 +64,38 @@ internal static class PageLayout
         {page.Above.Select(above => Markup.Of($"""<li><a href="{above.Address}">{above.Name}</a></li>"""))}
         <li aria-current="page">{page.Title}</li></ol></nav>
         """);
+}
+
+/// <summary>What a page has of its own.</summary>
+/// <param name="Title">For the window, and the heading where there is no other.</param>
+/// <param name="Body">What follows the heading.</param>
+internal sealed record PageParts(string Title, Markup Body)
+{
+    /// <summary>The area of the site that is marked as the current one.</summary>
+    public Area Area { get; init; }
+
+    /// <summary>What stands in the heading instead of the title.</summary>
+    public Markup? Heading { get; init; }
+
+    /// <summary>The pages above this one, by address and name.</summary>
+    public IReadOnlyList<(string Address, string Name)> Above { get; init; } = [];
+
+    /// <summary>The stream of events that says when the page is to be read again; null for none.</summary>
+    public string? Events { get; init; }
+
+    /// <summary>Something is under way: the page is read again every few seconds.</summary>
+    public bool IsLive { get; init; }
+
+    public int Status { get; init; } = StatusCodes.Status200OK;
+}
+
+/// <summary>The parts of the site, as the navigation names them.</summary>
+internal enum Area
+{
+    None,
+    Models,
+    Pipelines,
+    Policies,
+    Search,
+    Interface,
 }

@@ -1,4 +1,4 @@
-namespace Qbb.Registry.Pages.Shared;
+namespace Qbb.Registry.Pages;
 
 /// <summary>Small things that several pages show alike.</summary>
 internal static class Pieces

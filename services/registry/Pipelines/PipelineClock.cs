@@ -4,7 +4,7 @@ using Qbb.Registry.Data;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Pipelines.Machine;
 
-namespace Qbb.Registry.Pipelines.Running;
+namespace Qbb.Registry.Pipelines;
 
 /// <summary>
 /// What no message brings: after a start the outstanding units are sent again, waiting units when their time has come, and those of a
@@ -34,7 +34,7 @@ internal sealed class PipelineClock(
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
-                log.LogWarning("Pipelines cannot be looked at now: {Reason}", error.GetBaseException().Message);
+                log.LogWarning("Pipeline check failed, retrying: {Reason}", error.GetBaseException().Message);
             }
         }
         while (await timer.WaitForNextTickAsync(stoppingToken));

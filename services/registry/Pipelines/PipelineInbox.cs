@@ -1,9 +1,10 @@
-using Microsoft.EntityFrameworkCore;
+using System.Collections.Concurrent;
+using Microsoft.EntityFrameworkCore.Storage;
 using Qbb.Registry.Data;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Pipelines.Machine;
 
-namespace Qbb.Registry.Pipelines.Running;
+namespace Qbb.Registry.Pipelines;
 
 /// <summary>One transaction around what happens to a pipeline: inbox, state and outbox are saved together or not at all.</summary>
 internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runner, OutboxSignal signal, PipelineFeed feed, TimeProvider clock)
@@ -30,11 +31,30 @@ internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runn
         return state;
     }
 
-    private async Task FinishAsync(Microsoft.EntityFrameworkCore.Storage.IDbContextTransaction transaction, CancellationToken cancellation)
+    private async Task FinishAsync(IDbContextTransaction transaction, CancellationToken cancellation)
     {
         await context.SaveChangesAsync(cancellation);
         await transaction.CommitAsync(cancellation);
         signal.Set();
         feed.Tell(runner.Changed);
+    }
+}
+
+/// <summary>Tells those who watch a pipeline in this process that it has changed.</summary>
+internal sealed class PipelineFeed
+{
+    private readonly ConcurrentDictionary<Guid, TaskCompletionSource> _changes = new();
+
+    /// <summary>Ends with the next change.</summary>
+    public Task NextChange(Guid pipeline) =>
+        _changes.GetOrAdd(pipeline, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    public void Tell(IEnumerable<Guid> pipelines)
+    {
+        foreach (var pipeline in pipelines)
+        {
+            if (_changes.TryRemove(pipeline, out var change))
+                change.TrySetResult();
+        }
     }
 }

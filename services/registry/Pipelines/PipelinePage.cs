@@ -1,27 +1,19 @@
-using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
-using Qbb.Registry.Http;
-using Qbb.Registry.Models;
+using Qbb.Registry.Pages;
 using Qbb.Registry.Pages.Charts;
-using Qbb.Registry.Pages.Shared;
-using Qbb.Registry.Pipelines;
-using Qbb.Registry.Pipelines.Machine;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Pipelines.Stages;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Pipelines;
 
 /// <summary>A pipeline, live: how far its stages are, what they took, what is wrong, what came of it.</summary>
 internal static class PipelinePage
 {
     public static async Task<IResult> Show(
-        Guid id, HttpContext http, RegistryContext context, PipelineViews views, TimeProvider clock, CancellationToken cancellation)
+        Guid id, HttpContext http, PipelineViews views, TimeProvider clock, CancellationToken cancellation)
     {
-        var pipeline = await views.FindAsync(id, cancellation) ?? throw RefusedException.NotFound($"there is no pipeline {id}");
-        var row = await context.Pipelines.AsNoTracking().FirstAsync(other => other.Id == id, cancellation);
-        var source = row.LeaderId ?? id;
-        var units = await context.Units.AsNoTracking()
-            .Where(unit => unit.PipelineId == source && (unit.Kind == UnitKind.Distil || unit.Error != null && unit.Status != UnitStatus.Done))
-            .OrderBy(unit => unit.Kind).ThenBy(unit => unit.Index).Take(Paging.Most).ToListAsync(cancellation);
+        var (row, pipeline) = await views.GetRowAsync(id, cancellation);
+        var units = await views.NotableUnitsAsync(row, cancellation);
         var steps = PipelineSteps.Of(row, pipeline, clock.GetUtcNow());
         Markup[] body =
         [
@@ -90,14 +82,14 @@ internal static class PipelinePage
             "Units in trouble", [new("Unit"), new("Failures", IsNumber: true), new("Error")],
             failed.Select(unit => new[]
             {
-                Text($"{Wire.NameOf(unit.Kind)} {unit.Index + 1}"), Markup.Of($"{unit.Failures}"), Text(unit.Error),
+                Text($"{unit.Kind} {unit.Index + 1}"), Markup.Of($"{unit.Failures}"), Text(unit.Error),
             })));
     }
 
     /// <summary>The held-out divergence after each round of the distillation so far.</summary>
     private static Markup Curve(List<PipelineUnit> units)
     {
-        var rounds = units.Where(unit => unit is { Kind: UnitKind.Distil, Report.Kl: not null }).ToList();
+        var rounds = units.Where(unit => unit.Kind == DistilStage.Kind && unit.Report?.Kl is not null).ToList();
         if (rounds.Count < 2 || rounds[0].Report!.StartKl is not { } start)
             return Markup.Empty;
         List<(double, double)> points = [(0, start), .. rounds.Select(unit => (unit.Index + 1.0, unit.Report!.Kl!.Value))];
@@ -118,4 +110,27 @@ internal static class PipelinePage
 
     private static Markup Button(Guid id, string action, string label) =>
         Markup.Of($"""<form method="post" action="/pipelines/{id}/{action}"><button id="{action}">{label}</button></form>""");
+}
+
+/// <summary>A pipeline's stages with the time that each took.</summary>
+internal static class PipelineSteps
+{
+    public static IReadOnlyList<StageTrack.Step> Of(Pipeline row, PipelineView pipeline, DateTimeOffset now)
+    {
+        var seconds = row.Times.GroupBy(time => UnitStages.Of(time.Kind).Stage)
+            .ToDictionary(group => group.Key, group => group.Sum(time => time.Seconds));
+        if (row.Status == PipelineStatus.Running && row.StartedAt is not null)
+            seconds[pipeline.Stage] = seconds.GetValueOrDefault(pipeline.Stage) + Math.Max(0, (now - row.KindStartedAt).TotalSeconds);
+        return [.. pipeline.Stages.Select(stage => new StageTrack.Step(
+            stage.Name, row.HasEnded ? AtEnd(stage.State, pipeline.State) : Wire.NameOf(stage.State), stage.Done, stage.Total,
+            seconds.TryGetValue(stage.Name, out var took) ? took : null))];
+    }
+
+    /// <summary>In a pipeline that has ended nothing runs or waits.</summary>
+    private static string AtEnd(StageState stage, PipelineState pipeline) => stage switch
+    {
+        StageState.Running => Wire.NameOf(pipeline),
+        StageState.Waiting => "not begun",
+        _ => Wire.NameOf(stage),
+    };
 }

@@ -1,11 +1,13 @@
 using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Contracts;
+using Qbb.Registry.Aliases;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
+using Qbb.Registry.Versions;
 
-namespace Qbb.Registry.Pipelines.Running;
+namespace Qbb.Registry.Pipelines;
 
 /// <summary>Makes a finished pipeline's artifact a version of its model, inside the caller's transaction.</summary>
 internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore store, VersionFiler filer, Champions champions)
@@ -41,15 +43,15 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
         var source = pipeline.LeaderId ?? pipeline.Id;
         var units = await context.Units.AsNoTracking()
             .Where(unit => unit.PipelineId == source && unit.Report != null
-                && (unit.Kind == UnitKind.Evaluate || unit.Kind == UnitKind.AssembleModel || unit.Kind == UnitKind.Distil))
+                && (unit.Kind == EvaluateStage.Kind || unit.Kind == AssembleStage.Kind || unit.Kind == DistilStage.Kind))
             .OrderBy(unit => unit.Index).ToListAsync(cancellation);
         if (context.Entry(version).State != EntityState.Added)
             await context.Entry(version).Collection(row => row.Metrics).LoadAsync(cancellation);
         foreach (var (name, value) in VersionMetrics.Of(units))
-            MetricRows.Set(version, name, value);
+            version.SetMetric(name, value);
         if (version.Lineage is null && version.Id != pipeline.SourceId)
         {
-            context.Lineages.Add(new Lineage
+            context.Lineages.Add(new VersionLineage
             {
                 VersionId = version.Id,
                 ParentId = pipeline.SourceId,
@@ -63,6 +65,37 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
                 ToolVersion = Tool.Version,
                 Commit = Tool.Commit,
             });
+        }
+    }
+}
+
+/// <summary>A version's figures out of what the units report.</summary>
+internal static class VersionMetrics
+{
+    /// <param name="units">Units with reports, in their order, so that sums come out the same every time.</param>
+    public static IEnumerable<(string Name, double Value)> Of(IReadOnlyList<PipelineUnit> units)
+    {
+        var reports = units.Where(unit => unit.Report is not null).Select(unit => (unit.Kind, Report: unit.Report!)).ToList();
+        if (reports.Select(unit => unit.Report.Sums).OfType<ScoreSums>().ToList() is { Count: > 0 } all)
+        {
+            var sums = all.Aggregate((a, b) => a + b);
+            yield return (MetricNames.Perplexity, Math.Exp(sums.CrossEntropy / sums.Positions));
+            yield return (MetricNames.TeacherPerplexity, Math.Exp(sums.TeacherCrossEntropy / sums.Positions));
+            yield return (MetricNames.Kl, sums.Divergence / sums.Positions);
+            yield return (MetricNames.Top1, (double)sums.Agreements / sums.Positions);
+        }
+        // The evaluation measures the model that is published; assembling measures the one before distillation.
+        var measured = reports.LastOrDefault(unit => unit.Kind == EvaluateStage.Kind).Report;
+        if (measured?.BitsPerWeight is { } bits)
+            yield return (MetricNames.BitsPerWeight, bits);
+        if (measured?.Bytes is { } bytes)
+            yield return (MetricNames.Bytes, bytes);
+        if (reports.FirstOrDefault(unit => unit.Kind == AssembleStage.Kind).Report?.RelativeError is { } error)
+            yield return (MetricNames.RelativeError, error);
+        if (reports.LastOrDefault(unit => unit.Kind == DistilStage.Kind).Report is { StartKl: { } before, Kl: { } after })
+        {
+            yield return (MetricNames.HeldOutKlBefore, before);
+            yield return (MetricNames.HeldOutKlAfter, after);
         }
     }
 }

@@ -1,12 +1,15 @@
+using System.Diagnostics.Metrics;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Qbb.Contracts;
+using Qbb.Hosting.Telemetry;
 using Qbb.Registry.Data;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
 
-namespace Qbb.Registry.Pipelines.Running;
+namespace Qbb.Registry.Pipelines;
 
 /// <summary>
 /// Applies events to a pipeline's rows inside the caller's transaction: what <see cref="PipelineMachine"/> decides, its commands into the
@@ -69,20 +72,21 @@ internal sealed class PipelineRunner(
         if (decision.Orders.Count == 0)
             return;
         if (!_recipes.TryGetValue(row.Id, out var recipe))
-            _recipes[row.Id] = recipe = RecipeParts.Of(PipelineRecipe.Parse(row.RecipeJson));
-        var parts = await PartsAsync(row, decision.Orders[0].Kind, cancellation);
+            _recipes[row.Id] = recipe = new RecipeParts(PipelineRecipe.Parse(row.RecipeJson));
+        var stage = UnitStages.Of(decision.Orders[0].Kind);
+        var parts = await PartsAsync(row, stage, cancellation);
         foreach (var order in decision.Orders)
         {
-            var command = UnitCommands.Make(row, recipe, order, parts);
+            var command = stage.CommandOf(new UnitInput(row, recipe, order.Index, parts));
             outbox.Add(command.Message);
             if (added.TryGetValue(order, out var unit))
                 context.Units.Add(unit with { Key = command.Unit.Value });
         }
     }
 
-    private async Task<IReadOnlyList<Digest>> PartsAsync(Pipeline row, UnitKind kind, CancellationToken cancellation)
+    private async Task<IReadOnlyList<Digest>> PartsAsync(Pipeline row, UnitStage stage, CancellationToken cancellation)
     {
-        if (UnitCommands.PartsOf(row, kind) is not { } source)
+        if (stage.PartsOf(row) is not { } source)
             return [];
         await context.SaveChangesAsync(cancellation);
         var results = await context.Units.AsNoTracking()
@@ -138,4 +142,34 @@ internal sealed class PipelineRunner(
         PipelineEvent.UnitFailed failed => failed.Unit,
         _ => null,
     };
+}
+
+/// <summary>What the pipelines have done, for whoever collects metrics.</summary>
+internal sealed class PipelineMeter
+{
+    private readonly Counter<long> _units;
+    private readonly Counter<long> _failures;
+    private readonly Counter<long> _ended;
+
+    public PipelineMeter(IMeterFactory factory)
+    {
+        var meter = factory.Create(TelemetryExtensions.Source);
+        _units = meter.CreateCounter<long>("qbb.units.done", description: "Units of work that are done");
+        _failures = meter.CreateCounter<long>("qbb.units.failed", description: "Failures of units, those included that are tried again");
+        _ended = meter.CreateCounter<long>("qbb.pipelines.ended", description: "Pipelines that came to an end");
+    }
+
+    /// <summary>Counts what a decision changes.</summary>
+    public void Count(Pipeline before, Decision decision)
+    {
+        foreach (var unit in decision.Units)
+        {
+            if (unit.Status == UnitStatus.Done)
+                _units.Add(1, new KeyValuePair<string, object?>("kind", $"{unit.Kind}"));
+            else if (unit.Status == UnitStatus.Waiting)
+                _failures.Add(1, new KeyValuePair<string, object?>("kind", $"{unit.Kind}"));
+        }
+        if (decision.Pipeline.HasEnded && !before.HasEnded)
+            _ended.Add(1, new KeyValuePair<string, object?>("state", Wire.NameOf(decision.Pipeline.Status)));
+    }
 }

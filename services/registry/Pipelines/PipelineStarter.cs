@@ -1,10 +1,75 @@
 using Microsoft.EntityFrameworkCore;
+using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
+using Qbb.Registry.Http;
+using Qbb.Registry.Messaging;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
+using Qbb.Registry.Versions;
 
-namespace Qbb.Registry.Pipelines.Running;
+namespace Qbb.Registry.Pipelines;
+
+/// <summary>Where people ask for pipelines. Two who ask for the same at once meet in the database, and one of them looks again.</summary>
+internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore store, OutboxSignal signal, PipelineFeed feed)
+{
+    private const int Tries = 3;
+    private const int MostName = 64;
+
+    /// <exception cref="RefusedException">Model or version is not there, or the recipe cannot be used.</exception>
+    public async Task<Guid> StartAsync(PipelineRequest request, CancellationToken cancellation)
+    {
+        if (request.Model is null || request.Recipe is null)
+            throw RefusedException.Invalid("model and recipe must be given");
+        if (request.Name is { Length: > MostName })
+            throw RefusedException.Invalid($"name must have at most {MostName} characters");
+        var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString());
+        return await InTransactionAsync(async services =>
+        {
+            var finder = services.GetRequiredService<ModelFinder>();
+            var model = await finder.ModelAsync(request.Model, cancellation);
+            var version = request.Version is { } number
+                ? await finder.VersionAsync(request.Model, $"{number}", cancellation)
+                : await NewestUploadAsync(services.GetRequiredService<RegistryContext>(), model, cancellation);
+            await RecipeIntake.StoreAsync(recipe, store, cancellation);
+            return (await services.GetRequiredService<PipelineStarter>().StartAsync(model, version, recipe, request.Name, cancellation)).Id;
+        }, cancellation);
+    }
+
+    /// <summary>Lets a failed or cancelled pipeline go on.</summary>
+    public async Task RetryAsync(Guid id, CancellationToken cancellation)
+    {
+        await InTransactionAsync(services => services.GetRequiredService<PipelineStarter>().RetryAsync(id, cancellation), cancellation);
+        feed.Tell([id]);
+    }
+
+    private async Task<T> InTransactionAsync<T>(Func<IServiceProvider, Task<T>> work, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            await using var scope = scopes.CreateAsyncScope();
+            var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
+            try
+            {
+                await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+                var result = await work(scope.ServiceProvider);
+                await context.SaveChangesAsync(cancellation);
+                await transaction.CommitAsync(cancellation);
+                signal.Set();
+                return result;
+            }
+            catch (DbUpdateException error) when (attempt < Tries && context.IsDuplicate(error))
+            {
+                // Somebody asked for the same at the same moment: the next look finds theirs.
+            }
+        }
+    }
+
+    private static async Task<ModelVersion> NewestUploadAsync(RegistryContext context, Model model, CancellationToken cancellation) =>
+        await context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null && version.Kind == VersionKind.Upload)
+            .OrderByDescending(version => version.Number).FirstOrDefaultAsync(cancellation)
+        ?? throw RefusedException.NotFound($"{model.Name} has no uploaded version");
+}
 
 /// <summary>
 /// Makes pipelines, and lets failed ones go on, inside the caller's transaction. Where one of the same model and recipe runs, they follow it.
@@ -19,6 +84,7 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
     public async Task<Pipeline> StartAsync(
         Model model, ModelVersion version, PipelineRecipe recipe, string? name, CancellationToken cancellation)
     {
+        var route = PipelineRoute.Of(recipe);
         var pipeline = new Pipeline
         {
             Id = Guid.CreateVersion7(),
@@ -29,7 +95,8 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
             Recipe = recipe.Digest.Value,
             RecipeJson = recipe.ToJson(),
             RecipeName = name,
-            Route = PipelineRoute.Of(recipe),
+            Route = route,
+            Kind = route.Kinds()[0],
             CreatedAt = clock.GetUtcNow(),
         };
         context.Pipelines.Add(pipeline);
@@ -49,7 +116,7 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
     {
         var leader = await context.Pipelines.AsNoTracking()
             .Where(other => other.ModelId == pipeline.ModelId && other.Model == pipeline.Model && other.Recipe == pipeline.Recipe && other.Id != pipeline.Id)
-            .Where(other => other.Status == PipelineStatus.Running && other.Kind != UnitKind.Publish)
+            .Where(other => other.Status == PipelineStatus.Running && other.Kind != PublishStage.Kind)
             .Select(other => (Guid?)other.Id).FirstOrDefaultAsync(cancellation);
         // It may have ended since: then this one runs, and finds what was done.
         var follows = leader is { } id && await context.LockPipelineAsync(id, cancellation) is { Status: PipelineStatus.Running };

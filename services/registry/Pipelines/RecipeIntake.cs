@@ -4,7 +4,7 @@ using Qbb.Contracts;
 using Qbb.Recipes;
 using Qbb.Registry.Http;
 
-namespace Qbb.Registry.Pipelines.Running;
+namespace Qbb.Registry.Pipelines;
 
 /// <summary>Recipes that people send.</summary>
 internal static class RecipeIntake

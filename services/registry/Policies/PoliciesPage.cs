@@ -1,20 +1,19 @@
-using Microsoft.EntityFrameworkCore;
+using Qbb.Registry.Aliases;
 using Qbb.Registry.Data;
-using Qbb.Registry.Pages.Shared;
-using Qbb.Registry.Policies;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Pages;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Policies;
 
 /// <summary>What becomes of uploads without further hands.</summary>
 internal static class PoliciesPage
 {
-    public static async Task<IResult> Show(HttpContext http, RegistryContext context, TimeProvider clock, CancellationToken cancellation)
+    public static async Task<IResult> Show(HttpContext http, [AsParameters] PolicyServices services)
     {
-        var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
+        var policies = await PolicyEndpoints.AllAsync(services);
         var sections = policies.Count == 0
             ? Nothing(Markup.Of($"<p>There is no policy: uploads are filed, and nothing is done with them until somebody asks.</p>"))
-            : Markup.Join(policies.Select(policy => One(policy, clock.GetUtcNow())));
+            : Markup.Join(policies.Select(policy => One(policy, services.Clock.GetUtcNow())));
         return PageLayout.Page(http, new PageParts("Policies", Markup.Of($"""
             <p class="lead">A policy says which recipes run on every upload of which models, and what a version must keep to become their champion.</p>
             {sections}
@@ -34,19 +33,12 @@ internal static class PoliciesPage
         {Facts(
         [
             ("Models", Markup.Of($"<code>{policy.Models}</code>{(policy.Models == "*" ? " (all)" : "")}")),
-            ("Gate", Text(GateOf(policy.Gate))), ("Changed", Numbers.Ago(policy.UpdatedAt, now)),
+            ("Gate", Text(policy.Gate is { } gate ? GateEndpoints.Limits(gate, "no limits") : "the registry’s")), ("Changed", Numbers.Ago(policy.UpdatedAt, now)),
         ])}
         {policy.Recipes.Select(recipe => Markup.Of($"<details open><summary>Recipe {recipe.Name}</summary>{RecipeView.Of(recipe.Json)}</details>"))}
         {PolicyForms.Change(policy)}
         </section>
         """);
-
-    private static string GateOf(Gate? gate) => gate is null ? "the registry’s" : string.Join(", ", new[]
-    {
-        gate.MaxPerplexityRatio is { } ratio ? $"perplexity at most {Numbers.Format(ratio, "0.###")} times the teacher’s" : null,
-        gate.MaxKl is { } kl ? $"KL at most {Numbers.Format(kl, "0.####")} nats" : null,
-        gate.MaxBitsPerWeight is { } bits ? $"at most {Numbers.Format(bits, "0.###")} bits per weight" : null,
-    }.OfType<string>().DefaultIfEmpty("no limits"));
 
     private static string Example(string address) => $$"""
         curl -X PUT {{address}}/api/policies/llamas -H 'Content-Type: application/json' -d '{

@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Policies;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Pages;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Policies;
 
 /// <summary>Policies for who does not want to write JSON: the usual choices as fields, all others as the text of a policy.</summary>
 internal static class PolicyForms
@@ -62,6 +63,8 @@ internal static class PolicyForms
             throw RefusedException.Unusable($"the text is no policy: {error.Message}", [error.Message]);
         }
     }
+
+    public static SeeOther See(string policy) => new($"/policies#policy-{policy}");
 
     private static JsonObject Recipe(string bases, bool isCalibrated, double steps)
     {

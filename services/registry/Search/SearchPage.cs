@@ -1,26 +1,24 @@
-using Qbb.Registry.Data;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pages.Shared;
-using Qbb.Registry.Search;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Pages;
+using Qbb.Registry.Versions;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Search;
 
 /// <summary>Versions of all models by what is known of them.</summary>
 internal static class SearchPage
 {
     public static async Task<IResult> Show(
         string? q, string? kind, string? recipe, string? alias, string? tag, string? metric, string? sort, string? after,
-        HttpContext http, RegistryContext context, Views views, TimeProvider clock, CancellationToken cancellation)
+        HttpContext http, [AsParameters] VersionServices services)
     {
         var (order, isAsked) = (string.IsNullOrWhiteSpace(sort) ? "-made" : sort, http.Request.Query.Count > 0);
         // The interface has another word for the time that versions were made.
         var wanted = order switch { "made" => "created", "-made" => "-created", _ => order };
         var found = await SearchEndpoints.FindAsync(new SearchQuery(
-            Given(q), SearchEndpoints.KindOf(Given(kind)), Given(recipe), Given(alias), Several(tag), Several(metric), wanted, Given(after), null), context, views, cancellation);
+            Given(q), SearchEndpoints.KindOf(Given(kind)), Given(recipe), Given(alias), Several(tag), Several(metric), wanted, Given(after), null), services);
         var table = found.Items.Count == 0
             ? Nothing(Markup.Of($"<p>No version meets all of that.</p>"))
-            : VersionTable.Of(found.Items, SortOrder.Parse(order, order, key => Address(http, ("sort", key), ("after", null))), clock.GetUtcNow(), showsModel: true);
+            : VersionTable.Of(found.Items, SortOrder.Parse(order, order, key => Address(http, ("sort", key), ("after", null))), services.Clock.GetUtcNow(), showsModel: true);
         var next = found.Next is { } more ? Markup.Of($"""<p><a rel="next" href="{Address(http, ("after", more))}">More versions</a></p>""") : Markup.Empty;
         return PageLayout.Page(http, new PageParts("Search versions", Markup.Of($"""
             {Form(q, kind, recipe, alias, tag, metric)}

@@ -1,10 +1,13 @@
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Contracts;
+using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 
-namespace Qbb.Registry.Blobs;
+namespace Qbb.Registry.Uploads;
 
 /// <summary>Bytes on their way to become files of a version.</summary>
 internal static class BlobEndpoints
@@ -54,4 +57,29 @@ internal static class BlobEndpoints
     private static Digest Parse(string digest) => Digest.TryParse(digest, out var parsed)
         ? parsed
         : throw RefusedException.Invalid("a digest is the SHA-256 of the bytes as 64 lower-case hexadecimal digits");
+}
+
+/// <summary>Keeps uploaded blobs until their version is made, or the upload is given up.</summary>
+internal sealed class BlobLeases(RegistryContext context, IOptions<RegistryOptions> options, TimeProvider clock)
+{
+    public async Task KeepAsync(Digest digest, CancellationToken cancellation)
+    {
+        var until = clock.GetUtcNow() + TimeSpan.FromHours(options.Value.UploadHours);
+        if (await RenewAsync(digest, until, cancellation))
+            return;
+        var lease = context.Leases.Add(new BlobLease { Digest = digest.Value, ExpiresAt = until });
+        try
+        {
+            await context.SaveChangesAsync(cancellation);
+        }
+        catch (DbUpdateException error) when (context.IsDuplicate(error))
+        {
+            lease.State = EntityState.Detached;
+            await RenewAsync(digest, until, cancellation);
+        }
+    }
+
+    private async Task<bool> RenewAsync(Digest digest, DateTimeOffset until, CancellationToken cancellation) =>
+        await context.Leases.Where(lease => lease.Digest == digest.Value)
+            .ExecuteUpdateAsync(lease => lease.SetProperty(row => row.ExpiresAt, until), cancellation) > 0;
 }

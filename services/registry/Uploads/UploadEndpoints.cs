@@ -1,7 +1,7 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
-using Qbb.Registry.Idempotency;
+using Qbb.Registry.Http;
 
 namespace Qbb.Registry.Uploads;
 

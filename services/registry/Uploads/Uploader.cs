@@ -4,9 +4,8 @@ using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Running;
-using Qbb.Registry.Policies;
+using Qbb.Registry.Pipelines;
+using Qbb.Registry.Versions;
 
 namespace Qbb.Registry.Uploads;
 
@@ -40,7 +39,7 @@ internal sealed class Uploader(
             throw RefusedException.Invalid(problem);
         if (request.Files is not { Count: > 0 } files || files.Any(file => file?.Name is null))
             throw RefusedException.Invalid("files are missing");
-        var problems = ModelFiles.Problems([.. files.Select(file => file.Name)]).Concat(TagRules.Problems(request.Tags)).ToList();
+        var problems = ModelFiles.Problems([.. files.Select(file => file.Name)]).Concat(TagEndpoints.Problems(request.Tags)).ToList();
         if (problems.Count > 0)
             throw RefusedException.Invalid("the upload cannot be a version: " + string.Join("; ", problems), problems);
         try
@@ -109,7 +108,7 @@ internal sealed class Uploader(
         var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
         var pipelines = new List<Guid>();
         var asked = new HashSet<Digest>();
-        foreach (var recipe in policies.Where(policy => NamePattern.Matches(policy.Models, model.Name)).SelectMany(policy => policy.Recipes))
+        foreach (var recipe in policies.Where(policy => policy.AppliesTo(model.Name)).SelectMany(policy => policy.Recipes))
         {
             var parsed = PipelineRecipe.Parse(recipe.Json);
             if (!asked.Add(parsed.Digest))

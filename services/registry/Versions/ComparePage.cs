@@ -1,11 +1,10 @@
 using System.Text.Json;
 using Qbb.Registry.Http;
-using Qbb.Registry.Models;
+using Qbb.Registry.Pages;
 using Qbb.Registry.Pages.Charts;
-using Qbb.Registry.Pages.Shared;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Versions;
 
 /// <summary>Some versions of a model side by side: figures, and in what their recipes differ.</summary>
 internal static class ComparePage
@@ -13,15 +12,15 @@ internal static class ComparePage
     private const int Most = 8;
 
     public static async Task<IResult> Show(
-        string name, int[]? v, HttpContext http, ModelFinder finder, Views views, CancellationToken cancellation)
+        string name, int[]? v, HttpContext http, [AsParameters] VersionServices services)
     {
         var numbers = (v ?? []).Distinct().Order().ToList();
         if (numbers.Count is < 2 or > Most)
             throw RefusedException.Invalid($"tick 2 to {Most} versions of {name} to compare them");
         var ids = new List<Guid>();
         foreach (var number in numbers)
-            ids.Add((await finder.VersionAsync(name, $"{number}", cancellation)).Id);
-        var versions = await views.OfVersionsAsync(ids, files: false, cancellation);
+            ids.Add((await services.Finder.VersionAsync(name, $"{number}", services.Cancellation)).Id);
+        var versions = await services.Views.OfVersionsAsync(ids, files: false, services.Cancellation);
         Column[] columns = [new("Figure"), .. versions.Select(version => new Column($"version {version.Version}", IsNumber: true))];
         Markup[][] rows =
         [

@@ -2,7 +2,11 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 
-namespace Qbb.Registry.Models;
+namespace Qbb.Registry.Versions;
+
+/// <summary>What handlers of models and versions work with.</summary>
+internal sealed record VersionServices(
+    RegistryContext Context, ModelFinder Finder, VersionViews Views, ETags Tags, TimeProvider Clock, CancellationToken Cancellation);
 
 /// <summary>Finds models and versions by what people call them.</summary>
 internal sealed class ModelFinder(RegistryContext context)

@@ -5,8 +5,9 @@ using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
+using Qbb.Registry.Pages;
 
-namespace Qbb.Registry.Models;
+namespace Qbb.Registry.Versions;
 
 /// <summary>Versions and their files. A reference is a number, an alias, or the first digits of the manifest's digest.</summary>
 internal static class VersionEndpoints
@@ -19,67 +20,79 @@ internal static class VersionEndpoints
         group.MapGet("/{reference}/manifest", Manifest).WithSummary("The manifest, whose digest is the version's identity.");
         group.MapMethods("/{reference}/files/{**file}", [HttpMethods.Get, HttpMethods.Head], Download)
             .WithSummary("A file, or a range of it.").Produces(200).Produces(206).ProducesProblem(404).Produces(416);
-        group.MapDelete("/{reference}", Delete).WithSummary("Deletes a version; it can be restored until the collector has been.").ProducesProblem(409);
-        group.MapPost("/{reference}/restore", Restore).WithSummary("Takes a deletion back.");
+        group.MapDelete("/{reference}", Delete).WithSummary("Deletes a version; it can be restored until garbage collection.").ProducesProblem(409);
+        group.MapPost("/{reference}/restore", Restore).WithSummary("Restores a deleted version.");
+
+        var pages = routes.MapPages("/models/{name}");
+        pages.MapGet("/compare", ComparePage.Show);
+        pages.MapGet("/versions/{reference}", VersionPage.Show);
+        pages.MapGet("/versions/{reference}/view/{**file}", FilePage.Show);
+        pages.MapPost("/versions/{version:int}/delete", async (string name, int version, [AsParameters] VersionServices services) =>
+        {
+            await Delete(name, $"{version}", services);
+            return new SeeOther($"/models/{name}#deleted");
+        });
+        pages.MapPost("/versions/{version:int}/restore", async (string name, int version, [AsParameters] VersionServices services) =>
+        {
+            await Restore(name, $"{version}", services);
+            return VersionPage.See(name, version);
+        });
     }
 
-    private static async Task<Ok<Page<VersionView>>> List(
-        string name, int? after, int? limit, RegistryContext context, ModelFinder finder, Views views, CancellationToken cancellation)
+    private static async Task<Ok<Page<VersionView>>> List(string name, int? after, int? limit, [AsParameters] VersionServices services)
     {
         var most = Paging.LimitOf(limit);
-        var model = await finder.ModelAsync(name, cancellation);
-        var rows = await context.Versions.AsNoTracking().Where(version => version.ModelId == model.Id && version.DeletedAt == null)
+        var model = await services.Finder.ModelAsync(name, services.Cancellation);
+        var rows = await services.Context.Versions.AsNoTracking().Where(version => version.ModelId == model.Id && version.DeletedAt == null)
             .Where(version => after == null || version.Number < after).OrderByDescending(version => version.Number)
-            .Take(most + 1).Select(version => new { version.Id, version.Number }).ToListAsync(cancellation);
-        var shown = await views.OfVersionsAsync([.. rows.Take(most).Select(version => version.Id)], files: false, cancellation);
+            .Take(most + 1).Select(version => new { version.Id, version.Number }).ToListAsync(services.Cancellation);
+        var shown = await services.Views.OfVersionsAsync([.. rows.Take(most).Select(version => version.Id)], files: false, services.Cancellation);
         return TypedResults.Ok(new Page<VersionView>(shown, rows.Count > most ? $"{rows[most - 1].Number}" : null));
     }
 
-    private static async Task<Results<Ok<VersionView>, StatusCodeHttpResult>> Get(
-        string name, string reference, ModelFinder finder, Views views, ETags tags, CancellationToken cancellation) =>
-        tags.Ok(await views.OfVersionAsync((await finder.VersionAsync(name, reference, cancellation)).Id, cancellation));
-
-    private static async Task<ContentHttpResult> Manifest(
-        string name, string reference, ModelFinder finder, IArtifactStore store, CancellationToken cancellation)
+    private static async Task<Results<Ok<VersionView>, StatusCodeHttpResult>> Get(string name, string reference, [AsParameters] VersionServices services)
     {
-        var version = await finder.VersionAsync(name, reference, cancellation);
-        var manifest = await ArtifactManifest.ReadAsync(store, Digest.Parse(version.Manifest), cancellation);
+        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
+        return services.Tags.Ok(await services.Views.OfVersionAsync(version.Id, services.Cancellation));
+    }
+
+    private static async Task<ContentHttpResult> Manifest(string name, string reference, IArtifactStore store, [AsParameters] VersionServices services)
+    {
+        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
+        var manifest = await ArtifactManifest.ReadAsync(store, Digest.Parse(version.Manifest), services.Cancellation);
         return TypedResults.Text(Encoding.UTF8.GetString(manifest.ToJson().Span), "application/json");
     }
 
-    private static async Task<BlobResult> Download(
-        string name, string reference, string file, RegistryContext context, ModelFinder finder, CancellationToken cancellation)
+    private static async Task<BlobResult> Download(string name, string reference, string file, [AsParameters] VersionServices services)
     {
-        var version = await finder.VersionAsync(name, reference, cancellation);
-        var found = await context.Files.AsNoTracking().FirstOrDefaultAsync(row => row.VersionId == version.Id && row.Name == file, cancellation)
+        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
+        var found = await services.Context.Files.AsNoTracking()
+            .FirstOrDefaultAsync(row => row.VersionId == version.Id && row.Name == file, services.Cancellation)
             ?? throw RefusedException.NotFound($"{name} version {version.Number} has no file {file}");
         return new BlobResult(Digest.Parse(found.Digest), found.Size, Path.GetFileName(found.Name));
     }
 
-    internal static async Task<NoContent> Delete(
-        string name, string reference, RegistryContext context, ModelFinder finder, Views views, ETags tags, TimeProvider clock,
-        CancellationToken cancellation)
+    private static async Task<NoContent> Delete(string name, string reference, [AsParameters] VersionServices services)
     {
-        var version = await finder.VersionAsync(name, reference, cancellation);
-        var view = await views.OfVersionAsync(version.Id, cancellation);
-        tags.Require(view);
+        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
+        var view = await services.Views.OfVersionAsync(version.Id, services.Cancellation);
+        services.Tags.Require(view);
         if (view.Aliases.Count > 0)
             throw RefusedException.Conflict($"the version is {string.Join(", ", view.Aliases)}: move or remove the alias first", view.Aliases);
-        version.DeletedAt = clock.GetUtcNow();
+        version.DeletedAt = services.Clock.GetUtcNow();
         version.Revision++;
-        await context.SaveChangesAsync(cancellation);
+        await services.Context.SaveChangesAsync(services.Cancellation);
         return TypedResults.NoContent();
     }
 
-    internal static async Task<Ok<VersionView>> Restore(
-        string name, string reference, RegistryContext context, ModelFinder finder, Views views, CancellationToken cancellation)
+    private static async Task<Ok<VersionView>> Restore(string name, string reference, [AsParameters] VersionServices services)
     {
-        var version = await finder.VersionAsync(name, reference, cancellation, deleted: true);
+        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation, deleted: true);
         if (version.PurgedAt is { } purged)
             throw new RefusedException(StatusCodes.Status410Gone, $"the version's files were collected at {purged:u}: upload them again");
         version.DeletedAt = null;
         version.Revision++;
-        await context.SaveChangesAsync(cancellation);
-        return TypedResults.Ok(await views.OfVersionAsync(version.Id, cancellation));
+        await services.Context.SaveChangesAsync(services.Cancellation);
+        return TypedResults.Ok(await services.Views.OfVersionAsync(version.Id, services.Cancellation));
     }
 }

@@ -2,7 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Registry.Data;
 
-namespace Qbb.Registry.Models;
+namespace Qbb.Registry.Versions;
 
 /// <summary>Adds versions to a model that the caller's transaction holds.</summary>
 internal sealed class VersionFiler(RegistryContext context, TimeProvider clock)

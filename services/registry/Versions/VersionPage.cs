@@ -1,14 +1,12 @@
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
+using Qbb.Registry.Pages;
 using Qbb.Registry.Pages.Cards;
 using Qbb.Registry.Pages.Charts;
-using Qbb.Registry.Pages.Shared;
-using Qbb.Registry.Uploads;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Versions;
 
 /// <summary>A version: what it is, what it comes to, how it came about, and its files.</summary>
 internal static class VersionPage
@@ -16,11 +14,11 @@ internal static class VersionPage
     private const int MostChildren = 30;
 
     public static async Task<IResult> Show(
-        string name, string reference, HttpContext http, RegistryContext context, ModelFinder finder, Views views, VersionDocuments documents,
-        CancellationToken cancellation)
+        string name, string reference, HttpContext http, VersionDocuments documents, [AsParameters] VersionServices services)
     {
-        var row = await finder.VersionAsync(name, reference, cancellation);
-        var version = await views.OfVersionAsync(row.Id, cancellation);
+        var cancellation = services.Cancellation;
+        var row = await services.Finder.VersionAsync(name, reference, cancellation);
+        var version = await services.Views.OfVersionAsync(row.Id, cancellation);
         var metrics = await documents.JsonAsync(version, "metrics.json", cancellation);
         var card = await documents.TextAsync(version, "README.md", cancellation);
         Markup[] body =
@@ -31,7 +29,7 @@ internal static class VersionPage
             Figures(version),
             DistillationView.Of(metrics?["distillation"] as JsonObject),
             LayerMap.Of(metrics?["layers"] as JsonArray),
-            await FamilyAsync(row.Id, version, context, views, cancellation),
+            await FamilyAsync(row.Id, version, services),
             version.Lineage is { } lineage ? Section("Recipe", RecipeView.Of(lineage.Choices)) : Markup.Empty,
             Architecture(await documents.JsonAsync(version, "config.json", cancellation)),
             Files(version),
@@ -95,20 +93,18 @@ internal static class VersionPage
             Text(kind.Label), Text(kind.Text(version.Metrics[kind.Name])), Markup.Of($"""<span class="quiet">{kind.Hint}</span>"""),
         })));
 
-    private static async Task<Markup> FamilyAsync(Guid id, VersionView version, RegistryContext context, Views views, CancellationToken cancellation)
+    private static async Task<Markup> FamilyAsync(Guid id, VersionView version, VersionServices services)
     {
-        var related = await context.Versions.AsNoTracking().Where(child => child.Lineage!.ParentId == id && child.DeletedAt == null)
-            .OrderBy(child => child.CreatedAt).Take(MostChildren).Select(child => child.Id).ToListAsync(cancellation);
+        var related = await services.Views.ChildrenOf(id).Take(MostChildren).Select(child => child.Id).ToListAsync(services.Cancellation);
         if (version.Lineage is not null)
         {
-            related.Insert(0, await context.Lineages.AsNoTracking().Where(lineage => lineage.VersionId == id)
-                .Select(lineage => lineage.ParentId).FirstAsync(cancellation));
+            related.Insert(0, await services.Context.Lineages.AsNoTracking().Where(lineage => lineage.VersionId == id)
+                .Select(lineage => lineage.ParentId).FirstAsync(services.Cancellation));
         }
         if (related.Count == 0)
             return Markup.Empty;
-        var nodes = (await views.OfVersionsAsync(related, files: false, cancellation)).Select(other => ModelPage.Node(other, "")).ToList();
-        nodes.Add(ModelPage.Node(version, "current"));
-        return Section("Lineage", LineageGraph.Of(nodes));
+        var others = await services.Views.OfVersionsAsync(related, files: false, services.Cancellation);
+        return Section("Lineage", LineageGraph.Of([.. others.Select(other => LineageGraph.Node.Of(other)), LineageGraph.Node.Of(version, "current")]));
     }
 
     private static Markup Architecture(JsonObject? config)
@@ -146,6 +142,46 @@ internal static class VersionPage
     private static string DownloadOf(VersionView version, FileEntry file) =>
         $"/api/models/{version.Model}/versions/{version.Version}/files/{Escape(file.Name)}";
 
+    /// <summary>Where the forms of a version lead.</summary>
+    public static SeeOther See(string name, int version) => new($"/models/{name}/versions/{version}#aliases");
+
     /// <summary>A file's name as part of an address.</summary>
     public static string Escape(string path) => string.Join('/', path.Split('/').Select(Uri.EscapeDataString));
+}
+
+/// <summary>What people can change about a version.</summary>
+internal static class VersionForms
+{
+    public static Markup Make(VersionView version)
+    {
+        var place = $"/models/{version.Model}/versions/{version.Version}";
+        var aliases = version.Aliases.Select(alias => Markup.Of($"""
+            <li>{Alias(alias)} <form method="post" action="{place}/aliases/remove"><input type="hidden" name="alias" value="{alias}">
+            <button class="plain" aria-label="Remove the alias {alias}">Remove</button></form></li>
+            """));
+        var tags = version.Tags.Select(tag => Markup.Of($"""
+            <li>{Tag(tag.Key, tag.Value)} <form method="post" action="{place}/tags/remove"><input type="hidden" name="key" value="{tag.Key}">
+            <button class="plain" aria-label="Remove the tag {tag.Key}">Remove</button></form></li>
+            """));
+        return Section("Aliases and tags", Markup.Of($"""
+            <div class="cards">
+            <div class="card"><h3>Aliases</h3><ul class="plainlist">{aliases}</ul>
+            <form method="post" action="{place}/aliases" class="fields">{NameField("alias", "Alias", "production")}
+            <div><button>Point it here</button></div></form></div>
+            <div class="card"><h3>Tags</h3><ul class="plainlist">{tags}</ul>
+            <form method="post" action="{place}/tags" class="fields">{NameField("key", "Key", "team")}
+            <div><label for="value">Value</label><input id="value" name="value" maxlength="256" placeholder="red"></div>
+            <div><button>Set the tag</button></div></form></div>
+            </div>
+            {Deletion(version, place)}
+            """), "aliases");
+    }
+
+    private static Markup Deletion(VersionView version, string place) => version.Aliases.Count > 0
+        ? Markup.Of($"""<p class="quiet">A version that has aliases cannot be deleted.</p>""")
+        : Markup.Of($"""
+            <details><summary>Delete this version</summary>
+            <form method="post" action="{place}/delete"><p>It can be restored on the model’s page until the collector has been.</p>
+            <button>Delete version {version.Version}</button></form></details>
+            """);
 }

@@ -1,8 +1,7 @@
-using Qbb.Registry.Models;
-using Qbb.Registry.Pages.Shared;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using Qbb.Registry.Pages;
+using static Qbb.Registry.Pages.Pieces;
 
-namespace Qbb.Registry.Pages;
+namespace Qbb.Registry.Versions;
 
 /// <summary>Versions with their figures, in the order that is asked for.</summary>
 internal static class VersionTable

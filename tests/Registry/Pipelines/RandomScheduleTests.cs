@@ -1,4 +1,6 @@
+using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
 
 namespace Qbb.Registry.Tests.Pipelines;
@@ -46,7 +48,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
         machine.Pipeline.Status.ShouldBe(PipelineStatus.Succeeded, $"{name}: {machine.Pipeline.Error}");
         machine.Publications.ShouldBeGreaterThan(0, name);
         machine.Pipeline.Artifact.ShouldBe(route.Distils ? "distilled" : "AssembleModel 0", name);
-        foreach (var kind in route.Kinds().Where(kind => kind is not (UnitKind.Publish or UnitKind.Distil)))
+        foreach (var kind in route.Kinds().Where(kind => kind != PublishStage.Kind && kind != DistilStage.Kind))
         {
             var units = machine.Units.Where(unit => unit.Kind == kind).ToList();
             units.Count.ShouldBe(worker.Total(kind), name);
@@ -74,7 +76,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
             machine.Now += TimeSpan.FromSeconds(random.NextDouble());
             switch (random.Next(12))
             {
-                case 0 when machine.Pipeline.Kind == UnitKind.Publish:
+                case 0 when machine.Pipeline.Kind == PublishStage.Kind:
                     machine.On(new Published(Guid.NewGuid()));
                     break;
                 case 1:

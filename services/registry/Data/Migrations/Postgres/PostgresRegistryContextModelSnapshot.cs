@@ -22,7 +22,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
             NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
 
-            modelBuilder.Entity("Qbb.Registry.Blobs.BlobLease", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.BlobLease", b =>
                 {
                     b.Property<string>("Digest")
                         .HasMaxLength(64)
@@ -38,7 +38,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("leases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Idempotency.IdempotentRequest", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.IdempotentRequest", b =>
                 {
                     b.Property<string>("Key")
                         .HasMaxLength(128)
@@ -75,7 +75,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("idempotency", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.InboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.InboxMessage", b =>
                 {
                     b.Property<Guid>("MessageId")
                         .ValueGeneratedOnAdd()
@@ -91,7 +91,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("inbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.OutboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -120,7 +120,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("outbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
                     b.Property<Guid>("ModelId")
                         .HasColumnType("uuid");
@@ -146,7 +146,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("aliases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -197,7 +197,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("lineages", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -216,7 +216,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("metrics", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -254,7 +254,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("models", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -306,7 +306,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("versions", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -330,7 +330,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("files", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -351,7 +351,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("tags", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.Pipeline", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Pipeline", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -484,7 +484,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("pipelines", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
                     b.Property<Guid>("PipelineId")
                         .HasColumnType("uuid");
@@ -533,7 +533,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("units", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Policies.Policy", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Policy", b =>
                 {
                     b.Property<string>("Name")
                         .HasMaxLength(64)
@@ -563,15 +563,15 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("policies", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", null)
+                    b.HasOne("Qbb.Registry.Data.Model", null)
                         .WithMany("Aliases")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Version")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Version")
                         .WithMany()
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -580,35 +580,35 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Navigation("Version");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Parent")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
                         .WithMany()
                         .HasForeignKey("ParentId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithOne("Lineage")
-                        .HasForeignKey("Qbb.Registry.Models.Lineage", "VersionId")
+                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
                     b.Navigation("Parent");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Metrics")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", "Model")
+                    b.HasOne("Qbb.Registry.Data.Model", "Model")
                         .WithMany("Versions")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -617,41 +617,41 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Navigation("Model");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Files")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Tags")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
-                    b.HasOne("Qbb.Registry.Pipelines.Machine.Pipeline", null)
+                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
                         .WithMany()
                         .HasForeignKey("PipelineId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Navigation("Aliases");
 
                     b.Navigation("Versions");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Navigation("Files");
 
