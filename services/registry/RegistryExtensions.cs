@@ -73,6 +73,7 @@ public static class RegistryExtensions
         services.AddScoped<ETags>();
         services.AddPages();
         services.AddProblemDetails();
+        services.AddSingleton<IProblemDetailsWriter, ProblemsForAll>();
         services.AddExceptionHandler<Problems>();
         services.AddOpenApi();
         services.ConfigureHttpJsonOptions(json => Wire.Configure(json.SerializerOptions));

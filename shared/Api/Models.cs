@@ -18,9 +18,17 @@ public static partial class ModelName
             ? null
             : $"a name has 1 to {MostCharacters} letters, digits, dots, hyphens and underscores, and begins with a letter or digit";
 
-    /// <summary>The same of an alias, which must not look like a version's number.</summary>
-    public static string? ProblemOfAlias(string name) =>
-        ProblemOf(name) ?? (int.TryParse(name, out _) ? "an alias is no number: those are versions" : null);
+    /// <summary>Refers to the newest version, whatever aliases there are.</summary>
+    public const string Latest = "latest";
+
+    /// <summary>The same of an alias, which must not look like a version: 7, v1 and latest are reserved.</summary>
+    public static string? ProblemOfAlias(string name) => ProblemOf(name)
+        ?? (VersionLike().IsMatch(name) ? "an alias must not look like a version: numbers, v1 and the like are reserved"
+        : name.Equals(Latest, StringComparison.OrdinalIgnoreCase) ? $"the alias {Latest} is reserved: it always refers to the newest version"
+        : null);
+
+    [GeneratedRegex(@"\A[vV]?[0-9]+\z", RegexOptions.CultureInvariant)]
+    private static partial Regex VersionLike();
 
     [GeneratedRegex(@"\A[A-Za-z0-9][A-Za-z0-9._-]*\z", RegexOptions.CultureInvariant)]
     private static partial Regex Pattern();

@@ -33,6 +33,10 @@ public static class MetricNames
     /// <summary>KL on held-out sequences before and after distillation.</summary>
     public const string HeldOutKlBefore = "heldOutKlBefore";
     public const string HeldOutKlAfter = "heldOutKlAfter";
+
+    /// <summary>The metrics that pipelines file.</summary>
+    public static IReadOnlyList<string> All { get; } =
+        [Perplexity, TeacherPerplexity, Kl, Top1, BitsPerWeight, Bytes, RelativeError, HeldOutKlBefore, HeldOutKlAfter];
 }
 
 /// <summary>A version.</summary>

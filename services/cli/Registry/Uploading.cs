@@ -22,7 +22,7 @@ internal static class Uploading
         var done = 0L;
         foreach (var (entry, path) in entries.Zip(files.Select(file => file.Path)))
         {
-            if (!await registry.HasBlobAsync(entry.Digest, cancel))
+            if (!await registry.TryKeepBlobAsync(entry.Digest, cancel))
             {
                 await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan);
                 var before = done;

@@ -38,44 +38,54 @@ internal static class AliasEndpoints
         return TypedResults.Ok((await services.Views.OfAsync(model, services.Cancellation)).Aliases);
     }
 
-    private static async Task<Results<Ok<AliasView>, StatusCodeHttpResult>> Get(string name, string alias, [AsParameters] VersionServices services) =>
-        services.Tags.Ok(View(await FindAsync(name, alias, services) ?? throw None(name, alias)));
+    private static async Task<Results<Ok<AliasView>, StatusCodeHttpResult>> Get(string name, string alias, [AsParameters] VersionServices services)
+    {
+        var model = await services.Finder.ModelAsync(name, services.Cancellation);
+        var there = await FindAsync(model, alias, services);
+        return there?.Name == alias ? services.Tags.Ok(View(there)) : throw None(name, alias);
+    }
 
     private static async Task<Ok<AliasView>> Put(string name, string alias, AliasChange change, [AsParameters] VersionServices services)
     {
         if (ModelName.ProblemOfAlias(alias) is { } problem)
             throw RefusedException.Invalid(problem);
-        var version = await services.Finder.VersionAsync(name, $"{change.Version}", services.Cancellation);
-        var there = await FindAsync(name, alias, services);
-        services.Tags.Require(there is null ? null : View(there));
-        var now = services.Clock.GetUtcNow();
-        if (there is null)
+        return TypedResults.Ok(await services.ChangeAsync(name, async model =>
         {
-            services.Context.Aliases.Add(new Alias { ModelId = version.ModelId, Name = alias, VersionId = version.Id, UpdatedAt = now });
-        }
-        else
-        {
-            (there.VersionId, there.UpdatedAt) = (version.Id, now);
-            there.Revision++;
-        }
-        await services.Context.SaveChangesAsync(services.Cancellation);
-        return TypedResults.Ok(new AliasView(alias, version.Number, now));
+            var version = await services.Finder.VersionAsync(model, $"{change.Version}", services.Cancellation);
+            var there = await FindAsync(model, alias, services);
+            if (there is not null && there.Name != alias)
+                throw RefusedException.Conflict($"{name} has the alias {there.Name}: aliases must differ by more than case");
+            services.Tags.Require(there is null ? null : View(there));
+            var now = services.Clock.GetUtcNow();
+            if (there is null)
+            {
+                services.Context.Aliases.Add(new Alias { ModelId = model.Id, Name = alias, VersionId = version.Id, UpdatedAt = now });
+            }
+            else
+            {
+                (there.VersionId, there.UpdatedAt) = (version.Id, now);
+                there.Revision++;
+            }
+            return new AliasView(alias, version.Number, now);
+        }));
     }
 
-    private static async Task<NoContent> Delete(string name, string alias, [AsParameters] VersionServices services)
+    private static Task<NoContent> Delete(string name, string alias, [AsParameters] VersionServices services) => services.ChangeAsync(name, async model =>
     {
-        var there = await FindAsync(name, alias, services) ?? throw None(name, alias);
+        var there = await FindAsync(model, alias, services);
+        if (there?.Name != alias)
+            throw None(name, alias);
         services.Tags.Require(View(there));
         services.Context.Aliases.Remove(there);
-        await services.Context.SaveChangesAsync(services.Cancellation);
         return TypedResults.NoContent();
-    }
+    });
 
-    private static async Task<Alias?> FindAsync(string name, string alias, VersionServices services)
+    /// <summary>An alias by its name, or one that differs by case alone.</summary>
+    private static Task<Alias?> FindAsync(Model model, string alias, VersionServices services)
     {
-        var model = await services.Finder.ModelAsync(name, services.Cancellation);
-        return await services.Context.Aliases.Include(row => row.Version)
-            .FirstOrDefaultAsync(row => row.ModelId == model.Id && row.Name == alias && row.Version.DeletedAt == null, services.Cancellation);
+        var lower = alias.ToLowerInvariant();
+        return services.Context.Aliases.Include(row => row.Version)
+            .FirstOrDefaultAsync(row => row.ModelId == model.Id && row.Name.ToLower() == lower && row.Version.DeletedAt == null, services.Cancellation);
     }
 
     private static RefusedException None(string name, string alias) => RefusedException.NotFound($"{name} has no alias {alias}");

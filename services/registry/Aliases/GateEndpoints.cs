@@ -31,16 +31,15 @@ internal static class GateEndpoints
     private static Task<Ok<GateView>> Delete(string name, Champions champions, [AsParameters] VersionServices services) =>
         ChangeAsync(name, null, champions, services);
 
-    private static async Task<Ok<GateView>> ChangeAsync(string name, Gate? gate, Champions champions, VersionServices services)
+    private static Task<Ok<GateView>> ChangeAsync(string name, Gate? gate, Champions champions, VersionServices services) => services.ChangeAsync(name, async model =>
     {
-        var model = await services.Finder.ModelAsync(name, services.Cancellation);
         services.Tags.Require(await ViewAsync(model, champions, services.Cancellation));
         model.Gate = gate;
         model.Revision++;
         await champions.ChooseAsync(model, services.Cancellation);
         await services.Context.SaveChangesAsync(services.Cancellation);
         return TypedResults.Ok(await ViewAsync(model, champions, services.Cancellation));
-    }
+    });
 
     private static async Task<GateView> ViewAsync(Model model, Champions champions, CancellationToken cancellation)
     {

@@ -1,5 +1,4 @@
 using Microsoft.EntityFrameworkCore;
-using Npgsql;
 
 namespace Qbb.Registry.Data;
 
@@ -23,7 +22,4 @@ internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryC
 
     public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
         Outbox.FromSql($"""SELECT * FROM outbox ORDER BY "Id" LIMIT {count} FOR UPDATE SKIP LOCKED""").AsNoTracking().ToListAsync(cancellation);
-
-    public override bool IsDuplicate(DbUpdateException error) =>
-        error.InnerException is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation };
 }

@@ -5,6 +5,9 @@ namespace Qbb.Registry.Data;
 /// <summary>The registry's database; what differs between the providers is in the classes derived from it.</summary>
 internal abstract class RegistryContext(DbContextOptions options) : DbContext(options)
 {
+    /// <summary>Times that a change is tried against others at the same moment.</summary>
+    public const int Tries = 5;
+
     public DbSet<Model> Models => Set<Model>();
 
     public DbSet<ModelVersion> Versions => Set<ModelVersion>();
@@ -41,8 +44,35 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     /// <summary>The first messages of the outbox, those that another dispatcher has in hand left out.</summary>
     public abstract Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation);
 
-    /// <summary>Whether a save failed because a row with that key is there already.</summary>
-    public abstract bool IsDuplicate(DbUpdateException error);
+    /// <summary>
+    /// Runs a change in a transaction and saves it. Where somebody else changed or added the same rows at the same moment, it runs again and
+    /// sees theirs.
+    /// </summary>
+    /// <param name="change">What to do; its exceptions undo it.</param>
+    /// <param name="tables">Where somebody else may add a row of the same key.</param>
+    /// <param name="cancellation">Undoes it.</param>
+    public async Task<T> ChangeAsync<T>(Func<Task<T>> change, IReadOnlyCollection<string> tables, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            await using var transaction = await Database.BeginTransactionAsync(cancellation);
+            try
+            {
+                var result = await change();
+                await SaveChangesAsync(cancellation);
+                await transaction.CommitAsync(cancellation);
+                return result;
+            }
+            catch (DbUpdateException error) when (attempt < Tries && IsConflict(error, tables))
+            {
+                ChangeTracker.Clear();
+            }
+        }
+    }
+
+    /// <summary>Whether a save failed because somebody else was quicker, so that a second look finds what they did.</summary>
+    public static bool IsConflict(DbUpdateException error, IReadOnlyCollection<string> tables) =>
+        error is DbUpdateConcurrencyException || (tables.Count > 0 && Transience.IsDuplicate(error, tables));
 
     protected override void OnModelCreating(ModelBuilder modelBuilder) =>
         modelBuilder.ApplyConfigurationsFromAssembly(typeof(RegistryContext).Assembly);

@@ -1,4 +1,3 @@
-using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 
@@ -7,8 +6,6 @@ namespace Qbb.Registry.Data;
 /// <summary>On SQLite a transaction holds the whole file (BEGIN IMMEDIATE), so there are no rows to lock.</summary>
 internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryContext> options) : RegistryContext(options)
 {
-    private const int ConstraintError = 19;
-
     public override Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation) =>
         Pipelines.FirstOrDefaultAsync(pipeline => pipeline.Id == id, cancellation);
 
@@ -25,8 +22,6 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
 
     public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
         Outbox.AsNoTracking().OrderBy(message => message.Id).Take(count).ToListAsync(cancellation);
-
-    public override bool IsDuplicate(DbUpdateException error) => error.InnerException is SqliteException { SqliteErrorCode: ConstraintError };
 
     // SQLite has no type for times and compares their text wrongly.
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>

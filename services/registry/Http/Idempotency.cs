@@ -1,4 +1,6 @@
 using System.Security.Cryptography;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 
@@ -13,16 +15,36 @@ internal sealed class Idempotent
 }
 
 /// <summary>
-/// A request that is sent again with the same Idempotency-Key gets the answer of the first one and does nothing. Only successes are kept:
-/// what was refused may be tried again with the same key.
+/// The key of a request. Its answer is saved in the transaction of what the request does, so there is no moment at which one stands without the
+/// other, and of two requests with one key that run at the same time the second to commit undoes its own work and repeats the first one's answer.
 /// </summary>
-internal sealed class IdempotencyMiddleware(RequestDelegate next, TimeProvider clock)
+/// <param name="Key">As sent.</param>
+/// <param name="Endpoint">Method and address.</param>
+/// <param name="Fingerprint">Digest of the body.</param>
+internal sealed record IdempotencyKey(string Key, string Endpoint, string Fingerprint)
+{
+    /// <summary>The key of the current request; null where it has none.</summary>
+    public static IdempotencyKey? Of(HttpContext http) => http.Features.Get<IdempotencyKey>();
+
+    /// <summary>Adds the answer to the caller's transaction. Only successes are kept: what was refused may be tried again with the same key.</summary>
+    public void Keep(RegistryContext context, DateTimeOffset now, int status, string? location, object answer) => context.IdempotentRequests.Add(new IdempotentRequest
+    {
+        Key = Key,
+        Endpoint = Endpoint,
+        Fingerprint = Fingerprint,
+        Status = status,
+        Location = location,
+        ContentType = "application/json; charset=utf-8",
+        Body = JsonSerializer.SerializeToUtf8Bytes(answer, answer.GetType(), Wire.Json),
+        CreatedAt = now,
+    });
+}
+
+/// <summary>A request that is sent again with the same Idempotency-Key gets the answer of the first one and does nothing.</summary>
+internal sealed class IdempotencyMiddleware(RequestDelegate next)
 {
     private const int MostKeyCharacters = 128;
     private const int MostBytes = 16 << 20;
-
-    // Whoever began longer ago than this and never finished is dead.
-    private static readonly TimeSpan s_abandoned = TimeSpan.FromMinutes(2);
 
     public async Task InvokeAsync(HttpContext http, RegistryContext context)
     {
@@ -31,108 +53,47 @@ internal sealed class IdempotencyMiddleware(RequestDelegate next, TimeProvider c
             await next(http);
             return;
         }
-        var request = await ReadAsync(http, values.ToString());
-        if (!await TryBeginAsync(context, request, http.RequestAborted))
-        {
-            await RepeatAsync(http, context, request);
+        var key = await ReadAsync(http, values.ToString());
+        if (await RepeatAsync(http, context, key))
             return;
-        }
-        await RunAsync(http, context, request);
-    }
-
-    private async Task<IdempotentRequest> ReadAsync(HttpContext http, string key)
-    {
-        if (key.Length is 0 or > MostKeyCharacters)
-            throw RefusedException.Invalid($"{Idempotent.Header} must have 1 to {MostKeyCharacters} characters");
-        http.Request.EnableBuffering(bufferThreshold: 1 << 20, bufferLimit: MostBytes);
-        var hash = await SHA256.HashDataAsync(http.Request.Body, http.RequestAborted);
-        http.Request.Body.Position = 0;
-        return new IdempotentRequest
-        {
-            Key = key,
-            Endpoint = $"{http.Request.Method} {http.Request.Path}{http.Request.QueryString}",
-            Fingerprint = Convert.ToHexStringLower(hash),
-            CreatedAt = clock.GetUtcNow(),
-        };
-    }
-
-    private async Task<bool> TryBeginAsync(RegistryContext context, IdempotentRequest request, CancellationToken cancellation)
-    {
-        var dead = clock.GetUtcNow() - s_abandoned;
-        await context.IdempotentRequests.Where(row => row.Key == request.Key && row.Status == null && row.CreatedAt < dead)
-            .ExecuteDeleteAsync(cancellation);
-        if (await context.IdempotentRequests.AnyAsync(row => row.Key == request.Key, cancellation))
-            return false;
-        context.IdempotentRequests.Add(request);
-        try
-        {
-            await context.SaveChangesAsync(cancellation);
-            return true;
-        }
-        catch (DbUpdateException error) when (context.IsDuplicate(error))
-        {
-            return false;
-        }
-        finally
-        {
-            context.ChangeTracker.Clear();
-        }
-    }
-
-    private static async Task RepeatAsync(HttpContext http, RegistryContext context, IdempotentRequest request)
-    {
-        var first = await context.IdempotentRequests.AsNoTracking().FirstOrDefaultAsync(row => row.Key == request.Key, http.RequestAborted);
-        if (first is not null && (first.Endpoint != request.Endpoint || first.Fingerprint != request.Fingerprint))
-        {
-            throw new RefusedException(
-                StatusCodes.Status422UnprocessableEntity, $"this {Idempotent.Header} was used for another request: take a new one for every request");
-        }
-        if (first?.Status is not { } status)
-            throw RefusedException.Conflict("the same request is under way: wait for it");
-        http.Response.StatusCode = status;
-        http.Response.Headers["Idempotency-Replayed"] = "true";
-        if (first.Location is not null)
-            http.Response.Headers.Location = first.Location;
-        if (first.Body is { Length: > 0 } body)
-        {
-            http.Response.ContentType = first.ContentType;
-            await http.Response.Body.WriteAsync(body, http.RequestAborted);
-        }
-    }
-
-    private async Task RunAsync(HttpContext http, RegistryContext context, IdempotentRequest request)
-    {
-        var original = http.Response.Body;
-        using var buffer = new MemoryStream();
-        http.Response.Body = buffer;
-        var kept = false;
+        http.Features.Set(key);
         try
         {
             await next(http);
-            if (http.Response.StatusCode < StatusCodes.Status300MultipleChoices)
-            {
-                await KeepAsync(context, request, http.Response, buffer.ToArray());
-                kept = true;
-            }
         }
-        finally
+        catch (DbUpdateException error) when (Transience.IsDuplicate(error, "idempotency"))
         {
-            http.Response.Body = original;
-            // Whether or not the client still listens.
-            if (!kept)
-                await context.IdempotentRequests.Where(row => row.Key == request.Key).ExecuteDeleteAsync(CancellationToken.None);
+            // The same request was quicker.
+            await RepeatAsync(http, context, key);
         }
-        buffer.Position = 0;
-        await buffer.CopyToAsync(original, http.RequestAborted);
     }
 
-    private static Task KeepAsync(RegistryContext context, IdempotentRequest request, HttpResponse response, byte[] body)
+    private static async Task<IdempotencyKey> ReadAsync(HttpContext http, string key)
     {
-        var (status, location, type) = (response.StatusCode, response.Headers.Location.FirstOrDefault(), response.ContentType);
-        return context.IdempotentRequests.Where(row => row.Key == request.Key).ExecuteUpdateAsync(row => row
-            .SetProperty(kept => kept.Status, status)
-            .SetProperty(kept => kept.Location, location)
-            .SetProperty(kept => kept.ContentType, type)
-            .SetProperty(kept => kept.Body, body), CancellationToken.None);
+        if (key.Length is 0 or > MostKeyCharacters)
+            throw RefusedException.Invalid($"{Idempotent.Header} must have 1 to {MostKeyCharacters} characters");
+        // The server answers 413 when a body is longer, declared or not.
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = MostBytes;
+        http.Request.EnableBuffering(bufferThreshold: 1 << 20, bufferLimit: MostBytes + 1);
+        var hash = await SHA256.HashDataAsync(http.Request.Body, http.RequestAborted);
+        http.Request.Body.Position = 0;
+        return new(key, $"{http.Request.Method} {http.Request.Path}{http.Request.QueryString}", Convert.ToHexStringLower(hash));
+    }
+
+    /// <summary>Repeats the first answer; false where there is none.</summary>
+    private static async Task<bool> RepeatAsync(HttpContext http, RegistryContext context, IdempotencyKey key)
+    {
+        if (await context.IdempotentRequests.AsNoTracking().FirstOrDefaultAsync(row => row.Key == key.Key, http.RequestAborted) is not { } first)
+            return false;
+        if (first.Endpoint != key.Endpoint || first.Fingerprint != key.Fingerprint)
+            throw RefusedException.Unusable($"this {Idempotent.Header} was used for another request: take a new one for every request", []);
+        http.Response.StatusCode = first.Status!.Value;
+        http.Response.Headers["Idempotency-Replayed"] = "true";
+        if (first.Location is not null)
+            http.Response.Headers.Location = first.Location;
+        http.Response.ContentType = first.ContentType;
+        await http.Response.Body.WriteAsync(first.Body!, http.RequestAborted);
+        return true;
     }
 }

@@ -1,14 +1,16 @@
-using System.Data.Common;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
+using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Http;
 
 /// <summary>Errors as ProblemDetails.</summary>
 internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems> log) : IExceptionHandler
 {
+    private const string RetrySeconds = "5";
+
     public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
     {
         if (exception is OperationCanceledException && httpContext.RequestAborted.IsCancellationRequested)
@@ -17,6 +19,8 @@ internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems
         if (details.Status >= StatusCodes.Status500InternalServerError)
             log.LogError(exception, "{Method} {Path} failed", httpContext.Request.Method, httpContext.Request.Path);
         httpContext.Response.StatusCode = details.Status!.Value;
+        if (details.Status == StatusCodes.Status503ServiceUnavailable)
+            httpContext.Response.Headers.RetryAfter = RetrySeconds;
         return await problems.TryWriteAsync(new ProblemDetailsContext { HttpContext = httpContext, ProblemDetails = details, Exception = exception });
     }
 
@@ -28,9 +32,9 @@ internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems
         StoreFullException => With(StatusCodes.Status507InsufficientStorage, exception.Message),
         ArtifactStoreException => With(StatusCodes.Status503ServiceUnavailable, exception.Message),
         BadHttpRequestException bad => With(bad.StatusCode, bad.InnerException is { } inner ? $"{bad.Message} {inner.Message}" : bad.Message),
-        DbUpdateConcurrencyException => With(StatusCodes.Status409Conflict, "somebody else changed it at the same time: try again"),
-        DbException { IsTransient: true } or DbUpdateException { InnerException: DbException { IsTransient: true } } =>
-            With(StatusCodes.Status503ServiceUnavailable, "the database is away: try again in a moment"),
+        DbUpdateException update when RegistryContext.IsConflict(update, []) || Transience.IsDuplicate(update) =>
+            With(StatusCodes.Status409Conflict, "concurrent update, retry"),
+        _ when Transience.IsTransient(exception) => With(StatusCodes.Status503ServiceUnavailable, "the database is away or busy: try again in a moment"),
         _ => With(StatusCodes.Status500InternalServerError, "something went wrong here; the service's log says what"),
     };
 
@@ -41,6 +45,15 @@ internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems
             details.Extensions["errors"] = errors;
         return details;
     }
+}
+
+/// <summary>Writes problems as JSON whatever the sender accepts: an error in another format than asked for beats none.</summary>
+internal sealed class ProblemsForAll : IProblemDetailsWriter
+{
+    public bool CanWrite(ProblemDetailsContext context) => true;
+
+    public ValueTask WriteAsync(ProblemDetailsContext context) => new(context.HttpContext.Response.WriteAsJsonAsync(
+        context.ProblemDetails, options: null, "application/problem+json", context.HttpContext.RequestAborted));
 }
 
 /// <summary>A request cannot be done; the message is for people.</summary>

@@ -23,17 +23,18 @@ internal static class MetricEndpoints
             .OrderBy(metric => metric.Name).ToDictionaryAsync(metric => metric.Name, metric => metric.Value, services.Cancellation));
     }
 
-    private static async Task<NoContent> Put(string name, string reference, Dictionary<string, double> metrics, [AsParameters] VersionServices services)
+    private static Task<NoContent> Put(string name, string reference, Dictionary<string, double> metrics, [AsParameters] VersionServices services)
     {
         var problems = metrics.Where(metric => ModelName.ProblemOf(metric.Key) is not null || !double.IsFinite(metric.Value))
             .Select(metric => $"invalid metric {metric.Key} = {metric.Value}: names are like those of models, values are numbers").ToList();
         if (problems.Count > 0)
             throw RefusedException.Invalid(string.Join("; ", problems), problems);
-        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
-        await services.Context.Entry(version).Collection(row => row.Metrics).LoadAsync(services.Cancellation);
-        foreach (var (key, value) in metrics)
-            version.SetMetric(key, value);
-        await services.Context.SaveChangesAsync(services.Cancellation);
-        return TypedResults.NoContent();
+        return services.ChangeAsync(name, reference, async version =>
+        {
+            await services.Context.Entry(version).Collection(row => row.Metrics).LoadAsync(services.Cancellation);
+            foreach (var (key, value) in metrics)
+                version.SetMetric(key, value);
+            return TypedResults.NoContent();
+        });
     }
 }

@@ -57,51 +57,51 @@ internal static class ModelEndpoints
     private static async Task<Results<Ok<ModelView>, StatusCodeHttpResult>> Get(string name, [AsParameters] VersionServices services) =>
         services.Tags.Ok(await services.Views.OfAsync(await services.Finder.ModelAsync(name, services.Cancellation), services.Cancellation));
 
-    private static async Task<Ok<ModelView>> Change(string name, ModelChange change, [AsParameters] VersionServices services)
+    private static Task<Ok<ModelView>> Change(string name, ModelChange change, [AsParameters] VersionServices services) => services.ChangeAsync(name, async model =>
     {
-        var model = await services.Finder.ModelAsync(name, services.Cancellation);
         services.Tags.Require(await services.Views.OfAsync(model, services.Cancellation));
         if (change.Description is not { Length: <= MostDescription } description)
             throw RefusedException.Invalid($"description must have at most {MostDescription} characters");
         model.Description = description;
         model.Revision++;
-        await services.Context.SaveChangesAsync(services.Cancellation);
         return TypedResults.Ok(await services.Views.OfAsync(model, services.Cancellation));
-    }
+    });
 
     private static async Task<NoContent> Delete(string name, PipelineInbox pipelines, [AsParameters] VersionServices services)
     {
         var (context, cancellation) = (services.Context, services.Cancellation);
-        var model = await services.Finder.ModelAsync(name, cancellation);
-        services.Tags.Require(await services.Views.OfAsync(model, cancellation));
+        var found = await services.Finder.ModelAsync(name, cancellation);
+        // Followers first: of those left, a cancelled leader would start the first.
         var active = await context.Pipelines.AsNoTracking()
-            .Where(pipeline => pipeline.ModelId == model.Id)
+            .Where(pipeline => pipeline.ModelId == found.Id)
             .Where(pipeline => pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following)
             .OrderBy(pipeline => pipeline.Status).Select(pipeline => pipeline.Id).ToListAsync(cancellation);
-        foreach (var pipeline in active)
-            await pipelines.ApplyAsync(pipeline, new PipelineEvent.Cancelled(), cancellation);
-        var now = services.Clock.GetUtcNow();
-        model.DeletedAt = now;
-        model.Revision++;
-        foreach (var version in await context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null).ToListAsync(cancellation))
+        context.ChangeTracker.Clear();
+        // Pipelines are locked before their model, as where they publish.
+        await pipelines.ApplyAsync(active, new PipelineEvent.Cancelled(), async () =>
         {
-            version.DeletedAt = now;
-            version.Revision++;
-        }
-        await context.SaveChangesAsync(cancellation);
+            if (await context.LockModelAsync(found.Id, cancellation) is not { DeletedAt: null } model)
+                throw ModelFinder.None(name);
+            services.Tags.Require(await services.Views.OfAsync(model, cancellation));
+            var now = services.Clock.GetUtcNow();
+            model.DeletedAt = now;
+            model.Revision++;
+            foreach (var version in await context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null).ToListAsync(cancellation))
+            {
+                version.DeletedAt = now;
+                version.Revision++;
+            }
+        }, cancellation);
         return TypedResults.NoContent();
     }
 
-    private static async Task<Ok<ModelView>> Restore(string name, [AsParameters] VersionServices services)
+    private static Task<Ok<ModelView>> Restore(string name, [AsParameters] VersionServices services) => services.ChangeAsync(name, async model =>
     {
-        var (context, cancellation) = (services.Context, services.Cancellation);
-        var model = await context.Models.FirstOrDefaultAsync(row => row.Name == name, cancellation)
-            ?? throw RefusedException.NotFound($"there was no model {name}");
         if (model.DeletedAt is { } deleted)
         {
             // Versions that were deleted before stay deleted.
-            var together = await context.Versions
-                .Where(version => version.ModelId == model.Id && version.DeletedAt == deleted && version.PurgedAt == null).ToListAsync(cancellation);
+            var together = await services.Context.Versions
+                .Where(version => version.ModelId == model.Id && version.DeletedAt == deleted && version.PurgedAt == null).ToListAsync(services.Cancellation);
             foreach (var version in together)
             {
                 version.DeletedAt = null;
@@ -109,8 +109,8 @@ internal static class ModelEndpoints
             }
             model.DeletedAt = null;
             model.Revision++;
-            await context.SaveChangesAsync(cancellation);
+            await services.Context.SaveChangesAsync(services.Cancellation);
         }
-        return TypedResults.Ok(await services.Views.OfAsync(model, cancellation));
-    }
+        return TypedResults.Ok(await services.Views.OfAsync(model, services.Cancellation));
+    }, deleted: true);
 }

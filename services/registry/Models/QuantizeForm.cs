@@ -37,8 +37,8 @@ internal static class QuantizeForm
         var known = (await RecipesAsync(context, cancellation)).FirstOrDefault(row => row.Digest == recipe);
         if (known.Json is null)
             throw RefusedException.NotFound("the recipe is no longer known: choose another");
-        var id = await desk.StartAsync(new PipelineRequest(name, version, JsonNode.Parse(known.Json), known.Name), cancellation);
-        return new SeeOther($"/pipelines/{id}");
+        var created = await desk.StartAsync(new PipelineRequest(name, version, JsonNode.Parse(known.Json), known.Name), key: null, cancellation);
+        return new SeeOther($"/pipelines/{created.Id}");
     }
 
     /// <summary>Recipes by digest, the newest name of each.</summary>

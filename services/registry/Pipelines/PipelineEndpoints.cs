@@ -1,6 +1,7 @@
 using System.Net.ServerSentEvents;
 using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines.Machine;
@@ -19,8 +20,8 @@ internal static class PipelineEndpoints
         group.MapGet("/", List).WithSummary("Lists pipelines, the newest first.");
         group.MapGet("/{id:guid}", Get).WithSummary("Shows a pipeline.").ProducesProblem(404);
         group.MapGet("/{id:guid}/events", Watch).WithSummary("The pipeline whenever it changes, as server-sent events, until it has ended.");
-        group.MapDelete("/{id:guid}", Cancel).WithSummary("Cancels a pipeline; no further unit is begun.").ProducesProblem(404);
-        group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("The same.").ProducesProblem(404);
+        group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("Cancels a pipeline; no further unit is started.").ProducesProblem(404);
+        group.MapDelete("/{id:guid}", Remove).WithSummary("Removes a pipeline that has ended; its version stays.").ProducesProblem(404).ProducesProblem(409);
         group.MapPost("/{id:guid}/retry", Retry).WithSummary("Lets a failed or cancelled pipeline go on where it stopped.").ProducesProblem(404).ProducesProblem(409);
 
         var pages = routes.MapPages("/pipelines");
@@ -38,10 +39,10 @@ internal static class PipelineEndpoints
         });
     }
 
-    private static async Task<Accepted<PipelineCreated>> Post(PipelineRequest request, PipelineDesk desk, CancellationToken cancellation)
+    private static async Task<Accepted<PipelineCreated>> Post(PipelineRequest request, PipelineDesk desk, HttpContext http, CancellationToken cancellation)
     {
-        var id = await desk.StartAsync(request, cancellation);
-        return TypedResults.Accepted($"/api/pipelines/{id}", new PipelineCreated(id));
+        var created = await desk.StartAsync(request, IdempotencyKey.Of(http), cancellation);
+        return TypedResults.Accepted(PipelineDesk.AddressOf(created.Id), created);
     }
 
     private static async Task<Ok<Page<PipelineView>>> List(
@@ -65,6 +66,15 @@ internal static class PipelineEndpoints
         await pipelines.ApplyAsync(id, new PipelineEvent.Cancelled(), cancellation);
         return TypedResults.Ok(await views.GetAsync(id, cancellation));
     }
+
+    private static async Task<NoContent> Remove(Guid id, RegistryContext context, CancellationToken cancellation) => await context.ChangeAsync(async () =>
+    {
+        var row = await context.LockPipelineAsync(id, cancellation) ?? throw RefusedException.NotFound($"there is no pipeline {id}");
+        if (!row.HasEnded)
+            throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(PipelineProgress.StateOf(row.Status))}: cancel it first");
+        context.Pipelines.Remove(row);
+        return TypedResults.NoContent();
+    }, [], cancellation);
 
     private static async Task<Ok<PipelineView>> Retry(Guid id, PipelineDesk desk, PipelineViews views, CancellationToken cancellation)
     {

@@ -7,7 +7,7 @@ using Qbb.Registry.Pipelines.Machine;
 namespace Qbb.Registry.Pipelines;
 
 /// <summary>One transaction around what happens to a pipeline: inbox, state and outbox are saved together or not at all.</summary>
-internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runner, OutboxSignal signal, PipelineFeed feed, TimeProvider clock)
+internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runner, OutboxSignal signal, TimeProvider clock)
 {
     /// <summary>Applies messages of one pipeline; each acts once, however often it is delivered.</summary>
     public async Task ReceiveAsync(
@@ -31,12 +31,22 @@ internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runn
         return state;
     }
 
+    /// <summary>Applies an event to several pipelines, and does something else in the same transaction.</summary>
+    public async Task ApplyAsync(IReadOnlyList<Guid> pipelines, PipelineEvent happened, Func<Task> also, CancellationToken cancellation)
+    {
+        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+        foreach (var pipeline in pipelines)
+            await runner.ApplyAsync(pipeline, [happened], cancellation);
+        await also();
+        await FinishAsync(transaction, cancellation);
+    }
+
     private async Task FinishAsync(IDbContextTransaction transaction, CancellationToken cancellation)
     {
         await context.SaveChangesAsync(cancellation);
         await transaction.CommitAsync(cancellation);
         signal.Set();
-        feed.Tell(runner.Changed);
+        runner.Committed();
     }
 }
 

@@ -16,15 +16,23 @@ namespace Qbb.Registry.Pipelines;
 /// outbox, the publication of its result, and what its end means for the pipelines that follow it.
 /// </summary>
 internal sealed class PipelineRunner(
-    RegistryContext context, Outbox outbox, PipelinePublisher publisher, PipelineMeter meter, IOptions<PipelineOptions> options,
+    RegistryContext context, Outbox outbox, PipelinePublisher publisher, PipelineMeter meter, PipelineFeed feed, IOptions<PipelineOptions> options,
     TimeProvider clock)
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
     private readonly HashSet<Guid> _changed = [];
+    private readonly List<(Pipeline Before, Decision Decision)> _decisions = [];
     private readonly Dictionary<Guid, RecipeParts> _recipes = [];
 
-    /// <summary>Pipelines whose state has changed.</summary>
-    public IReadOnlyCollection<Guid> Changed => _changed;
+    /// <summary>Tells watchers and counts metrics; to be called when the transaction is committed, since one that is undone did nothing.</summary>
+    public void Committed()
+    {
+        foreach (var (before, decision) in _decisions)
+            meter.Count(before, decision);
+        feed.Tell(_changed);
+        _decisions.Clear();
+        _changed.Clear();
+    }
 
     /// <summary>Applies events in their order.</summary>
     /// <returns>The state after them; null where there is no such pipeline.</returns>
@@ -44,7 +52,8 @@ internal sealed class PipelineRunner(
     {
         var concerned = await ConcernedAsync(row, units, happened, cancellation);
         var decision = PipelineMachine.Advance(row, concerned, happened, _limits, clock.GetUtcNow());
-        meter.Count(row, decision);
+        // The row itself becomes the next state below.
+        _decisions.Add((row with { }, decision));
         if (!ReferenceEquals(decision.Pipeline, row))
         {
             context.Entry(row).CurrentValues.SetValues(decision.Pipeline);

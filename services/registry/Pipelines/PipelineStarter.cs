@@ -11,13 +11,16 @@ using Qbb.Registry.Versions;
 namespace Qbb.Registry.Pipelines;
 
 /// <summary>Where people ask for pipelines. Two who ask for the same at once meet in the database, and one of them looks again.</summary>
-internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore store, OutboxSignal signal, PipelineFeed feed)
+internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore store, OutboxSignal signal, TimeProvider clock)
 {
-    private const int Tries = 3;
+    private static readonly string[] s_tables = ["pipelines"];
     private const int MostName = 64;
 
     /// <exception cref="RefusedException">Model or version is not there, or the recipe cannot be used.</exception>
-    public async Task<Guid> StartAsync(PipelineRequest request, CancellationToken cancellation)
+    /// <param name="request">What to start.</param>
+    /// <param name="key">Keeps the answer, where the request has a key.</param>
+    /// <param name="cancellation">Undoes it.</param>
+    public async Task<PipelineCreated> StartAsync(PipelineRequest request, IdempotencyKey? key, CancellationToken cancellation)
     {
         if (request.Model is null || request.Recipe is null)
             throw RefusedException.Invalid("model and recipe must be given");
@@ -32,16 +35,18 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
                 ? await finder.VersionAsync(request.Model, $"{number}", cancellation)
                 : await NewestUploadAsync(services.GetRequiredService<RegistryContext>(), model, cancellation);
             await RecipeIntake.StoreAsync(recipe, store, cancellation);
-            return (await services.GetRequiredService<PipelineStarter>().StartAsync(model, version, recipe, request.Name, cancellation)).Id;
+            var pipeline = await services.GetRequiredService<PipelineStarter>().StartAsync(model, version, recipe, request.Name, cancellation);
+            var created = new PipelineCreated(pipeline.Id);
+            key?.Keep(services.GetRequiredService<RegistryContext>(), clock.GetUtcNow(), StatusCodes.Status202Accepted, AddressOf(created.Id), created);
+            return created;
         }, cancellation);
     }
 
     /// <summary>Lets a failed or cancelled pipeline go on.</summary>
-    public async Task RetryAsync(Guid id, CancellationToken cancellation)
-    {
-        await InTransactionAsync(services => services.GetRequiredService<PipelineStarter>().RetryAsync(id, cancellation), cancellation);
-        feed.Tell([id]);
-    }
+    public Task RetryAsync(Guid id, CancellationToken cancellation) =>
+        InTransactionAsync(services => services.GetRequiredService<PipelineStarter>().RetryAsync(id, cancellation), cancellation);
+
+    public static string AddressOf(Guid pipeline) => $"/api/pipelines/{pipeline}";
 
     private async Task<T> InTransactionAsync<T>(Func<IServiceProvider, Task<T>> work, CancellationToken cancellation)
     {
@@ -56,9 +61,10 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
                 await context.SaveChangesAsync(cancellation);
                 await transaction.CommitAsync(cancellation);
                 signal.Set();
+                scope.ServiceProvider.GetRequiredService<PipelineRunner>().Committed();
                 return result;
             }
-            catch (DbUpdateException error) when (attempt < Tries && context.IsDuplicate(error))
+            catch (DbUpdateException error) when (attempt < RegistryContext.Tries && RegistryContext.IsConflict(error, s_tables))
             {
                 // Somebody asked for the same at the same moment: the next look finds theirs.
             }

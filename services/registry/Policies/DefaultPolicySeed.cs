@@ -28,7 +28,7 @@ internal sealed class DefaultPolicySeed(IServiceScopeFactory scopes, IOptions<Re
         {
             await context.SaveChangesAsync(cancellationToken);
         }
-        catch (DbUpdateException error) when (context.IsDuplicate(error))
+        catch (DbUpdateException error) when (Transience.IsDuplicate(error, "policies"))
         {
             // Another registry was quicker.
         }

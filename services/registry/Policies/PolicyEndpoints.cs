@@ -58,32 +58,29 @@ internal static class PolicyEndpoints
         string name, [AsParameters] PolicyServices services) =>
         services.Tags.Ok(View(await FindAsync(name, services) ?? throw RefusedException.NotFound($"there is no policy {name}")));
 
-    private static async Task<Results<Ok<PolicyView>, Created<PolicyView>>> Put(
-        string name, PolicyChange change, [AsParameters] PolicyServices services)
+    private static async Task<Results<Ok<PolicyView>, Created<PolicyView>>> Put(string name, PolicyChange change, [AsParameters] PolicyServices services)
     {
         var recipes = Check(name, change);
-        var there = await FindAsync(name, services);
-        services.Tags.Require(there is null ? null : View(there));
-        var isNew = there is null;
-        if (there is null)
+        var (view, isNew) = await services.Context.ChangeAsync(async () =>
         {
-            there = new Policy { Name = name, Models = change.Models!, Recipes = recipes, UpdatedAt = services.Clock.GetUtcNow() };
-            services.Context.Policies.Add(there);
-        }
-        (there.Models, there.Recipes, there.Gate, there.UpdatedAt) = (change.Models!, recipes, change.Gate, services.Clock.GetUtcNow());
-        there.Revision++;
-        await services.Context.SaveChangesAsync(services.Cancellation);
-        return isNew ? TypedResults.Created($"/api/policies/{name}", View(there)) : TypedResults.Ok(View(there));
+            var there = await FindAsync(name, services);
+            services.Tags.Require(there is null ? null : View(there));
+            var now = services.Clock.GetUtcNow();
+            var policy = there ?? services.Context.Policies.Add(new Policy { Name = name, Models = change.Models!, Recipes = recipes, UpdatedAt = now }).Entity;
+            (policy.Models, policy.Recipes, policy.Gate, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, now);
+            policy.Revision++;
+            return (View(policy), there is null);
+        }, ["policies"], services.Cancellation);
+        return isNew ? TypedResults.Created($"/api/policies/{name}", view) : TypedResults.Ok(view);
     }
 
-    private static async Task<NoContent> Delete(string name, [AsParameters] PolicyServices services)
+    private static Task<NoContent> Delete(string name, [AsParameters] PolicyServices services) => services.Context.ChangeAsync(async () =>
     {
         var there = await FindAsync(name, services) ?? throw RefusedException.NotFound($"there is no policy {name}");
         services.Tags.Require(View(there));
         services.Context.Policies.Remove(there);
-        await services.Context.SaveChangesAsync(services.Cancellation);
         return TypedResults.NoContent();
-    }
+    }, [], services.Cancellation);
 
     private static IReadOnlyList<PolicyRecipe> Check(string name, PolicyChange change)
     {

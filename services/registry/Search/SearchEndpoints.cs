@@ -27,7 +27,9 @@ internal static class SearchEndpoints
         var skipped = query.After is null ? 0
             : int.TryParse(query.After, NumberStyles.None, CultureInfo.InvariantCulture, out var after) ? after
             : throw RefusedException.Invalid("after is not what an earlier answer said");
-        var found = Sort(Filter(services.Context.Versions.AsNoTracking(), query), query.Sort ?? "-created");
+        var sort = query.Sort ?? "-created";
+        await CheckSortAsync(sort.TrimStart('-'), services);
+        var found = Sort(Filter(services.Context.Versions.AsNoTracking(), query), sort);
         var ids = await found.Skip(skipped).Take(most + 1).Select(version => version.Id).ToListAsync(services.Cancellation);
         var shown = await services.Views.OfVersionsAsync([.. ids.Take(most)], files: false, services.Cancellation);
         return new Page<VersionView>(shown, ids.Count > most ? $"{skipped + most}" : null);
@@ -40,6 +42,13 @@ internal static class SearchEndpoints
 
     /// <exception cref="RefusedException">There is no such kind.</exception>
     internal static VersionKind? KindOf(string? kind) => kind is null ? null : RefusedException.Parse<VersionKind>("kind", kind);
+
+    private static async Task CheckSortAsync(string name, VersionServices services)
+    {
+        if (name == "created" || MetricNames.All.Contains(name) || await services.Context.Set<Metric>().AnyAsync(metric => metric.Name == name, services.Cancellation))
+            return;
+        throw RefusedException.Invalid($"unknown sort '{name}': sort is created or the name of a metric, with - before it for the largest first");
+    }
 
     private static IQueryable<ModelVersion> Filter(IQueryable<ModelVersion> versions, SearchQuery query)
     {
@@ -69,8 +78,6 @@ internal static class SearchEndpoints
                 ? versions.OrderByDescending(version => version.CreatedAt).ThenByDescending(version => version.Id)
                 : versions.OrderBy(version => version.CreatedAt).ThenBy(version => version.Id);
         }
-        if (ModelName.ProblemOf(name) is not null)
-            throw RefusedException.Invalid("sort is created or the name of a metric, with - before it for the largest first");
         // Versions without that metric have no place in the order.
         var measured = versions.Where(version => version.Metrics.Any(metric => metric.Name == name));
         return isFalling
@@ -86,7 +93,8 @@ internal sealed partial record MetricCondition(string Name, string Comparison, d
     public static MetricCondition Parse(string text)
     {
         var match = Pattern().Match(text);
-        if (match.Success && double.TryParse(match.Groups[3].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out var value))
+        if (match.Success && double.TryParse(match.Groups[3].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out var value)
+            && double.IsFinite(value))
             return new MetricCondition(match.Groups[1].Value, match.Groups[2].Value, value);
         throw RefusedException.Invalid($"invalid condition '{text}'; expected a metric, one of <, <=, >, >=, =, and a number, e.g. kl<=0.1");
     }

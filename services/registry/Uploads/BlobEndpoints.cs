@@ -15,20 +15,25 @@ internal static class BlobEndpoints
     public static void MapBlobs(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("/api/blobs").WithTags("blobs");
-        group.MapMethods("/{digest}", [HttpMethods.Head], Find).WithSummary("Says whether bytes are in the store; they are then kept for an upload.");
+        group.MapMethods("/{digest}", [HttpMethods.Head], Find).WithSummary("Says whether bytes are in the store.");
+        group.MapPost("/{digest}/keep", Keep).WithSummary("Keeps bytes that are in the store for an upload; 404 where they are to be sent.").ProducesProblem(400).ProducesProblem(404);
         group.MapPut("/{digest}", Put).WithSummary("Streams bytes into the store; they must have the digest of the address.")
             .Accepts<Stream>("application/octet-stream").ProducesProblem(400).ProducesProblem(507);
     }
 
     private static async Task<Results<Ok, NotFound>> Find(
-        string digest, HttpResponse response, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
+        string digest, HttpResponse response, IArtifactStore store, CancellationToken cancellation)
     {
-        var blob = Parse(digest);
-        if (await store.FindAsync(blob, cancellation) is not { } found || !await TryKeepAsync(blob, store, leases, cancellation))
+        if (await store.FindAsync(Parse(digest), cancellation) is not { } found)
             return TypedResults.NotFound();
         response.ContentLength = found.Size;
         return TypedResults.Ok();
     }
+
+    private static async Task<NoContent> Keep(string digest, IArtifactStore store, BlobLeases leases, CancellationToken cancellation) =>
+        await TryKeepAsync(Parse(digest), store, leases, cancellation)
+            ? TypedResults.NoContent()
+            : throw RefusedException.NotFound($"{digest} is not in the store: upload it with PUT /api/blobs/{digest}");
 
     private static async Task<Results<Created, NoContent>> Put(
         string digest, HttpRequest request, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
@@ -72,7 +77,7 @@ internal sealed class BlobLeases(RegistryContext context, IOptions<RegistryOptio
         {
             await context.SaveChangesAsync(cancellation);
         }
-        catch (DbUpdateException error) when (context.IsDuplicate(error))
+        catch (DbUpdateException error) when (Transience.IsDuplicate(error, "leases"))
         {
             lease.State = EntityState.Detached;
             await RenewAsync(digest, until, cancellation);

@@ -11,11 +11,13 @@ namespace Qbb.Registry.Uploads;
 
 /// <summary>Makes a version of files that are in the store, and starts what the policies ask for: all in one transaction.</summary>
 internal sealed class Uploader(
-    RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, OutboxSignal signal, TimeProvider clock)
+    RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, PipelineRunner runner, OutboxSignal signal,
+    TimeProvider clock)
 {
     /// <returns>The second value says whether the version is new.</returns>
     /// <exception cref="RefusedException">The files cannot be a model, or are not in the store.</exception>
-    public async Task<(UploadedVersion Version, bool IsNew)> UploadAsync(string name, VersionRequest request, CancellationToken cancellation)
+    public async Task<(UploadedVersion Version, bool IsNew)> UploadAsync(
+        string name, VersionRequest request, IdempotencyKey? key, CancellationToken cancellation)
     {
         var manifest = Check(name, request);
         await CheckStoreAsync(manifest, request, cancellation);
@@ -27,11 +29,17 @@ internal sealed class Uploader(
             await TagAsync(version, request.Tags ?? new Dictionary<string, string>(), cancellation);
         await context.SaveChangesAsync(cancellation);
         IReadOnlyList<Guid> pipelines = isNew && request.Quantize ? await ApplyPoliciesAsync(model, version, cancellation) : [];
+        var uploaded = new UploadedVersion(model.Name, version.Number, version.Manifest, pipelines);
+        key?.Keep(
+            context, clock.GetUtcNow(), isNew ? StatusCodes.Status201Created : StatusCodes.Status200OK, isNew ? AddressOf(uploaded) : null, uploaded);
         await context.SaveChangesAsync(cancellation);
         await transaction.CommitAsync(cancellation);
         signal.Set();
-        return (new UploadedVersion(model.Name, version.Number, version.Manifest, pipelines), isNew);
+        runner.Committed();
+        return (uploaded, isNew);
     }
+
+    public static string AddressOf(UploadedVersion version) => $"/api/models/{version.Model}/versions/{version.Version}";
 
     private static ArtifactManifest Check(string name, VersionRequest request)
     {

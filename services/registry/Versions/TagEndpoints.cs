@@ -52,24 +52,25 @@ internal static class TagEndpoints
             .OrderBy(tag => tag.Key).ToDictionaryAsync(tag => tag.Key, tag => tag.Value, services.Cancellation));
     }
 
-    private static async Task<NoContent> Put(string name, string reference, string key, TagValue tag, [AsParameters] VersionServices services)
+    private static Task<NoContent> Put(string name, string reference, string key, TagValue tag, [AsParameters] VersionServices services)
     {
         if (Problems(new Dictionary<string, string> { [key] = tag.Value }).FirstOrDefault() is { } problem)
             throw RefusedException.Invalid(problem);
-        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
-        if (await services.Context.Set<VersionTag>().FindAsync([version.Id, key], services.Cancellation) is { } there)
-            there.Value = tag.Value;
-        else
-            services.Context.Add(new VersionTag { VersionId = version.Id, Key = key, Value = tag.Value });
-        await services.Context.SaveChangesAsync(services.Cancellation);
-        return TypedResults.NoContent();
+        return services.ChangeAsync(name, reference, async version =>
+        {
+            if (await services.Context.Set<VersionTag>().FindAsync([version.Id, key], services.Cancellation) is { } there)
+                there.Value = tag.Value;
+            else
+                services.Context.Add(new VersionTag { VersionId = version.Id, Key = key, Value = tag.Value });
+            return TypedResults.NoContent();
+        });
     }
 
-    private static async Task<NoContent> Delete(string name, string reference, string key, [AsParameters] VersionServices services)
-    {
-        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
-        var removed = await services.Context.Set<VersionTag>().Where(tag => tag.VersionId == version.Id && tag.Key == key)
-            .ExecuteDeleteAsync(services.Cancellation);
-        return removed > 0 ? TypedResults.NoContent() : throw RefusedException.NotFound($"the version has no tag {key}");
-    }
+    private static Task<NoContent> Delete(string name, string reference, string key, [AsParameters] VersionServices services) =>
+        services.ChangeAsync(name, reference, async version =>
+        {
+            var removed = await services.Context.Set<VersionTag>().Where(tag => tag.VersionId == version.Id && tag.Key == key)
+                .ExecuteDeleteAsync(services.Cancellation);
+            return removed > 0 ? TypedResults.NoContent() : throw RefusedException.NotFound($"the version has no tag {key}");
+        });
 }

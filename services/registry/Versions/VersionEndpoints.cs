@@ -72,27 +72,27 @@ internal static class VersionEndpoints
         return new BlobResult(Digest.Parse(found.Digest), found.Size, Path.GetFileName(found.Name));
     }
 
-    private static async Task<NoContent> Delete(string name, string reference, [AsParameters] VersionServices services)
+    private static Task<NoContent> Delete(string name, string reference, [AsParameters] VersionServices services) => services.ChangeAsync(name, reference, async version =>
     {
-        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
         var view = await services.Views.OfVersionAsync(version.Id, services.Cancellation);
         services.Tags.Require(view);
         if (view.Aliases.Count > 0)
             throw RefusedException.Conflict($"the version is {string.Join(", ", view.Aliases)}: move or remove the alias first", view.Aliases);
         version.DeletedAt = services.Clock.GetUtcNow();
         version.Revision++;
-        await services.Context.SaveChangesAsync(services.Cancellation);
         return TypedResults.NoContent();
-    }
+    });
 
     private static async Task<Ok<VersionView>> Restore(string name, string reference, [AsParameters] VersionServices services)
     {
-        var version = await services.Finder.VersionAsync(name, reference, services.Cancellation, deleted: true);
-        if (version.PurgedAt is { } purged)
-            throw new RefusedException(StatusCodes.Status410Gone, $"the version's files were collected at {purged:u}: upload them again");
-        version.DeletedAt = null;
-        version.Revision++;
-        await services.Context.SaveChangesAsync(services.Cancellation);
-        return TypedResults.Ok(await services.Views.OfVersionAsync(version.Id, services.Cancellation));
+        var id = await services.ChangeAsync(name, reference, version =>
+        {
+            if (version.PurgedAt is { } purged)
+                throw new RefusedException(StatusCodes.Status410Gone, $"the version's files were collected at {purged:u}: upload them again");
+            version.DeletedAt = null;
+            version.Revision++;
+            return Task.FromResult(version.Id);
+        }, deleted: true);
+        return TypedResults.Ok(await services.Views.OfVersionAsync(id, services.Cancellation));
     }
 }
