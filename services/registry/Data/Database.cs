@@ -66,12 +66,19 @@ internal sealed class DatabaseDependency(IServiceScopeFactory scopes, IOptions<D
 }
 
 /// <summary>Brings the database up to date before anything uses it.</summary>
-internal sealed class DatabaseMigration(IServiceScopeFactory scopes) : IHostedService
+internal sealed class DatabaseMigration(IServiceScopeFactory scopes, IOptions<StartupOptions> options, TimeProvider clock, ILogger<DatabaseMigration> log)
+    : IHostedService
 {
+    private static readonly TimeSpan s_remark = TimeSpan.FromSeconds(5);
+
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         await using var scope = scopes.CreateAsyncScope();
-        await scope.ServiceProvider.GetRequiredService<RegistryContext>().Database.MigrateAsync(cancellationToken);
+        var wait = TimeSpan.FromSeconds(options.Value.WaitSeconds);
+        var migration = scope.ServiceProvider.GetRequiredService<RegistryContext>().MigrateAsync(wait, cancellationToken);
+        if (await Task.WhenAny(migration, Task.Delay(s_remark, clock, cancellationToken)) != migration)
+            log.LogWarning("The database is being migrated, here or by another process, for which this one waits {Seconds:0} s", wait.TotalSeconds);
+        await migration;
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;

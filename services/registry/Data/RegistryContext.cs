@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Qbb.Hosting.Startup;
 
 namespace Qbb.Registry.Data;
 
@@ -31,6 +32,12 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     public DbSet<BlobLease> Leases => Set<BlobLease>();
 
     public DbSet<IdempotentRequest> IdempotentRequests => Set<IdempotentRequest>();
+
+    /// <summary>Brings the database up to date, and creates it if need be.</summary>
+    /// <param name="wait">How long another process may hold the migrations' lock.</param>
+    /// <param name="cancellation">Stops.</param>
+    /// <exception cref="StartupException">Another process has held the lock for longer.</exception>
+    public abstract Task MigrateAsync(TimeSpan wait, CancellationToken cancellation);
 
     /// <summary>A pipeline that no other transaction can change until this one ends; null where there is none.</summary>
     public abstract Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation);

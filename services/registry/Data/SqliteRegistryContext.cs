@@ -6,6 +6,16 @@ namespace Qbb.Registry.Data;
 /// <summary>On SQLite a transaction holds the whole file (BEGIN IMMEDIATE), so there are no rows to lock.</summary>
 internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryContext> options) : RegistryContext(options)
 {
+    // Entity Framework marks a migration with a row, which a process that is killed leaves behind and everybody after it would wait for, without
+    // end. The file belongs to this process alone, so such a row is a dead one's.
+    public override async Task MigrateAsync(TimeSpan wait, CancellationToken cancellation)
+    {
+        await Database.OpenConnectionAsync(cancellation);
+        if (await Database.SqlQuery<int>($"""SELECT COUNT(*) AS "Value" FROM sqlite_master WHERE name = '__EFMigrationsLock'""").SingleAsync(cancellation) > 0)
+            await Database.ExecuteSqlAsync($"""DELETE FROM "__EFMigrationsLock" """, cancellation);
+        await Database.MigrateAsync(cancellation);
+    }
+
     public override Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation) =>
         Pipelines.FirstOrDefaultAsync(pipeline => pipeline.Id == id, cancellation);
 
