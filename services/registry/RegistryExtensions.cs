@@ -76,6 +76,8 @@ public static class RegistryExtensions
         services.AddSingleton<IProblemDetailsWriter, ProblemsForAll>();
         services.AddExceptionHandler<Problems>();
         services.AddOpenApi();
+        // So that a body that cannot be read is answered with the reason, in production too.
+        services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
         services.ConfigureHttpJsonOptions(json => Wire.Configure(json.SerializerOptions));
     }
 }

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 
 namespace Qbb.Api;
@@ -48,12 +49,20 @@ public sealed record ModelView(
 public sealed record ModelChange(string? Description = null);
 
 /// <summary>Where an alias points.</summary>
-public sealed record AliasView(string Alias, int Version, DateTimeOffset UpdatedAt);
+/// <param name="Alias">Its name.</param>
+/// <param name="Version">The version's number.</param>
+/// <param name="UpdatedAt">When it was last moved.</param>
+/// <param name="Held">A person set it, and the gate leaves it there until it is removed.</param>
+public sealed record AliasView(string Alias, int Version, DateTimeOffset UpdatedAt, bool Held = false);
 
 /// <summary>The version that an alias is to point to.</summary>
 public sealed record AliasChange(int Version);
 
-/// <summary>What a version must keep to become the champion; of those that do, the one of the lowest KL is. Null: no limit.</summary>
+/// <summary>
+/// What a version must keep to become the champion; of those that do, the one of the lowest KL is. Null: no limit, except that without a budget
+/// of bits a champion is never replaced by a larger version.
+/// </summary>
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record Gate
 {
     /// <summary>Most of perplexity / teacher's perplexity.</summary>
@@ -80,7 +89,7 @@ public sealed record Gate
 /// <summary>A gate and its result.</summary>
 /// <param name="Gate">The limits.</param>
 /// <param name="Own">The model has its own; else they are its policy's or the registry's.</param>
-/// <param name="Champion">The version that passes best; null if none does.</param>
+/// <param name="Champion">The champion, or the version that would be; null if none passes.</param>
 /// <param name="Refused">Why the others do not pass, by number.</param>
 public sealed record GateView(Gate Gate, bool Own, int? Champion, IReadOnlyDictionary<int, string> Refused);
 

@@ -16,7 +16,7 @@ internal static class AliasEndpoints
         var group = routes.MapGroup("/api/models/{name}/aliases").WithTags("aliases");
         group.MapGet("/", List).WithSummary("Lists a model's aliases.");
         group.MapGet("/{alias}", Get).WithSummary("Shows where an alias points.");
-        group.MapPut("/{alias}", Put).WithSummary("Points an alias to a version.").ProducesProblem(404).ProducesProblem(412);
+        group.MapPut("/{alias}", Put).WithSummary("Points an alias to a version. A champion that is set so stays until it is removed.").ProducesProblem(404).ProducesProblem(412);
         group.MapDelete("/{alias}", Delete).WithSummary("Removes an alias; the version stays.");
 
         var forms = routes.MapPages("/models/{name}/versions/{version:int}/aliases");
@@ -59,14 +59,14 @@ internal static class AliasEndpoints
             var now = services.Clock.GetUtcNow();
             if (there is null)
             {
-                services.Context.Aliases.Add(new Alias { ModelId = model.Id, Name = alias, VersionId = version.Id, UpdatedAt = now });
+                services.Context.Aliases.Add(new Alias { ModelId = model.Id, Name = alias, VersionId = version.Id, UpdatedAt = now, IsHeld = true });
             }
             else
             {
-                (there.VersionId, there.UpdatedAt) = (version.Id, now);
+                (there.VersionId, there.UpdatedAt, there.IsHeld) = (version.Id, now, true);
                 there.Revision++;
             }
-            return new AliasView(alias, version.Number, now);
+            return new AliasView(alias, version.Number, now, Held: true);
         }));
     }
 
@@ -90,5 +90,5 @@ internal static class AliasEndpoints
 
     private static RefusedException None(string name, string alias) => RefusedException.NotFound($"{name} has no alias {alias}");
 
-    private static AliasView View(Alias alias) => new(alias.Name, alias.Version.Number, alias.UpdatedAt);
+    private static AliasView View(Alias alias) => new(alias.Name, alias.Version.Number, alias.UpdatedAt, alias.IsHeld);
 }

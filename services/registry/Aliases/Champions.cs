@@ -31,12 +31,18 @@ internal static class ChampionRule
     }
 
     /// <summary>The version of the lowest KL that passes; of equal ones the smaller, then the older. Null where none passes.</summary>
-    public static int? Choose(Gate gate, IEnumerable<(int Number, IReadOnlyDictionary<string, double> Metrics)> versions) => versions
-        .Where(version => Refusal(gate, version.Metrics) is null)
+    /// <param name="gate">The limits.</param>
+    /// <param name="versions">The candidates.</param>
+    /// <param name="mostBits">Bits per weight that must not be exceeded: those of the champion, where nobody asked for a larger one.</param>
+    public static int? Choose(
+        Gate gate, IEnumerable<(int Number, IReadOnlyDictionary<string, double> Metrics)> versions, double mostBits = double.PositiveInfinity) => versions
+        .Where(version => Refusal(gate, version.Metrics) is null && BitsOf(version.Metrics) <= mostBits)
         .OrderBy(version => version.Metrics[MetricNames.Kl])
-        .ThenBy(version => version.Metrics.GetValueOrDefault(MetricNames.BitsPerWeight, double.MaxValue))
+        .ThenBy(version => BitsOf(version.Metrics))
         .ThenBy(version => version.Number)
         .Select(version => (int?)version.Number).FirstOrDefault();
+
+    public static double BitsOf(IReadOnlyDictionary<string, double> metrics) => metrics.GetValueOrDefault(MetricNames.BitsPerWeight, double.MaxValue);
 }
 
 /// <summary>Moves the alias champion to the version that passes the gate best.</summary>
@@ -52,17 +58,27 @@ internal sealed class Champions(RegistryContext context, IOptions<RegistryOption
             ?? options.Value.Gate ?? new Gate();
     }
 
-    /// <summary>Sets the alias inside the caller's transaction; it stays where it is when no version passes.</summary>
-    /// <returns>The champion's number; null where none passes.</returns>
-    public async Task<int?> ChooseAsync(Model model, CancellationToken cancellation)
+    /// <summary>
+    /// Sets the alias inside the caller's transaction. It stays where it is when a person set it, when no version passes, and, unless the gate has a
+    /// budget of bits, when those that are better are larger.
+    /// </summary>
+    /// <param name="model">A locked row.</param>
+    /// <param name="isAsked">A person has just set the gate: its limits alone decide.</param>
+    /// <param name="cancellation">Stops.</param>
+    public async Task ChooseAsync(Model model, bool isAsked, CancellationToken cancellation)
     {
+        var alias = await context.Aliases.FirstOrDefaultAsync(row => row.ModelId == model.Id && row.Name == Alias.Champion, cancellation);
+        if (alias is { IsHeld: true })
+            return;
         var gate = await GateOfAsync(model, cancellation);
         var versions = await CandidatesAsync(model, cancellation);
-        var number = ChampionRule.Choose(gate, versions.Select(version => (version.Number, version.MetricsByName)));
+        var champion = versions.Find(version => version.Id == alias?.VersionId);
+        var isBound = champion is not null && gate.MaxBitsPerWeight is null && !isAsked && ChampionRule.Refusal(gate, champion.MetricsByName) is null;
+        var number = ChampionRule.Choose(
+            gate, versions.Select(version => (version.Number, version.MetricsByName)), isBound ? ChampionRule.BitsOf(champion!.MetricsByName) : double.PositiveInfinity);
         if (number is null)
-            return null;
+            return;
         var chosen = versions.First(version => version.Number == number).Id;
-        var alias = await context.Aliases.FirstOrDefaultAsync(row => row.ModelId == model.Id && row.Name == Alias.Champion, cancellation);
         if (alias is null)
         {
             context.Aliases.Add(new Alias { ModelId = model.Id, Name = Alias.Champion, VersionId = chosen, UpdatedAt = clock.GetUtcNow() });
@@ -72,7 +88,6 @@ internal sealed class Champions(RegistryContext context, IOptions<RegistryOption
             (alias.VersionId, alias.UpdatedAt) = (chosen, clock.GetUtcNow());
             alias.Revision++;
         }
-        return number;
     }
 
     /// <summary>The versions that may become the champion.</summary>

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Pages;
@@ -18,7 +19,7 @@ internal static class GateEndpoints
     }
 
     private static async Task<Results<Ok<GateView>, StatusCodeHttpResult>> Get(string name, Champions champions, [AsParameters] VersionServices services) =>
-        services.Tags.Ok(await ViewAsync(await services.Finder.ModelAsync(name, services.Cancellation), champions, services.Cancellation));
+        services.Tags.Ok(await ViewAsync(await services.Finder.ModelAsync(name, services.Cancellation), champions, services));
 
     private static async Task<Ok<GateView>> Put(string name, Gate gate, Champions champions, [AsParameters] VersionServices services)
     {
@@ -33,21 +34,25 @@ internal static class GateEndpoints
 
     private static Task<Ok<GateView>> ChangeAsync(string name, Gate? gate, Champions champions, VersionServices services) => services.ChangeAsync(name, async model =>
     {
-        services.Tags.Require(await ViewAsync(model, champions, services.Cancellation));
+        services.Tags.Require(await ViewAsync(model, champions, services));
         model.Gate = gate;
         model.Revision++;
-        await champions.ChooseAsync(model, services.Cancellation);
+        await champions.ChooseAsync(model, isAsked: true, services.Cancellation);
         await services.Context.SaveChangesAsync(services.Cancellation);
-        return TypedResults.Ok(await ViewAsync(model, champions, services.Cancellation));
+        return TypedResults.Ok(await ViewAsync(model, champions, services));
     });
 
-    private static async Task<GateView> ViewAsync(Model model, Champions champions, CancellationToken cancellation)
+    private static async Task<GateView> ViewAsync(Model model, Champions champions, VersionServices services)
     {
+        var cancellation = services.Cancellation;
         var gate = await champions.GateOfAsync(model, cancellation);
         var versions = (await champions.CandidatesAsync(model, cancellation)).Select(version => (version.Number, version.MetricsByName)).ToList();
         var refused = versions.Select(version => (version.Number, Reason: ChampionRule.Refusal(gate, version.MetricsByName)))
             .Where(version => version.Reason is not null).ToDictionary(version => version.Number, version => version.Reason!);
-        return new GateView(gate, model.Gate is not null, ChampionRule.Choose(gate, versions), refused);
+        var champion = await services.Context.Aliases.Where(alias => alias.ModelId == model.Id && alias.Name == Data.Alias.Champion)
+            .Select(alias => (int?)alias.Version.Number).FirstOrDefaultAsync(cancellation);
+        var passes = versions.Any(version => version.Number == champion && !refused.ContainsKey(version.Number));
+        return new GateView(gate, model.Gate is not null, passes ? champion : ChampionRule.Choose(gate, versions), refused);
     }
 
     /// <summary>The part of a model's page about its gate.</summary>
@@ -59,7 +64,9 @@ internal static class GateEndpoints
             .Where(version => version.Reason is not null)
             .Select(version => Markup.Of($"<li>version {version.Version}: {version.Reason}</li>")).ToList();
         return Markup.Of($"""
-            <p>The champion is the version of the lowest KL divergence among those with {Limits(gate, "an evaluation; there are no limits")}.</p>
+            <p>The champion is the version of the lowest KL divergence among those with
+            {Limits(gate, "an evaluation; there are no limits")}{(gate.MaxBitsPerWeight is null ? ", and never a larger version than the champion before" : "")}.
+            One that was set by hand stays until its alias is removed.</p>
             {(refused.Count > 0 ? Markup.Of($"<p>These do not pass:</p><ul>{refused}</ul>") : Markup.Empty)}
             """);
     }

@@ -18,6 +18,9 @@ internal sealed class Alias
 
     public required DateTimeOffset UpdatedAt { get; set; }
 
+    /// <summary>A person set it: the gate leaves it there.</summary>
+    public bool IsHeld { get; set; }
+
     public int Revision { get; set; }
 }
 

@@ -34,8 +34,23 @@ internal sealed class BlobLease
     public required DateTimeOffset ExpiresAt { get; set; }
 }
 
-internal sealed class RequestMapping : IEntityTypeConfiguration<IdempotentRequest>, IEntityTypeConfiguration<BlobLease>
+/// <summary>Something that was done once and is not done again, such as filing the default policy.</summary>
+internal sealed class Mark
 {
+    public required string Name { get; init; }
+
+    public required DateTimeOffset CreatedAt { get; init; }
+}
+
+internal sealed class RequestMapping : IEntityTypeConfiguration<IdempotentRequest>, IEntityTypeConfiguration<BlobLease>, IEntityTypeConfiguration<Mark>
+{
+    public void Configure(EntityTypeBuilder<Mark> builder)
+    {
+        builder.ToTable("marks");
+        builder.HasKey(mark => mark.Name);
+        builder.Property(mark => mark.Name).HasMaxLength(128);
+    }
+
     public void Configure(EntityTypeBuilder<IdempotentRequest> builder)
     {
         builder.ToTable("idempotency");

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
@@ -7,7 +9,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Http;
 
 /// <summary>Errors as ProblemDetails.</summary>
-internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems> log) : IExceptionHandler
+internal sealed partial class Problems(IProblemDetailsService problems, ILogger<Problems> log) : IExceptionHandler
 {
     private const string RetrySeconds = "5";
 
@@ -29,14 +31,23 @@ internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems
         RefusedException refused => With(refused.Status, refused.Message, refused.Errors),
         DigestMismatchException => With(StatusCodes.Status400BadRequest, exception.Message),
         BlobNotFoundException => With(StatusCodes.Status404NotFound, exception.Message),
-        StoreFullException => With(StatusCodes.Status507InsufficientStorage, exception.Message),
-        ArtifactStoreException => With(StatusCodes.Status503ServiceUnavailable, exception.Message),
+        StoreFullException => With(StatusCodes.Status507InsufficientStorage, ServerPaths.Hide(exception.Message)),
+        ArtifactStoreException => With(StatusCodes.Status503ServiceUnavailable, ServerPaths.Hide(exception.Message)),
+        BadHttpRequestException { InnerException: JsonException json } bad => With(bad.StatusCode, $"invalid JSON: {Said(json)}"),
         BadHttpRequestException bad => With(bad.StatusCode, bad.InnerException is { } inner ? $"{bad.Message} {inner.Message}" : bad.Message),
         DbUpdateException update when RegistryContext.IsConflict(update, []) || Transience.IsDuplicate(update) =>
             With(StatusCodes.Status409Conflict, "concurrent update, retry"),
         _ when Transience.IsTransient(exception) => With(StatusCodes.Status503ServiceUnavailable, "the database is away or busy: try again in a moment"),
         _ => With(StatusCodes.Status500InternalServerError, "something went wrong here; the service's log says what"),
     };
+
+    // The serializer names our types where it should name the member.
+    private static string Said(JsonException error) => UnknownMember().Match(error.Message) is { Success: true } match
+        ? $"unknown member {match.Groups[1].Value}"
+        : error.Message;
+
+    [GeneratedRegex("^The JSON property '([^']*)' could not be mapped")]
+    private static partial Regex UnknownMember();
 
     private static ProblemDetails With(int status, string detail, IReadOnlyList<string>? errors = null)
     {
@@ -45,6 +56,15 @@ internal sealed class Problems(IProblemDetailsService problems, ILogger<Problems
             details.Extensions["errors"] = errors;
         return details;
     }
+}
+
+/// <summary>Messages of stores and workers without the folders of their machine, which are nobody else's business; the logs have them in full.</summary>
+internal static partial class ServerPaths
+{
+    public static string Hide(string message) => Path().Replace(message, "…/$1");
+
+    [GeneratedRegex(@"(?<![\w:/.…])/(?:[^\s/:;,'""()]+/)+([^\s/:;,'""()]*)")]
+    private static partial Regex Path();
 }
 
 /// <summary>Writes problems as JSON whatever the sender accepts: an error in another format than asked for beats none.</summary>

@@ -122,15 +122,7 @@ internal static class PipelineSteps
         if (row.Status == PipelineStatus.Running && row.StartedAt is not null)
             seconds[pipeline.Stage] = seconds.GetValueOrDefault(pipeline.Stage) + Math.Max(0, (now - row.KindStartedAt).TotalSeconds);
         return [.. pipeline.Stages.Select(stage => new StageTrack.Step(
-            stage.Name, row.HasEnded ? AtEnd(stage.State, pipeline.State) : Wire.NameOf(stage.State), stage.Done, stage.Total,
+            stage.Name, row.HasEnded && stage.State == StageState.Waiting ? "not begun" : Wire.NameOf(stage.State), stage.Done, stage.Total,
             seconds.TryGetValue(stage.Name, out var took) ? took : null))];
     }
-
-    /// <summary>In a pipeline that has ended nothing runs or waits.</summary>
-    private static string AtEnd(StageState stage, PipelineState pipeline) => stage switch
-    {
-        StageState.Running => Wire.NameOf(pipeline),
-        StageState.Waiting => "not begun",
-        _ => Wire.NameOf(stage),
-    };
 }

@@ -18,11 +18,18 @@ internal static class PipelineProgress
             {
                 var counts = stage.Select(kind => CountOf(pipeline, kind.Kind, kind.Index - current)).ToList();
                 var state = stage.All(kind => kind.Index < current) ? StageState.Done
-                    : began && stage.Any(kind => kind.Index <= current) ? StageState.Running : StageState.Waiting;
+                    : began && stage.Any(kind => kind.Index <= current) ? Current(pipeline.Status) : StageState.Waiting;
                 return new StageView(stage.Key, state, counts.Sum(count => count.Done), counts.Sum(count => count.Total));
             }),
         ];
     }
+
+    private static StageState Current(PipelineStatus status) => status switch
+    {
+        PipelineStatus.Failed => StageState.Failed,
+        PipelineStatus.Cancelled => StageState.Cancelled,
+        _ => StageState.Running,
+    };
 
     /// <summary>Share of the whole, every kind of work counting alike.</summary>
     public static double Share(Pipeline pipeline)

@@ -3,6 +3,7 @@ using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Aliases;
 using Qbb.Registry.Data;
+using Qbb.Registry.Http;
 using Qbb.Registry.Pipelines.Machine;
 using Qbb.Registry.Pipelines.Stages;
 using Qbb.Registry.Versions;
@@ -26,14 +27,14 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
         }
         catch (ArtifactStoreException error)
         {
-            return new PipelineEvent.PublishRefused($"publish: {error.Message}");
+            return new PipelineEvent.PublishRefused($"publish: {ServerPaths.Hide(error.Message)}");
         }
         if (await context.LockModelAsync(pipeline.ModelId, cancellation) is not { DeletedAt: null } model)
             return new PipelineEvent.PublishRefused("publish: the model was deleted meanwhile");
         var (version, _) = await filer.FileAsync(model, manifest, VersionKind.Quantized, cancellation);
         await DescribeAsync(pipeline, version, cancellation);
         await context.SaveChangesAsync(cancellation);
-        await champions.ChooseAsync(model, cancellation);
+        await champions.ChooseAsync(model, isAsked: false, cancellation);
         return new PipelineEvent.Published(version.Id);
     }
 

@@ -2,6 +2,7 @@ using MassTransit;
 using Qbb.Contracts;
 using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
+using Qbb.Registry.Http;
 using Qbb.Registry.Pipelines.Machine;
 using Qbb.Registry.Pipelines.Stages;
 
@@ -59,7 +60,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogge
     {
         var pipelines = context.Message
             .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: UnitStages.Read(message.Message)))
-            .GroupBy(message => message.Said.Pipeline, message => (message.Id, PipelineEvent.Of(message.Said)));
+            .GroupBy(message => message.Said.Pipeline, message => (message.Id, PipelineEvent.Of(message.Said with { Failure = message.Said.Failure is { } said ? ServerPaths.Hide(said) : null })));
         var errors = new List<Exception>();
         foreach (var pipeline in pipelines)
         {
@@ -92,7 +93,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogge
                 if (attempt < Tries)
                     continue;
                 log.LogError(error, "Messages of pipeline {Pipeline} cannot be made use of", pipeline);
-                await BreakAsync(pipeline, $"the registry cannot make use of what a worker said: {error.GetBaseException().Message}", cancellation);
+                await BreakAsync(pipeline, $"the registry cannot make use of what a worker said: {ServerPaths.Hide(error.GetBaseException().Message)}", cancellation);
                 throw;
             }
         }

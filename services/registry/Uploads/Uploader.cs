@@ -22,14 +22,16 @@ internal sealed class Uploader(
         var manifest = Check(name, request);
         await CheckStoreAsync(manifest, request, cancellation);
         await manifest.PutAsync(store, cancellation);
+        var method = await ModelFiles.QuantizedByAsync(manifest, store, cancellation);
         await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
         var model = await FindOrAddAsync(name, cancellation);
-        var (version, isNew) = await filer.FileAsync(model, manifest, VersionKind.Upload, cancellation);
+        var (version, isNew) = await filer.FileAsync(model, manifest, method is null ? VersionKind.Upload : VersionKind.Quantized, cancellation);
         if (isNew)
             await TagAsync(version, request.Tags ?? new Dictionary<string, string>(), cancellation);
         await context.SaveChangesAsync(cancellation);
-        IReadOnlyList<Guid> pipelines = isNew && request.Quantize ? await ApplyPoliciesAsync(model, version, cancellation) : [];
-        var uploaded = new UploadedVersion(model.Name, version.Number, version.Manifest, pipelines);
+        IReadOnlyList<Guid> pipelines = isNew && request.Quantize && method is null ? await ApplyPoliciesAsync(model, version, cancellation) : [];
+        var uploaded = new UploadedVersion(
+            model.Name, version.Number, version.Manifest, pipelines, method is null ? null : $"the model is quantized already, by {method}: no pipeline is started");
         key?.Keep(
             context, clock.GetUtcNow(), isNew ? StatusCodes.Status201Created : StatusCodes.Status200OK, isNew ? AddressOf(uploaded) : null, uploaded);
         await context.SaveChangesAsync(cancellation);

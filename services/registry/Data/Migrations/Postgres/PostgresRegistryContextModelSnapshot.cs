@@ -17,10 +17,39 @@ namespace Qbb.Registry.Data.Migrations.Postgres
         {
 #pragma warning disable 612, 618
             modelBuilder
-                .HasAnnotation("ProductVersion", "10.0.14")
+                .HasAnnotation("ProductVersion", "10.0.15")
                 .HasAnnotation("Relational:MaxIdentifierLength", 63);
 
             NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
+
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
+                {
+                    b.Property<Guid>("ModelId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<bool>("IsHeld")
+                        .HasColumnType("boolean");
+
+                    b.Property<int>("Revision")
+                        .IsConcurrencyToken()
+                        .HasColumnType("integer");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.HasKey("ModelId", "Name");
+
+                    b.HasIndex("VersionId");
+
+                    b.ToTable("aliases", (string)null);
+                });
 
             modelBuilder.Entity("Qbb.Registry.Data.BlobLease", b =>
                 {
@@ -91,110 +120,18 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("inbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Mark", b =>
                 {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<string>("Body")
-                        .IsRequired()
-                        .HasColumnType("text");
-
-                    b.Property<Guid>("MessageId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("TraceParent")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<string>("Type")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.HasKey("Id");
-
-                    b.ToTable("outbox", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
-                {
-                    b.Property<Guid>("ModelId")
-                        .HasColumnType("uuid");
-
                     b.Property<string>("Name")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
+                        .HasMaxLength(128)
+                        .HasColumnType("character varying(128)");
 
-                    b.Property<int>("Revision")
-                        .IsConcurrencyToken()
-                        .HasColumnType("integer");
-
-                    b.Property<DateTimeOffset>("UpdatedAt")
+                    b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone");
 
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("uuid");
+                    b.HasKey("Name");
 
-                    b.HasKey("ModelId", "Name");
-
-                    b.HasIndex("VersionId");
-
-                    b.ToTable("aliases", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
-                {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("Commit")
-                        .HasColumnType("text");
-
-                    b.Property<string>("Data")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<string>("Filtered")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<Guid>("ParentId")
-                        .HasColumnType("uuid");
-
-                    b.Property<Guid?>("PipelineId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("Recipe")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<string>("RecipeJson")
-                        .IsRequired()
-                        .HasColumnType("text");
-
-                    b.Property<string>("RecipeName")
-                        .HasColumnType("text");
-
-                    b.Property<string>("ToolVersion")
-                        .IsRequired()
-                        .HasColumnType("text");
-
-                    b.Property<string>("Windows")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.HasKey("VersionId");
-
-                    b.HasIndex("ParentId");
-
-                    b.HasIndex("Recipe");
-
-                    b.ToTable("lineages", (string)null);
+                    b.ToTable("marks", (string)null);
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
@@ -306,49 +243,33 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("versions", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("Name")
-                        .HasMaxLength(255)
-                        .HasColumnType("character varying(255)");
-
-                    b.Property<string>("Digest")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<long>("Size")
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
                         .HasColumnType("bigint");
 
-                    b.HasKey("VersionId", "Name");
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
 
-                    b.HasIndex("Digest");
+                    b.Property<string>("Body")
+                        .IsRequired()
+                        .HasColumnType("text");
 
-                    b.ToTable("files", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
-                {
-                    b.Property<Guid>("VersionId")
+                    b.Property<Guid>("MessageId")
                         .HasColumnType("uuid");
 
-                    b.Property<string>("Key")
+                    b.Property<string>("TraceParent")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
 
-                    b.Property<string>("Value")
+                    b.Property<string>("Type")
                         .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)");
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
 
-                    b.HasKey("VersionId", "Key");
+                    b.HasKey("Id");
 
-                    b.HasIndex("Key", "Value");
-
-                    b.ToTable("tags", (string)null);
+                    b.ToTable("outbox", (string)null);
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.Pipeline", b =>
@@ -563,6 +484,102 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("policies", (string)null);
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(255)
+                        .HasColumnType("character varying(255)");
+
+                    b.Property<string>("Digest")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint");
+
+                    b.HasKey("VersionId", "Name");
+
+                    b.HasIndex("Digest");
+
+                    b.ToTable("files", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Commit")
+                        .HasColumnType("text");
+
+                    b.Property<string>("Data")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Filtered")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<Guid>("ParentId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("PipelineId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Recipe")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("RecipeJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("RecipeName")
+                        .HasColumnType("text");
+
+                    b.Property<string>("ToolVersion")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("Windows")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.HasKey("VersionId");
+
+                    b.HasIndex("ParentId");
+
+                    b.HasIndex("Recipe");
+
+                    b.ToTable("lineages", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Key")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Value")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)");
+
+                    b.HasKey("VersionId", "Key");
+
+                    b.HasIndex("Key", "Value");
+
+                    b.ToTable("tags", (string)null);
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
                     b.HasOne("Qbb.Registry.Data.Model", null)
@@ -578,23 +595,6 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .IsRequired();
 
                     b.Navigation("Version");
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
-                {
-                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
-                        .WithMany()
-                        .HasForeignKey("ParentId")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
-                        .WithOne("Lineage")
-                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-
-                    b.Navigation("Parent");
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
@@ -617,6 +617,15 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Navigation("Model");
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
+                        .WithMany()
+                        .HasForeignKey("PipelineId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
                     b.HasOne("Qbb.Registry.Data.ModelVersion", null)
@@ -626,20 +635,28 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
+                        .WithMany()
+                        .HasForeignKey("ParentId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithOne("Lineage")
+                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+
+                    b.Navigation("Parent");
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
                     b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Tags")
                         .HasForeignKey("VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
-                {
-                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
-                        .WithMany()
-                        .HasForeignKey("PipelineId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });

@@ -15,7 +15,36 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
         protected override void BuildModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
-            modelBuilder.HasAnnotation("ProductVersion", "10.0.14");
+            modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
+
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
+                {
+                    b.Property<Guid>("ModelId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<bool>("IsHeld")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Revision")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("ModelId", "Name");
+
+                    b.HasIndex("VersionId");
+
+                    b.ToTable("aliases", (string)null);
+                });
 
             modelBuilder.Entity("Qbb.Registry.Data.BlobLease", b =>
                 {
@@ -86,108 +115,18 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("inbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Mark", b =>
                 {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("INTEGER");
-
-                    b.Property<string>("Body")
-                        .IsRequired()
-                        .HasColumnType("TEXT");
-
-                    b.Property<Guid>("MessageId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("TraceParent")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Type")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.HasKey("Id");
-
-                    b.ToTable("outbox", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
-                {
-                    b.Property<Guid>("ModelId")
-                        .HasColumnType("TEXT");
-
                     b.Property<string>("Name")
-                        .HasMaxLength(64)
+                        .HasMaxLength(128)
                         .HasColumnType("TEXT");
 
-                    b.Property<int>("Revision")
-                        .IsConcurrencyToken()
+                    b.Property<long>("CreatedAt")
                         .HasColumnType("INTEGER");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER");
+                    b.HasKey("Name");
 
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("TEXT");
-
-                    b.HasKey("ModelId", "Name");
-
-                    b.HasIndex("VersionId");
-
-                    b.ToTable("aliases", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
-                {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Commit")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Data")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Filtered")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<Guid>("ParentId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<Guid?>("PipelineId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Recipe")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("RecipeJson")
-                        .IsRequired()
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("RecipeName")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("ToolVersion")
-                        .IsRequired()
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Windows")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.HasKey("VersionId");
-
-                    b.HasIndex("ParentId");
-
-                    b.HasIndex("Recipe");
-
-                    b.ToTable("lineages", (string)null);
+                    b.ToTable("marks", (string)null);
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
@@ -299,49 +238,31 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("versions", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Name")
-                        .HasMaxLength(255)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Digest")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<long>("Size")
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
                         .HasColumnType("INTEGER");
 
-                    b.HasKey("VersionId", "Name");
-
-                    b.HasIndex("Digest");
-
-                    b.ToTable("files", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
-                {
-                    b.Property<Guid>("VersionId")
+                    b.Property<string>("Body")
+                        .IsRequired()
                         .HasColumnType("TEXT");
 
-                    b.Property<string>("Key")
+                    b.Property<Guid>("MessageId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("TraceParent")
                         .HasMaxLength(64)
                         .HasColumnType("TEXT");
 
-                    b.Property<string>("Value")
+                    b.Property<string>("Type")
                         .IsRequired()
-                        .HasMaxLength(256)
+                        .HasMaxLength(64)
                         .HasColumnType("TEXT");
 
-                    b.HasKey("VersionId", "Key");
+                    b.HasKey("Id");
 
-                    b.HasIndex("Key", "Value");
-
-                    b.ToTable("tags", (string)null);
+                    b.ToTable("outbox", (string)null);
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.Pipeline", b =>
@@ -556,6 +477,102 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("policies", (string)null);
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(255)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Digest")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("VersionId", "Name");
+
+                    b.HasIndex("Digest");
+
+                    b.ToTable("files", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Commit")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Data")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Filtered")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ParentId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("PipelineId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Recipe")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("RecipeJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("RecipeName")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ToolVersion")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Windows")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("VersionId");
+
+                    b.HasIndex("ParentId");
+
+                    b.HasIndex("Recipe");
+
+                    b.ToTable("lineages", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Key")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Value")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("VersionId", "Key");
+
+                    b.HasIndex("Key", "Value");
+
+                    b.ToTable("tags", (string)null);
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
                     b.HasOne("Qbb.Registry.Data.Model", null)
@@ -571,23 +588,6 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .IsRequired();
 
                     b.Navigation("Version");
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
-                {
-                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
-                        .WithMany()
-                        .HasForeignKey("ParentId")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
-                        .WithOne("Lineage")
-                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-
-                    b.Navigation("Parent");
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
@@ -610,6 +610,15 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Navigation("Model");
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
+                        .WithMany()
+                        .HasForeignKey("PipelineId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
                     b.HasOne("Qbb.Registry.Data.ModelVersion", null)
@@ -619,20 +628,28 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
+                        .WithMany()
+                        .HasForeignKey("ParentId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithOne("Lineage")
+                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+
+                    b.Navigation("Parent");
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
                     b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Tags")
                         .HasForeignKey("VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
-                {
-                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
-                        .WithMany()
-                        .HasForeignKey("PipelineId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
