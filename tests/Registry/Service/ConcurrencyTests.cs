@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using System.Net.Sockets;
+using System.Text;
 using System.Text.Json.Nodes;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
@@ -153,17 +155,25 @@ public sealed class ConcurrencyTests(PostgresServer postgres) : IClassFixture<Po
     }
 
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task A_body_beyond_the_limit_is_413(bool isDeclared)
+    [InlineData("Content-Length: 17000000", 0)]
+    [InlineData("Transfer-Encoding: chunked", (16 << 20) + 1)]
+    public async Task A_body_beyond_the_limit_is_413(string length, int bytes)
     {
         await using var server = await RegistryServer.StartAsync(_folder);
-        var request = new HttpRequestMessage(HttpMethod.Post, "/api/models/tiny/versions") { Content = new ByteArrayContent(new byte[17 << 20]) };
-        request.Headers.Add("Idempotency-Key", "key");
-        // A length that is declared is refused before the body is read.
-        (request.Headers.TransferEncodingChunked, request.Headers.ExpectContinue) = (!isDeclared, isDeclared);
-        request.Content.Headers.ContentType = new("application/json");
-        (await server.Client.SendAsync(request)).StatusCode.ShouldBe(HttpStatusCode.RequestEntityTooLarge);
+        var address = server.Client.BaseAddress!;
+        using var sender = new TcpClient();
+        await sender.ConnectAsync(address.Host, address.Port);
+        await using var stream = sender.GetStream();
+        await stream.WriteAsync(Encoding.ASCII.GetBytes(
+            $"POST /api/models/tiny/versions HTTP/1.1\r\nHost: {address.Authority}\r\nIdempotency-Key: key\r\nContent-Type: application/json\r\n{length}\r\n\r\n"));
+        if (bytes > 0)
+        {
+            await stream.WriteAsync(Encoding.ASCII.GetBytes($"{bytes:x}\r\n"));
+            await stream.WriteAsync(new byte[bytes]);
+            await stream.WriteAsync("\r\n0\r\n\r\n"u8.ToArray());
+        }
+        using var reader = new StreamReader(stream);
+        (await reader.ReadLineAsync()).ShouldBe("HTTP/1.1 413 Payload Too Large");
     }
 
     [Theory]
