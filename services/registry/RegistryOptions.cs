@@ -26,6 +26,10 @@ public sealed class RegistryOptions : IValidatableObject
     [Range(0, 10_000)]
     public double ResultDays { get; set; } = 7;
 
+    /// <summary>Days that a failed or cancelled pipeline keeps what it made, so that a retry goes on from there.</summary>
+    [Range(0, 10_000)]
+    public double RetryDays { get; set; } = 7;
+
     /// <summary>Minutes that a blob is spared after it was put or found: somebody may be about to say what it is for.</summary>
     [Range(0, 100_000)]
     public double GraceMinutes { get; set; } = 60;

@@ -122,5 +122,6 @@ public interface IRegistryApi : IDisposable
 
     [Post("/api/collect")]
     Task<CollectionReport> CollectAsync(
-        bool? dryRun = null, double? deletedDays = null, double? resultDays = null, double? graceMinutes = null, CancellationToken cancellation = default);
+        bool? dryRun = null, double? deletedDays = null, double? resultDays = null, double? graceMinutes = null, double? retryDays = null,
+        CancellationToken cancellation = default);
 }

@@ -46,9 +46,9 @@ internal sealed class PipelineClock(
             pipelines => pipelines.Where(pipeline => silentSince == null || pipeline.ActiveAt < silentSince), cancellation);
         foreach (var pipeline in running.Where(id => !_resumed.TryGetValue(id, out var last) || last < silentSince))
         {
-            _resumed[pipeline] = clock.GetUtcNow();
             log.LogInformation("Sending the outstanding units of pipeline {Pipeline} again", pipeline);
             await ApplyAsync(pipeline, new PipelineEvent.Resumed(), cancellation);
+            _resumed[pipeline] = clock.GetUtcNow();
         }
     }
 

@@ -25,7 +25,8 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
             if (!await ArtifactFolders.KeepAsync(store, manifest.Digest, cancellation))
                 return new PipelineEvent.PublishRefused("publish: a file of the result is gone from the store; retry makes it again");
         }
-        catch (ArtifactStoreException error)
+        // A store that is away is tried again with the message that led here.
+        catch (ArtifactStoreException error) when (error is not StoreAwayException)
         {
             return new PipelineEvent.PublishRefused($"publish: {ServerPaths.Hide(error.Message)}");
         }

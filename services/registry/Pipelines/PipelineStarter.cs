@@ -80,7 +80,7 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
 /// <summary>
 /// Makes pipelines, and lets failed ones go on, inside the caller's transaction. Where one of the same model and recipe runs, they follow it.
 /// </summary>
-internal sealed class PipelineStarter(RegistryContext context, PipelineRunner runner, TimeProvider clock)
+internal sealed class PipelineStarter(RegistryContext context, PipelineRunner runner, IArtifactStore store, TimeProvider clock)
 {
     /// <param name="model">The model.</param>
     /// <param name="version">What is quantized.</param>
@@ -107,18 +107,54 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
         };
         context.Pipelines.Add(pipeline);
         await context.SaveChangesAsync(cancellation);
-        return await BeginAsync(pipeline, new PipelineEvent.Started(), cancellation);
+        return await BeginAsync(pipeline, () => Task.FromResult<PipelineEvent>(new PipelineEvent.Started()), cancellation);
     }
 
     /// <summary>Lets a failed or cancelled pipeline go on; others change nothing.</summary>
     public async Task<Pipeline?> RetryAsync(Guid id, CancellationToken cancellation) =>
         await context.LockPipelineAsync(id, cancellation) is { } pipeline
             ? pipeline.Status is PipelineStatus.Failed or PipelineStatus.Cancelled
-                ? await BeginAsync(pipeline, new PipelineEvent.Retried(), cancellation)
+                ? await BeginAsync(pipeline, async () => new PipelineEvent.Retried(await RewindAsync(pipeline, cancellation)), cancellation)
                 : pipeline
             : null;
 
-    private async Task<Pipeline> BeginAsync(Pipeline pipeline, PipelineEvent begin, CancellationToken cancellation)
+    /// <summary>Removes the units from the first kind of work on whose result is gone from the store; null where all that is needed is there.</summary>
+    private async Task<UnitKind?> RewindAsync(Pipeline pipeline, CancellationToken cancellation)
+    {
+        var kinds = pipeline.Route.Kinds();
+        var results = (await context.Units.AsNoTracking().Where(unit => unit.PipelineId == pipeline.Id && unit.Result != null)
+            .Select(unit => new { unit.Kind, unit.Result }).ToListAsync(cancellation)).ToLookup(unit => unit.Kind, unit => unit.Result);
+        // Later kinds need what the state keeps, and the current one its own results and those that its commands list.
+        UnitKind? first = null;
+        foreach (var stage in kinds.Select(UnitStages.Of))
+        {
+            if (first is null && !await AreThereAsync(stage.KeptIn(pipeline), cancellation))
+                first = stage.UnitKind;
+        }
+        for (UnitKind? kind = first ?? pipeline.Kind; kind is { } known; kind = UnitStages.Of(known).PartsOf(pipeline) is { } source && source != known ? source : null)
+        {
+            if (kind != first && !await AreThereAsync(results[known], cancellation))
+                first = known;
+        }
+        if (first is { } from)
+        {
+            UnitKind[] again = [from, .. pipeline.Route.After(from)];
+            await context.Units.Where(unit => unit.PipelineId == pipeline.Id && again.Contains(unit.Kind)).ExecuteDeleteAsync(cancellation);
+        }
+        return first;
+    }
+
+    private async Task<bool> AreThereAsync(IEnumerable<string?> results, CancellationToken cancellation)
+    {
+        foreach (var result in results.OfType<string>())
+        {
+            if (!await ArtifactFolders.KeepAsync(store, Digest.Parse(result), cancellation))
+                return false;
+        }
+        return true;
+    }
+
+    private async Task<Pipeline> BeginAsync(Pipeline pipeline, Func<Task<PipelineEvent>> begin, CancellationToken cancellation)
     {
         var leader = await context.Pipelines.AsNoTracking()
             .Where(other => other.ModelId == pipeline.ModelId && other.Model == pipeline.Model && other.Recipe == pipeline.Recipe && other.Id != pipeline.Id)
@@ -126,6 +162,6 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
             .Select(other => (Guid?)other.Id).FirstOrDefaultAsync(cancellation);
         // It may have ended since: then this one runs, and finds what was done.
         var follows = leader is { } id && await context.LockPipelineAsync(id, cancellation) is { Status: PipelineStatus.Running };
-        return (await runner.ApplyAsync(pipeline.Id, [follows ? new PipelineEvent.Followed(leader!.Value) : begin], cancellation))!;
+        return (await runner.ApplyAsync(pipeline.Id, [follows ? new PipelineEvent.Followed(leader!.Value) : await begin()], cancellation))!;
     }
 }

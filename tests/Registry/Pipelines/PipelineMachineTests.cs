@@ -1,8 +1,10 @@
+using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines;
 using Qbb.Registry.Pipelines.Machine;
 using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+using UnitFailed = Qbb.Registry.Pipelines.Machine.PipelineEvent.UnitFailed;
 
 namespace Qbb.Registry.Tests.Pipelines;
 
@@ -101,11 +103,41 @@ public sealed class PipelineMachineTests
     }
 
     [Fact]
+    public void A_store_that_is_away_is_waited_for_without_counting()
+    {
+        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2), LongestBackoff = TimeSpan.FromMinutes(5) });
+        machine.On(new Started());
+        var waits = new List<double>();
+        for (var time = 0; time < 12; time++)
+        {
+            machine.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 0), "the store does not answer", FailureKind.Away)).ShouldBeEmpty();
+            machine.Pipeline.Status.ShouldBe(PipelineStatus.Running);
+            var due = machine.Unit(DecomposeStage.Kind, 0).DueAt!.Value;
+            waits.Add((due - machine.Now).TotalSeconds);
+            machine.Now = due;
+            Indices(machine.On(new UnitsDue())).ShouldBe([0]);
+        }
+        waits.ShouldBe([2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]);
+        machine.Unit(DecomposeStage.Kind, 0).Failures.ShouldBe(0);
+        machine.On(s_worker.Answer(DecomposeStage.Kind, 0)).ShouldNotBeEmpty();
+    }
+
+    [Fact]
+    public void A_retry_begins_again_at_the_kind_whose_result_is_gone()
+    {
+        var machine = At(EvaluateStage.Kind, s_worker);
+        machine.On(new Cancelled());
+        machine.On(new Retried(AssembleStage.Kind)).Single().Kind.ShouldBe(AssembleStage.Kind);
+        (machine.Pipeline.Student, machine.Pipeline.Data, machine.Pipeline.Checkpoint, machine.Pipeline.Artifact).ShouldBe((null, null, null, null));
+        machine.Pipeline.Times.Select(time => time.Kind).ShouldBe([DecomposeStage.Kind]);
+    }
+
+    [Fact]
     public void A_permanent_failure_fails_at_once_and_says_where()
     {
         var machine = At(DecomposeStage.Kind, s_worker);
         machine.On(s_worker.Answer(DecomposeStage.Kind, 0));
-        machine.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 1), "tensor is damaged", Permanent: true)).ShouldBeEmpty();
+        machine.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 1), "tensor is damaged", FailureKind.Input)).ShouldBeEmpty();
         machine.Pipeline.Status.ShouldBe(PipelineStatus.Failed);
         machine.Pipeline.Error.ShouldBe("decompose 2: tensor is damaged");
         machine.On(s_worker.Answer(DecomposeStage.Kind, 2)).ShouldBeEmpty("it has ended");
@@ -158,7 +190,7 @@ public sealed class PipelineMachineTests
     public void A_follower_fails_with_its_leader_and_starts_when_it_is_cancelled()
     {
         var leader = At(DecomposeStage.Kind, s_worker);
-        leader.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 0), "damaged", Permanent: true));
+        leader.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 0), "damaged", FailureKind.Input));
         var follower = New();
         follower.On(new Followed(leader.Pipeline.Id));
         follower.On(new LeaderEnded(leader.Pipeline));
@@ -201,7 +233,7 @@ public sealed class PipelineMachineTests
         TimeLeft.Estimate(machine.Pipeline, earlier, machine.Now).ShouldBe(TimeSpan.FromSeconds(6 * 2 + 5 + 60));
     }
 
-    private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, Permanent: false);
+    private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, FailureKind.Machine);
 
     private static IEnumerable<int> Indices(IEnumerable<UnitOrder> orders) => orders.Select(order => order.Index);
 

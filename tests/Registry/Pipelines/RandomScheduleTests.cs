@@ -1,7 +1,9 @@
+using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines.Machine;
 using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+using UnitFailed = Qbb.Registry.Pipelines.Machine.PipelineEvent.UnitFailed;
 
 namespace Qbb.Registry.Tests.Pipelines;
 
@@ -95,7 +97,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
                 case < 8 when commands.Count > 0:
                     var order = Take(commands, random, keep: random.Next(6) == 0);
                     events.Add(random.Next(6) == 0
-                        ? new UnitFailed(Worker.Key(order.Kind, order.Index), "bad luck", Permanent: false)
+                        ? new UnitFailed(Worker.Key(order.Kind, order.Index), "bad luck", FailureKind.Machine)
                         : worker.Answer(order));
                     break;
                 case >= 8 when events.Count > 0:

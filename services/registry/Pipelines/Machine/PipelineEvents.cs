@@ -1,3 +1,4 @@
+using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines.Stages;
 
@@ -23,8 +24,8 @@ internal abstract record PipelineEvent
     /// <summary>A worker could not do a unit.</summary>
     /// <param name="Unit">Its <see cref="PipelineUnit.Key"/>.</param>
     /// <param name="Reason">For people.</param>
-    /// <param name="Permanent">Another attempt would fail in the same way.</param>
-    public sealed record UnitFailed(string Unit, string Reason, bool Permanent) : PipelineEvent;
+    /// <param name="Kind">What it means for further attempts.</param>
+    public sealed record UnitFailed(string Unit, string Reason, FailureKind Kind) : PipelineEvent;
 
     /// <summary>Waiting units have reached their due time.</summary>
     public sealed record UnitsDue : PipelineEvent;
@@ -38,7 +39,8 @@ internal abstract record PipelineEvent
     public sealed record Broken(string Reason) : PipelineEvent;
 
     /// <summary>A person retries a failed or cancelled pipeline.</summary>
-    public sealed record Retried : PipelineEvent;
+    /// <param name="From">The first kind of work whose result is gone; null where all are there.</param>
+    public sealed record Retried(UnitKind? From = null) : PipelineEvent;
 
     public sealed record Published(Guid VersionId) : PipelineEvent;
 
@@ -47,7 +49,7 @@ internal abstract record PipelineEvent
 
     public static PipelineEvent Of(UnitMessage message) => message.Outcome is { } outcome
         ? new UnitDone(message.Unit.Value, outcome)
-        : new UnitFailed(message.Unit.Value, message.Failure!, message.Permanent);
+        : new UnitFailed(message.Unit.Value, message.Failure!, message.Kind);
 }
 
 /// <summary>What an event leads to.</summary>

@@ -1,6 +1,8 @@
+using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+using UnitFailed = Qbb.Registry.Pipelines.Machine.PipelineEvent.UnitFailed;
 
 namespace Qbb.Registry.Pipelines.Machine;
 
@@ -32,6 +34,8 @@ internal static class PipelineMachine
             UnitFailed failed when Find(pipeline, units, failed.Unit) is { } unit => Fail(pipeline, unit, failed, limits, now),
             UnitsDue when pipeline.Status == PipelineStatus.Running => SendDue(pipeline, Current(pipeline, units), now),
             Resumed when pipeline.Status == PipelineStatus.Running => SendAgain(pipeline, Current(pipeline, units)),
+            Retried { From: { } from } when pipeline.Status is PipelineStatus.Failed or PipelineStatus.Cancelled
+                => Begin(Run(Rewind(pipeline, from), now), from, limits, now),
             Retried when pipeline.Status is PipelineStatus.Failed or PipelineStatus.Cancelled
                 => Continue(pipeline, Current(pipeline, units), limits, now),
             Cancelled when !pipeline.HasEnded => End(pipeline, PipelineStatus.Cancelled, null, now),
@@ -111,14 +115,16 @@ internal static class PipelineMachine
     {
         if (unit.Status != UnitStatus.Sent)
             return Decision.None(pipeline);
-        var failures = unit.Failures + 1;
-        var isLast = failed.Permanent || failures >= limits.Attempts;
+        // An outage is not the unit's fault, however long it takes.
+        var isCounted = failed.Kind != FailureKind.Away;
+        var failures = unit.Failures + (isCounted ? 1 : 0);
+        var isLast = failed.Kind == FailureKind.Input || (isCounted && failures >= limits.Attempts);
         var waiting = unit with
         {
             Status = UnitStatus.Waiting,
             Failures = failures,
             Error = failed.Reason,
-            DueAt = isLast ? null : now + limits.BackoffAfter(failures),
+            DueAt = isLast ? null : now + limits.BackoffAfter(isCounted ? failures : unit.Attempt),
         };
         var error = $"{Describe(unit)}: {failed.Reason}";
         var next = isLast
@@ -141,22 +147,32 @@ internal static class PipelineMachine
     /// <summary>Begins, or goes on where a failed or cancelled pipeline stopped.</summary>
     private static Decision Continue(Pipeline pipeline, IEnumerable<PipelineUnit> units, PipelineLimits limits, DateTimeOffset now)
     {
-        var running = pipeline with
-        {
-            Status = PipelineStatus.Running,
-            LeaderId = null,
-            Error = null,
-            EndedAt = null,
-            StartedAt = pipeline.StartedAt ?? now,
-            KindStartedAt = now,
-            ActiveAt = now,
-        };
+        var running = Run(pipeline, now);
         if (running.Issued == 0)
             return Begin(running, running.Artifact is null ? running.Route.Kinds().First() : running.Kind, limits, now);
         var again = units.Where(unit => unit.Status != UnitStatus.Done).Select(unit => Again(unit) with { Failures = 0, Error = null }).ToList();
         // A unit that others wait for stands in the way of the next.
         var filled = again.Count > 0 && IsOneByOne(running) ? Decision.None(running) : Fill(running, limits);
         return filled with { Units = [.. again, .. filled.Units], Orders = [.. Orders(again), .. filled.Orders] };
+    }
+
+    private static Pipeline Run(Pipeline pipeline, DateTimeOffset now) => pipeline with
+    {
+        Status = PipelineStatus.Running,
+        LeaderId = null,
+        Error = null,
+        EndedAt = null,
+        StartedAt = pipeline.StartedAt ?? now,
+        KindStartedAt = now,
+        ActiveAt = now,
+    };
+
+    /// <summary>The state as it was before a kind of work.</summary>
+    private static Pipeline Rewind(Pipeline pipeline, UnitKind from)
+    {
+        UnitKind[] again = [from, .. pipeline.Route.After(from)];
+        var before = again.Select(UnitStages.Of).Aggregate(pipeline, (state, stage) => stage.Forget(state));
+        return before with { Times = [.. pipeline.Times.Where(time => !again.Contains(time.Kind))] };
     }
 
     private static Decision Begin(Pipeline pipeline, UnitKind kind, PipelineLimits limits, DateTimeOffset now)

@@ -13,6 +13,10 @@ internal sealed class AssembleStage() : UnitStage<AssembleModel, ModelAssembled>
     public override Pipeline Keep(Pipeline pipeline, UnitOutcome outcome) =>
         pipeline with { Student = outcome.Result, Artifact = pipeline.Route.Distils ? null : outcome.Result };
 
+    public override IEnumerable<string?> KeptIn(Pipeline pipeline) => [pipeline.Student];
+
+    public override Pipeline Forget(Pipeline pipeline) => pipeline with { Student = null, Artifact = null };
+
     protected override AssembleModel Make(UnitInput input) =>
         new(input.Id, input.Model, input.Recipe.Decomposition, input.Calibration, input.Pipeline.ModelName, input.Parts);
 

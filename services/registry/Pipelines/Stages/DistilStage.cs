@@ -26,6 +26,10 @@ internal sealed class DistilStage() : UnitStage<DistillRound, RoundDistilled>(Ki
         ? pipeline with { Artifact = outcome.Result, Done = pipeline.Total }
         : pipeline with { Checkpoint = outcome.Result };
 
+    public override IEnumerable<string?> KeptIn(Pipeline pipeline) => [pipeline.Checkpoint, pipeline.Artifact];
+
+    public override Pipeline Forget(Pipeline pipeline) => pipeline with { Checkpoint = null, Artifact = null };
+
     public override bool IsComplete(Pipeline pipeline, UnitOutcome outcome) => outcome.Finished;
 
     public override int MostIssued(Pipeline pipeline, int outstanding) => pipeline.Issued + 1;

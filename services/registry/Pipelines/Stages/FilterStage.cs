@@ -14,6 +14,10 @@ internal sealed class FilterStage() : UnitStage<FilterSequences, SequencesFilter
 
     public override Pipeline Keep(Pipeline pipeline, UnitOutcome outcome) => pipeline with { Filtered = outcome.Result };
 
+    public override IEnumerable<string?> KeptIn(Pipeline pipeline) => [pipeline.Filtered];
+
+    public override Pipeline Forget(Pipeline pipeline) => pipeline with { Filtered = null };
+
     protected override FilterSequences Make(UnitInput input) =>
         new(input.Id, input.Model, input.Student, input.Recipe.Filter, input.Data, input.Parts);
 

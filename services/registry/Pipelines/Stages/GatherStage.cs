@@ -18,6 +18,10 @@ internal sealed class GatherStage(UnitKind kind, Stage stage, DataUse use, UnitK
     public override Pipeline Keep(Pipeline pipeline, UnitOutcome outcome) =>
         use == DataUse.Evaluation ? pipeline with { Windows = outcome.Result } : pipeline with { Data = outcome.Result };
 
+    public override IEnumerable<string?> KeptIn(Pipeline pipeline) => [use == DataUse.Evaluation ? pipeline.Windows : pipeline.Data];
+
+    public override Pipeline Forget(Pipeline pipeline) => use == DataUse.Evaluation ? pipeline with { Windows = null } : pipeline with { Data = null };
+
     protected override AssembleData Make(UnitInput input) =>
         new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Parts);
 

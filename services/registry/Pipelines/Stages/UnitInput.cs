@@ -60,8 +60,8 @@ internal readonly record struct UnitCommand(object Message, Digest Unit);
 /// <param name="Unit">Digest of the command.</param>
 /// <param name="Outcome">Null of one that failed.</param>
 /// <param name="Failure">For people.</param>
-/// <param name="Permanent">Another attempt would fail in the same way.</param>
-internal sealed record UnitMessage(Guid Pipeline, Digest Unit, UnitOutcome? Outcome, string? Failure = null, bool Permanent = false);
+/// <param name="Kind">What the failure means for further attempts.</param>
+internal sealed record UnitMessage(Guid Pipeline, Digest Unit, UnitOutcome? Outcome, string? Failure = null, FailureKind Kind = FailureKind.Machine);
 
 /// <summary>The result of a unit.</summary>
 /// <param name="Result">Its manifest.</param>

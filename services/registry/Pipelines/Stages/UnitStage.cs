@@ -45,6 +45,11 @@ internal abstract class UnitStage(UnitKind kind, Stage stage)
     /// <summary>The state with the outcome's result where later kinds look for it.</summary>
     public virtual Pipeline Keep(Pipeline pipeline, UnitOutcome outcome) => pipeline;
 
+    /// <summary>Where in the state <see cref="Keep"/> puts results, and how to remove them.</summary>
+    public virtual IEnumerable<string?> KeptIn(Pipeline pipeline) => [];
+
+    public virtual Pipeline Forget(Pipeline pipeline) => pipeline;
+
     public virtual bool IsComplete(Pipeline pipeline, UnitOutcome outcome) => pipeline.Done == pipeline.Total;
 
     /// <summary>How many units may have been issued.</summary>
@@ -128,6 +133,6 @@ internal static class UnitStages
 
     /// <summary>What a message of a worker says.</summary>
     public static UnitMessage Read(object message) => All.Select(stage => stage.Read(message)).FirstOrDefault(read => read is not null)
-        ?? (message is UnitFailed failed ? new UnitMessage(failed.PipelineId, failed.Unit, null, failed.Reason, failed.Permanent) : null)
+        ?? (message is UnitFailed failed ? new UnitMessage(failed.PipelineId, failed.Unit, null, failed.Reason, failed.Kind) : null)
         ?? throw new ArgumentException($"unknown message {message.GetType()} of a worker", nameof(message));
 }
