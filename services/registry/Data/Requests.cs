@@ -34,7 +34,7 @@ internal sealed class BlobLease
     public required DateTimeOffset ExpiresAt { get; set; }
 }
 
-/// <summary>Something that was done once and is not done again, such as filing the default policy.</summary>
+/// <summary>When something was last done that is done once, as filing the default policy, or once in a while.</summary>
 internal sealed class Mark
 {
     public required string Name { get; init; }

@@ -8,6 +8,7 @@ using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Contracts;
+using Qbb.Registry.Collecting;
 using Qbb.Registry.Data;
 using Qbb.Tests;
 
@@ -110,6 +111,22 @@ public sealed class ConcurrencyTests(PostgresServer postgres) : IClassFixture<Po
         Transience.IsDuplicate(model).ShouldBeTrue();
         var orphan = await FailureAsync(new VersionTag { VersionId = Guid.NewGuid(), Key = "a", Value = "b" });
         Transience.IsDuplicate(orphan).ShouldBeFalse("its version is missing, which is a fault of ours");
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Of_several_registries_one_collects_and_a_restart_does_not_begin_the_time_anew(bool onPostgres)
+    {
+        await using var server = await StartAsync(onPostgres);
+        var (start, day) = (DateTimeOffset.UtcNow, TimeSpan.FromDays(1));
+        async Task<int> ClaimsAsync(TimeSpan after) => (await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => server.InDatabaseAsync(context =>
+            CollectionClock.ClaimAsync(context, start + after, day, CancellationToken.None))))).Count(isOurs => isOurs);
+        (await ClaimsAsync(TimeSpan.Zero)).ShouldBe(0, "it has just been started for the first time");
+        (await ClaimsAsync(day / 2)).ShouldBe(0);
+        (await ClaimsAsync(day)).ShouldBe(1);
+        (await ClaimsAsync(day * 1.5)).ShouldBe(0);
+        (await ClaimsAsync(day * 2.5)).ShouldBe(1);
     }
 
     [Fact]
