@@ -63,7 +63,7 @@ internal sealed class TransferBench(string folder, long size, IReadOnlyCollectio
 
     private static async Task<VersionView> PushAsync(IRegistryApi client, string model, CancellationToken cancel)
     {
-        var files = await Uploading.RunAsync(client, model, (_, _, _) => { }, cancel);
+        var files = await Uploading.RunAsync(client, model, true, (_, _, _) => { }, cancel);
         var posted = await client.CreateVersionAsync("transfer", new VersionRequest(files, Quantize: false), cancellation: cancel);
         return await client.GetVersionAsync("transfer", $"{posted.Version}", cancel);
     }

@@ -1,19 +1,19 @@
 using Qbb.Hosting.Bus;
 using Qbb.Hosting.Options;
-using Qbb.Registry.Blobs;
+using Qbb.Registry.Aliases;
 using Qbb.Registry.Collecting;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Idempotency;
+using Qbb.Registry.Lineage;
 using Qbb.Registry.Messaging;
+using Qbb.Registry.Metrics;
 using Qbb.Registry.Models;
 using Qbb.Registry.Pages;
-using Qbb.Registry.Pages.Shared;
 using Qbb.Registry.Pipelines;
-using Qbb.Registry.Pipelines.Running;
 using Qbb.Registry.Policies;
 using Qbb.Registry.Search;
 using Qbb.Registry.Uploads;
+using Qbb.Registry.Versions;
 
 namespace Qbb.Registry;
 
@@ -28,9 +28,11 @@ public static class RegistryExtensions
         services.AddSingleton(TimeProvider.System);
         builder.AddDatabase();
         services.AddHttp();
-        services.AddScoped<ModelFinder>().AddScoped<Views>().AddScoped<VersionFiler>().AddScoped<Champions>();
+        services.AddScoped<ModelFinder>().AddScoped<VersionViews>().AddScoped<VersionFiler>().AddScoped<Champions>();
         services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<Collector>();
-        services.AddPipelines();
+        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineFeed>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
+        services.AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
+        services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>().AddSingleton<VersionDocuments>();
         // In their order: the database is up to date before anything looks at it.
         services.AddHostedService<DefaultPolicySeed>();
         services.AddHostedService<OutboxDispatcher>();
@@ -61,7 +63,7 @@ public static class RegistryExtensions
         app.MapPolicies();
         app.MapPipelines();
         app.MapCollection();
-        app.MapPages();
+        app.MapSite();
         return app;
     }
 
@@ -71,15 +73,11 @@ public static class RegistryExtensions
         services.AddScoped<ETags>();
         services.AddPages();
         services.AddProblemDetails();
+        services.AddSingleton<IProblemDetailsWriter, ProblemsForAll>();
         services.AddExceptionHandler<Problems>();
         services.AddOpenApi();
+        // So that a body that cannot be read is answered with the reason, in production too.
+        services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
         services.ConfigureHttpJsonOptions(json => Wire.Configure(json.SerializerOptions));
-    }
-
-    private static void AddPipelines(this IServiceCollection services)
-    {
-        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineFeed>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
-        services.AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
-        services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>();
     }
 }

@@ -1,5 +1,5 @@
 using System.ComponentModel.DataAnnotations;
-using Qbb.Registry.Policies;
+using Qbb.Recipes;
 
 namespace Qbb.Registry;
 
@@ -26,6 +26,10 @@ public sealed class RegistryOptions : IValidatableObject
     [Range(0, 10_000)]
     public double ResultDays { get; set; } = 7;
 
+    /// <summary>Days that a failed or cancelled pipeline keeps what it made, so that a retry goes on from there.</summary>
+    [Range(0, 10_000)]
+    public double RetryDays { get; set; } = 7;
+
     /// <summary>Minutes that a blob is spared after it was put or found: somebody may be about to say what it is for.</summary>
     [Range(0, 100_000)]
     public double GraceMinutes { get; set; } = 60;
@@ -40,5 +44,34 @@ public sealed class RegistryOptions : IValidatableObject
             yield return new($"Registry:Gate:{problem}");
         foreach (var problem in DefaultPolicy?.Problems() ?? [])
             yield return new($"Registry:DefaultPolicy: {problem}");
+    }
+}
+
+/// <summary>Section <c>Registry:DefaultPolicy</c> of the configuration.</summary>
+public sealed class DefaultPolicy
+{
+    public string Name { get; set; } = "default";
+
+    /// <summary>Names of models.</summary>
+    public string Models { get; set; } = "*";
+
+    /// <summary>Recipes by name, as JSON.</summary>
+    public Dictionary<string, string> Recipes { get; set; } = [];
+
+    public Gate? Gate { get; set; }
+
+    internal IEnumerable<string> Problems()
+    {
+        if (ModelName.ProblemOf(Name) is { } problem)
+            yield return problem;
+        if (Recipes.Count == 0)
+            yield return "it has no recipes";
+        foreach (var (name, json) in Recipes)
+        {
+            foreach (var wrong in RecipeCheck.Problems(json))
+                yield return $"{name}: {wrong}";
+        }
+        foreach (var wrong in Gate?.Problems() ?? [])
+            yield return wrong;
     }
 }

@@ -14,6 +14,10 @@ public interface IRegistryApi : IDisposable
     [Head("/api/blobs/{digest}")]
     Task FindBlobAsync(Digest digest, CancellationToken cancellation = default);
 
+    /// <summary>Keeps bytes that are in the store for an upload.</summary>
+    [Post("/api/blobs/{digest}/keep")]
+    Task KeepBlobAsync(Digest digest, CancellationToken cancellation = default);
+
     /// <param name="digest">Of the content.</param>
     /// <param name="content">Streamed; memory does not depend on its size.</param>
     /// <param name="cancellation">Stops in the middle.</param>
@@ -107,12 +111,17 @@ public interface IRegistryApi : IDisposable
     /// <summary>The pipeline whenever it changes, until it has ended.</summary>
     [Get("/api/pipelines/{id}/events")]
     IAsyncEnumerable<PipelineView> WatchPipelineAsync(Guid id, CancellationToken cancellation = default);
-    [Delete("/api/pipelines/{id}")]
+    [Post("/api/pipelines/{id}/cancel")]
     Task<PipelineView> CancelPipelineAsync(Guid id, CancellationToken cancellation = default);
+
+    /// <summary>Removes a pipeline that has ended; its version stays.</summary>
+    [Delete("/api/pipelines/{id}")]
+    Task RemovePipelineAsync(Guid id, CancellationToken cancellation = default);
     [Post("/api/pipelines/{id}/retry")]
     Task<PipelineView> RetryPipelineAsync(Guid id, CancellationToken cancellation = default);
 
     [Post("/api/collect")]
     Task<CollectionReport> CollectAsync(
-        bool? dryRun = null, double? deletedDays = null, double? resultDays = null, double? graceMinutes = null, CancellationToken cancellation = default);
+        bool? dryRun = null, double? deletedDays = null, double? resultDays = null, double? graceMinutes = null, double? retryDays = null,
+        CancellationToken cancellation = default);
 }

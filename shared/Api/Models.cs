@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 
 namespace Qbb.Api;
@@ -18,9 +19,17 @@ public static partial class ModelName
             ? null
             : $"a name has 1 to {MostCharacters} letters, digits, dots, hyphens and underscores, and begins with a letter or digit";
 
-    /// <summary>The same of an alias, which must not look like a version's number.</summary>
-    public static string? ProblemOfAlias(string name) =>
-        ProblemOf(name) ?? (int.TryParse(name, out _) ? "an alias is no number: those are versions" : null);
+    /// <summary>Refers to the newest version, whatever aliases there are.</summary>
+    public const string Latest = "latest";
+
+    /// <summary>The same of an alias, which must not look like a version: 7, v1 and latest are reserved.</summary>
+    public static string? ProblemOfAlias(string name) => ProblemOf(name)
+        ?? (VersionLike().IsMatch(name) ? "an alias must not look like a version: numbers, v1 and the like are reserved"
+        : name.Equals(Latest, StringComparison.OrdinalIgnoreCase) ? $"the alias {Latest} is reserved: it always refers to the newest version"
+        : null);
+
+    [GeneratedRegex(@"\A[vV]?[0-9]+\z", RegexOptions.CultureInvariant)]
+    private static partial Regex VersionLike();
 
     [GeneratedRegex(@"\A[A-Za-z0-9][A-Za-z0-9._-]*\z", RegexOptions.CultureInvariant)]
     private static partial Regex Pattern();
@@ -40,12 +49,20 @@ public sealed record ModelView(
 public sealed record ModelChange(string? Description = null);
 
 /// <summary>Where an alias points.</summary>
-public sealed record AliasView(string Alias, int Version, DateTimeOffset UpdatedAt);
+/// <param name="Alias">Its name.</param>
+/// <param name="Version">The version's number.</param>
+/// <param name="UpdatedAt">When it was last moved.</param>
+/// <param name="Held">A person set it, and the gate leaves it there until it is removed.</param>
+public sealed record AliasView(string Alias, int Version, DateTimeOffset UpdatedAt, bool Held = false);
 
 /// <summary>The version that an alias is to point to.</summary>
 public sealed record AliasChange(int Version);
 
-/// <summary>What a version must keep to become the champion; of those that do, the one of the lowest KL is. Null: no limit.</summary>
+/// <summary>
+/// What a version must keep to become the champion; of those that do, the one of the lowest KL is. Null: no limit, except that without a budget
+/// of bits a champion is never replaced by a larger version.
+/// </summary>
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record Gate
 {
     /// <summary>Most of perplexity / teacher's perplexity.</summary>
@@ -72,7 +89,7 @@ public sealed record Gate
 /// <summary>A gate and its result.</summary>
 /// <param name="Gate">The limits.</param>
 /// <param name="Own">The model has its own; else they are its policy's or the registry's.</param>
-/// <param name="Champion">The version that passes best; null if none does.</param>
+/// <param name="Champion">The champion, or the version that would be; null if none passes.</param>
 /// <param name="Refused">Why the others do not pass, by number.</param>
 public sealed record GateView(Gate Gate, bool Own, int? Champion, IReadOnlyDictionary<int, string> Refused);
 

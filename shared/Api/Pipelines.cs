@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 
 namespace Qbb.Api;
 
@@ -28,6 +29,8 @@ public enum StageState
     Waiting,
     Running,
     Done,
+    Failed,
+    Cancelled,
 }
 
 public static class PipelineStates
@@ -78,9 +81,11 @@ public sealed record PipelineRequest(string? Model = null, int? Version = null, 
 public sealed record PipelineCreated(Guid Id);
 
 /// <summary>A recipe and what people call it.</summary>
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record NamedRecipe(string Name, JsonNode Recipe);
 
 /// <summary>What a policy is to say.</summary>
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record PolicyChange(string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null);
 
 /// <summary>Which recipes run on uploads of which models.</summary>

@@ -47,11 +47,18 @@ public static class RegistryApi
         });
     }
 
-    public static async Task<bool> HasBlobAsync(this IRegistryApi api, Digest digest, CancellationToken cancellation = default)
+    public static Task<bool> HasBlobAsync(this IRegistryApi api, Digest digest, CancellationToken cancellation = default) =>
+        FoundAsync(() => api.FindBlobAsync(digest, cancellation));
+
+    /// <summary>Keeps a blob for an upload; false where it is to be sent.</summary>
+    public static Task<bool> TryKeepBlobAsync(this IRegistryApi api, Digest digest, CancellationToken cancellation = default) =>
+        FoundAsync(() => api.KeepBlobAsync(digest, cancellation));
+
+    private static async Task<bool> FoundAsync(Func<Task> call)
     {
         try
         {
-            await api.FindBlobAsync(digest, cancellation);
+            await call();
             return true;
         }
         catch (RegistryRefusedException refused) when (refused.Status == HttpStatusCode.NotFound)

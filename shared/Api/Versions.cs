@@ -7,6 +7,8 @@ namespace Qbb.Api;
 public enum VersionKind
 {
     Upload,
+
+    /// <summary>Of a pipeline, or uploaded with a quantization_config: policies start nothing on it.</summary>
     Quantized,
 }
 
@@ -40,6 +42,10 @@ public static class MetricNames
     /// <summary>KL on held-out sequences before and after distillation.</summary>
     public const string HeldOutKlBefore = "heldOutKlBefore";
     public const string HeldOutKlAfter = "heldOutKlAfter";
+
+    /// <summary>The metrics that pipelines file.</summary>
+    public static IReadOnlyList<string> All { get; } =
+        [Perplexity, TeacherPerplexity, Kl, Top1, BitsPerWeight, Bytes, RelativeError, HeldOutKlBefore, HeldOutKlAfter];
 }
 
 /// <summary>A version.</summary>
@@ -110,4 +116,5 @@ public sealed record VersionRequest(IReadOnlyList<FileEntry> Files, IReadOnlyDic
 /// <param name="Version">The version's number.</param>
 /// <param name="Manifest">Its identity.</param>
 /// <param name="Pipelines">Those that policies started.</param>
-public sealed record UploadedVersion(string Model, int Version, string Manifest, IReadOnlyList<Guid> Pipelines);
+/// <param name="Note">Why none was started, where that is not for lack of a policy.</param>
+public sealed record UploadedVersion(string Model, int Version, string Manifest, IReadOnlyList<Guid> Pipelines, string? Note = null);

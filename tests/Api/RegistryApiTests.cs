@@ -26,7 +26,9 @@ public sealed class RegistryApiTests
         { "GET /api/models/tiny/versions/1/files/onnx/a%20b%23%3F%25.json", api => api.GetFileAsync("tiny", "1", "onnx/a b#?%.json") },
         { $"HEAD /api/blobs/{s_digest}", api => api.FindBlobAsync(s_digest) },
         { $"PUT /api/blobs/{s_digest}", api => api.PutBlobAsync(s_digest, new ByteArrayContent([1])) },
-        { $"DELETE /api/pipelines/{s_id}", api => api.CancelPipelineAsync(s_id) },
+        { $"POST /api/blobs/{s_digest}/keep", api => api.KeepBlobAsync(s_digest) },
+        { $"POST /api/pipelines/{s_id}/cancel", api => api.CancelPipelineAsync(s_id) },
+        { $"DELETE /api/pipelines/{s_id}", api => api.RemovePipelineAsync(s_id) },
     };
 
     [Theory]

@@ -74,9 +74,20 @@ public sealed class UnitRunnerTests : IDisposable
         await using var worker = await StartAsync(script);
         var command = Command("a");
         await worker.SendAsync(command);
-        (await worker.HearAsync<UnitFailed>())[0].ShouldBe(new UnitFailed(command.PipelineId, command.Unit, "the weights are damaged", Permanent: true));
+        (await worker.HearAsync<UnitFailed>())[0].ShouldBe(new UnitFailed(command.PipelineId, command.Unit, "the weights are damaged", FailureKind.Input));
         script.Begun.ShouldBe(1);
         worker.Told.Count.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_store_that_is_away_is_told_at_the_first_try_and_is_nobodys_failure()
+    {
+        var script = new UnitScript { Work = (_, _, _) => throw new StoreAwayException("the bucket does not answer") };
+        await using var worker = await StartAsync(script);
+        var command = Command("a");
+        await worker.SendAsync(command);
+        (await worker.HearAsync<UnitFailed>())[0].ShouldBe(new UnitFailed(command.PipelineId, command.Unit, "the bucket does not answer", FailureKind.Away));
+        script.Begun.ShouldBe(1);
     }
 
     [Fact]

@@ -14,6 +14,7 @@ internal sealed partial class PushCommand : AsyncCommand
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of the policies' recipes." };
+    private readonly Option<bool> _store = new("--no-quantize") { Description = "Only store the model: start no pipeline, and accept families that qbb cannot quantize." };
     private readonly Option<string> _url = RegistryAddress.Option();
 
     public PushCommand() : base("push", "Uploads a model to a registry, which quantizes it automatically.",
@@ -22,7 +23,7 @@ internal sealed partial class PushCommand : AsyncCommand
         "qbb push MODEL --recipe two-bases.json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _name, _recipe, _url })
+        foreach (var option in new Option[] { _name, _recipe, _store, _url })
             Options.Add(option);
     }
 
@@ -31,15 +32,19 @@ internal sealed partial class PushCommand : AsyncCommand
         var model = parsed.GetRequiredValue(_model);
         var name = parsed.GetValue(_name) ?? NameOf(model);
         var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.Read(file) : null;
+        var isStored = parsed.GetValue(_store);
+        if (isStored && recipe is not null)
+            throw new InvalidInputException("--no-quantize and --recipe contradict each other: give one of them");
         if (ModelName.ProblemOf(name) is { } problem)
             throw new InvalidInputException($"{name} cannot be the model's name there ({problem})", "choose another with --name");
         var address = parsed.GetRequiredValue(_url);
         using var registry = RegistryAddress.Connect(address);
         // Before a large model is read for nothing.
         await registry.ListModelsAsync(limit: 1, cancellation: cancel);
-        WarnOfTokenizer(model, output);
-        var files = await ProgressBars.RunAsync(output, "uploading", report => Uploading.RunAsync(registry, model, report, cancel));
-        var version = await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: recipe is null), NewKey(), cancel);
+        if (!isStored)
+            WarnOfTokenizer(model, output);
+        var files = await ProgressBars.RunAsync(output, "uploading", report => Uploading.RunAsync(registry, model, !isStored, report, cancel));
+        var version = await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: recipe is null && !isStored), NewKey(), cancel);
         if (recipe is not null)
         {
             var request = new PipelineRequest(version.Model, version.Version, JsonNode.Parse(recipe.ToJson()), RecipeFiles.NameOf(parsed.GetValue(_recipe)!));
@@ -49,7 +54,7 @@ internal sealed partial class PushCommand : AsyncCommand
         {
             Console.Out.WriteLine($"{version.Model} version {version.Version}, {version.Manifest}");
             Console.Out.WriteLine($"see it at {registry.AddressOf()}models/{version.Model}");
-            Console.Out.WriteLine(version.Pipelines.Count == 0
+            Console.Out.WriteLine(isStored ? "stored; no pipeline started" : version.Note is { } note ? note : version.Pipelines.Count == 0
                 ? "no pipeline started: the same files were there already, or no policy applies; use --recipe FILE to start one"
                 : $"pipelines started: {version.Pipelines.Count}; follow with  qbb watch {version.Model}{RegistryAddress.OptionFor(address)}");
         });

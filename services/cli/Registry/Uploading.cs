@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
@@ -9,20 +10,21 @@ internal static class Uploading
 {
     /// <param name="registry">The registry.</param>
     /// <param name="model">A Hugging Face folder, or a GGUF file.</param>
+    /// <param name="quantize">Whether it is to be quantized: then it must be of a family that can be.</param>
     /// <param name="report">Told of (bytes done, bytes in all, the current file).</param>
     /// <param name="cancel">Stops in the middle of a file.</param>
     /// <returns>What a version is made of.</returns>
     public static async Task<IReadOnlyList<FileEntry>> RunAsync(
-        IRegistryApi registry, string model, Action<double, double, string> report, CancellationToken cancel)
+        IRegistryApi registry, string model, bool quantize, Action<double, double, string> report, CancellationToken cancel)
     {
-        var files = FilesOf(model);
+        var files = FilesOf(model, quantize);
         var hashes = FileHashes.Sha256([.. files.Select(file => file.Path)], cancel);
         var entries = files.Zip(hashes, (file, hash) => new FileEntry(file.Name, Digest.FromHash(hash), Length(file.Path))).ToList();
         var total = entries.Sum(entry => entry.Size);
         var done = 0L;
         foreach (var (entry, path) in entries.Zip(files.Select(file => file.Path)))
         {
-            if (!await registry.HasBlobAsync(entry.Digest, cancel))
+            if (!await registry.TryKeepBlobAsync(entry.Digest, cancel))
             {
                 await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan);
                 var before = done;
@@ -34,10 +36,12 @@ internal static class Uploading
     }
 
     /// <summary>The files that make the model; everything that headers tell of it is checked before the first byte is read.</summary>
-    private static List<(string Name, string Path)> FilesOf(string model)
+    private static List<(string Name, string Path)> FilesOf(string model, bool quantize)
     {
         using var source = ModelSource.Open(model);
-        DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors);
+        // What another program quantized is stored, evaluated and served elsewhere.
+        if (quantize && (source.ConfigJson["quantization_config"] is not JsonObject by || $"{by["quant_method"]}" == "qbb"))
+            DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors);
         if (source.TokenizerJsonPath is not null || source.GgufMetadata is not null)
             source.LoadTokenizer();
         List<(string Name, string Path)> files = [.. source.Files.Select(file => (Path.GetFileName(file), file))];

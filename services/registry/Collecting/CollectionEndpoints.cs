@@ -10,16 +10,16 @@ internal static class CollectionEndpoints
     public static void MapCollection(this IEndpointRouteBuilder routes) =>
         routes.MapPost("/api/collect", Collect).WithTags("collect").ProducesProblem(400)
             .WithSummary("Removes what nothing refers to any more, or only says what that would be.")
-            .WithDescription("deletedDays and resultDays, where given, take the place of the settings: 0 spares nothing that was deleted or is only remembered.");
+            .WithDescription("deletedDays, resultDays, retryDays and graceMinutes, where given, take the place of the settings: 0 spares nothing of that kind.");
 
     private static async Task<Ok<CollectionReport>> Collect(
-        bool? dryRun, double? deletedDays, double? resultDays, double? graceMinutes, Collector collector, IOptions<RegistryOptions> options,
+        bool? dryRun, double? deletedDays, double? resultDays, double? graceMinutes, double? retryDays, Collector collector, IOptions<RegistryOptions> options,
         CancellationToken cancellation)
     {
         var usual = CollectionLimits.Of(options.Value);
         var limits = new CollectionLimits(
             Days("deletedDays", deletedDays) ?? usual.Deleted, Days("resultDays", resultDays) ?? usual.Results,
-            Days("graceMinutes", graceMinutes / (24 * 60)) ?? usual.Grace);
+            Days("graceMinutes", graceMinutes / (24 * 60)) ?? usual.Grace, Days("retryDays", retryDays) ?? usual.Retry);
         return TypedResults.Ok(await collector.RunAsync(limits, dryRun ?? false, cancellation));
     }
 

@@ -2,9 +2,20 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
 
 namespace Qbb.Registry.Collecting;
+
+/// <summary>What a collection spares.</summary>
+/// <param name="Deleted">Versions that were deleted not longer ago.</param>
+/// <param name="Results">Results of units that were used not longer ago.</param>
+/// <param name="Grace">Blobs that were put or found not longer ago.</param>
+/// <param name="Retry">Pipelines that failed or were cancelled not longer ago.</param>
+internal sealed record CollectionLimits(TimeSpan Deleted, TimeSpan Results, TimeSpan Grace, TimeSpan Retry)
+{
+    public static CollectionLimits Of(RegistryOptions options) => new(
+        TimeSpan.FromDays(options.DeletedDays), TimeSpan.FromDays(options.ResultDays), TimeSpan.FromMinutes(options.GraceMinutes),
+        TimeSpan.FromDays(options.RetryDays));
+}
 
 /// <summary>
 /// Lets go what was deleted, and removes the blobs that nothing refers to any more. A blob that was put or found a short while ago is spared:
@@ -24,7 +35,7 @@ internal sealed class Collector(RegistryContext context, IArtifactStore store, I
         var leases = dryRun
             ? await context.Leases.CountAsync(lease => lease.ExpiresAt <= now, cancellation)
             : await context.Leases.Where(lease => lease.ExpiresAt <= now).ExecuteDeleteAsync(cancellation);
-        await references.GatherAsync(purged, now, cancellation);
+        await references.GatherAsync(purged, now, now - limits.Retry, cancellation);
         var results = await ForgetAsync(now - limits.Results, dryRun, cancellation);
         if (!dryRun)
             await store.RemoveAbandonedAsync(now - s_longestUpload, cancellation);

@@ -2,8 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
-using Qbb.Registry.Pipelines.Machine;
-using Qbb.Registry.Pipelines.Running;
+using Qbb.Registry.Pipelines;
 
 namespace Qbb.Registry.Collecting;
 
@@ -17,8 +16,9 @@ internal sealed class References(RegistryContext context, IArtifactStore store)
     /// <summary>Gathers what the database refers to.</summary>
     /// <param name="purged">Versions whose files count no more.</param>
     /// <param name="now">The time.</param>
+    /// <param name="retry">Pipelines that failed or were cancelled since then can be retried.</param>
     /// <param name="cancellation">Stops.</param>
-    public async Task GatherAsync(IReadOnlySet<Guid> purged, DateTimeOffset now, CancellationToken cancellation)
+    public async Task GatherAsync(IReadOnlySet<Guid> purged, DateTimeOffset now, DateTimeOffset retry, CancellationToken cancellation)
     {
         await foreach (var version in context.Versions.AsNoTracking().Where(version => version.PurgedAt == null)
             .Select(version => new { version.Id, version.Manifest }).AsAsyncEnumerable().WithCancellation(cancellation))
@@ -38,7 +38,7 @@ internal sealed class References(RegistryContext context, IArtifactStore store)
             _all.Add(Digest.Parse(lease));
         }
         await GatherPoliciesAsync(cancellation);
-        await GatherPipelinesAsync(cancellation);
+        await GatherPipelinesAsync(retry, cancellation);
     }
 
     /// <summary>Adds a manifest and the files that it lists; one that cannot be read is added by itself.</summary>
@@ -67,10 +67,11 @@ internal sealed class References(RegistryContext context, IArtifactStore store)
         }
     }
 
-    private async Task GatherPipelinesAsync(CancellationToken cancellation)
+    private async Task GatherPipelinesAsync(DateTimeOffset retry, CancellationToken cancellation)
     {
         var active = await context.Pipelines.AsNoTracking()
-            .Where(pipeline => pipeline.Status == PipelineStatus.Created || pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following)
+            .Where(pipeline => pipeline.Status == PipelineStatus.Created || pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following
+                || pipeline.Status != PipelineStatus.Succeeded && pipeline.EndedAt > retry)
             .ToListAsync(cancellation);
         foreach (var pipeline in active)
         {

@@ -2,6 +2,15 @@ using System.ComponentModel.DataAnnotations;
 
 namespace Qbb.Registry.Data;
 
+public enum DatabaseProvider
+{
+    /// <summary>A file: for one process.</summary>
+    Sqlite,
+
+    /// <summary>A PostgreSQL server.</summary>
+    Postgres,
+}
+
 /// <summary>Section <c>Database</c> of the configuration.</summary>
 public sealed class DatabaseOptions : IValidatableObject
 {

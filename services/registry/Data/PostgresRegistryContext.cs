@@ -1,14 +1,35 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Storage;
 using Npgsql;
-using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Machine;
+using Qbb.Hosting.Startup;
 
 namespace Qbb.Registry.Data;
 
 /// <summary>On PostgreSQL rows are locked one by one.</summary>
 internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryContext> options) : RegistryContext(options)
 {
+    public override async Task MigrateAsync(TimeSpan wait, CancellationToken cancellation)
+    {
+        // A migration may take as long as it needs; a lock may not.
+        Database.SetCommandTimeout(TimeSpan.FromHours(1));
+        var creator = Database.GetService<IRelationalDatabaseCreator>();
+        if (!await creator.ExistsAsync(cancellation))
+            await creator.CreateAsync(cancellation);
+        await Database.OpenConnectionAsync(cancellation);
+        await Database.ExecuteSqlRawAsync(FormattableString.Invariant($"SET lock_timeout = {Math.Max(1, wait.TotalMilliseconds):0}"), cancellation);
+        try
+        {
+            await Database.MigrateAsync(cancellation);
+        }
+        catch (PostgresException error) when (error.SqlState == PostgresErrorCodes.LockNotAvailable)
+        {
+            throw new StartupException(
+                $"another process has been migrating the database for {wait.TotalSeconds:0} s ({StartupOptions.Section}:{nameof(StartupOptions.WaitSeconds)}): "
+                + "let it finish, or end the session that holds the lock (pg_stat_activity lists them)", error);
+        }
+    }
+
     public override Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation) =>
         Pipelines.FromSql($"""SELECT * FROM pipelines WHERE "Id" = {id} FOR UPDATE""").FirstOrDefaultAsync(cancellation);
 
@@ -26,7 +47,4 @@ internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryC
 
     public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
         Outbox.FromSql($"""SELECT * FROM outbox ORDER BY "Id" LIMIT {count} FOR UPDATE SKIP LOCKED""").AsNoTracking().ToListAsync(cancellation);
-
-    public override bool IsDuplicate(DbUpdateException error) =>
-        error.InnerException is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation };
 }

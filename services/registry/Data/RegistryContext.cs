@@ -1,16 +1,14 @@
 using Microsoft.EntityFrameworkCore;
-using Qbb.Registry.Blobs;
-using Qbb.Registry.Idempotency;
-using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Machine;
-using Qbb.Registry.Policies;
+using Qbb.Hosting.Startup;
 
 namespace Qbb.Registry.Data;
 
 /// <summary>The registry's database; what differs between the providers is in the classes derived from it.</summary>
 internal abstract class RegistryContext(DbContextOptions options) : DbContext(options)
 {
+    /// <summary>Times that a change is tried against others at the same moment.</summary>
+    public const int Tries = 5;
+
     public DbSet<Model> Models => Set<Model>();
 
     public DbSet<ModelVersion> Versions => Set<ModelVersion>();
@@ -19,7 +17,7 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     public DbSet<Alias> Aliases => Set<Alias>();
 
-    public DbSet<Lineage> Lineages => Set<Lineage>();
+    public DbSet<VersionLineage> Lineages => Set<VersionLineage>();
 
     public DbSet<Pipeline> Pipelines => Set<Pipeline>();
 
@@ -35,6 +33,12 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     public DbSet<IdempotentRequest> IdempotentRequests => Set<IdempotentRequest>();
 
+    /// <summary>Brings the database up to date, and creates it if need be.</summary>
+    /// <param name="wait">How long another process may hold the migrations' lock.</param>
+    /// <param name="cancellation">Stops.</param>
+    /// <exception cref="StartupException">Another process has held the lock for longer.</exception>
+    public abstract Task MigrateAsync(TimeSpan wait, CancellationToken cancellation);
+
     /// <summary>A pipeline that no other transaction can change until this one ends; null where there is none.</summary>
     public abstract Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation);
 
@@ -47,8 +51,35 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     /// <summary>The first messages of the outbox, those that another dispatcher has in hand left out.</summary>
     public abstract Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation);
 
-    /// <summary>Whether a save failed because a row with that key is there already.</summary>
-    public abstract bool IsDuplicate(DbUpdateException error);
+    /// <summary>
+    /// Runs a change in a transaction and saves it. Where somebody else changed or added the same rows at the same moment, it runs again and
+    /// sees theirs.
+    /// </summary>
+    /// <param name="change">What to do; its exceptions undo it.</param>
+    /// <param name="tables">Where somebody else may add a row of the same key.</param>
+    /// <param name="cancellation">Undoes it.</param>
+    public async Task<T> ChangeAsync<T>(Func<Task<T>> change, IReadOnlyCollection<string> tables, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            await using var transaction = await Database.BeginTransactionAsync(cancellation);
+            try
+            {
+                var result = await change();
+                await SaveChangesAsync(cancellation);
+                await transaction.CommitAsync(cancellation);
+                return result;
+            }
+            catch (DbUpdateException error) when (attempt < Tries && IsConflict(error, tables))
+            {
+                ChangeTracker.Clear();
+            }
+        }
+    }
+
+    /// <summary>Whether a save failed because somebody else was quicker, so that a second look finds what they did.</summary>
+    public static bool IsConflict(DbUpdateException error, IReadOnlyCollection<string> tables) =>
+        error is DbUpdateConcurrencyException || (tables.Count > 0 && Transience.IsDuplicate(error, tables));
 
     protected override void OnModelCreating(ModelBuilder modelBuilder) =>
         modelBuilder.ApplyConfigurationsFromAssembly(typeof(RegistryContext).Assembly);

@@ -1,16 +1,20 @@
-using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Data;
 
 /// <summary>On SQLite a transaction holds the whole file (BEGIN IMMEDIATE), so there are no rows to lock.</summary>
 internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryContext> options) : RegistryContext(options)
 {
-    private const int ConstraintError = 19;
+    // Entity Framework marks a migration with a row, which a process that is killed leaves behind and everybody after it would wait for, without
+    // end. The file belongs to this process alone, so such a row is a dead one's.
+    public override async Task MigrateAsync(TimeSpan wait, CancellationToken cancellation)
+    {
+        await Database.OpenConnectionAsync(cancellation);
+        if (await Database.SqlQuery<int>($"""SELECT COUNT(*) AS "Value" FROM sqlite_master WHERE name = '__EFMigrationsLock'""").SingleAsync(cancellation) > 0)
+            await Database.ExecuteSqlAsync($"""DELETE FROM "__EFMigrationsLock" """, cancellation);
+        await Database.MigrateAsync(cancellation);
+    }
 
     public override Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation) =>
         Pipelines.FirstOrDefaultAsync(pipeline => pipeline.Id == id, cancellation);
@@ -28,8 +32,6 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
 
     public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
         Outbox.AsNoTracking().OrderBy(message => message.Id).Take(count).ToListAsync(cancellation);
-
-    public override bool IsDuplicate(DbUpdateException error) => error.InnerException is SqliteException { SqliteErrorCode: ConstraintError };
 
     // SQLite has no type for times and compares their text wrongly.
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using MassTransit;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
@@ -31,7 +30,7 @@ internal sealed class OutboxDispatcher(
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
-                log.LogWarning("The outbox waits: {Reason}", error.GetBaseException().Message);
+                log.LogWarning("Outbox dispatch failed, retrying: {Reason}", error.GetBaseException().Message);
             }
             await signal.WaitAsync(s_poll, stoppingToken);
         }
@@ -59,8 +58,18 @@ internal sealed class OutboxDispatcher(
         using var activity = new Activity("outbox");
         if (message.TraceParent is { } parent)
             activity.SetParentId(parent).Start();
-        var type = MessageTypes.Of(message.Type);
-        var body = JsonSerializer.Deserialize(message.Body, type) ?? throw new InvalidOperationException($"the message {message.Id} is empty");
+        var (body, type) = Outbox.Read(message);
         await bus.Publish(body, type, context => context.MessageId = message.MessageId, cancellation);
+    }
+}
+
+internal static class HostStart
+{
+    /// <summary>Waits until a token is cancelled, such as the one that says that the host has started.</summary>
+    public static async Task WhenCancelledAsync(this CancellationToken happened, CancellationToken cancellation)
+    {
+        var source = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var registration = happened.Register(source.SetResult);
+        await source.Task.WaitAsync(cancellation);
     }
 }

@@ -1,9 +1,12 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
+using Qbb.Registry.Pages;
+using Qbb.Registry.Pipelines;
 using Qbb.Registry.Pipelines.Machine;
-using Qbb.Registry.Pipelines.Running;
+using Qbb.Registry.Versions;
 
 namespace Qbb.Registry.Models;
 
@@ -18,74 +21,87 @@ internal static class ModelEndpoints
         group.MapGet("/", List).WithSummary("Lists models by name.");
         group.MapGet("/{name}", Get).WithSummary("Shows a model.").ProducesProblem(404);
         group.MapPatch("/{name}", Change).WithSummary("Changes a model's description.").ProducesProblem(404).ProducesProblem(412);
-        group.MapDelete("/{name}", Delete).WithSummary("Deletes a model and its versions; it can be restored until the collector has been.");
-        group.MapPost("/{name}/restore", Restore).WithSummary("Takes a deletion back.");
+        group.MapDelete("/{name}", Delete).WithSummary("Deletes a model and its versions; it can be restored until garbage collection.");
+        group.MapPost("/{name}/restore", Restore).WithSummary("Restores a deleted model.");
+
+        var pages = routes.MapPages("");
+        pages.MapGet("/", ModelListPage.Show);
+        pages.MapGet("/models/{name}", ModelPage.Show);
+        pages.MapPost("/models/{name}/description", async (string name, [FromForm] string? description, [AsParameters] VersionServices services) =>
+        {
+            await Change(name, new ModelChange((description ?? "").Trim()), services);
+            return new SeeOther($"/models/{name}");
+        });
+        pages.MapPost("/models/{name}/quantize", QuantizeForm.Start);
     }
 
-    private static async Task<Ok<Page<ModelView>>> List(
-        string? q, string? after, int? limit, RegistryContext context, Views views, CancellationToken cancellation)
+    private static async Task<Ok<Page<ModelView>>> List(string? q, string? after, int? limit, [AsParameters] VersionServices services)
     {
-        var most = Paging.LimitOf(limit);
-        var found = context.Models.AsNoTracking().Where(model => model.DeletedAt == null);
+        var (_, page) = await FindAsync(q, after, Paging.LimitOf(limit), services);
+        return TypedResults.Ok(page);
+    }
+
+    /// <summary>A page of models by name, with their rows.</summary>
+    internal static async Task<(IReadOnlyList<Model> Rows, Page<ModelView> Page)> FindAsync(string? q, string? after, int limit, VersionServices services)
+    {
+        var found = services.Context.Models.AsNoTracking().Where(model => model.DeletedAt == null);
         if (!string.IsNullOrEmpty(q))
             found = found.Where(model => model.Name.Contains(q) || model.Description.Contains(q));
         if (after is not null)
             found = found.Where(model => string.Compare(model.Name, after) > 0);
-        var rows = await found.OrderBy(model => model.Name).Take(most + 1).ToListAsync(cancellation);
-        var shown = await views.OfAsync([.. rows.Take(most)], cancellation);
-        return TypedResults.Ok(new Page<ModelView>(shown, rows.Count > most ? rows[most - 1].Name : null));
+        var rows = await found.OrderBy(model => model.Name).Take(limit + 1).ToListAsync(services.Cancellation);
+        var shown = rows.Take(limit).ToList();
+        return (shown, new(await services.Views.OfAsync(shown, services.Cancellation), rows.Count > limit ? shown[^1].Name : null));
     }
 
-    private static async Task<Results<Ok<ModelView>, StatusCodeHttpResult>> Get(
-        string name, ModelFinder finder, Views views, ETags tags, CancellationToken cancellation) =>
-        tags.Ok(await views.OfAsync(await finder.ModelAsync(name, cancellation), cancellation));
+    private static async Task<Results<Ok<ModelView>, StatusCodeHttpResult>> Get(string name, [AsParameters] VersionServices services) =>
+        services.Tags.Ok(await services.Views.OfAsync(await services.Finder.ModelAsync(name, services.Cancellation), services.Cancellation));
 
-    internal static async Task<Ok<ModelView>> Change(
-        string name, ModelChange change, RegistryContext context, ModelFinder finder, Views views, ETags tags, CancellationToken cancellation)
+    private static Task<Ok<ModelView>> Change(string name, ModelChange change, [AsParameters] VersionServices services) => services.ChangeAsync(name, async model =>
     {
-        var model = await finder.ModelAsync(name, cancellation);
-        tags.Require(await views.OfAsync(model, cancellation));
+        services.Tags.Require(await services.Views.OfAsync(model, services.Cancellation));
         if (change.Description is not { Length: <= MostDescription } description)
             throw RefusedException.Invalid($"description must have at most {MostDescription} characters");
         model.Description = description;
         model.Revision++;
-        await context.SaveChangesAsync(cancellation);
-        return TypedResults.Ok(await views.OfAsync(model, cancellation));
-    }
+        return TypedResults.Ok(await services.Views.OfAsync(model, services.Cancellation));
+    });
 
-    private static async Task<NoContent> Delete(
-        string name, RegistryContext context, ModelFinder finder, Views views, ETags tags, PipelineInbox pipelines, TimeProvider clock,
-        CancellationToken cancellation)
+    private static async Task<NoContent> Delete(string name, PipelineInbox pipelines, [AsParameters] VersionServices services)
     {
-        var model = await finder.ModelAsync(name, cancellation);
-        tags.Require(await views.OfAsync(model, cancellation));
+        var (context, cancellation) = (services.Context, services.Cancellation);
+        var found = await services.Finder.ModelAsync(name, cancellation);
+        // Followers first: of those left, a cancelled leader would start the first.
         var active = await context.Pipelines.AsNoTracking()
-            .Where(pipeline => pipeline.ModelId == model.Id)
+            .Where(pipeline => pipeline.ModelId == found.Id)
             .Where(pipeline => pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following)
             .OrderBy(pipeline => pipeline.Status).Select(pipeline => pipeline.Id).ToListAsync(cancellation);
-        foreach (var pipeline in active)
-            await pipelines.ApplyAsync(pipeline, new PipelineEvent.Cancelled(), cancellation);
-        var now = clock.GetUtcNow();
-        model.DeletedAt = now;
-        model.Revision++;
-        foreach (var version in await context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null).ToListAsync(cancellation))
+        context.ChangeTracker.Clear();
+        // Pipelines are locked before their model, as where they publish.
+        await pipelines.ApplyAsync(active, new PipelineEvent.Cancelled(), async () =>
         {
-            version.DeletedAt = now;
-            version.Revision++;
-        }
-        await context.SaveChangesAsync(cancellation);
+            if (await context.LockModelAsync(found.Id, cancellation) is not { DeletedAt: null } model)
+                throw ModelFinder.None(name);
+            services.Tags.Require(await services.Views.OfAsync(model, cancellation));
+            var now = services.Clock.GetUtcNow();
+            model.DeletedAt = now;
+            model.Revision++;
+            foreach (var version in await context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null).ToListAsync(cancellation))
+            {
+                version.DeletedAt = now;
+                version.Revision++;
+            }
+        }, cancellation);
         return TypedResults.NoContent();
     }
 
-    private static async Task<Ok<ModelView>> Restore(string name, RegistryContext context, Views views, CancellationToken cancellation)
+    private static Task<Ok<ModelView>> Restore(string name, [AsParameters] VersionServices services) => services.ChangeAsync(name, async model =>
     {
-        var model = await context.Models.FirstOrDefaultAsync(row => row.Name == name, cancellation)
-            ?? throw RefusedException.NotFound($"there was no model {name}");
         if (model.DeletedAt is { } deleted)
         {
             // Versions that were deleted before stay deleted.
-            var together = await context.Versions
-                .Where(version => version.ModelId == model.Id && version.DeletedAt == deleted && version.PurgedAt == null).ToListAsync(cancellation);
+            var together = await services.Context.Versions
+                .Where(version => version.ModelId == model.Id && version.DeletedAt == deleted && version.PurgedAt == null).ToListAsync(services.Cancellation);
             foreach (var version in together)
             {
                 version.DeletedAt = null;
@@ -93,8 +109,8 @@ internal static class ModelEndpoints
             }
             model.DeletedAt = null;
             model.Revision++;
-            await context.SaveChangesAsync(cancellation);
+            await services.Context.SaveChangesAsync(services.Cancellation);
         }
-        return TypedResults.Ok(await views.OfAsync(model, cancellation));
-    }
+        return TypedResults.Ok(await services.Views.OfAsync(model, services.Cancellation));
+    }, deleted: true);
 }

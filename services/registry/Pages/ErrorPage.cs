@@ -1,8 +1,7 @@
 using System.Net.Mime;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Net.Http.Headers;
-using Qbb.Registry.Pages.Shared;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Pages;
 

@@ -1,6 +1,5 @@
 using Microsoft.AspNetCore.Http.Metadata;
-using Qbb.Registry.Pages.Shared;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Pages;
 

@@ -1,8 +1,7 @@
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-using Qbb.Registry.Pages.Shared;
-using static Qbb.Registry.Pages.Shared.Pieces;
+using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Pages;
 

@@ -1,12 +1,10 @@
 using System.Net.ServerSentEvents;
 using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Idempotency;
+using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines.Machine;
-using Qbb.Registry.Pipelines.Running;
 
 namespace Qbb.Registry.Pipelines;
 
@@ -22,45 +20,43 @@ internal static class PipelineEndpoints
         group.MapGet("/", List).WithSummary("Lists pipelines, the newest first.");
         group.MapGet("/{id:guid}", Get).WithSummary("Shows a pipeline.").ProducesProblem(404);
         group.MapGet("/{id:guid}/events", Watch).WithSummary("The pipeline whenever it changes, as server-sent events, until it has ended.");
-        group.MapDelete("/{id:guid}", Cancel).WithSummary("Cancels a pipeline; no further unit is begun.").ProducesProblem(404);
-        group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("The same.").ProducesProblem(404);
+        group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("Cancels a pipeline; no further unit is started.").ProducesProblem(404);
+        group.MapDelete("/{id:guid}", Remove).WithSummary("Removes a pipeline that has ended; its version stays.").ProducesProblem(404).ProducesProblem(409);
         group.MapPost("/{id:guid}/retry", Retry).WithSummary("Lets a failed or cancelled pipeline go on where it stopped.").ProducesProblem(404).ProducesProblem(409);
+
+        var pages = routes.MapPages("/pipelines");
+        pages.MapGet("", PipelineListPage.Show);
+        pages.MapGet("/{id:guid}", PipelinePage.Show);
+        pages.MapPost("/{id:guid}/cancel", async (Guid id, PipelineInbox pipelines, CancellationToken cancellation) =>
+        {
+            await pipelines.ApplyAsync(id, new PipelineEvent.Cancelled(), cancellation);
+            return new SeeOther($"/pipelines/{id}");
+        });
+        pages.MapPost("/{id:guid}/retry", async (Guid id, PipelineDesk desk, CancellationToken cancellation) =>
+        {
+            await desk.RetryAsync(id, cancellation);
+            return new SeeOther($"/pipelines/{id}");
+        });
     }
 
-    private static async Task<Accepted<PipelineCreated>> Post(PipelineRequest request, PipelineDesk desk, CancellationToken cancellation)
+    private static async Task<Accepted<PipelineCreated>> Post(PipelineRequest request, PipelineDesk desk, HttpContext http, CancellationToken cancellation)
     {
-        var id = await desk.StartAsync(request, cancellation);
-        return TypedResults.Accepted($"/api/pipelines/{id}", new PipelineCreated(id));
+        var created = await desk.StartAsync(request, IdempotencyKey.Of(http), cancellation);
+        return TypedResults.Accepted(PipelineDesk.AddressOf(created.Id), created);
     }
 
     private static async Task<Ok<Page<PipelineView>>> List(
-        string? model, string? state, Guid? after, int? limit, RegistryContext context, PipelineViews views, CancellationToken cancellation)
-    {
-        var most = Paging.LimitOf(limit);
-        var found = context.Pipelines.AsNoTracking();
-        if (model is not null)
-            found = found.Where(pipeline => pipeline.ModelName == model);
-        if (state is not null)
-        {
-            var wanted = PipelineProgress.StatusesOf(state);
-            found = found.Where(pipeline => wanted.Contains(pipeline.Status));
-        }
-        // Ids rise with time.
-        if (after is { } last)
-            found = found.Where(pipeline => pipeline.Id.CompareTo(last) < 0);
-        var rows = await found.OrderByDescending(pipeline => pipeline.Id).Take(most + 1).ToListAsync(cancellation);
-        return TypedResults.Ok(new Page<PipelineView>(
-            await views.OfAsync([.. rows.Take(most)], cancellation), rows.Count > most ? rows[most - 1].Id.ToString() : null));
-    }
+        string? model, string? state, Guid? after, int? limit, PipelineViews views, CancellationToken cancellation) =>
+        TypedResults.Ok(await views.ListAsync(model, state, after, Paging.LimitOf(limit), cancellation));
 
     private static async Task<Results<Ok<PipelineView>, StatusCodeHttpResult>> Get(
-        Guid id, PipelineViews views, ETags tags, CancellationToken cancellation) => tags.Ok(await FindAsync(id, views, cancellation));
+        Guid id, PipelineViews views, ETags tags, CancellationToken cancellation) => tags.Ok(await views.GetAsync(id, cancellation));
 
     private static async Task<ServerSentEventsResult<PipelineView>> Watch(
         Guid id, PipelineViews views, PipelineFeed feed, IServiceScopeFactory scopes, CancellationToken cancellation)
     {
         // What is not there is said by the status, before the stream begins.
-        await FindAsync(id, views, cancellation);
+        await views.GetAsync(id, cancellation);
         return TypedResults.ServerSentEvents(ChangesAsync(id, feed, scopes, cancellation));
     }
 
@@ -68,16 +64,25 @@ internal static class PipelineEndpoints
         Guid id, PipelineInbox pipelines, PipelineViews views, CancellationToken cancellation)
     {
         await pipelines.ApplyAsync(id, new PipelineEvent.Cancelled(), cancellation);
-        return TypedResults.Ok(await FindAsync(id, views, cancellation));
+        return TypedResults.Ok(await views.GetAsync(id, cancellation));
     }
+
+    private static async Task<NoContent> Remove(Guid id, RegistryContext context, CancellationToken cancellation) => await context.ChangeAsync(async () =>
+    {
+        var row = await context.LockPipelineAsync(id, cancellation) ?? throw RefusedException.NotFound($"there is no pipeline {id}");
+        if (!row.HasEnded)
+            throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(PipelineProgress.StateOf(row.Status))}: cancel it first");
+        context.Pipelines.Remove(row);
+        return TypedResults.NoContent();
+    }, [], cancellation);
 
     private static async Task<Ok<PipelineView>> Retry(Guid id, PipelineDesk desk, PipelineViews views, CancellationToken cancellation)
     {
-        var before = await FindAsync(id, views, cancellation);
+        var before = await views.GetAsync(id, cancellation);
         if (before.State is not (PipelineState.Failed or PipelineState.Cancelled))
             throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(before.State)}: only a failed or cancelled one can be tried again");
         await desk.RetryAsync(id, cancellation);
-        return TypedResults.Ok(await FindAsync(id, views, cancellation));
+        return TypedResults.Ok(await views.GetAsync(id, cancellation));
     }
 
     private static async IAsyncEnumerable<SseItem<PipelineView>> ChangesAsync(
@@ -104,7 +109,4 @@ internal static class PipelineEndpoints
 
     private static bool IsSame(PipelineView? last, PipelineView now) => last is not null
         && (last.State, last.Stage, last.Done, last.Total, last.Error) == (now.State, now.Stage, now.Done, now.Total, now.Error);
-
-    private static async Task<PipelineView> FindAsync(Guid id, PipelineViews views, CancellationToken cancellation) =>
-        await views.FindAsync(id, cancellation) ?? throw RefusedException.NotFound($"there is no pipeline {id}");
 }

@@ -1,16 +1,71 @@
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Http;
+using Qbb.Registry.Pipelines.Stages;
 
 namespace Qbb.Registry.Pipelines;
 
 /// <summary>Pipelines as people see them.</summary>
 internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
 {
+    private static readonly PipelineStatus[] s_active = [PipelineStatus.Created, PipelineStatus.Following, PipelineStatus.Running];
+
     public async Task<PipelineView?> FindAsync(Guid id, CancellationToken cancellation) =>
         (await OfAsync(await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Id == id).ToListAsync(cancellation), cancellation))
         .FirstOrDefault();
+
+    /// <exception cref="RefusedException">There is none.</exception>
+    public async Task<PipelineView> GetAsync(Guid id, CancellationToken cancellation) => (await GetRowAsync(id, cancellation)).View;
+
+    /// <exception cref="RefusedException">There is none.</exception>
+    public async Task<(Pipeline Row, PipelineView View)> GetRowAsync(Guid id, CancellationToken cancellation)
+    {
+        var row = await context.Pipelines.AsNoTracking().FirstOrDefaultAsync(pipeline => pipeline.Id == id, cancellation)
+            ?? throw RefusedException.NotFound($"there is no pipeline {id}");
+        return (row, (await OfAsync([row], cancellation))[0]);
+    }
+
+    /// <summary>The newest first.</summary>
+    /// <param name="model">A model's name; null for all.</param>
+    /// <param name="state">A state; null for all.</param>
+    /// <param name="after">The last of the page before.</param>
+    /// <param name="limit">Most of a page.</param>
+    /// <param name="cancellation">Stops.</param>
+    public async Task<Page<PipelineView>> ListAsync(string? model, string? state, Guid? after, int limit, CancellationToken cancellation)
+    {
+        var found = context.Pipelines.AsNoTracking();
+        if (model is not null)
+            found = found.Where(pipeline => pipeline.ModelName == model);
+        if (state is not null)
+        {
+            var wanted = PipelineProgress.StatusesOf(state);
+            found = found.Where(pipeline => wanted.Contains(pipeline.Status));
+        }
+        // Ids rise with time.
+        if (after is { } last)
+            found = found.Where(pipeline => pipeline.Id.CompareTo(last) < 0);
+        var rows = await found.OrderByDescending(pipeline => pipeline.Id).Take(limit + 1).ToListAsync(cancellation);
+        return new(await OfAsync([.. rows.Take(limit)], cancellation), rows.Count > limit ? rows[limit - 1].Id.ToString() : null);
+    }
+
+    /// <summary>Pipelines of some models that have not ended, the oldest first.</summary>
+    public async Task<IReadOnlyList<PipelineView>> ActiveAsync(IReadOnlyCollection<Guid> models, CancellationToken cancellation) =>
+        await OfAsync(await context.Pipelines.AsNoTracking().Where(pipeline => models.Contains(pipeline.ModelId) && s_active.Contains(pipeline.Status))
+            .OrderBy(pipeline => pipeline.Id).Take(Paging.Usual).ToListAsync(cancellation), cancellation);
+
+    public async Task<IReadOnlyDictionary<PipelineStatus, int>> CountAsync(CancellationToken cancellation) =>
+        await context.Pipelines.AsNoTracking().GroupBy(pipeline => pipeline.Status)
+            .Select(group => new { group.Key, Count = group.Count() }).ToDictionaryAsync(group => group.Key, group => group.Count, cancellation);
+
+    /// <summary>The rounds of a distillation, and units that failed and are not done.</summary>
+    public Task<List<PipelineUnit>> NotableUnitsAsync(Pipeline pipeline, CancellationToken cancellation)
+    {
+        // One that follows has no units of its own.
+        var source = pipeline.LeaderId ?? pipeline.Id;
+        return context.Units.AsNoTracking()
+            .Where(unit => unit.PipelineId == source && (unit.Kind == DistilStage.Kind || unit.Error != null && unit.Status != UnitStatus.Done))
+            .OrderBy(unit => unit.Kind).ThenBy(unit => unit.Index).Take(Paging.Most).ToListAsync(cancellation);
+    }
 
     public async Task<IReadOnlyList<PipelineView>> OfAsync(IReadOnlyList<Pipeline> pipelines, CancellationToken cancellation)
     {
@@ -29,10 +84,10 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
         return new PipelineView(
             pipeline.Id, pipeline.ModelName, versions.GetValueOrDefault(pipeline.SourceId)?.Number ?? 0, pipeline.Recipe, pipeline.RecipeName,
             PipelineProgress.StateOf(pipeline.Status), pipeline.Status == PipelineStatus.Following ? pipeline.LeaderId : null,
-            Stages.Of(pipeline.Kind), PipelineProgress.Stages(pipeline), pipeline.Done, pipeline.Total,
+            UnitStages.Of(pipeline.Kind).Stage, PipelineProgress.Stages(pipeline), pipeline.Done, pipeline.Total,
             Math.Round(PipelineProgress.Share(pipeline), 4), TimeLeft.Estimate(pipeline, earlier, clock.GetUtcNow()) is { } left ? Math.Round(left.TotalSeconds) : null,
             pipeline.Error, pipeline.CreatedAt, pipeline.StartedAt, pipeline.EndedAt,
-            result is null ? null : new VersionName(result.Model.Name, result.Number), result is null ? null : Champions.MetricsOf(result));
+            result is null ? null : new VersionName(result.Model.Name, result.Number), result is null ? null : result.MetricsByName);
     }
 
     /// <summary>What the kinds of work took a pipeline before, one as alike as there is.</summary>

@@ -1,12 +1,16 @@
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Pipelines.Running;
+using Qbb.Registry.Pages;
+using Qbb.Registry.Pipelines;
 
 namespace Qbb.Registry.Policies;
+
+internal sealed record PolicyServices(RegistryContext Context, ETags Tags, TimeProvider Clock, CancellationToken Cancellation);
 
 /// <summary>Which recipes run on uploads of which models.</summary>
 internal static class PolicyEndpoints
@@ -21,44 +25,62 @@ internal static class PolicyEndpoints
         group.MapGet("/{name}", Get).WithSummary("Shows a policy.").ProducesProblem(404);
         group.MapPut("/{name}", Put).WithSummary("Makes or replaces a policy; it applies to uploads from now on.").ProducesProblem(412).ProducesProblem(422);
         group.MapDelete("/{name}", Delete).WithSummary("Removes a policy.").ProducesProblem(404);
+
+        var pages = routes.MapPages("/policies");
+        pages.MapGet("", PoliciesPage.Show);
+        pages.MapPost("", async (IFormCollection form, [AsParameters] PolicyServices services) =>
+        {
+            var name = form["name"].ToString().Trim();
+            if (await FindAsync(name, services) is not null)
+                throw RefusedException.Unusable($"there is a policy {name} already: change it below its name", [$"{name} exists"]);
+            await Put(name, PolicyForms.Read(form), services);
+            return PolicyForms.See(name);
+        });
+        pages.MapPost("/{name}", async (string name, [FromForm] string? text, [AsParameters] PolicyServices services) =>
+        {
+            await Put(name, PolicyForms.Read(text), services);
+            return PolicyForms.See(name);
+        });
+        pages.MapPost("/{name}/remove", async (string name, [AsParameters] PolicyServices services) =>
+        {
+            await Delete(name, services);
+            return new SeeOther("/policies");
+        });
     }
 
-    private static async Task<Ok<Page<PolicyView>>> List(RegistryContext context, CancellationToken cancellation)
-    {
-        var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
-        return TypedResults.Ok(new Page<PolicyView>([.. policies.Select(View)], null));
-    }
+    private static async Task<Ok<Page<PolicyView>>> List([AsParameters] PolicyServices services) =>
+        TypedResults.Ok(new Page<PolicyView>([.. (await AllAsync(services)).Select(View)], null));
+
+    internal static Task<List<Policy>> AllAsync(PolicyServices services) =>
+        services.Context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(services.Cancellation);
 
     private static async Task<Results<Ok<PolicyView>, StatusCodeHttpResult>> Get(
-        string name, RegistryContext context, ETags tags, CancellationToken cancellation) =>
-        tags.Ok(View(await FindAsync(name, context, cancellation) ?? throw RefusedException.NotFound($"there is no policy {name}")));
+        string name, [AsParameters] PolicyServices services) =>
+        services.Tags.Ok(View(await FindAsync(name, services) ?? throw RefusedException.NotFound($"there is no policy {name}")));
 
-    internal static async Task<Results<Ok<PolicyView>, Created<PolicyView>>> Put(
-        string name, PolicyChange change, RegistryContext context, ETags tags, TimeProvider clock, CancellationToken cancellation)
+    private static async Task<Results<Ok<PolicyView>, Created<PolicyView>>> Put(string name, PolicyChange change, [AsParameters] PolicyServices services)
     {
         var recipes = Check(name, change);
-        var there = await FindAsync(name, context, cancellation);
-        tags.Require(there is null ? null : View(there));
-        var isNew = there is null;
-        if (there is null)
+        var (view, isNew) = await services.Context.ChangeAsync(async () =>
         {
-            there = new Policy { Name = name, Models = change.Models!, Recipes = recipes, UpdatedAt = clock.GetUtcNow() };
-            context.Policies.Add(there);
-        }
-        (there.Models, there.Recipes, there.Gate, there.UpdatedAt) = (change.Models!, recipes, change.Gate, clock.GetUtcNow());
-        there.Revision++;
-        await context.SaveChangesAsync(cancellation);
-        return isNew ? TypedResults.Created($"/api/policies/{name}", View(there)) : TypedResults.Ok(View(there));
+            var there = await FindAsync(name, services);
+            services.Tags.Require(there is null ? null : View(there));
+            var now = services.Clock.GetUtcNow();
+            var policy = there ?? services.Context.Policies.Add(new Policy { Name = name, Models = change.Models!, Recipes = recipes, UpdatedAt = now }).Entity;
+            (policy.Models, policy.Recipes, policy.Gate, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, now);
+            policy.Revision++;
+            return (View(policy), there is null);
+        }, ["policies"], services.Cancellation);
+        return isNew ? TypedResults.Created($"/api/policies/{name}", view) : TypedResults.Ok(view);
     }
 
-    internal static async Task<NoContent> Delete(string name, RegistryContext context, ETags tags, CancellationToken cancellation)
+    private static Task<NoContent> Delete(string name, [AsParameters] PolicyServices services) => services.Context.ChangeAsync(async () =>
     {
-        var there = await FindAsync(name, context, cancellation) ?? throw RefusedException.NotFound($"there is no policy {name}");
-        tags.Require(View(there));
-        context.Policies.Remove(there);
-        await context.SaveChangesAsync(cancellation);
+        var there = await FindAsync(name, services) ?? throw RefusedException.NotFound($"there is no policy {name}");
+        services.Tags.Require(View(there));
+        services.Context.Policies.Remove(there);
         return TypedResults.NoContent();
-    }
+    }, [], services.Cancellation);
 
     private static IReadOnlyList<PolicyRecipe> Check(string name, PolicyChange change)
     {
@@ -85,8 +107,8 @@ internal static class PolicyEndpoints
         return problems.Count == 0 ? recipes : throw RefusedException.Unusable("the policy cannot be used: " + string.Join("; ", problems), problems);
     }
 
-    internal static Task<Policy?> FindAsync(string name, RegistryContext context, CancellationToken cancellation) =>
-        context.Policies.FirstOrDefaultAsync(policy => policy.Name == name, cancellation);
+    private static Task<Policy?> FindAsync(string name, PolicyServices services) =>
+        services.Context.Policies.FirstOrDefaultAsync(policy => policy.Name == name, services.Cancellation);
 
     internal static PolicyView View(Policy policy) => new(
         policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate);

@@ -1,40 +1,54 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
-using Qbb.Registry.Models;
+using Qbb.Registry.Pages;
+using Qbb.Registry.Versions;
 
 namespace Qbb.Registry.Search;
 
 /// <summary>Versions by what is known of them.</summary>
 internal static class SearchEndpoints
 {
-    public static void MapSearch(this IEndpointRouteBuilder routes) =>
+    public static void MapSearch(this IEndpointRouteBuilder routes)
+    {
         routes.MapGet("/api/search", Search).WithTags("search").ProducesProblem(400).WithSummary("Finds versions. All conditions must hold.")
             .WithDescription("tag=key or tag=key:value; metric=kl<=0.1 with <, <=, >, >= or =; sort=created, -created, kl or -kl (a metric).");
+        routes.MapPages("/search").MapGet("", SearchPage.Show);
+    }
 
     /// <summary>A page of what meets all conditions.</summary>
     /// <exception cref="RefusedException">A condition cannot be understood.</exception>
-    internal static async Task<Page<VersionView>> FindAsync(SearchQuery query, RegistryContext context, Views views, CancellationToken cancellation)
+    internal static async Task<Page<VersionView>> FindAsync(SearchQuery query, VersionServices services)
     {
         var most = Paging.LimitOf(query.Limit);
         var skipped = query.After is null ? 0
             : int.TryParse(query.After, NumberStyles.None, CultureInfo.InvariantCulture, out var after) ? after
             : throw RefusedException.Invalid("after is not what an earlier answer said");
-        var found = Sort(Filter(context.Versions.AsNoTracking(), query), query.Sort ?? "-created");
-        var ids = await found.Skip(skipped).Take(most + 1).Select(version => version.Id).ToListAsync(cancellation);
-        var shown = await views.OfVersionsAsync([.. ids.Take(most)], files: false, cancellation);
+        var sort = query.Sort ?? "-created";
+        await CheckSortAsync(sort.TrimStart('-'), services);
+        var found = Sort(Filter(services.Context.Versions.AsNoTracking(), query), sort);
+        var ids = await found.Skip(skipped).Take(most + 1).Select(version => version.Id).ToListAsync(services.Cancellation);
+        var shown = await services.Views.OfVersionsAsync([.. ids.Take(most)], files: false, services.Cancellation);
         return new Page<VersionView>(shown, ids.Count > most ? $"{skipped + most}" : null);
     }
 
     private static async Task<Ok<Page<VersionView>>> Search(
         string? q, string? kind, string? recipe, string? alias, string[]? tag, string[]? metric, string? sort, string? after, int? limit,
-        RegistryContext context, Views views, CancellationToken cancellation) =>
-        TypedResults.Ok(await FindAsync(new SearchQuery(q, KindOf(kind), recipe, alias, tag, metric, sort, after, limit), context, views, cancellation));
+        [AsParameters] VersionServices services) =>
+        TypedResults.Ok(await FindAsync(new SearchQuery(q, KindOf(kind), recipe, alias, tag, metric, sort, after, limit), services));
 
     /// <exception cref="RefusedException">There is no such kind.</exception>
     internal static VersionKind? KindOf(string? kind) => kind is null ? null : RefusedException.Parse<VersionKind>("kind", kind);
+
+    private static async Task CheckSortAsync(string name, VersionServices services)
+    {
+        if (name == "created" || MetricNames.All.Contains(name) || await services.Context.Set<Metric>().AnyAsync(metric => metric.Name == name, services.Cancellation))
+            return;
+        throw RefusedException.Invalid($"unknown sort '{name}': sort is created or the name of a metric, with - before it for the largest first");
+    }
 
     private static IQueryable<ModelVersion> Filter(IQueryable<ModelVersion> versions, SearchQuery query)
     {
@@ -64,12 +78,36 @@ internal static class SearchEndpoints
                 ? versions.OrderByDescending(version => version.CreatedAt).ThenByDescending(version => version.Id)
                 : versions.OrderBy(version => version.CreatedAt).ThenBy(version => version.Id);
         }
-        if (ModelName.ProblemOf(name) is not null)
-            throw RefusedException.Invalid("sort is created or the name of a metric, with - before it for the largest first");
         // Versions without that metric have no place in the order.
         var measured = versions.Where(version => version.Metrics.Any(metric => metric.Name == name));
         return isFalling
             ? measured.OrderByDescending(version => version.Metrics.First(metric => metric.Name == name).Value).ThenBy(version => version.Id)
             : measured.OrderBy(version => version.Metrics.First(metric => metric.Name == name).Value).ThenBy(version => version.Id);
     }
+}
+
+/// <summary>A condition on a figure, such as kl&lt;=0.1.</summary>
+internal sealed partial record MetricCondition(string Name, string Comparison, double Value)
+{
+    /// <exception cref="RefusedException">The text is not a condition.</exception>
+    public static MetricCondition Parse(string text)
+    {
+        var match = Pattern().Match(text);
+        if (match.Success && double.TryParse(match.Groups[3].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out var value)
+            && double.IsFinite(value))
+            return new MetricCondition(match.Groups[1].Value, match.Groups[2].Value, value);
+        throw RefusedException.Invalid($"invalid condition '{text}'; expected a metric, one of <, <=, >, >=, =, and a number, e.g. kl<=0.1");
+    }
+
+    public IQueryable<ModelVersion> Apply(IQueryable<ModelVersion> versions) => Comparison switch
+    {
+        "<" => versions.Where(version => version.Metrics.Any(metric => metric.Name == Name && metric.Value < Value)),
+        "<=" => versions.Where(version => version.Metrics.Any(metric => metric.Name == Name && metric.Value <= Value)),
+        ">" => versions.Where(version => version.Metrics.Any(metric => metric.Name == Name && metric.Value > Value)),
+        ">=" => versions.Where(version => version.Metrics.Any(metric => metric.Name == Name && metric.Value >= Value)),
+        _ => versions.Where(version => version.Metrics.Any(metric => metric.Name == Name && metric.Value == Value)),
+    };
+
+    [GeneratedRegex(@"\A([A-Za-z0-9._-]{1,64})(<=|>=|<|>|=)(.{1,40})\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Pattern();
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Qbb.Artifacts;
 
 namespace Qbb.Registry.Uploads;
@@ -8,6 +9,7 @@ internal static class ModelFiles
 {
     private const string Index = "model.safetensors.index.json";
     private const int MostIndexBytes = 64 << 20;
+    private const int MostConfigBytes = 4 << 20;
     private static readonly string[] s_pickles = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
 
     /// <summary>What is wrong with the names.</summary>
@@ -28,6 +30,25 @@ internal static class ModelFiles
             yield return "there are no weights: a model has .safetensors files or one .gguf file";
         if (hasWeights && !names.Contains("config.json"))
             yield return "config.json is missing";
+    }
+
+    /// <summary>What quantized the model, as its config.json says; null for nothing.</summary>
+    public static async Task<string?> QuantizedByAsync(ArtifactManifest manifest, IArtifactStore store, CancellationToken cancellation)
+    {
+        if (!manifest.Files.TryGetValue("config.json", out var entry) || entry.Size > MostConfigBytes)
+            return null;
+        try
+        {
+            await using var stream = await store.OpenReadAsync(entry.Digest, cancellation: cancellation);
+            var config = await JsonNode.ParseAsync(stream, cancellationToken: cancellation) as JsonObject;
+            return config?["quantization_config"] is not JsonObject quantization ? null
+                : quantization["quant_method"] is JsonValue method && method.TryGetValue<string>(out var name) ? Shown(name) : "an unknown method";
+        }
+        catch (JsonException)
+        {
+            // The workers say what is wrong with it.
+            return null;
+        }
     }
 
     /// <summary>Files that the index of the weights names and that are not there.</summary>

@@ -4,35 +4,44 @@ using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Messaging;
-using Qbb.Registry.Models;
-using Qbb.Registry.Pipelines.Running;
-using Qbb.Registry.Policies;
+using Qbb.Registry.Pipelines;
+using Qbb.Registry.Versions;
 
 namespace Qbb.Registry.Uploads;
 
 /// <summary>Makes a version of files that are in the store, and starts what the policies ask for: all in one transaction.</summary>
 internal sealed class Uploader(
-    RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, OutboxSignal signal, TimeProvider clock)
+    RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, PipelineRunner runner, OutboxSignal signal,
+    TimeProvider clock)
 {
     /// <returns>The second value says whether the version is new.</returns>
     /// <exception cref="RefusedException">The files cannot be a model, or are not in the store.</exception>
-    public async Task<(UploadedVersion Version, bool IsNew)> UploadAsync(string name, VersionRequest request, CancellationToken cancellation)
+    public async Task<(UploadedVersion Version, bool IsNew)> UploadAsync(
+        string name, VersionRequest request, IdempotencyKey? key, CancellationToken cancellation)
     {
         var manifest = Check(name, request);
         await CheckStoreAsync(manifest, request, cancellation);
         await manifest.PutAsync(store, cancellation);
+        var method = await ModelFiles.QuantizedByAsync(manifest, store, cancellation);
         await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
         var model = await FindOrAddAsync(name, cancellation);
-        var (version, isNew) = await filer.FileAsync(model, manifest, VersionKind.Upload, cancellation);
+        var (version, isNew) = await filer.FileAsync(model, manifest, method is null ? VersionKind.Upload : VersionKind.Quantized, cancellation);
         if (isNew)
             await TagAsync(version, request.Tags ?? new Dictionary<string, string>(), cancellation);
         await context.SaveChangesAsync(cancellation);
-        IReadOnlyList<Guid> pipelines = isNew && request.Quantize ? await ApplyPoliciesAsync(model, version, cancellation) : [];
+        IReadOnlyList<Guid> pipelines = isNew && request.Quantize && method is null ? await ApplyPoliciesAsync(model, version, cancellation) : [];
+        var uploaded = new UploadedVersion(
+            model.Name, version.Number, version.Manifest, pipelines, method is null ? null : $"the model is quantized already, by {method}: no pipeline is started");
+        key?.Keep(
+            context, clock.GetUtcNow(), isNew ? StatusCodes.Status201Created : StatusCodes.Status200OK, isNew ? AddressOf(uploaded) : null, uploaded);
         await context.SaveChangesAsync(cancellation);
         await transaction.CommitAsync(cancellation);
         signal.Set();
-        return (new UploadedVersion(model.Name, version.Number, version.Manifest, pipelines), isNew);
+        runner.Committed();
+        return (uploaded, isNew);
     }
+
+    public static string AddressOf(UploadedVersion version) => $"/api/models/{version.Model}/versions/{version.Version}";
 
     private static ArtifactManifest Check(string name, VersionRequest request)
     {
@@ -40,7 +49,7 @@ internal sealed class Uploader(
             throw RefusedException.Invalid(problem);
         if (request.Files is not { Count: > 0 } files || files.Any(file => file?.Name is null))
             throw RefusedException.Invalid("files are missing");
-        var problems = ModelFiles.Problems([.. files.Select(file => file.Name)]).Concat(TagRules.Problems(request.Tags)).ToList();
+        var problems = ModelFiles.Problems([.. files.Select(file => file.Name)]).Concat(TagEndpoints.Problems(request.Tags)).ToList();
         if (problems.Count > 0)
             throw RefusedException.Invalid("the upload cannot be a version: " + string.Join("; ", problems), problems);
         try
@@ -109,7 +118,7 @@ internal sealed class Uploader(
         var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
         var pipelines = new List<Guid>();
         var asked = new HashSet<Digest>();
-        foreach (var recipe in policies.Where(policy => NamePattern.Matches(policy.Models, model.Name)).SelectMany(policy => policy.Recipes))
+        foreach (var recipe in policies.Where(policy => policy.AppliesTo(model.Name)).SelectMany(policy => policy.Recipes))
         {
             var parsed = PipelineRecipe.Parse(recipe.Json);
             if (!asked.Add(parsed.Digest))

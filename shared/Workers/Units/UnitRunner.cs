@@ -47,7 +47,13 @@ public sealed class UnitRunner(
         {
             metrics.Failed(kind);
             log.LogWarning("{Kind} {Unit} cannot be done: {Reason}", kind, unit, error.Message);
-            await context.Publish(new UnitFailed(pipeline, unit, error.Message, Permanent: true), CancellationToken.None);
+            await context.Publish(new UnitFailed(pipeline, unit, error.Message, FailureKind.Input), CancellationToken.None);
+        }
+        catch (StoreAwayException error)
+        {
+            // Trying again at once would meet the same store; the registry waits longer each time.
+            log.LogWarning("{Kind} {Unit} has to wait: {Reason}", kind, unit, error.Message);
+            await context.Publish(new UnitFailed(pipeline, unit, error.Message, FailureKind.Away), CancellationToken.None);
         }
         catch (Exception error) when (error is not OperationCanceledException)
         {

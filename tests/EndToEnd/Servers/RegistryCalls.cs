@@ -14,7 +14,7 @@ internal sealed class RegistryCalls(string url) : IDisposable
 
     /// <summary>Uploads a model; what the registry answers.</summary>
     public async Task<UploadedVersion> PublishAsync(string name, string model, bool quantize = true) =>
-        await Api.CreateVersionAsync(name, new VersionRequest(await Uploading.RunAsync(Api, model, (_, _, _) => { }, CancellationToken.None), Quantize: quantize));
+        await Api.CreateVersionAsync(name, new VersionRequest(await Uploading.RunAsync(Api, model, true, (_, _, _) => { }, CancellationToken.None), Quantize: quantize));
 
     /// <summary>Quantizes by a recipe whatever is uploaded.</summary>
     public Task SetPolicyAsync(string name, PipelineRecipe recipe) =>

@@ -1,6 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
-using Qbb.Registry.Models;
 
 namespace Qbb.Registry.Tests.Data;
 

@@ -1,10 +1,10 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using System.Xml.Linq;
-using Qbb.Registry.Models;
+using Qbb.Registry.Data;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pages.Charts;
-using Qbb.Registry.Pages.Shared;
+using Qbb.Registry.Versions;
 
 namespace Qbb.Registry.Tests.Pages;
 

@@ -1,4 +1,6 @@
+using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
 
 namespace Qbb.Registry.Tests.Pipelines;
 
@@ -17,6 +19,7 @@ internal sealed class Machine
         Recipe = "recipe",
         RecipeJson = "{}",
         Route = new PipelineRoute(Calibrated: false, Distils: true, SamplesWindows: true),
+        Kind = SampleStage.Kind,
         CreatedAt = DateTimeOffset.UnixEpoch,
     };
 

@@ -1,5 +1,10 @@
+using Qbb.Contracts;
+using Qbb.Registry.Data;
+using Qbb.Registry.Pipelines;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+using UnitFailed = Qbb.Registry.Pipelines.Machine.PipelineEvent.UnitFailed;
 
 namespace Qbb.Registry.Tests.Pipelines;
 
@@ -26,7 +31,7 @@ public sealed class PipelineMachineTests
         }
         kinds.Add(machine.Pipeline.Kind);
 
-        string.Join(' ', kinds).ShouldBe(expected);
+        string.Join(' ', kinds.Select(kind => kind.Name)).ShouldBe(expected);
         machine.Publications.ShouldBe(1);
         machine.Pipeline.Artifact.ShouldBe(distils ? "distilled" : "AssembleModel 0");
         machine.On(new Published(Guid.NewGuid())).ShouldBeEmpty();
@@ -40,10 +45,10 @@ public sealed class PipelineMachineTests
         var machine = New(limits: new PipelineLimits { Outstanding = 4 });
         var worker = new Worker { Layers = 10 };
         Indices(machine.On(new Started())).ShouldBe([0]);
-        Indices(machine.On(worker.Answer(UnitKind.Decompose, 0))).ShouldBe([1, 2, 3, 4]);
-        Indices(machine.On(worker.Answer(UnitKind.Decompose, 2))).ShouldBe([5]);
-        machine.On(worker.Answer(UnitKind.Decompose, 2)).ShouldBeEmpty("the same result again");
-        machine.On(worker.Answer(UnitKind.Decompose, 9)).ShouldBeEmpty("it was never sent");
+        Indices(machine.On(worker.Answer(DecomposeStage.Kind, 0))).ShouldBe([1, 2, 3, 4]);
+        Indices(machine.On(worker.Answer(DecomposeStage.Kind, 2))).ShouldBe([5]);
+        machine.On(worker.Answer(DecomposeStage.Kind, 2)).ShouldBeEmpty("the same result again");
+        machine.On(worker.Answer(DecomposeStage.Kind, 9)).ShouldBeEmpty("it was never sent");
         (machine.Pipeline.Done, machine.Pipeline.Total).ShouldBe((2, 10));
     }
 
@@ -53,9 +58,9 @@ public sealed class PipelineMachineTests
         var machine = New();
         var worker = new Worker { Chained = true, Layers = 3 };
         machine.On(new Started());
-        Indices(machine.On(worker.Answer(UnitKind.Decompose, 0))).ShouldBe([1]);
-        Indices(machine.On(worker.Answer(UnitKind.Decompose, 1))).ShouldBe([2]);
-        machine.On(worker.Answer(UnitKind.Decompose, 2)).Single().Kind.ShouldBe(UnitKind.AssembleModel);
+        Indices(machine.On(worker.Answer(DecomposeStage.Kind, 0))).ShouldBe([1]);
+        Indices(machine.On(worker.Answer(DecomposeStage.Kind, 1))).ShouldBe([2]);
+        machine.On(worker.Answer(DecomposeStage.Kind, 2)).Single().Kind.ShouldBe(AssembleStage.Kind);
     }
 
     [Fact]
@@ -79,7 +84,7 @@ public sealed class PipelineMachineTests
         machine.Pipeline.Error.ShouldBe("decompose 1: disk full (attempt 3)");
 
         Indices(machine.On(new Retried())).ShouldBe([0]);
-        machine.Unit(UnitKind.Decompose, 0).Attempt.ShouldBe(4);
+        machine.Unit(DecomposeStage.Kind, 0).Attempt.ShouldBe(4);
         machine.Pipeline.Error.ShouldBeNull();
         machine.On(Failed("disk full"));
         machine.Pipeline.Status.ShouldBe(PipelineStatus.Running, "another try has its own attempts");
@@ -91,21 +96,51 @@ public sealed class PipelineMachineTests
         var machine = New();
         machine.On(new Started());
         machine.On(Failed("disk full"));
-        machine.On(s_worker.Answer(UnitKind.Decompose, 0)).ShouldNotBeEmpty("a late result of an earlier attempt counts");
+        machine.On(s_worker.Answer(DecomposeStage.Kind, 0)).ShouldNotBeEmpty("a late result of an earlier attempt counts");
         machine.Pipeline.Error.ShouldBeNull();
         machine.Now += TimeSpan.FromHours(1);
         machine.On(new UnitsDue()).ShouldBeEmpty();
     }
 
     [Fact]
+    public void A_store_that_is_away_is_waited_for_without_counting()
+    {
+        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2), LongestBackoff = TimeSpan.FromMinutes(5) });
+        machine.On(new Started());
+        var waits = new List<double>();
+        for (var time = 0; time < 12; time++)
+        {
+            machine.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 0), "the store does not answer", FailureKind.Away)).ShouldBeEmpty();
+            machine.Pipeline.Status.ShouldBe(PipelineStatus.Running);
+            var due = machine.Unit(DecomposeStage.Kind, 0).DueAt!.Value;
+            waits.Add((due - machine.Now).TotalSeconds);
+            machine.Now = due;
+            Indices(machine.On(new UnitsDue())).ShouldBe([0]);
+        }
+        waits.ShouldBe([2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]);
+        machine.Unit(DecomposeStage.Kind, 0).Failures.ShouldBe(0);
+        machine.On(s_worker.Answer(DecomposeStage.Kind, 0)).ShouldNotBeEmpty();
+    }
+
+    [Fact]
+    public void A_retry_begins_again_at_the_kind_whose_result_is_gone()
+    {
+        var machine = At(EvaluateStage.Kind, s_worker);
+        machine.On(new Cancelled());
+        machine.On(new Retried(AssembleStage.Kind)).Single().Kind.ShouldBe(AssembleStage.Kind);
+        (machine.Pipeline.Student, machine.Pipeline.Data, machine.Pipeline.Checkpoint, machine.Pipeline.Artifact).ShouldBe((null, null, null, null));
+        machine.Pipeline.Times.Select(time => time.Kind).ShouldBe([DecomposeStage.Kind]);
+    }
+
+    [Fact]
     public void A_permanent_failure_fails_at_once_and_says_where()
     {
-        var machine = At(UnitKind.Decompose, s_worker);
-        machine.On(s_worker.Answer(UnitKind.Decompose, 0));
-        machine.On(new UnitFailed(Worker.Key(UnitKind.Decompose, 1), "tensor is damaged", Permanent: true)).ShouldBeEmpty();
+        var machine = At(DecomposeStage.Kind, s_worker);
+        machine.On(s_worker.Answer(DecomposeStage.Kind, 0));
+        machine.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 1), "tensor is damaged", FailureKind.Input)).ShouldBeEmpty();
         machine.Pipeline.Status.ShouldBe(PipelineStatus.Failed);
         machine.Pipeline.Error.ShouldBe("decompose 2: tensor is damaged");
-        machine.On(s_worker.Answer(UnitKind.Decompose, 2)).ShouldBeEmpty("it has ended");
+        machine.On(s_worker.Answer(DecomposeStage.Kind, 2)).ShouldBeEmpty("it has ended");
         Indices(machine.On(new Retried())).ShouldBe([1, 2, 3, 4], ignoreOrder: true);
     }
 
@@ -113,12 +148,12 @@ public sealed class PipelineMachineTests
     public void Cancel_sends_nothing_more_and_retry_goes_on_from_there()
     {
         var worker = new Worker { Layers = 4 };
-        var machine = At(UnitKind.Decompose, worker);
-        machine.On(worker.Answer(UnitKind.Decompose, 0));
-        machine.On(worker.Answer(UnitKind.Decompose, 2));
+        var machine = At(DecomposeStage.Kind, worker);
+        machine.On(worker.Answer(DecomposeStage.Kind, 0));
+        machine.On(worker.Answer(DecomposeStage.Kind, 2));
         machine.On(new Cancelled()).ShouldBeEmpty();
         machine.Pipeline.Status.ShouldBe(PipelineStatus.Cancelled);
-        machine.On(worker.Answer(UnitKind.Decompose, 1)).ShouldBeEmpty();
+        machine.On(worker.Answer(DecomposeStage.Kind, 1)).ShouldBeEmpty();
         machine.On(new Cancelled()).ShouldBeEmpty();
 
         Indices(machine.On(new Retried())).ShouldBe([1, 3], ignoreOrder: true);
@@ -128,9 +163,9 @@ public sealed class PipelineMachineTests
     [Fact]
     public void A_restart_sends_the_outstanding_units_again_as_they_were()
     {
-        var machine = At(UnitKind.Decompose, s_worker);
-        var orders = machine.On(s_worker.Answer(UnitKind.Decompose, 0));
-        machine.On(s_worker.Answer(UnitKind.Decompose, 1));
+        var machine = At(DecomposeStage.Kind, s_worker);
+        var orders = machine.On(s_worker.Answer(DecomposeStage.Kind, 0));
+        machine.On(s_worker.Answer(DecomposeStage.Kind, 1));
         var before = machine.Pipeline;
         machine.On(new Resumed()).ShouldBe(orders.Skip(1), ignoreOrder: true);
         machine.Pipeline.ShouldBeSameAs(before);
@@ -139,7 +174,7 @@ public sealed class PipelineMachineTests
     [Fact]
     public void A_follower_takes_its_leaders_artifact()
     {
-        var leader = At(UnitKind.Publish, s_worker);
+        var leader = At(PublishStage.Kind, s_worker);
         leader.On(new Published(Guid.NewGuid()));
         var follower = New();
         follower.On(new Followed(leader.Pipeline.Id)).ShouldBeEmpty();
@@ -154,8 +189,8 @@ public sealed class PipelineMachineTests
     [Fact]
     public void A_follower_fails_with_its_leader_and_starts_when_it_is_cancelled()
     {
-        var leader = At(UnitKind.Decompose, s_worker);
-        leader.On(new UnitFailed(Worker.Key(UnitKind.Decompose, 0), "damaged", Permanent: true));
+        var leader = At(DecomposeStage.Kind, s_worker);
+        leader.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 0), "damaged", FailureKind.Input));
         var follower = New();
         follower.On(new Followed(leader.Pipeline.Id));
         follower.On(new LeaderEnded(leader.Pipeline));
@@ -163,7 +198,7 @@ public sealed class PipelineMachineTests
 
         var other = New();
         other.On(new Followed(leader.Pipeline.Id));
-        other.On(new Started()).Single().Kind.ShouldBe(UnitKind.Decompose);
+        other.On(new Started()).Single().Kind.ShouldBe(DecomposeStage.Kind);
         other.Pipeline.LeaderId.ShouldBeNull();
     }
 
@@ -172,15 +207,15 @@ public sealed class PipelineMachineTests
     {
         var machine = New();
         machine.On(new Started());
-        machine.On(new UnitDone(Worker.Key(UnitKind.Decompose, 0), new UnitOutcome("result") { Units = 0 }));
+        machine.On(new UnitDone(Worker.Key(DecomposeStage.Kind, 0), new UnitOutcome("result") { Units = 0 }));
         machine.Pipeline.Error.ShouldBe("decompose 1: the worker says that there are 0 units");
 
-        machine = At(UnitKind.Distil, s_worker);
-        machine.On(new UnitDone(Worker.Key(UnitKind.Distil, 0), new UnitOutcome("checkpoint") { Units = 20, Step = 0 }));
+        machine = At(DistilStage.Kind, s_worker);
+        machine.On(new UnitDone(Worker.Key(DistilStage.Kind, 0), new UnitOutcome("checkpoint") { Units = 20, Step = 0 }));
         machine.Pipeline.Error.ShouldBe("distil 1: the round ended at step 0, where it began");
 
-        machine = At(UnitKind.Evaluate, s_worker);
-        machine.On(new UnitDone(Worker.Key(UnitKind.Evaluate, 0), new UnitOutcome("score") { Units = 1 }));
+        machine = At(EvaluateStage.Kind, s_worker);
+        machine.On(new UnitDone(Worker.Key(EvaluateStage.Kind, 0), new UnitOutcome("score") { Units = 1 }));
         machine.Pipeline.Error.ShouldBe("evaluate 1: the worker scored nothing");
     }
 
@@ -192,13 +227,13 @@ public sealed class PipelineMachineTests
         machine.On(new Started());
         machine.Now += TimeSpan.FromSeconds(8);
         for (var layer = 0; layer < 4; layer++)
-            machine.On(worker.Answer(UnitKind.Decompose, layer));
+            machine.On(worker.Answer(DecomposeStage.Kind, layer));
         TimeLeft.Estimate(machine.Pipeline, [], machine.Now).ShouldBeNull("nothing is known of the other kinds");
-        KindTime[] earlier = [new(UnitKind.AssembleModel, 1, 5), new(UnitKind.Evaluate, 6, 60)];
+        KindTime[] earlier = [new(AssembleStage.Kind, 1, 5), new(EvaluateStage.Kind, 6, 60)];
         TimeLeft.Estimate(machine.Pipeline, earlier, machine.Now).ShouldBe(TimeSpan.FromSeconds(6 * 2 + 5 + 60));
     }
 
-    private static UnitFailed Failed(string reason) => new(Worker.Key(UnitKind.Decompose, 0), reason, Permanent: false);
+    private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, FailureKind.Machine);
 
     private static IEnumerable<int> Indices(IEnumerable<UnitOrder> orders) => orders.Select(order => order.Index);
 

@@ -1,5 +1,9 @@
+using Qbb.Contracts;
+using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+using UnitFailed = Qbb.Registry.Pipelines.Machine.PipelineEvent.UnitFailed;
 
 namespace Qbb.Registry.Tests.Pipelines;
 
@@ -46,7 +50,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
         machine.Pipeline.Status.ShouldBe(PipelineStatus.Succeeded, $"{name}: {machine.Pipeline.Error}");
         machine.Publications.ShouldBeGreaterThan(0, name);
         machine.Pipeline.Artifact.ShouldBe(route.Distils ? "distilled" : "AssembleModel 0", name);
-        foreach (var kind in route.Kinds().Where(kind => kind is not (UnitKind.Publish or UnitKind.Distil)))
+        foreach (var kind in route.Kinds().Where(kind => kind != PublishStage.Kind && kind != DistilStage.Kind))
         {
             var units = machine.Units.Where(unit => unit.Kind == kind).ToList();
             units.Count.ShouldBe(worker.Total(kind), name);
@@ -74,7 +78,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
             machine.Now += TimeSpan.FromSeconds(random.NextDouble());
             switch (random.Next(12))
             {
-                case 0 when machine.Pipeline.Kind == UnitKind.Publish:
+                case 0 when machine.Pipeline.Kind == PublishStage.Kind:
                     machine.On(new Published(Guid.NewGuid()));
                     break;
                 case 1:
@@ -93,7 +97,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
                 case < 8 when commands.Count > 0:
                     var order = Take(commands, random, keep: random.Next(6) == 0);
                     events.Add(random.Next(6) == 0
-                        ? new UnitFailed(Worker.Key(order.Kind, order.Index), "bad luck", Permanent: false)
+                        ? new UnitFailed(Worker.Key(order.Kind, order.Index), "bad luck", FailureKind.Machine)
                         : worker.Answer(order));
                     break;
                 case >= 8 when events.Count > 0:

@@ -1,4 +1,6 @@
+using Qbb.Registry.Data;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
 
 namespace Qbb.Registry.Tests.Pipelines;
 
@@ -12,28 +14,22 @@ internal sealed record Worker
 
     public bool Chained { get; init; }
 
-    public static string Key(UnitKind kind, int index) => $"{kind} {index}";
+    public static string Key(UnitKind kind, int index) => $"{kind.Name} {index}";
 
-    public int Total(UnitKind kind) => kind switch
-    {
-        UnitKind.Decompose => Layers,
-        UnitKind.Sample or UnitKind.Score or UnitKind.SampleWindows or UnitKind.Evaluate => 3,
-        UnitKind.Distil => Steps,
-        _ => 1,
-    };
+    public int Total(UnitKind kind) => kind == DecomposeStage.Kind ? Layers
+        : kind == DistilStage.Kind ? Steps
+        : UnitStages.Of(kind).IsTold ? 3 : 1;
 
     public PipelineEvent.UnitDone Answer(UnitOrder order) => Answer(order.Kind, order.Index);
 
-    public PipelineEvent.UnitDone Answer(UnitKind kind, int index) => new(Key(kind, index), kind switch
-    {
-        UnitKind.Distil => Round(index),
-        UnitKind.Evaluate => new UnitOutcome(Key(kind, index))
+    public PipelineEvent.UnitDone Answer(UnitKind kind, int index) => new(
+        Key(kind, index), kind == DistilStage.Kind ? Round(index) : new UnitOutcome(Key(kind, index))
         {
             Units = Total(kind),
-            Report = new UnitReport { Sums = new ScoreSums(4, 10, 20, 19, 1, 8), BitsPerWeight = 3.25, Bytes = 1000 },
-        },
-        _ => new UnitOutcome(Key(kind, index)) { Units = Total(kind), Chained = kind == UnitKind.Decompose && Chained },
-    });
+            Chained = kind == DecomposeStage.Kind && Chained,
+            Report = kind != EvaluateStage.Kind ? null
+                : new UnitReport { Sums = new ScoreSums(4, 10, 20, 19, 1, 8), BitsPerWeight = 3.25, Bytes = 1000 },
+        });
 
     private static UnitOutcome Round(int index)
     {

@@ -21,6 +21,7 @@ public sealed class FullDiskTests : IDisposable
             var large = new byte[6 << 20];
             var refused = await RegistryServer.RefusedAsync(HttpStatusCode.InsufficientStorage, () => server.PutAsync(large));
             refused.Message.ShouldContain("see that the disk has room");
+            refused.Message.ShouldNotContain(_folder.Path);
             Directory.EnumerateFiles(disk, "*", SearchOption.AllDirectories).ShouldBeEmpty();
             var dry = await server.CollectAsync(dryRun: true);
             (dry.Blobs, dry.Leases).ShouldBe((0, 0));

@@ -222,7 +222,7 @@ public sealed partial class PageTests : IDisposable
     [InlineData("/nothing", HttpStatusCode.NotFound, "there is nothing at this address")]
     [InlineData("/models/none", HttpStatusCode.NotFound, "there is no model none")]
     [InlineData("/pipelines/01a2190b-4bed-754b-a4a6-5b09073c2fe1", HttpStatusCode.NotFound, "there is no pipeline")]
-    [InlineData("/search?metric=kl", HttpStatusCode.BadRequest, "write a metric")]
+    [InlineData("/search?metric=kl", HttpStatusCode.BadRequest, "expected a metric")]
     [InlineData("/models/none/compare?v=x", HttpStatusCode.BadRequest, "")]
     public async Task Errors_are_pages_for_browsers_and_problems_for_programs(string address, HttpStatusCode status, string said)
     {

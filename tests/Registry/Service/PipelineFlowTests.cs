@@ -2,7 +2,7 @@ using System.Net;
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
-using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Data;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Service;

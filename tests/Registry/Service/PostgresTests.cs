@@ -1,7 +1,8 @@
 using System.Net;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
-using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Data;
+using Qbb.Registry.Pipelines.Stages;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Service;
@@ -55,7 +56,7 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
             await postgres.StartAsync();
         }
         (await server.EndOfAsync(id, seconds: 120)).State.ShouldBe(PipelineState.Succeeded);
-        var units = await server.InDatabaseAsync(context => context.Units.Where(unit => unit.Kind == UnitKind.Decompose).ToListAsync());
+        var units = await server.InDatabaseAsync(context => context.Units.Where(unit => unit.Kind == DecomposeStage.Kind).ToListAsync());
         units.Count.ShouldBe(60);
         units.ShouldAllBe(unit => unit.Status == UnitStatus.Done);
     }

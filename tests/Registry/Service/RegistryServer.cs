@@ -49,7 +49,9 @@ internal sealed class RegistryServer : IAsyncDisposable
         {
             builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning).AddFilter("MassTransit", LogLevel.Error);
             builder.AddRegistry();
-            builder.Services.AddSingleton(script ?? new WorkerScript());
+            script ??= new WorkerScript();
+            builder.Services.AddSingleton(script);
+            builder.Services.AddSingleton(services => AwayStore.Over(services.GetRequiredService<LocalArtifactStore>(), script));
             builder.AddConsumers("workers", (bus, options) => bus.AddConsumer<ScriptedWorker>(consumer => consumer.ConcurrentMessageLimit = 4)
                 .Endpoint(endpoint => endpoint.Name = options.QueueOf("workers")));
         }, app => app.MapRegistry());
@@ -98,7 +100,7 @@ internal sealed class RegistryServer : IAsyncDisposable
     }
 
     /// <summary>A collection that spares nothing.</summary>
-    public Task<CollectionReport> CollectAsync(bool dryRun = false) => Api.CollectAsync(dryRun, deletedDays: 0, resultDays: 0, graceMinutes: 0);
+    public Task<CollectionReport> CollectAsync(bool dryRun = false) => Api.CollectAsync(dryRun, deletedDays: 0, resultDays: 0, graceMinutes: 0, retryDays: 0);
 
     /// <summary>What the registry says to a request that it refuses.</summary>
     public static async Task<RegistryRefusedException> RefusedAsync(HttpStatusCode status, Func<Task> request)

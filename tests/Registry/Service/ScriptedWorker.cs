@@ -55,9 +55,14 @@ internal sealed class ScriptedWorker(WorkerScript script, IArtifactStore store)
         script.Commands.Enqueue(command);
         if (script.Crash(command))
             throw new InvalidOperationException("the worker broke down");
+        if (script.IsAway(command))
+        {
+            await context.Publish(new UnitFailed(pipeline, unit, "the store does not answer", FailureKind.Away));
+            return;
+        }
         if (script.Refuse(command) is { } reason)
         {
-            await context.Publish(new UnitFailed(pipeline, unit, reason, Permanent: true));
+            await context.Publish(new UnitFailed(pipeline, unit, reason, FailureKind.Input));
             return;
         }
         var result = command is DecomposeLayers { Index: > 0 } && script.SameLayers ? s_layer : await StoreAsync(unit);

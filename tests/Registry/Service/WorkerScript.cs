@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Reflection;
+using Qbb.Artifacts;
 
 namespace Qbb.Registry.Tests.Service;
 
@@ -16,6 +18,12 @@ internal sealed class WorkerScript
     /// <summary>Whether to break down over a command.</summary>
     public Func<object, bool> Crash { get; set; } = _ => false;
 
+    /// <summary>Whether the store is out of reach for a command.</summary>
+    public Func<object, bool> IsAway { get; set; } = _ => false;
+
+    /// <summary>Whether the registry's store is away for a method of it.</summary>
+    public Func<string, bool> IsStoreAway { get; set; } = _ => false;
+
     /// <summary>Times that every event is sent.</summary>
     public int Copies { get; set; } = 1;
 
@@ -25,4 +33,23 @@ internal sealed class WorkerScript
     public ConcurrentQueue<object> Commands { get; } = new();
 
     public int Count<T>() => Commands.OfType<T>().Count();
+}
+
+/// <summary>A store that is away when the script says so.</summary>
+internal class AwayStore : DispatchProxy
+{
+    private IArtifactStore _store = null!;
+    private WorkerScript _script = null!;
+
+    public static IArtifactStore Over(IArtifactStore store, WorkerScript script)
+    {
+        var proxy = Create<IArtifactStore, AwayStore>();
+        ((AwayStore)(object)proxy)._store = store;
+        ((AwayStore)(object)proxy)._script = script;
+        return proxy;
+    }
+
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => _script.IsStoreAway(targetMethod!.Name)
+        ? throw new StoreAwayException("the store does not answer")
+        : targetMethod.Invoke(_store, BindingFlags.DoNotWrapExceptions, null, args, null);
 }

@@ -1,4 +1,3 @@
-using Qbb.Registry.Pages.Shared;
 
 namespace Qbb.Registry.Pages.Charts;
 

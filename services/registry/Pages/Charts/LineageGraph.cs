@@ -1,3 +1,5 @@
+using Qbb.Registry.Data;
+
 namespace Qbb.Registry.Pages.Charts;
 
 /// <summary>What was made from what: a box for each version, columns by how many steps lie before it.</summary>
@@ -16,7 +18,23 @@ internal static class LineageGraph
     /// <param name="Parent">Key of what it was made from; null of an upload, or where that is not shown.</param>
     /// <param name="Edge">What made it of its parent: the recipe's name.</param>
     /// <param name="Style">champion, current, or empty.</param>
-    public sealed record Node(string Key, string Address, string Title, string Note, string? Parent, string Edge, string Style);
+    public sealed record Node(string Key, string Address, string Title, string Note, string? Parent, string Edge, string Style)
+    {
+        public static Node Of(VersionView version, string style = "")
+        {
+            var isChampion = version.Aliases.Contains(Alias.Champion);
+            var perplexity = FigureKind.Text(version.Metrics, MetricNames.Perplexity);
+            string?[] notes =
+            [
+                isChampion ? "champion" : null, version.Lineage is null ? "upload" : perplexity.Length > 0 ? $"ppl {perplexity}" : null, Numbers.Bytes(version.Bytes),
+            ];
+            return new(
+                $"{version.Model}@{version.Version}", $"/models/{version.Model}/versions/{version.Version}",
+                $"{version.Model} v{version.Version}", string.Join(", ", notes.OfType<string>()),
+                version.Lineage is { } lineage ? $"{lineage.Parent.Model}@{lineage.Parent.Version}" : null,
+                version.Lineage?.RecipeName ?? version.Lineage?.Recipe[..8] ?? "", isChampion ? "champion " + style : style);
+        }
+    }
 
     /// <param name="nodes">In the order in which they are to stand below each other.</param>
     public static Markup Of(IReadOnlyList<Node> nodes)

@@ -1,5 +1,4 @@
-using Qbb.Registry.Models;
-using Qbb.Registry.Pages.Shared;
+using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Pages.Charts;
 

@@ -1,4 +1,8 @@
+using Qbb.Contracts;
+using Qbb.Registry.Data;
+using Qbb.Registry.Pipelines.Stages;
 using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+using UnitFailed = Qbb.Registry.Pipelines.Machine.PipelineEvent.UnitFailed;
 
 namespace Qbb.Registry.Pipelines.Machine;
 
@@ -22,16 +26,18 @@ internal static class PipelineMachine
         var decision = happened switch
         {
             Started when pipeline.Status is PipelineStatus.Created or PipelineStatus.Following
-                => UnitTransitions.Continue(pipeline, Current(pipeline, units), limits, now),
+                => Continue(pipeline, Current(pipeline, units), limits, now),
             Followed follow when pipeline.Status is not (PipelineStatus.Running or PipelineStatus.Succeeded) => Follow(pipeline, follow.LeaderId),
             LeaderEnded end when pipeline.Status == PipelineStatus.Following && pipeline.LeaderId == end.Leader.Id
                 => TakeOver(pipeline, end.Leader, now),
-            UnitDone done when Find(pipeline, units, done.Unit) is { } unit => UnitTransitions.Finish(pipeline, unit, done.Outcome, limits, now),
-            UnitFailed failed when Find(pipeline, units, failed.Unit) is { } unit => UnitTransitions.Fail(pipeline, unit, failed, limits, now),
-            UnitsDue when pipeline.Status == PipelineStatus.Running => UnitTransitions.SendDue(pipeline, Current(pipeline, units), now),
-            Resumed when pipeline.Status == PipelineStatus.Running => UnitTransitions.SendAgain(pipeline, Current(pipeline, units)),
+            UnitDone done when Find(pipeline, units, done.Unit) is { } unit => Finish(pipeline, unit, done.Outcome, limits, now),
+            UnitFailed failed when Find(pipeline, units, failed.Unit) is { } unit => Fail(pipeline, unit, failed, limits, now),
+            UnitsDue when pipeline.Status == PipelineStatus.Running => SendDue(pipeline, Current(pipeline, units), now),
+            Resumed when pipeline.Status == PipelineStatus.Running => SendAgain(pipeline, Current(pipeline, units)),
+            Retried { From: { } from } when pipeline.Status is PipelineStatus.Failed or PipelineStatus.Cancelled
+                => Begin(Run(Rewind(pipeline, from), now), from, limits, now),
             Retried when pipeline.Status is PipelineStatus.Failed or PipelineStatus.Cancelled
-                => UnitTransitions.Continue(pipeline, Current(pipeline, units), limits, now),
+                => Continue(pipeline, Current(pipeline, units), limits, now),
             Cancelled when !pipeline.HasEnded => End(pipeline, PipelineStatus.Cancelled, null, now),
             Broken broken when !pipeline.HasEnded => End(pipeline, PipelineStatus.Failed, broken.Reason, now),
             Published version when IsPublishing(pipeline)
@@ -55,7 +61,7 @@ internal static class PipelineMachine
             pipeline with
             {
                 Status = PipelineStatus.Running,
-                Kind = UnitKind.Publish,
+                Kind = PublishStage.Kind,
                 Issued = 0,
                 Done = 0,
                 Total = 1,
@@ -71,15 +77,150 @@ internal static class PipelineMachine
         _ => Decision.None(pipeline),
     };
 
-    internal static Decision End(Pipeline pipeline, PipelineStatus status, string? error, DateTimeOffset now) => Decision.None(
+    private static Decision End(Pipeline pipeline, PipelineStatus status, string? error, DateTimeOffset now) => Decision.None(
         pipeline with { Status = status, Error = error, EndedAt = now, ActiveAt = now });
 
     private static bool IsPublishing(Pipeline pipeline) =>
-        pipeline is { Status: PipelineStatus.Running, Kind: UnitKind.Publish };
+        pipeline.Status == PipelineStatus.Running && pipeline.Kind == PublishStage.Kind;
 
     private static PipelineUnit? Find(Pipeline pipeline, IReadOnlyList<PipelineUnit> units, string key) =>
         pipeline.Status == PipelineStatus.Running ? Current(pipeline, units).FirstOrDefault(unit => unit.Key == key) : null;
 
     private static IEnumerable<PipelineUnit> Current(Pipeline pipeline, IReadOnlyList<PipelineUnit> units) =>
         units.Where(unit => unit.Kind == pipeline.Kind);
+
+    /// <summary>A unit is done: count it, keep what it made, send what there is room for now.</summary>
+    private static Decision Finish(Pipeline pipeline, PipelineUnit unit, UnitOutcome outcome, PipelineLimits limits, DateTimeOffset now)
+    {
+        if (unit.Status == UnitStatus.Done)
+            return Decision.None(pipeline);
+        var stage = UnitStages.Of(pipeline.Kind);
+        var reason = pipeline.Total == 0 && outcome.Units is not > 0
+            ? $"the worker says that there are {outcome.Units ?? 0} units"
+            : stage.Refusal(pipeline, outcome);
+        // A worker that says something impossible must not break the registry later.
+        if (reason is not null)
+            return End(pipeline, PipelineStatus.Failed, $"{Describe(unit)}: {reason}", now);
+        var finished = unit with { Status = UnitStatus.Done, Result = outcome.Result, Report = outcome.Report, Error = null, DueAt = null };
+        var next = Count(stage, pipeline, outcome) with { ActiveAt = now, Error = unit.Error is null ? pipeline.Error : null };
+        var decision = stage.IsComplete(next, outcome)
+            ? Begin(Close(next, now), next.Route.After(next.Kind).First(), limits, now)
+            : Fill(next, limits);
+        return decision with { Units = [finished, .. decision.Units] };
+    }
+
+    /// <summary>A unit failed: wait and try again, or give the pipeline up.</summary>
+    private static Decision Fail(
+        Pipeline pipeline, PipelineUnit unit, UnitFailed failed, PipelineLimits limits, DateTimeOffset now)
+    {
+        if (unit.Status != UnitStatus.Sent)
+            return Decision.None(pipeline);
+        // An outage is not the unit's fault, however long it takes.
+        var isCounted = failed.Kind != FailureKind.Away;
+        var failures = unit.Failures + (isCounted ? 1 : 0);
+        var isLast = failed.Kind == FailureKind.Input || (isCounted && failures >= limits.Attempts);
+        var waiting = unit with
+        {
+            Status = UnitStatus.Waiting,
+            Failures = failures,
+            Error = failed.Reason,
+            DueAt = isLast ? null : now + limits.BackoffAfter(isCounted ? failures : unit.Attempt),
+        };
+        var error = $"{Describe(unit)}: {failed.Reason}";
+        var next = isLast
+            ? End(pipeline, PipelineStatus.Failed, failures > 1 ? $"{error} (attempt {failures})" : error, now)
+            : Decision.None(pipeline with { Error = error, ActiveAt = now });
+        return next with { Units = [waiting] };
+    }
+
+    /// <summary>Sends the waiting units whose time has come.</summary>
+    private static Decision SendDue(Pipeline pipeline, IEnumerable<PipelineUnit> units, DateTimeOffset now)
+    {
+        var due = units.Where(unit => unit.Status == UnitStatus.Waiting && unit.DueAt <= now).Select(Again).ToList();
+        return due.Count == 0 ? Decision.None(pipeline) : new Decision(pipeline with { ActiveAt = now }, due, Orders(due));
+    }
+
+    /// <summary>Sends the outstanding commands once more; nothing changes, since workers find what is done already.</summary>
+    private static Decision SendAgain(Pipeline pipeline, IEnumerable<PipelineUnit> units) =>
+        new(pipeline, [], Orders(units.Where(unit => unit.Status == UnitStatus.Sent)), Publish: pipeline.Kind == PublishStage.Kind);
+
+    /// <summary>Begins, or goes on where a failed or cancelled pipeline stopped.</summary>
+    private static Decision Continue(Pipeline pipeline, IEnumerable<PipelineUnit> units, PipelineLimits limits, DateTimeOffset now)
+    {
+        var running = Run(pipeline, now);
+        if (running.Issued == 0)
+            return Begin(running, running.Artifact is null ? running.Route.Kinds().First() : running.Kind, limits, now);
+        var again = units.Where(unit => unit.Status != UnitStatus.Done).Select(unit => Again(unit) with { Failures = 0, Error = null }).ToList();
+        // A unit that others wait for stands in the way of the next.
+        var filled = again.Count > 0 && IsOneByOne(running) ? Decision.None(running) : Fill(running, limits);
+        return filled with { Units = [.. again, .. filled.Units], Orders = [.. Orders(again), .. filled.Orders] };
+    }
+
+    private static Pipeline Run(Pipeline pipeline, DateTimeOffset now) => pipeline with
+    {
+        Status = PipelineStatus.Running,
+        LeaderId = null,
+        Error = null,
+        EndedAt = null,
+        StartedAt = pipeline.StartedAt ?? now,
+        KindStartedAt = now,
+        ActiveAt = now,
+    };
+
+    /// <summary>The state as it was before a kind of work.</summary>
+    private static Pipeline Rewind(Pipeline pipeline, UnitKind from)
+    {
+        UnitKind[] again = [from, .. pipeline.Route.After(from)];
+        var before = again.Select(UnitStages.Of).Aggregate(pipeline, (state, stage) => stage.Forget(state));
+        return before with { Times = [.. pipeline.Times.Where(time => !again.Contains(time.Kind))] };
+    }
+
+    private static Decision Begin(Pipeline pipeline, UnitKind kind, PipelineLimits limits, DateTimeOffset now)
+    {
+        var begun = pipeline with
+        {
+            Kind = kind,
+            Issued = 0,
+            Done = 0,
+            Total = UnitStages.Of(kind).IsTold ? 0 : 1,
+            Chained = UnitStages.Of(kind).IsChained,
+            UnitSize = null,
+            KindStartedAt = now,
+            ActiveAt = now,
+        };
+        return kind == PublishStage.Kind ? new Decision(begun, [], [], Publish: true) : Fill(begun, limits);
+    }
+
+    // A kind whose number of units is not known yet begins with the first, which tells.
+    private static Decision Fill(Pipeline pipeline, PipelineLimits limits)
+    {
+        var last = UnitStages.Of(pipeline.Kind).MostIssued(pipeline, IsOneByOne(pipeline) ? 1 : limits.Outstanding);
+        if (last <= pipeline.Issued)
+            return Decision.None(pipeline);
+        var added = Enumerable.Range(pipeline.Issued, last - pipeline.Issued)
+            .Select(index => new PipelineUnit { PipelineId = pipeline.Id, Kind = pipeline.Kind, Index = index }).ToList();
+        return new Decision(pipeline with { Issued = last }, added, Orders(added));
+    }
+
+    private static Pipeline Count(UnitStage stage, Pipeline pipeline, UnitOutcome outcome) => stage.Keep(pipeline with
+    {
+        Done = stage.DoneAfter(pipeline, outcome),
+        Total = pipeline.Total > 0 ? pipeline.Total : outcome.Units!.Value,
+        Chained = pipeline.Chained || outcome.Chained,
+        UnitSize = pipeline.Total > 0 ? pipeline.UnitSize : outcome.Size,
+    }, outcome);
+
+    private static bool IsOneByOne(Pipeline pipeline) => pipeline.Chained || pipeline.Total == 0;
+
+    private static Pipeline Close(Pipeline pipeline, DateTimeOffset now) => pipeline with
+    {
+        Times = [.. pipeline.Times, new KindTime(pipeline.Kind, pipeline.Total, (now - pipeline.KindStartedAt).TotalSeconds)],
+    };
+
+    private static PipelineUnit Again(PipelineUnit unit) =>
+        unit with { Status = UnitStatus.Sent, Attempt = unit.Attempt + 1, DueAt = null };
+
+    private static UnitOrder[] Orders(IEnumerable<PipelineUnit> units) => [.. units.Select(unit => new UnitOrder(unit.Kind, unit.Index))];
+
+    private static string Describe(PipelineUnit unit) => UnitStages.Of(unit.Kind).IsTold ? $"{unit.Kind} {unit.Index + 1}" : $"{unit.Kind}";
 }

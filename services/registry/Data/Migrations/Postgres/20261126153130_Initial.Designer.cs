@@ -25,7 +25,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
             NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
 
-            modelBuilder.Entity("Qbb.Registry.Blobs.BlobLease", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.BlobLease", b =>
                 {
                     b.Property<string>("Digest")
                         .HasMaxLength(64)
@@ -41,7 +41,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("leases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Idempotency.IdempotentRequest", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.IdempotentRequest", b =>
                 {
                     b.Property<string>("Key")
                         .HasMaxLength(128)
@@ -78,7 +78,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("idempotency", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.InboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.InboxMessage", b =>
                 {
                     b.Property<Guid>("MessageId")
                         .ValueGeneratedOnAdd()
@@ -94,7 +94,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("inbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.OutboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -123,7 +123,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("outbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
                     b.Property<Guid>("ModelId")
                         .HasColumnType("uuid");
@@ -149,7 +149,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("aliases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -200,7 +200,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("lineages", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -219,7 +219,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("metrics", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -257,7 +257,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("models", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -309,7 +309,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("versions", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -333,7 +333,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("files", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -354,7 +354,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("tags", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.Pipeline", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Pipeline", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -487,7 +487,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("pipelines", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
                     b.Property<Guid>("PipelineId")
                         .HasColumnType("uuid");
@@ -536,7 +536,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("units", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Policies.Policy", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Policy", b =>
                 {
                     b.Property<string>("Name")
                         .HasMaxLength(64)
@@ -566,15 +566,15 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("policies", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", null)
+                    b.HasOne("Qbb.Registry.Data.Model", null)
                         .WithMany("Aliases")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Version")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Version")
                         .WithMany()
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -583,35 +583,35 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Navigation("Version");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Parent")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
                         .WithMany()
                         .HasForeignKey("ParentId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithOne("Lineage")
-                        .HasForeignKey("Qbb.Registry.Models.Lineage", "VersionId")
+                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
                     b.Navigation("Parent");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Metrics")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", "Model")
+                    b.HasOne("Qbb.Registry.Data.Model", "Model")
                         .WithMany("Versions")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -620,41 +620,41 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Navigation("Model");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Files")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Tags")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
-                    b.HasOne("Qbb.Registry.Pipelines.Machine.Pipeline", null)
+                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
                         .WithMany()
                         .HasForeignKey("PipelineId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Navigation("Aliases");
 
                     b.Navigation("Versions");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Navigation("Files");
 

@@ -17,12 +17,41 @@ namespace Qbb.Registry.Data.Migrations.Postgres
         {
 #pragma warning disable 612, 618
             modelBuilder
-                .HasAnnotation("ProductVersion", "10.0.14")
+                .HasAnnotation("ProductVersion", "10.0.15")
                 .HasAnnotation("Relational:MaxIdentifierLength", 63);
 
             NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
 
-            modelBuilder.Entity("Qbb.Registry.Blobs.BlobLease", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
+                {
+                    b.Property<Guid>("ModelId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<bool>("IsHeld")
+                        .HasColumnType("boolean");
+
+                    b.Property<int>("Revision")
+                        .IsConcurrencyToken()
+                        .HasColumnType("integer");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.HasKey("ModelId", "Name");
+
+                    b.HasIndex("VersionId");
+
+                    b.ToTable("aliases", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.BlobLease", b =>
                 {
                     b.Property<string>("Digest")
                         .HasMaxLength(64)
@@ -38,7 +67,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("leases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Idempotency.IdempotentRequest", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.IdempotentRequest", b =>
                 {
                     b.Property<string>("Key")
                         .HasMaxLength(128)
@@ -75,7 +104,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("idempotency", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.InboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.InboxMessage", b =>
                 {
                     b.Property<Guid>("MessageId")
                         .ValueGeneratedOnAdd()
@@ -91,113 +120,21 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("inbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.OutboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Mark", b =>
                 {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<string>("Body")
-                        .IsRequired()
-                        .HasColumnType("text");
-
-                    b.Property<Guid>("MessageId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("TraceParent")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<string>("Type")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.HasKey("Id");
-
-                    b.ToTable("outbox", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
-                {
-                    b.Property<Guid>("ModelId")
-                        .HasColumnType("uuid");
-
                     b.Property<string>("Name")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
+                        .HasMaxLength(128)
+                        .HasColumnType("character varying(128)");
 
-                    b.Property<int>("Revision")
-                        .IsConcurrencyToken()
-                        .HasColumnType("integer");
-
-                    b.Property<DateTimeOffset>("UpdatedAt")
+                    b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone");
 
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("uuid");
+                    b.HasKey("Name");
 
-                    b.HasKey("ModelId", "Name");
-
-                    b.HasIndex("VersionId");
-
-                    b.ToTable("aliases", (string)null);
+                    b.ToTable("marks", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
-                {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("Commit")
-                        .HasColumnType("text");
-
-                    b.Property<string>("Data")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<string>("Filtered")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<Guid>("ParentId")
-                        .HasColumnType("uuid");
-
-                    b.Property<Guid?>("PipelineId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("Recipe")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<string>("RecipeJson")
-                        .IsRequired()
-                        .HasColumnType("text");
-
-                    b.Property<string>("RecipeName")
-                        .HasColumnType("text");
-
-                    b.Property<string>("ToolVersion")
-                        .IsRequired()
-                        .HasColumnType("text");
-
-                    b.Property<string>("Windows")
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.HasKey("VersionId");
-
-                    b.HasIndex("ParentId");
-
-                    b.HasIndex("Recipe");
-
-                    b.ToTable("lineages", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("uuid");
@@ -216,7 +153,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("metrics", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -254,7 +191,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("models", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -306,52 +243,36 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("versions", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("uuid");
-
-                    b.Property<string>("Name")
-                        .HasMaxLength(255)
-                        .HasColumnType("character varying(255)");
-
-                    b.Property<string>("Digest")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("character varying(64)");
-
-                    b.Property<long>("Size")
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
                         .HasColumnType("bigint");
 
-                    b.HasKey("VersionId", "Name");
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
 
-                    b.HasIndex("Digest");
+                    b.Property<string>("Body")
+                        .IsRequired()
+                        .HasColumnType("text");
 
-                    b.ToTable("files", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
-                {
-                    b.Property<Guid>("VersionId")
+                    b.Property<Guid>("MessageId")
                         .HasColumnType("uuid");
 
-                    b.Property<string>("Key")
+                    b.Property<string>("TraceParent")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
 
-                    b.Property<string>("Value")
+                    b.Property<string>("Type")
                         .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)");
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
 
-                    b.HasKey("VersionId", "Key");
+                    b.HasKey("Id");
 
-                    b.HasIndex("Key", "Value");
-
-                    b.ToTable("tags", (string)null);
+                    b.ToTable("outbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.Pipeline", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Pipeline", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
@@ -484,7 +405,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("pipelines", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
                     b.Property<Guid>("PipelineId")
                         .HasColumnType("uuid");
@@ -533,7 +454,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("units", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Policies.Policy", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Policy", b =>
                 {
                     b.Property<string>("Name")
                         .HasMaxLength(64)
@@ -563,15 +484,111 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("policies", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", null)
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(255)
+                        .HasColumnType("character varying(255)");
+
+                    b.Property<string>("Digest")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint");
+
+                    b.HasKey("VersionId", "Name");
+
+                    b.HasIndex("Digest");
+
+                    b.ToTable("files", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Commit")
+                        .HasColumnType("text");
+
+                    b.Property<string>("Data")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Filtered")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<Guid>("ParentId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("PipelineId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Recipe")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("RecipeJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("RecipeName")
+                        .HasColumnType("text");
+
+                    b.Property<string>("ToolVersion")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("Windows")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.HasKey("VersionId");
+
+                    b.HasIndex("ParentId");
+
+                    b.HasIndex("Recipe");
+
+                    b.ToTable("lineages", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Key")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Value")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)");
+
+                    b.HasKey("VersionId", "Key");
+
+                    b.HasIndex("Key", "Value");
+
+                    b.ToTable("tags", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.Model", null)
                         .WithMany("Aliases")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Version")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Version")
                         .WithMany()
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -580,35 +597,18 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Navigation("Version");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Parent")
-                        .WithMany()
-                        .HasForeignKey("ParentId")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
-                        .WithOne("Lineage")
-                        .HasForeignKey("Qbb.Registry.Models.Lineage", "VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-
-                    b.Navigation("Parent");
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
-                {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Metrics")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", "Model")
+                    b.HasOne("Qbb.Registry.Data.Model", "Model")
                         .WithMany("Versions")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -617,41 +617,58 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Navigation("Model");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
-                        .WithMany("Files")
-                        .HasForeignKey("VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
-                {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
-                        .WithMany("Tags")
-                        .HasForeignKey("VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
-                {
-                    b.HasOne("Qbb.Registry.Pipelines.Machine.Pipeline", null)
+                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
                         .WithMany()
                         .HasForeignKey("PipelineId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithMany("Files")
+                        .HasForeignKey("VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
+                        .WithMany()
+                        .HasForeignKey("ParentId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithOne("Lineage")
+                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+
+                    b.Navigation("Parent");
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithMany("Tags")
+                        .HasForeignKey("VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Navigation("Aliases");
 
                     b.Navigation("Versions");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Navigation("Files");
 

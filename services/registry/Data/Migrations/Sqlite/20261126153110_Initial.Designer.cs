@@ -20,7 +20,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.14");
 
-            modelBuilder.Entity("Qbb.Registry.Blobs.BlobLease", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.BlobLease", b =>
                 {
                     b.Property<string>("Digest")
                         .HasMaxLength(64)
@@ -36,7 +36,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("leases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Idempotency.IdempotentRequest", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.IdempotentRequest", b =>
                 {
                     b.Property<string>("Key")
                         .HasMaxLength(128)
@@ -73,7 +73,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("idempotency", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.InboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.InboxMessage", b =>
                 {
                     b.Property<Guid>("MessageId")
                         .ValueGeneratedOnAdd()
@@ -89,7 +89,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("inbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.OutboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -116,7 +116,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("outbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
                     b.Property<Guid>("ModelId")
                         .HasColumnType("TEXT");
@@ -142,7 +142,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("aliases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("TEXT");
@@ -193,7 +193,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("lineages", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("TEXT");
@@ -212,7 +212,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("metrics", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -250,7 +250,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("models", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -302,7 +302,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("versions", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("TEXT");
@@ -326,7 +326,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("files", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("TEXT");
@@ -347,7 +347,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("tags", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.Pipeline", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Pipeline", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -480,7 +480,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("pipelines", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
                     b.Property<Guid>("PipelineId")
                         .HasColumnType("TEXT");
@@ -529,7 +529,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("units", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Policies.Policy", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Policy", b =>
                 {
                     b.Property<string>("Name")
                         .HasMaxLength(64)
@@ -559,15 +559,15 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("policies", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", null)
+                    b.HasOne("Qbb.Registry.Data.Model", null)
                         .WithMany("Aliases")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Version")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Version")
                         .WithMany()
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -576,35 +576,35 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Navigation("Version");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Parent")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
                         .WithMany()
                         .HasForeignKey("ParentId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithOne("Lineage")
-                        .HasForeignKey("Qbb.Registry.Models.Lineage", "VersionId")
+                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
                     b.Navigation("Parent");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Metrics")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", "Model")
+                    b.HasOne("Qbb.Registry.Data.Model", "Model")
                         .WithMany("Versions")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -613,41 +613,41 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Navigation("Model");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Files")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Tags")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
-                    b.HasOne("Qbb.Registry.Pipelines.Machine.Pipeline", null)
+                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
                         .WithMany()
                         .HasForeignKey("PipelineId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Navigation("Aliases");
 
                     b.Navigation("Versions");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Navigation("Files");
 

@@ -15,9 +15,38 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
         protected override void BuildModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
-            modelBuilder.HasAnnotation("ProductVersion", "10.0.14");
+            modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
 
-            modelBuilder.Entity("Qbb.Registry.Blobs.BlobLease", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
+                {
+                    b.Property<Guid>("ModelId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<bool>("IsHeld")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Revision")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("ModelId", "Name");
+
+                    b.HasIndex("VersionId");
+
+                    b.ToTable("aliases", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.BlobLease", b =>
                 {
                     b.Property<string>("Digest")
                         .HasMaxLength(64)
@@ -33,7 +62,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("leases", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Idempotency.IdempotentRequest", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.IdempotentRequest", b =>
                 {
                     b.Property<string>("Key")
                         .HasMaxLength(128)
@@ -70,7 +99,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("idempotency", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.InboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.InboxMessage", b =>
                 {
                     b.Property<Guid>("MessageId")
                         .ValueGeneratedOnAdd()
@@ -86,111 +115,21 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("inbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Messaging.OutboxMessage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Mark", b =>
                 {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("INTEGER");
-
-                    b.Property<string>("Body")
-                        .IsRequired()
-                        .HasColumnType("TEXT");
-
-                    b.Property<Guid>("MessageId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("TraceParent")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Type")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.HasKey("Id");
-
-                    b.ToTable("outbox", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
-                {
-                    b.Property<Guid>("ModelId")
-                        .HasColumnType("TEXT");
-
                     b.Property<string>("Name")
-                        .HasMaxLength(64)
+                        .HasMaxLength(128)
                         .HasColumnType("TEXT");
 
-                    b.Property<int>("Revision")
-                        .IsConcurrencyToken()
+                    b.Property<long>("CreatedAt")
                         .HasColumnType("INTEGER");
 
-                    b.Property<long>("UpdatedAt")
-                        .HasColumnType("INTEGER");
+                    b.HasKey("Name");
 
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("TEXT");
-
-                    b.HasKey("ModelId", "Name");
-
-                    b.HasIndex("VersionId");
-
-                    b.ToTable("aliases", (string)null);
+                    b.ToTable("marks", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
-                {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Commit")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Data")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Filtered")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<Guid>("ParentId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<Guid?>("PipelineId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Recipe")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("RecipeJson")
-                        .IsRequired()
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("RecipeName")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("ToolVersion")
-                        .IsRequired()
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Windows")
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.HasKey("VersionId");
-
-                    b.HasIndex("ParentId");
-
-                    b.HasIndex("Recipe");
-
-                    b.ToTable("lineages", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
                     b.Property<Guid>("VersionId")
                         .HasColumnType("TEXT");
@@ -209,7 +148,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("metrics", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -247,7 +186,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("models", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -299,52 +238,34 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("versions", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
-                    b.Property<Guid>("VersionId")
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Name")
-                        .HasMaxLength(255)
-                        .HasColumnType("TEXT");
-
-                    b.Property<string>("Digest")
-                        .IsRequired()
-                        .HasMaxLength(64)
-                        .HasColumnType("TEXT");
-
-                    b.Property<long>("Size")
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
                         .HasColumnType("INTEGER");
 
-                    b.HasKey("VersionId", "Name");
-
-                    b.HasIndex("Digest");
-
-                    b.ToTable("files", (string)null);
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
-                {
-                    b.Property<Guid>("VersionId")
+                    b.Property<string>("Body")
+                        .IsRequired()
                         .HasColumnType("TEXT");
 
-                    b.Property<string>("Key")
+                    b.Property<Guid>("MessageId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("TraceParent")
                         .HasMaxLength(64)
                         .HasColumnType("TEXT");
 
-                    b.Property<string>("Value")
+                    b.Property<string>("Type")
                         .IsRequired()
-                        .HasMaxLength(256)
+                        .HasMaxLength(64)
                         .HasColumnType("TEXT");
 
-                    b.HasKey("VersionId", "Key");
+                    b.HasKey("Id");
 
-                    b.HasIndex("Key", "Value");
-
-                    b.ToTable("tags", (string)null);
+                    b.ToTable("outbox", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.Pipeline", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Pipeline", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -477,7 +398,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("pipelines", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
                     b.Property<Guid>("PipelineId")
                         .HasColumnType("TEXT");
@@ -526,7 +447,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("units", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Policies.Policy", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Policy", b =>
                 {
                     b.Property<string>("Name")
                         .HasMaxLength(64)
@@ -556,15 +477,111 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("policies", (string)null);
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Alias", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", null)
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(255)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Digest")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("VersionId", "Name");
+
+                    b.HasIndex("Digest");
+
+                    b.ToTable("files", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Commit")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Data")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Filtered")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ParentId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("PipelineId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Recipe")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("RecipeJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("RecipeName")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ToolVersion")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Windows")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("VersionId");
+
+                    b.HasIndex("ParentId");
+
+                    b.HasIndex("Recipe");
+
+                    b.ToTable("lineages", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Key")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Value")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("VersionId", "Key");
+
+                    b.HasIndex("Key", "Value");
+
+                    b.ToTable("tags", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.Alias", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.Model", null)
                         .WithMany("Aliases")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Version")
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Version")
                         .WithMany()
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -573,35 +590,18 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Navigation("Version");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Lineage", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.Metric", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", "Parent")
-                        .WithMany()
-                        .HasForeignKey("ParentId")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
-                        .WithOne("Lineage")
-                        .HasForeignKey("Qbb.Registry.Models.Lineage", "VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-
-                    b.Navigation("Parent");
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.Metric", b =>
-                {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
                         .WithMany("Metrics")
                         .HasForeignKey("VersionId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.Model", "Model")
+                    b.HasOne("Qbb.Registry.Data.Model", "Model")
                         .WithMany("Versions")
                         .HasForeignKey("ModelId")
                         .OnDelete(DeleteBehavior.Cascade)
@@ -610,41 +610,58 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Navigation("Model");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.VersionFile", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
                 {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
-                        .WithMany("Files")
-                        .HasForeignKey("VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Models.VersionTag", b =>
-                {
-                    b.HasOne("Qbb.Registry.Models.ModelVersion", null)
-                        .WithMany("Tags")
-                        .HasForeignKey("VersionId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
-            modelBuilder.Entity("Qbb.Registry.Pipelines.Machine.PipelineUnit", b =>
-                {
-                    b.HasOne("Qbb.Registry.Pipelines.Machine.Pipeline", null)
+                    b.HasOne("Qbb.Registry.Data.Pipeline", null)
                         .WithMany()
                         .HasForeignKey("PipelineId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.Model", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.VersionFile", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithMany("Files")
+                        .HasForeignKey("VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionLineage", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", "Parent")
+                        .WithMany()
+                        .HasForeignKey("ParentId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithOne("Lineage")
+                        .HasForeignKey("Qbb.Registry.Data.VersionLineage", "VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+
+                    b.Navigation("Parent");
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithMany("Tags")
+                        .HasForeignKey("VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Navigation("Aliases");
 
                     b.Navigation("Versions");
                 });
 
-            modelBuilder.Entity("Qbb.Registry.Models.ModelVersion", b =>
+            modelBuilder.Entity("Qbb.Registry.Data.ModelVersion", b =>
                 {
                     b.Navigation("Files");
 

@@ -1,0 +1,24 @@
+using System.Text.Json;
+using Microsoft.EntityFrameworkCore.ChangeTracking;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
+
+namespace Qbb.Registry.Data;
+
+/// <summary>How values are stored that a database has no type for.</summary>
+internal static class Columns
+{
+    /// <summary>Stores the property as JSON. Its values are never changed in place, only replaced.</summary>
+    public static PropertyBuilder<T> AsJson<T>(this PropertyBuilder<T> property)
+    {
+        property.HasConversion(
+            new ValueConverter<T, string>(
+                value => JsonSerializer.Serialize(value, JsonSerializerOptions.Web),
+                text => JsonSerializer.Deserialize<T>(text, JsonSerializerOptions.Web)!),
+            new ValueComparer<T>((a, b) => ReferenceEquals(a, b) || Equals(a, b), value => value == null ? 0 : value.GetHashCode(), value => value));
+        return property;
+    }
+
+    public static void AsName(this PropertyBuilder<UnitKind> property) =>
+        property.HasConversion(kind => kind.Name, name => new UnitKind(name)).HasMaxLength(16);
+}

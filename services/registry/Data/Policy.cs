@@ -1,0 +1,43 @@
+using System.IO.Enumeration;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+
+namespace Qbb.Registry.Data;
+
+/// <summary>Which recipes run on an uploaded version of which models.</summary>
+internal sealed class Policy
+{
+    public required string Name { get; init; }
+
+    /// <summary>Names of models; * stands for any characters, ? for one; capital letters count.</summary>
+    public required string Models { get; set; }
+
+    public required IReadOnlyList<PolicyRecipe> Recipes { get; set; }
+
+    public Gate? Gate { get; set; }
+
+    public required DateTimeOffset UpdatedAt { get; set; }
+
+    public int Revision { get; set; }
+
+    public bool AppliesTo(string model) => FileSystemName.MatchesSimpleExpression(Models, model, ignoreCase: false);
+}
+
+/// <summary>A recipe of a policy.</summary>
+/// <param name="Name">What people call it.</param>
+/// <param name="Json">Canonical JSON.</param>
+internal sealed record PolicyRecipe(string Name, string Json);
+
+internal sealed class PolicyMapping : IEntityTypeConfiguration<Policy>
+{
+    public void Configure(EntityTypeBuilder<Policy> builder)
+    {
+        builder.ToTable("policies");
+        builder.HasKey(policy => policy.Name);
+        builder.Property(policy => policy.Name).HasMaxLength(64);
+        builder.Property(policy => policy.Models).HasMaxLength(128);
+        builder.Property(policy => policy.Recipes).AsJson();
+        builder.Property(policy => policy.Gate).AsJson();
+        builder.Property(policy => policy.Revision).IsConcurrencyToken();
+    }
+}

@@ -1,0 +1,70 @@
+namespace Qbb.Registry.Pages;
+
+/// <summary>The registry in a browser: rendered on the server, usable without scripts, with a keyboard and with a screen reader.</summary>
+internal static class Site
+{
+    public static void AddPages(this IServiceCollection services) =>
+        // Before the default writer of problems, which takes whatever comes.
+        services.AddSingleton<IProblemDetailsWriter, ErrorPage>();
+
+    public static void MapSite(this IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapPages("");
+        group.MapGet("/interface", InterfacePage.Show);
+        group.MapAssets();
+    }
+
+    /// <summary>
+    /// A group of pages and of what their forms do: the same as the API, then the page again, so that going back or reloading sends nothing
+    /// twice. No tokens against forgery are needed: requests of other sites' pages are refused before.
+    /// </summary>
+    public static RouteGroupBuilder MapPages(this IEndpointRouteBuilder routes, string prefix) =>
+        routes.MapGroup(prefix).ExcludeFromDescription().DisableAntiforgery();
+}
+
+/// <summary>Where the browser found the registry, for commands that people copy.</summary>
+internal static class SiteAddress
+{
+    private const int UsualPort = 8080;
+
+    public static string Of(HttpContext http) => $"{http.Request.Scheme}://{http.Request.Host}";
+
+    /// <summary>What the command needs to find the same registry; empty where it looks there anyway.</summary>
+    public static string Option(HttpContext http) =>
+        http.Request is { Scheme: "http", Host: { Host: "localhost" or "127.0.0.1", Port: UsualPort } } ? "" : $" --url {Of(http)}";
+}
+
+/// <summary>What a form is answered with: the address of the page that shows what became of it.</summary>
+internal sealed class SeeOther(string address) : IResult
+{
+    public Task ExecuteAsync(HttpContext httpContext)
+    {
+        httpContext.Response.StatusCode = StatusCodes.Status303SeeOther;
+        httpContext.Response.Headers.Location = address;
+        return Task.CompletedTask;
+    }
+}
+
+/// <summary>
+/// What browsers are told with every answer: pages need nothing from elsewhere, run no script but the site's two, and no other page may put
+/// them in a frame.
+/// </summary>
+internal static class SecurityHeaders
+{
+    private const string Policy =
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+        + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+    public static void UseSecurityHeaders(this IApplicationBuilder app) => app.Use((http, next) =>
+    {
+        http.Response.OnStarting(() =>
+        {
+            var headers = http.Response.Headers;
+            headers.ContentSecurityPolicy = Policy;
+            headers.XContentTypeOptions = "nosniff";
+            headers["Referrer-Policy"] = "same-origin";
+            return Task.CompletedTask;
+        });
+        return next(http);
+    });
+}

@@ -1,0 +1,184 @@
+using System.Diagnostics.Metrics;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Qbb.Contracts;
+using Qbb.Hosting.Telemetry;
+using Qbb.Registry.Data;
+using Qbb.Registry.Messaging;
+using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
+using static Qbb.Registry.Pipelines.Machine.PipelineEvent;
+
+namespace Qbb.Registry.Pipelines;
+
+/// <summary>
+/// Applies events to a pipeline's rows inside the caller's transaction: what <see cref="PipelineMachine"/> decides, its commands into the
+/// outbox, the publication of its result, and what its end means for the pipelines that follow it.
+/// </summary>
+internal sealed class PipelineRunner(
+    RegistryContext context, Outbox outbox, PipelinePublisher publisher, PipelineMeter meter, PipelineFeed feed, IOptions<PipelineOptions> options,
+    TimeProvider clock)
+{
+    private readonly PipelineLimits _limits = options.Value.Limits;
+    private readonly HashSet<Guid> _changed = [];
+    private readonly List<(Pipeline Before, Decision Decision)> _decisions = [];
+    private readonly Dictionary<Guid, RecipeParts> _recipes = [];
+
+    /// <summary>Tells watchers and counts metrics; to be called when the transaction is committed, since one that is undone did nothing.</summary>
+    public void Committed()
+    {
+        foreach (var (before, decision) in _decisions)
+            meter.Count(before, decision);
+        feed.Tell(_changed);
+        _decisions.Clear();
+        _changed.Clear();
+    }
+
+    /// <summary>Applies events in their order.</summary>
+    /// <returns>The state after them; null where there is no such pipeline.</returns>
+    public async Task<Pipeline?> ApplyAsync(Guid id, IReadOnlyList<PipelineEvent> events, CancellationToken cancellation)
+    {
+        if (await context.LockPipelineAsync(id, cancellation) is not { } row)
+            return null;
+        var units = await FindUnitsAsync(id, events, cancellation);
+        foreach (var happened in events)
+            await StepAsync(row, units, happened, cancellation);
+        await context.SaveChangesAsync(cancellation);
+        return row;
+    }
+
+    private async Task StepAsync(
+        Pipeline row, Dictionary<string, PipelineUnit> units, PipelineEvent happened, CancellationToken cancellation)
+    {
+        var concerned = await ConcernedAsync(row, units, happened, cancellation);
+        var decision = PipelineMachine.Advance(row, concerned, happened, _limits, clock.GetUtcNow());
+        // The row itself becomes the next state below.
+        _decisions.Add((row with { }, decision));
+        if (!ReferenceEquals(decision.Pipeline, row))
+        {
+            context.Entry(row).CurrentValues.SetValues(decision.Pipeline);
+            _changed.Add(row.Id);
+        }
+        await SaveUnitsAsync(row, decision, concerned, cancellation);
+        if (decision.Publish)
+            await StepAsync(row, units, await publisher.PublishAsync(row, cancellation), cancellation);
+        else if (row.HasEnded && !ReferenceEquals(decision.Pipeline, row))
+            await EndAsync(row, cancellation);
+    }
+
+    // Rows that exist are changed first, since commands of later kinds are made of their results.
+    private async Task SaveUnitsAsync(Pipeline row, Decision decision, IReadOnlyList<PipelineUnit> concerned, CancellationToken cancellation)
+    {
+        var known = concerned.ToDictionary(unit => (unit.Kind, unit.Index));
+        var added = new Dictionary<UnitOrder, PipelineUnit>();
+        foreach (var unit in decision.Units)
+        {
+            if (known.TryGetValue((unit.Kind, unit.Index), out var tracked))
+                context.Entry(tracked).CurrentValues.SetValues(unit);
+            else
+                added[new UnitOrder(unit.Kind, unit.Index)] = unit;
+        }
+        if (decision.Orders.Count == 0)
+            return;
+        if (!_recipes.TryGetValue(row.Id, out var recipe))
+            _recipes[row.Id] = recipe = new RecipeParts(PipelineRecipe.Parse(row.RecipeJson));
+        var stage = UnitStages.Of(decision.Orders[0].Kind);
+        var parts = await PartsAsync(row, stage, cancellation);
+        foreach (var order in decision.Orders)
+        {
+            var command = stage.CommandOf(new UnitInput(row, recipe, order.Index, parts));
+            outbox.Add(command.Message);
+            if (added.TryGetValue(order, out var unit))
+                context.Units.Add(unit with { Key = command.Unit.Value });
+        }
+    }
+
+    private async Task<IReadOnlyList<Digest>> PartsAsync(Pipeline row, UnitStage stage, CancellationToken cancellation)
+    {
+        if (stage.PartsOf(row) is not { } source)
+            return [];
+        await context.SaveChangesAsync(cancellation);
+        var results = await context.Units.AsNoTracking()
+            .Where(unit => unit.PipelineId == row.Id && unit.Kind == source && unit.Result != null)
+            .OrderBy(unit => unit.Index).Select(unit => unit.Result).ToListAsync(cancellation);
+        return [.. results.Select(Digest.Parse)];
+    }
+
+    private async Task EndAsync(Pipeline row, CancellationToken cancellation)
+    {
+        if (row.Status != PipelineStatus.Succeeded)
+            outbox.Add(new PipelineCancelled(row.Id));
+        await context.SaveChangesAsync(cancellation);
+        var followers = await context.Pipelines.AsNoTracking()
+            .Where(other => other.LeaderId == row.Id && other.Status == PipelineStatus.Following)
+            .OrderBy(other => other.CreatedAt).ThenBy(other => other.Id).Select(other => other.Id).ToListAsync(cancellation);
+        if (row.Status != PipelineStatus.Cancelled)
+        {
+            foreach (var follower in followers)
+                await ApplyAsync(follower, [new LeaderEnded(row)], cancellation);
+            return;
+        }
+        // Whoever cancelled this one did not cancel the others: the first of them goes on, and the rest follow it.
+        foreach (var follower in followers)
+            await ApplyAsync(follower, [follower == followers[0] ? new Started() : new Followed(followers[0])], cancellation);
+    }
+
+    private async Task<Dictionary<string, PipelineUnit>> FindUnitsAsync(
+        Guid id, IReadOnlyList<PipelineEvent> events, CancellationToken cancellation)
+    {
+        var keys = events.Select(KeyOf).OfType<string>().Distinct().ToList();
+        if (keys.Count == 0)
+            return [];
+        var found = await context.Units.Where(unit => unit.PipelineId == id && keys.Contains(unit.Key!)).ToListAsync(cancellation);
+        // Two units of one pipeline never ask for the same, but an older row must not stop a newer one either.
+        return found.GroupBy(unit => unit.Key!).ToDictionary(same => same.Key, same => same.Last());
+    }
+
+    private async Task<IReadOnlyList<PipelineUnit>> ConcernedAsync(
+        Pipeline row, Dictionary<string, PipelineUnit> units, PipelineEvent happened, CancellationToken cancellation)
+    {
+        if (KeyOf(happened) is { } key)
+            return units.TryGetValue(key, out var unit) ? [unit] : [];
+        if (happened is not (Started or Resumed or Retried or UnitsDue))
+            return [];
+        return await context.Units.Where(unit => unit.PipelineId == row.Id && unit.Kind == row.Kind && unit.Status != UnitStatus.Done)
+            .OrderBy(unit => unit.Index).ToListAsync(cancellation);
+    }
+
+    private static string? KeyOf(PipelineEvent happened) => happened switch
+    {
+        UnitDone done => done.Unit,
+        PipelineEvent.UnitFailed failed => failed.Unit,
+        _ => null,
+    };
+}
+
+/// <summary>What the pipelines have done, for whoever collects metrics.</summary>
+internal sealed class PipelineMeter
+{
+    private readonly Counter<long> _units;
+    private readonly Counter<long> _failures;
+    private readonly Counter<long> _ended;
+
+    public PipelineMeter(IMeterFactory factory)
+    {
+        var meter = factory.Create(TelemetryExtensions.Source);
+        _units = meter.CreateCounter<long>("qbb.units.done", description: "Units of work that are done");
+        _failures = meter.CreateCounter<long>("qbb.units.failed", description: "Failures of units, those included that are tried again");
+        _ended = meter.CreateCounter<long>("qbb.pipelines.ended", description: "Pipelines that came to an end");
+    }
+
+    /// <summary>Counts what a decision changes.</summary>
+    public void Count(Pipeline before, Decision decision)
+    {
+        foreach (var unit in decision.Units)
+        {
+            if (unit.Status == UnitStatus.Done)
+                _units.Add(1, new KeyValuePair<string, object?>("kind", $"{unit.Kind}"));
+            else if (unit.Status == UnitStatus.Waiting)
+                _failures.Add(1, new KeyValuePair<string, object?>("kind", $"{unit.Kind}"));
+        }
+        if (decision.Pipeline.HasEnded && !before.HasEnded)
+            _ended.Add(1, new KeyValuePair<string, object?>("state", Wire.NameOf(decision.Pipeline.Status)));
+    }
+}

@@ -1,0 +1,110 @@
+using MassTransit;
+using Qbb.Contracts;
+using Qbb.Hosting.Bus;
+using Qbb.Registry.Data;
+using Qbb.Registry.Http;
+using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
+
+namespace Qbb.Registry.Pipelines;
+
+/// <summary>The registry's queue: what workers say, and what the bus gave up.</summary>
+internal sealed class PipelineConsumers : IMessageTypes
+{
+    private const int Batch = 100;
+    private static readonly TimeSpan s_together = TimeSpan.FromMilliseconds(50);
+    private readonly IBusRegistrationConfigurator _bus;
+    private readonly string _queue;
+    private readonly HashSet<Type> _added = [];
+
+    private PipelineConsumers(IBusRegistrationConfigurator bus, BusOptions options) => (_bus, _queue) = (bus, options.QueueOf("registry"));
+
+    public static void Add(IBusRegistrationConfigurator bus, BusOptions options)
+    {
+        var consumers = new PipelineConsumers(bus, options);
+        foreach (var stage in UnitStages.All)
+            stage.AddMessages(consumers);
+        consumers.Add<UnitFailed>();
+    }
+
+    public void Add<T>()
+        where T : class
+    {
+        if (!_added.Add(typeof(T)))
+            return;
+        _bus.AddConsumer<WorkerEventConsumer<T>>(consumer =>
+        {
+            consumer.Options<BatchOptions>(batch => batch.SetMessageLimit(Batch).SetTimeLimit(s_together).SetConcurrencyLimit(1));
+            // The database may be away for a while: the messages stay unacknowledged meanwhile, for less than the broker allows.
+            consumer.UseMessageRetry(retry =>
+            {
+                retry.Exponential(60, TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(15), TimeSpan.FromMilliseconds(500));
+                retry.Handle<Exception>(Transience.IsTransient);
+            });
+        }).Endpoint(endpoint =>
+        {
+            endpoint.Name = _queue;
+            endpoint.PrefetchCount = 4 * Batch;
+        });
+    }
+}
+
+/// <summary>Takes what workers say, many messages in one transaction of their pipeline.</summary>
+internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogger<WorkerEventConsumer<T>> log) : IConsumer<Batch<T>>
+    where T : class
+{
+    // Two that change the same rows at once may get in each other's way; once more and it goes.
+    private const int Tries = 3;
+
+    public async Task Consume(ConsumeContext<Batch<T>> context)
+    {
+        var pipelines = context.Message
+            .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: UnitStages.Read(message.Message)))
+            .GroupBy(message => message.Said.Pipeline, message => (message.Id, PipelineEvent.Of(message.Said with { Failure = message.Said.Failure is { } said ? ServerPaths.Hide(said) : null })));
+        var errors = new List<Exception>();
+        foreach (var pipeline in pipelines)
+        {
+            try
+            {
+                await ReceiveAsync(pipeline.Key, [.. pipeline], context.CancellationToken);
+            }
+            catch (Exception error) when (!context.CancellationToken.IsCancellationRequested)
+            {
+                // The other pipelines' messages are not to wait for this one's.
+                errors.Add(error);
+            }
+        }
+        if (errors.Count > 0)
+            throw errors.Find(Transience.IsTransient) ?? new PoisonException(errors[0]);
+    }
+
+    private async Task ReceiveAsync(Guid pipeline, List<(Guid, PipelineEvent)> messages, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await using var scope = scopes.CreateAsyncScope();
+                await scope.ServiceProvider.GetRequiredService<PipelineInbox>().ReceiveAsync(pipeline, messages, cancellation);
+                return;
+            }
+            catch (Exception error) when (!Transience.IsTransient(error) && !cancellation.IsCancellationRequested)
+            {
+                if (attempt < Tries)
+                    continue;
+                log.LogError(error, "Messages of pipeline {Pipeline} cannot be made use of", pipeline);
+                await BreakAsync(pipeline, $"the registry cannot make use of what a worker said: {ServerPaths.Hide(error.GetBaseException().Message)}", cancellation);
+                throw;
+            }
+        }
+    }
+
+    private async Task BreakAsync(Guid pipeline, string reason, CancellationToken cancellation)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        await scope.ServiceProvider.GetRequiredService<PipelineInbox>().ApplyAsync(pipeline, new PipelineEvent.Broken(reason), cancellation);
+    }
+}
+
+/// <summary>A message cannot be made use of: it goes to the error queue at once.</summary>
+internal sealed class PoisonException(Exception inner) : Exception(inner.Message, inner);

@@ -1,0 +1,53 @@
+using Qbb.Registry.Aliases;
+using Qbb.Registry.Data;
+using Qbb.Registry.Pages;
+using static Qbb.Registry.Pages.Pieces;
+
+namespace Qbb.Registry.Policies;
+
+/// <summary>What becomes of uploads without further hands.</summary>
+internal static class PoliciesPage
+{
+    public static async Task<IResult> Show(HttpContext http, [AsParameters] PolicyServices services)
+    {
+        var policies = await PolicyEndpoints.AllAsync(services);
+        var sections = policies.Count == 0
+            ? Nothing(Markup.Of($"<p>There is no policy: uploads are filed, and nothing is done with them until somebody asks.</p>"))
+            : Markup.Join(policies.Select(policy => One(policy, services.Clock.GetUtcNow())));
+        return PageLayout.Page(http, new PageParts("Policies", Markup.Of($"""
+            <p class="lead">A policy says which recipes run on every upload of which models, and what a version must keep to become their champion.</p>
+            {sections}
+            {PolicyForms.Make()}
+            {Section("By a program", Markup.Of($"""
+                <p>A policy is replaced as a whole; it applies to uploads from then on. Here one that runs two recipes on models whose names begin with llama:</p>
+                {Command(Example(SiteAddress.Of(http)))}
+                """))}
+            """))
+        {
+            Area = Area.Policies,
+        });
+    }
+
+    private static Markup One(Policy policy, DateTimeOffset now) => Markup.Of($"""
+        <section id="policy-{policy.Name}"><h2>{policy.Name}</h2>
+        {Facts(
+        [
+            ("Models", Markup.Of($"<code>{policy.Models}</code>{(policy.Models == "*" ? " (all)" : "")}")),
+            ("Gate", Text(policy.Gate is { } gate ? GateEndpoints.Limits(gate, "no limits") : "the registry’s")), ("Changed", Numbers.Ago(policy.UpdatedAt, now)),
+        ])}
+        {policy.Recipes.Select(recipe => Markup.Of($"<details open><summary>Recipe {recipe.Name}</summary>{RecipeView.Of(recipe.Json)}</details>"))}
+        {PolicyForms.Change(policy)}
+        </section>
+        """);
+
+    private static string Example(string address) => $$"""
+        curl -X PUT {{address}}/api/policies/llamas -H 'Content-Type: application/json' -d '{
+          "models": "llama-*",
+          "recipes": [
+            { "name": "two", "recipe": { "decomposition": { "bases": 2, "importance": "full" }, "distillation": { "steps": 60 } } },
+            { "name": "three", "recipe": { "decomposition": { "bases": 3 } } }
+          ],
+          "gate": { "maxPerplexityRatio": 1.5, "maxBitsPerWeight": 4 }
+        }'
+        """;
+}

@@ -1,0 +1,90 @@
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Qbb.Artifacts;
+using Qbb.Contracts;
+using Qbb.Registry.Data;
+using Qbb.Registry.Http;
+
+namespace Qbb.Registry.Uploads;
+
+/// <summary>Bytes on their way to become files of a version.</summary>
+internal static class BlobEndpoints
+{
+    public static void MapBlobs(this IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapGroup("/api/blobs").WithTags("blobs");
+        group.MapMethods("/{digest}", [HttpMethods.Head], Find).WithSummary("Says whether bytes are in the store.");
+        group.MapPost("/{digest}/keep", Keep).WithSummary("Keeps bytes that are in the store for an upload; 404 where they are to be sent.").ProducesProblem(400).ProducesProblem(404);
+        group.MapPut("/{digest}", Put).WithSummary("Streams bytes into the store; they must have the digest of the address.")
+            .Accepts<Stream>("application/octet-stream").ProducesProblem(400).ProducesProblem(507);
+    }
+
+    private static async Task<Results<Ok, NotFound>> Find(
+        string digest, HttpResponse response, IArtifactStore store, CancellationToken cancellation)
+    {
+        if (await store.FindAsync(Parse(digest), cancellation) is not { } found)
+            return TypedResults.NotFound();
+        response.ContentLength = found.Size;
+        return TypedResults.Ok();
+    }
+
+    private static async Task<NoContent> Keep(string digest, IArtifactStore store, BlobLeases leases, CancellationToken cancellation) =>
+        await TryKeepAsync(Parse(digest), store, leases, cancellation)
+            ? TypedResults.NoContent()
+            : throw RefusedException.NotFound($"{digest} is not in the store: upload it with PUT /api/blobs/{digest}");
+
+    private static async Task<Results<Created, NoContent>> Put(
+        string digest, HttpRequest request, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
+    {
+        var blob = Parse(digest);
+        if (await TryKeepAsync(blob, store, leases, cancellation))
+            return TypedResults.NoContent();
+        if (request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = null;
+        await store.PutAsync(request.Body, blob, cancellation);
+        // Only now, so that an upload which fails leaves no row; till then the blob is spared because it is new.
+        await leases.KeepAsync(blob, cancellation);
+        return TypedResults.Created();
+    }
+
+    /// <summary>Keeps what is there for an upload; false where it is not.</summary>
+    private static async Task<bool> TryKeepAsync(Digest blob, IArtifactStore store, BlobLeases leases, CancellationToken cancellation)
+    {
+        if (!await store.KeepAsync(blob, cancellation))
+            return false;
+        await leases.KeepAsync(blob, cancellation);
+        // The collector may have come in between.
+        return await store.KeepAsync(blob, cancellation);
+    }
+
+    private static Digest Parse(string digest) => Digest.TryParse(digest, out var parsed)
+        ? parsed
+        : throw RefusedException.Invalid("a digest is the SHA-256 of the bytes as 64 lower-case hexadecimal digits");
+}
+
+/// <summary>Keeps uploaded blobs until their version is made, or the upload is given up.</summary>
+internal sealed class BlobLeases(RegistryContext context, IOptions<RegistryOptions> options, TimeProvider clock)
+{
+    public async Task KeepAsync(Digest digest, CancellationToken cancellation)
+    {
+        var until = clock.GetUtcNow() + TimeSpan.FromHours(options.Value.UploadHours);
+        if (await RenewAsync(digest, until, cancellation))
+            return;
+        var lease = context.Leases.Add(new BlobLease { Digest = digest.Value, ExpiresAt = until });
+        try
+        {
+            await context.SaveChangesAsync(cancellation);
+        }
+        catch (DbUpdateException error) when (Transience.IsDuplicate(error, "leases"))
+        {
+            lease.State = EntityState.Detached;
+            await RenewAsync(digest, until, cancellation);
+        }
+    }
+
+    private async Task<bool> RenewAsync(Digest digest, DateTimeOffset until, CancellationToken cancellation) =>
+        await context.Leases.Where(lease => lease.Digest == digest.Value)
+            .ExecuteUpdateAsync(lease => lease.SetProperty(row => row.ExpiresAt, until), cancellation) > 0;
+}
