@@ -232,8 +232,11 @@ public static class WorkPlan
         model.Linears.Sum(layer => StoredBytes.Bases(layer.Out, layer.In, recipe.Bases, recipe.Group, recipe.Bias)) + OtherBytes(model, recipe);
 
     /// <summary>Bytes of what is not quantized to binary bases.</summary>
-    public static long OtherBytes(ModelCounts model, Recipe recipe) => model.SideBytes + model.Embeddings.Sum(matrix => StoredBytes.Embedding(matrix.Rows, matrix.Columns, recipe))
+    public static long OtherBytes(ModelCounts model, Recipe recipe) => model.SideBytes + HeaderBytes * (4L * model.Linears.Count + 16) + model.Embeddings.Sum(matrix => StoredBytes.Embedding(matrix.Rows, matrix.Columns, recipe))
         + 2 * (model.OtherWeights - model.Embeddings.Sum(matrix => (long)matrix.Rows * matrix.Columns));
+
+    /// <summary>Of a tensor's entry in the header of a safetensors file; a layer has up to four tensors.</summary>
+    private const int HeaderBytes = 120;
 
     /// <summary>Mapped pages that stay; the system takes the others back when it wants memory.</summary>
     private static long Pages(ModelCounts model) => Math.Min(model.FileBytes, 100_000_000);

@@ -72,7 +72,7 @@ public class BadInputTests
     {
         using var folder = new TemporaryFolder();
         // Gradient refinement with many steps takes minutes even on this small model.
-        using var process = QbbProcess.Start("quantize", s_model, "-o", folder.File("o"), "--bases", "8", "--group", "32", "--refine", "gradient", "--steps", "5000", "--rounds", "50");
+        using var process = QbbProcess.Start("quantize", s_model, "-o", folder.File("o"), "--bases", "8", "--group", "32", "--allow-larger", "--refine", "gradient", "--steps", "5000", "--rounds", "50");
         // It listens to the signal before it begins to work.
         SpinWait.SpinUntil(() => process.HasExited || File.Exists(folder.File(".o.partial/lock")), TimeSpan.FromMinutes(1)).ShouldBeTrue();
         process.HasExited.ShouldBeFalse();

@@ -32,11 +32,11 @@ public class CalibrationTests
     }
 
     [Theory]
-    [InlineData("--importance full", "--calibration")]
+    [InlineData("--preset weights --importance full", "--importance")]
     [InlineData("--calibration-context 16", "--text")]
     [InlineData("--calibration-sequences 16", "--calibration or --text")]
     [InlineData("--calibration a --text b", "either")]
-    [InlineData("--distill --calibration a", "leave out")]
+    [InlineData("--preset balanced --calibration a", "leave one of them out")]
     [InlineData("--calibration /no/such/data", "no such folder")]
     public void Choices_that_do_not_go_together_are_refused(string options, string named)
     {

@@ -33,7 +33,7 @@ public class CommandTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
-        var quantized = QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32", "--json");
+        var quantized = QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32", "--preset", "weights", "--json");
         quantized.Code.ShouldBe(0, quantized.Error);
         ((double)quantized.Json["bitsPerWeight"]!).ShouldBe(3 + 16 * 4 / 32.0);
         ((int)quantized.Json["layers"]!).ShouldBe(14);

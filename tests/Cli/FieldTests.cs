@@ -31,7 +31,7 @@ public class FieldTests
         var model = Reference.Path("field", "nulls");
         QbbCommands.Run("inspect", model, "--bases", "2").Error.ShouldContain("--bases goes with --plan");
         var plan = QbbCommands.Run("inspect", model, "--plan", "--bases", "2", "--windows", "3", "--device", "cpu", "--threads", "2", "--json").Json["plan"]!.AsArray();
-        plan.Select(work => work!["work"]!.GetValue<string>().Split(',')[0]).ShouldBe(["quantize", "quantize", "eval", "generate"]);
+        plan.Select(work => work!["work"]!.GetValue<string>().Split(',')[0]).ShouldBe(["quantize --preset weights", "quantize --preset fast", "quantize --preset balanced", "quantize --preset best", "eval", "generate"]);
         plan.ShouldAllBe(work => work!["seconds"]!.GetValue<double>() > 0 && work["memoryBytes"]!.GetValue<long>() > 0);
         var text = QbbCommands.Run("inspect", model, "--all", "--plan").Out;
         text.ShouldContain("model.layers.0.post_attention_layernorm.weight");
@@ -50,7 +50,7 @@ public class FieldTests
         var text = folder.Write("text.txt", string.Concat(Enumerable.Repeat("the cat sat on the mat and the dog ran off ", 40)));
         (string[] Arguments, string Message)[] runs =
         [
-            (["quantize", folder.Path, "-o", folder.File("q"), "--bases", "1", "--group", "16"], $"tensor {tensor} holds NaN at index 0"),
+            (["quantize", folder.Path, "-o", folder.File("q"), "--bases", "1", "--group", "16", "--preset", "weights"], $"tensor {tensor} holds NaN at index 0"),
             (["export", folder.Path, "-o", folder.File("e")], $"tensor {tensor} holds NaN at index 0"),
             (["eval", folder.Path, "--text", text, "--context", "16"], "the model gave NaN as a logit"),
             (["generate", folder.Path, "--prompt", "the", "-n", "4"], "the model gave NaN as the logit"),

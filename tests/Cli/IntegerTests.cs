@@ -11,7 +11,7 @@ public class IntegerTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
-        QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32").Code.ShouldBe(0);
+        QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "--bases", "3", "--group", "32", "--preset", "weights").Code.ShouldBe(0);
         double Score(params string[] more) =>
             (double)QbbCommands.Run(["eval", folder.File("q"), "--text", text, "--context", "32", "--json", .. more]).Json["perplexity"]!;
         var floats = Score();

@@ -15,11 +15,11 @@ public class LimitTests
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
         string[] small = ["--bases", "2", "--group", "32"];
-        Done(["quantize", s_model, "-o", folder.File("q"), .. small]);
+        Done(["quantize", s_model, "-o", folder.File("q"), "--preset", "weights", .. small]);
         Done("sample", s_sampled, "-o", folder.File("data"), "--sequences", "8", "--length", "8", "--max-repetition", "1");
         (string Name, string[] Arguments)[] commands =
         [
-            ("o", ["quantize", s_model, "-o", folder.File("o"), .. small]),
+            ("o", ["quantize", s_model, "-o", folder.File("o"), "--preset", "weights", .. small]),
             ("o", ["export", s_model, "-o", folder.File("o")]),
             ("o", ["filter", folder.File("data"), "--random", "-o", folder.File("o")]),
             ("o", ["sample", s_sampled, "-o", folder.File("o"), "--sequences", "8", "--length", "8", "--max-repetition", "1"]),
@@ -71,7 +71,7 @@ public class LimitTests
             (["eval", s_model, "--text", text, "--context", "9999"], "--context"),
             (["compare", s_model, "-o", folder.File("o"), "--context", "9999"], "--context"),
             (["quantize", s_model, "-o", folder.File("o"), "--group", "32", "--text", text, "--calibration-context", "9999"], "--calibration-context"),
-            (["quantize", s_model, "-o", folder.File("o"), "--group", "32", "--distill", "--length", "9999"], "--length"),
+            (["quantize", s_model, "-o", folder.File("o"), "--group", "32", "--length", "9999"], "--length"),
             (["sample", s_model, "-o", folder.File("o"), "--length", "9999"], "--length"),
         ];
         foreach (var (arguments, option) in commands)

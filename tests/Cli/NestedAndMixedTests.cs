@@ -13,7 +13,7 @@ public class NestedAndMixedTests
     {
         using var folder = new TemporaryFolder();
         var (text, nested) = (folder.Write("text", s_text), folder.File("q"));
-        var made = QbbCommands.Run("quantize", s_model, "-o", nested, "-n", "3", "-g", "32", "--nested", "--json");
+        var made = QbbCommands.Run("quantize", s_model, "-o", nested, "-n", "3", "-g", "32", "--nested", "--preset", "weights", "--json");
         made.Code.ShouldBe(0, made.Error);
         var errors = made.Json["errorPerBase"]!.AsArray().Select(error => (double)error!).ToArray();
         errors.ShouldBe(errors.OrderDescending());
@@ -43,10 +43,10 @@ public class NestedAndMixedTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", s_text);
-        string[] choices = ["-g", "32", "--text", text, "--calibration-context", "16", "--bits", "3.6", "--sensitivity", folder.File("s"), "--json"];
+        string[] choices = ["-g", "32", "--text", text, "--calibration-context", "16", "--bits", "4.9", "--sensitivity", folder.File("s"), "--json"];
         var made = QbbCommands.Run(["quantize", s_model, "-o", folder.File("q"), .. choices]);
         made.Code.ShouldBe(0, made.Error);
-        ((double)made.Json["effectiveBitsPerWeight"]!).ShouldBeInRange(3, 3.6);
+        ((double)made.Json["bitsPerParameter"]!).ShouldBeInRange(4.4, 4.9);
         var again = QbbCommands.Run(["quantize", s_model, "-o", folder.File("r"), .. choices]);
         again.Code.ShouldBe(0, again.Error);
         foreach (var file in Directory.GetFiles(folder.File("q")))
@@ -56,14 +56,16 @@ public class NestedAndMixedTests
     }
 
     [Theory]
-    [InlineData("--bits 2.5", "--calibration or --text")]
-    [InlineData("--bits 2.5 --bases 3 --text TEXT", "leave out --bases")]
-    [InlineData("--bits 0.5 --text TEXT --calibration-context 16", "give more")]
-    [InlineData("--bits 2.5 --bases-range 4-1 --text TEXT", "the first below the second")]
-    [InlineData("--bases-range 1-4", "goes with --bits")]
-    [InlineData("--bits 2.5 --nested --text TEXT --calibration-context 16", "do not go together")]
+    [InlineData("--bits 5 --preset weights", "--preset fast")]
+    [InlineData("--bits 5 --size 200kB", "either --size or --bits")]
+    [InlineData("--size many", "give a size such as 80MB")]
+    [InlineData("--bits 5 --bases 3 --text TEXT", "leave out --bases")]
+    [InlineData("--bits 0.5 --text TEXT --calibration-context 16", "less than this model can take")]
+    [InlineData("--size 200kB --bases-range 4-1 --text TEXT", "the first below the second")]
+    [InlineData("--bases-range 1-4", "goes with --size or --bits")]
+    [InlineData("--bits 5 --nested --text TEXT --calibration-context 16", "does not go together")]
     [InlineData("--nested --bases 1", "no smaller model")]
-    [InlineData("--nested --distill", "do not go together")]
+    [InlineData("--nested --preset balanced", "does not go together")]
     public void Choices_that_do_not_go_together_are_refused(string options, string named)
     {
         using var folder = new TemporaryFolder();
@@ -79,14 +81,14 @@ public class NestedAndMixedTests
     {
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", s_text);
-        QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "-n", "3", "-g", "32", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("quantize", s_model, "-o", folder.File("q"), "-n", "3", "-g", "32", "--preset", "weights", "--json").Code.ShouldBe(0);
         foreach (var (model, says) in new[] { (folder.File("q"), "without --nested"), (s_model, "not quantized by qbb") })
         {
             var result = QbbCommands.Run("eval", model, "--bases", "2", "--text", text, "--context", "64", "--json");
             result.Code.ShouldBe(2);
             result.Error.ShouldContain(says);
         }
-        QbbCommands.Run("quantize", s_model, "-o", folder.File("n"), "-n", "2", "-g", "32", "--nested", "--json").Code.ShouldBe(0);
+        QbbCommands.Run("quantize", s_model, "-o", folder.File("n"), "-n", "2", "-g", "32", "--nested", "--preset", "weights", "--json").Code.ShouldBe(0);
         QbbCommands.Run("eval", folder.File("n"), "--bases", "3", "--text", text, "--context", "64", "--json").Error.ShouldContain("1 to 2");
         var distilled = QbbCommands.Run("distill", folder.File("n"), "--teacher", s_model, "--text", text, "--length", "32", "-o", folder.File("d"));
         distilled.Code.ShouldBe(2);

@@ -32,7 +32,7 @@ public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
             report.Kept.ShouldBeGreaterThan(0);
             Command.Done("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("again"), "--url", up.Url);
         }
-        QbbProcess.Run("quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--bases", "2", "--group", "16", "--threads", "1").Code.ShouldBe(0);
+        QbbProcess.Run("quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--bases", "2", "--group", "16", "--preset", "weights", "--threads", "1").Code.ShouldBe(0);
         foreach (var folder in new[] { "pulled", "again" })
             File.ReadAllBytes(_folder.File(folder + "/model.safetensors")).SequenceEqual(File.ReadAllBytes(_folder.File("direct/model.safetensors"))).ShouldBeTrue();
 

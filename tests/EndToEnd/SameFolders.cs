@@ -12,8 +12,8 @@ public sealed class DirectResult : IDisposable
     public DirectResult() => _result = new(() =>
     {
         var command = QbbProcess.Run(
-            "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.FullForCommand),
-            "--distill", "--sequences", "64", "--length", "16", "--keep", "0.5", "--threads", "1");
+            "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.Full().ToJson()),
+            "--threads", "1");
         command.Code.ShouldBe(0, command.Error);
         return _folder.File("direct");
     });

@@ -25,13 +25,6 @@ internal static class TinyRecipes
         }
         """);
 
-    /// <summary>The same for the direct command.</summary>
-    public static string TeacherForCommand => """
-        {
-          "bases": 3, "group": 128, "importance": "full",
-          "distillation": { "steps": 20, "batch": 8, "evaluateEvery": 10, "learningRate": 0.004 }
-        }
-        """;
 
     /// <summary>One matrix a layer and nothing else: next to no work.</summary>
     public static PipelineRecipe Coarse() => PipelineRecipe.Parse("""
@@ -60,11 +53,4 @@ internal static class TinyRecipes
         }
         """);
 
-    /// <summary>The same for the direct command.</summary>
-    public static string FullForCommand => """
-        {
-          "bases": 2, "group": 16, "importance": "full", "rounds": 5,
-          "distillation": { "steps": 40, "batch": 4, "evaluateEvery": 10, "learningRate": 0.01, "seed": 0 }
-        }
-        """;
 }

@@ -31,8 +31,8 @@ public sealed class WholeTests(RabbitServer broker, PostgresServer database, Dir
         await RunAsync(TinyRecipes.SampleTeacher, TinyRecipes.Teacher(), threads: 2, unitSeconds: 30);
         var watch = Stopwatch.StartNew();
         var command = QbbProcess.Run(
-            "quantize", TinyRecipes.SampleTeacher, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.TeacherForCommand),
-            "--distill", "--sequences", "96", "--length", "256", "--keep", "0.5", "--threads", "2");
+            "quantize", TinyRecipes.SampleTeacher, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", TinyRecipes.Teacher().ToJson()),
+            "--threads", "2");
         command.Code.ShouldBe(0, command.Error);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"the direct command: {watch.Elapsed.TotalSeconds:0.0} s"));
         SameFolders.Check(_folder.File("direct"), _folder.File("pulled"));

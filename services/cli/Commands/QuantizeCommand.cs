@@ -57,7 +57,7 @@ internal sealed class QuantizeCommand : QbbCommand
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, .. _preset.All, .. _mixed.All, _bases, _group, _noBias, _embedding, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe,
+            _output, .. _preset.All, _bases, .. _mixed.All, _group, _noBias, _embedding, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe,
             .. _calibration.All, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
@@ -67,7 +67,7 @@ internal sealed class QuantizeCommand : QbbCommand
         Validators.Add(result =>
         {
             if (result.GetValue(_output) is null && !_preset.PlansOnly(result))
-                result.AddError("--output is missing: name the folder to write, or give --plan");
+                result.AddError("option '--output' is required, or --plan");
         });
     }
 

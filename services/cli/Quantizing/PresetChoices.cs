@@ -54,6 +54,8 @@ internal sealed class PresetChoices
             throw new InvalidInputException($"{training} goes with --preset balanced or best: nothing is distilled {(given is null ? $"with {because}" : $"with --preset {Name(preset)}")}");
         if ((preset == Preset.Weights || hasData) && overrides.Of(parsed.CommandResult).FirstOrDefault() is { } sampling)
             throw new InvalidInputException($"{sampling} does not apply: no data are sampled {(hasData ? "where --calibration or --text gives them" : "for the weights alone")}");
+        if (preset == Preset.Weights && calibration.Given(parsed) is not (null or Importance.None))
+            throw new InvalidInputException("--importance goes with data: use --preset fast, balanced or best");
         if (preset == Preset.Weights && hasData && given is not null)
             throw new InvalidInputException("--preset weights uses no data: leave out --calibration and --text, or use --preset fast");
         return preset;
