@@ -34,7 +34,7 @@ public sealed class BadInputTests : IDisposable
         foreach (var (name, bytes) in good)
             (await registry.Api.HasBlobAsync(Digest.Of(bytes))).ShouldBeTrue(name);
 
-        Task<CollectionReport> CollectAsync(bool dryRun) => registry.Api.CollectAsync(dryRun, deletedDays: 0, resultDays: 0, graceMinutes: 0);
+        Task<CollectionReport> CollectAsync(bool dryRun) => registry.Api.CollectAsync(dryRun, deletedDays: 0, resultDays: 0, graceMinutes: 0, retryDays: 0);
     }
 
     [Fact]
