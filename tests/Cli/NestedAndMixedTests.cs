@@ -44,13 +44,14 @@ public class NestedAndMixedTests
         using var folder = new TemporaryFolder();
         var text = folder.Write("text", s_text);
         string[] choices = ["-g", "32", "--text", text, "--calibration-context", "16", "--bits", "4.9", "--sensitivity", folder.File("s"), "--json"];
-        var made = QbbCommands.Run(["quantize", s_model, "-o", folder.File("q"), .. choices]);
+        // Each in a process of its own: another test may change the threads of libtorch, and with them the last bits of its sums.
+        var made = QbbProcess.Run(["quantize", s_model, "-o", folder.File("q"), .. choices]);
         made.Code.ShouldBe(0, made.Error);
         ((double)made.Json["bitsPerParameter"]!).ShouldBeInRange(4.4, 4.9);
-        var again = QbbCommands.Run(["quantize", s_model, "-o", folder.File("r"), .. choices]);
+        var again = QbbProcess.Run(["quantize", s_model, "-o", folder.File("r"), .. choices]);
         again.Code.ShouldBe(0, again.Error);
         foreach (var file in Directory.GetFiles(folder.File("q")))
-            File.ReadAllBytes(Path.Combine(folder.File("r"), Path.GetFileName(file))).ShouldBe(File.ReadAllBytes(file), file);
+            File.ReadAllBytes(Path.Combine(folder.File("r"), Path.GetFileName(file))).SequenceEqual(File.ReadAllBytes(file)).ShouldBeTrue(file);
         QbbCommands.Run("eval", folder.File("q"), "--teacher", s_model, "--text", text, "--context", "64", "--json").Code.ShouldBe(0);
         QbbCommands.Run("inspect", folder.File("q")).Code.ShouldBe(0);
     }
