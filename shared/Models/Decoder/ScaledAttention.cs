@@ -27,6 +27,10 @@ internal static class ScaledAttention
         {
             chunks = [Fused(queries, keys, values, scale, window, context)];
         }
+        else if (softCap is null && count == 1 && !context.IsPadded && queries.dtype is ScalarType.BFloat16 or ScalarType.Float16)
+        {
+            chunks = [AttendLast(queries, keys, values, scale, window)];
+        }
         else
         {
             queries = queries * scale;
@@ -36,6 +40,19 @@ internal static class ScaledAttention
         }
         var joined = chunks.Length == 1 ? chunks[0].transpose(1, 2) : torch.cat([.. chunks.Select(chunk => chunk.transpose(1, 2))], 1);
         return joined.reshape(batch, count, heads * head).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>
+    /// One query a sequence in half precision on the CPU, where libtorch multiplies many small matrices of that type one number at a time: its
+    /// fused kernel instead, to which the heads that share keys are so many queries. Returns [batch, heads, 1, head].
+    /// </summary>
+    private static Tensor AttendLast(Tensor queries, Tensor keys, Tensor values, double scale, int window)
+    {
+        var (batch, heads, head, groups, all) = (queries.size(0), queries.size(1), queries.size(3), keys.size(1), keys.size(2));
+        var seen = window > 0 ? Math.Min(all, window) : all;
+        return torch.nn.functional.scaled_dot_product_attention(
+            queries.reshape(batch, groups, heads / groups, head), keys.narrow(2, all - seen, seen), values.narrow(2, all - seen, seen), null, false, scale, false)
+            .reshape(batch, heads, 1, head);
     }
 
     /// <summary>Scaled queries [first, first + count) of this pass; returns [batch, heads, count, head].</summary>
