@@ -33,21 +33,46 @@ internal sealed partial class Problems(IProblemDetailsService problems, ILogger<
         BlobNotFoundException => With(StatusCodes.Status404NotFound, exception.Message),
         StoreFullException => With(StatusCodes.Status507InsufficientStorage, ServerPaths.Hide(exception.Message)),
         ArtifactStoreException => With(StatusCodes.Status503ServiceUnavailable, ServerPaths.Hide(exception.Message)),
-        BadHttpRequestException { InnerException: JsonException json } bad => With(bad.StatusCode, $"invalid JSON: {Said(json)}"),
-        BadHttpRequestException bad => With(bad.StatusCode, bad.InnerException is { } inner ? $"{bad.Message} {inner.Message}" : bad.Message),
+        BadHttpRequestException bad => With(bad.StatusCode, Said(bad)),
         DbUpdateException update when RegistryContext.IsConflict(update, []) || Transience.IsDuplicate(update) =>
             With(StatusCodes.Status409Conflict, "concurrent update, retry"),
         _ when Transience.IsTransient(exception) => With(StatusCodes.Status503ServiceUnavailable, "the database is away or busy: try again in a moment"),
         _ => With(StatusCodes.Status500InternalServerError, "something went wrong here; the service's log says what"),
     };
 
-    // The serializer names our types where it should name the member.
-    private static string Said(JsonException error) => UnknownMember().Match(error.Message) is { Success: true } match
-        ? $"unknown member {match.Groups[1].Value}"
-        : error.Message;
+    // The framework's own messages name types of this program where they should name what was sent.
+    private static string Said(BadHttpRequestException error)
+    {
+        if (error.StatusCode == StatusCodes.Status413PayloadTooLarge)
+            return "the body is too large";
+        if (error.InnerException is JsonException json)
+            return Said(json);
+        if (error.Message.Contains("no body was provided", StringComparison.Ordinal))
+            return "the body is missing";
+        if (InvalidValue().Match(error.Message) is { Success: true } invalid)
+            return $"invalid value '{invalid.Groups[2].Value}' of {invalid.Groups[1].Value}";
+        return MissingValue().Match(error.Message) is { Success: true } missing
+            ? $"{missing.Groups[1].Value} is missing"
+            : error.Message;
+    }
+
+    private static string Said(JsonException error) =>
+        UnknownMember().Match(error.Message) is { Success: true } unknown ? $"unknown member {unknown.Groups[1].Value}"
+        : MissingMembers().Match(error.Message) is { Success: true } missing ? $"missing members: {missing.Groups[1].Value}"
+        : error.Message.StartsWith("The JSON value could not be converted", StringComparison.Ordinal) ? $"the value of {error.Path?.TrimStart('$', '.')} is of the wrong type"
+        : $"invalid JSON: {error.Message}";
+
+    [GeneratedRegex("was missing required properties including: (.*)\\.$")]
+    private static partial Regex MissingMembers();
 
     [GeneratedRegex("^The JSON property '([^']*)' could not be mapped")]
     private static partial Regex UnknownMember();
+
+    [GeneratedRegex("""^Failed to bind parameter ".* (\w+)" from "(.*)"\.$""")]
+    private static partial Regex InvalidValue();
+
+    [GeneratedRegex("""^Required parameter ".* (\w+)" was not provided""")]
+    private static partial Regex MissingValue();
 
     private static ProblemDetails With(int status, string detail, IReadOnlyList<string>? errors = null)
     {

@@ -60,7 +60,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogge
     {
         var pipelines = context.Message
             .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: UnitStages.Read(message.Message)))
-            .GroupBy(message => message.Said.Pipeline, message => (message.Id, PipelineEvent.Of(message.Said with { Failure = message.Said.Failure is { } said ? ServerPaths.Hide(said) : null })));
+            .GroupBy(message => message.Said.Pipeline, message => (message.Id, EventOf(message.Said)));
         var errors = new List<Exception>();
         foreach (var pipeline in pipelines)
         {
@@ -77,6 +77,9 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogge
         if (errors.Count > 0)
             throw errors.Find(Transience.IsTransient) ?? new PoisonException(errors[0]);
     }
+
+    private static PipelineEvent EventOf(UnitMessage said) =>
+        PipelineEvent.Of(said.Failure is { } failure ? said with { Failure = ServerPaths.Hide(failure) } : said);
 
     private async Task ReceiveAsync(Guid pipeline, List<(Guid, PipelineEvent)> messages, CancellationToken cancellation)
     {

@@ -14,7 +14,10 @@ public sealed class ChoicesTests : IDisposable
 
     [Theory]
     [InlineData("/api/models/tiny/gate", """{"foo":1}""", "unknown member foo")]
-    [InlineData("/api/models/tiny/gate", """{"maxkl":"a"}""", "invalid JSON")]
+    [InlineData("/api/models/tiny/gate", """{"maxKl":1,}""", "invalid JSON")]
+    [InlineData("/api/models/tiny/gate", """{"maxKl":"a"}""", "the value of maxKl is of the wrong type")]
+    [InlineData("/api/models/tiny/aliases/best", "{}", "missing members: 'version'")]
+    [InlineData("/api/models/tiny/gate", "", "the body is missing")]
     [InlineData("/api/policies/p", """{"models":"*","recipes":[{"name":"a","recipe":{"decomposition":{}}}],"gate":{"maxKL2":1}}""", "unknown member maxKL2")]
     [InlineData("/api/policies/p", """{"models":"*","recipe":[]}""", "unknown member recipe")]
     [InlineData("/api/policies/p", """{"models":"*","recipes":[{"name":"a","recipe":{"decomposition":{}},"when":"always"}]}""", "unknown member when")]

@@ -199,7 +199,8 @@ public sealed class ConcurrencyTests(PostgresServer postgres) : IClassFixture<Po
     [InlineData("/api/search?metric=kl<=NaN", HttpStatusCode.BadRequest)]
     [InlineData("/api/search?metric=kl<Infinity", HttpStatusCode.BadRequest)]
     [InlineData("/nothing", HttpStatusCode.NotFound)]
-    public async Task Errors_are_json_whatever_the_sender_accepts(string address, HttpStatusCode status)
+    [InlineData("/api/models?limit=abc", HttpStatusCode.BadRequest, "invalid value 'abc' of limit")]
+    public async Task Errors_are_json_whatever_the_sender_accepts(string address, HttpStatusCode status, string said = "")
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         var request = new HttpRequestMessage(HttpMethod.Get, address);
@@ -207,6 +208,7 @@ public sealed class ConcurrencyTests(PostgresServer postgres) : IClassFixture<Po
         var answer = await server.Client.SendAsync(request);
         answer.StatusCode.ShouldBe(status);
         answer.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");
+        (await answer.Content.ReadAsStringAsync()).Replace("\\u0027", "'").ShouldContain(said);
     }
 
     [Fact]
