@@ -3,8 +3,10 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Qbb.Checkpoints;
+using Qbb.Cli.Quantizing;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
+using Qbb.Recipes;
 
 namespace Qbb.Cli.Commands;
 
@@ -14,27 +16,35 @@ internal sealed partial class PushCommand : AsyncCommand
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of the policies' recipes." };
+    private readonly Option<Preset?> _preset = new("--preset") { Description = "Run this preset's plan for the model and this machine instead of the policies' recipes; qbb quantize --plan shows it." };
+    private readonly Option<int?> _bases = new("--bases", "-n") { Description = "With --preset: N, binary matrices per layer, 1 to 8. Default: 4." };
     private readonly Option<bool> _store = new("--no-quantize") { Description = "Only store the model: start no pipeline, and accept families that qbb cannot quantize." };
     private readonly Option<string> _url = RegistryAddress.Option();
 
     public PushCommand() : base("push", "Uploads a model to a registry, which quantizes it automatically.",
         "qbb push MODEL --name tiny",
         "qbb push model.gguf --url http://registry:8080 --json",
+        "qbb push MODEL --preset balanced --bases 3",
         "qbb push MODEL --recipe two-bases.json")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _name, _recipe, _store, _url })
+        foreach (var option in new Option[] { _name, _preset, _bases, _recipe, _store, _url })
             Options.Add(option);
+        Validators.Add(result =>
+        {
+            if (new[] { result.GetValue(_preset) is not null, result.GetValue(_recipe) is not null, result.GetValue(_store) }.Count(given => given) > 1)
+                result.AddError("--preset, --recipe and --no-quantize contradict each other: give one of them");
+            if (result.GetValue(_bases) is not null && result.GetValue(_preset) is null)
+                result.AddError("--bases goes with --preset");
+        });
     }
 
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var model = parsed.GetRequiredValue(_model);
         var name = parsed.GetValue(_name) ?? NameOf(model);
-        var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.Read(file) : null;
+        var (recipe, recipeName) = RecipeOf(parsed, model);
         var isStored = parsed.GetValue(_store);
-        if (isStored && recipe is not null)
-            throw new InvalidInputException("--no-quantize and --recipe contradict each other: give one of them");
         if (ModelName.ProblemOf(name) is { } problem)
             throw new InvalidInputException($"{name} cannot be the model's name there ({problem})", "choose another with --name");
         var address = parsed.GetRequiredValue(_url);
@@ -47,7 +57,7 @@ internal sealed partial class PushCommand : AsyncCommand
         var version = await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: recipe is null && !isStored), NewKey(), cancel);
         if (recipe is not null)
         {
-            var request = new PipelineRequest(version.Model, version.Version, JsonNode.Parse(recipe.ToJson()), RecipeFiles.NameOf(parsed.GetValue(_recipe)!));
+            var request = new PipelineRequest(version.Model, version.Version, JsonNode.Parse(recipe.ToJson()), recipeName!);
             version = version with { Pipelines = [(await registry.StartPipelineAsync(request, NewKey(), cancel)).Id] };
         }
         output.Result(JsonSerializer.SerializeToNode(version, Wire.Json)!.AsObject(), _ =>
@@ -58,6 +68,20 @@ internal sealed partial class PushCommand : AsyncCommand
                 ? "no pipeline started: the same files were there already, or no policy applies; use --recipe FILE to start one"
                 : $"pipelines started: {version.Pipelines.Count}; follow with  qbb watch {version.Model}{RegistryAddress.OptionFor(address)}");
         });
+    }
+
+    /// <summary>The recipe of a file or of a preset, and its name; null for those of the policies.</summary>
+    private (PipelineRecipe? Recipe, string? Name) RecipeOf(ParseResult parsed, string model)
+    {
+        if (parsed.GetValue(_recipe) is { } file)
+            return (RecipeFiles.Read(file), RecipeFiles.NameOf(file));
+        if (parsed.GetValue(_preset) is not { } preset)
+            return (null, null);
+        var recipe = new Recipe { Bases = parsed.GetValue(_bases) ?? new Recipe().Bases };
+        var (counts, positions, _) = ModelPlans.Read(model);
+        var machine = new WorkMachine(Environment.ProcessorCount, torch.cuda.is_available(), Natives.CpuHasBf16);
+        var plan = QuantizationPlan.Create(preset, recipe.Resolve(), counts, positions, machine);
+        return (PipelineRecipe.Parse(plan.ToRecipeJson()), $"{PresetChoices.Name(preset)}-{recipe.Bases}");
     }
 
     /// <summary>

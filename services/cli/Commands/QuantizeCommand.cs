@@ -25,18 +25,18 @@ internal sealed class QuantizeCommand : QbbCommand
         CustomParser = SharedOptions.ParseGroup,
     };
     private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
-    private readonly Option<EmbeddingForm> _embedding = SharedOptions.Embedding();
+    private readonly Option<string> _embedding = SharedOptions.Embedding();
     private readonly Option<bool> _nested = new("--nested")
     {
         Description = "Make the first n bases a model for every n up to N, with scales of their own.",
     };
     private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; rtn and rtn-clip are round to nearest, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
-    private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for Rtn)." };
+    private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating, none for rtn." };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
     private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };
     private readonly Option<int?> _steps = new("--steps") { Description = "Steps per basis of a gradient refinement. Default: 20." };
     private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
-    private readonly Option<long> _seed = new("--seed") { Description = "Seed of the inits that draw numbers.", DefaultValueFactory = _ => 0 };
+    private readonly Option<long> _seed = new("--seed") { Description = "Random seed.", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe with all of these choices: a recipe.json, or what qbb push --recipe takes." };
     private readonly MixedChoices _mixed = new();
     private readonly CalibrationChoices _calibration = new();
@@ -186,7 +186,7 @@ internal sealed class QuantizeCommand : QbbCommand
             Bases = parsed.GetRequiredValue(_bases),
             Group = parsed.GetValue(_group),
             Bias = !parsed.GetValue(_noBias),
-            Embedding = parsed.GetValue(_embedding),
+            Embedding = SharedOptions.ParseEmbedding(parsed.GetRequiredValue(_embedding)),
             Nested = parsed.GetValue(_nested),
             Init = init,
             Refinement = parsed.GetValue(_refine) ?? (init is Init.Rtn or Init.RtnClip ? Refinement.None : Refinement.Alternating),

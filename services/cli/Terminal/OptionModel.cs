@@ -22,7 +22,7 @@ internal static class OptionModel
             or "--calibration-dtype") => "Compute",
         (_, "--url" or "--port" or "--data" or "--set") when command.Name is not "distill" => "Registry",
         (_, "--max-kl" or "--max-perplexity-ratio" or "--max-bits") when command.Name == "set" => "Gate",
-        ("quantize", "--bits" or "--bases-range" or "--sensitivity" or "--sensitivity-sequences") => "Mixed precision",
+        ("quantize", "--size" or "--bits" or "--bases-range" or "--sensitivity" or "--sensitivity-sequences") => "Mixed precision",
         ("quantize", "--calibration" or "--text" or "--calibration-sequences" or "--calibration-context" or "--importance" or "--allow-long-context") => "Calibration",
         ("quantize" or "compare", "--distill" or "--sequences" or "--length" or "--keep" or "--loss" or "--distill-steps" or "--distill-batch" or "--distill-lr" or "--sign-lr"
             or "--feature-weight") => "Distillation",
@@ -55,6 +55,7 @@ internal static class OptionModel
             "--url" => "URL",
             "--group" => "N|row",
             "--bases-range" => "FROM-TO",
+            "--size" => "SIZE",
             "--device" => "DEVICE",
             "--ids" => "ID,ID,…",
             "--prompt" => "TEXT",

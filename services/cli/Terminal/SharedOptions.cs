@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Recipes;
@@ -43,17 +44,18 @@ internal static class SharedOptions
 
     public static Option<bool> Force() => new("--force") { Description = "Replace an output that qbb wrote; other files are never deleted." };
 
-    public static Option<EmbeddingForm> Embedding()
+    public static Option<string> Embedding()
     {
-        var option = new Option<EmbeddingForm>("--embedding")
+        var option = new Option<string>("--embedding")
         {
-            Description = "Bits of embedding and head: 8, 6, 4, 16 (as they are), or bases (binary matrices like the layers).",
-            DefaultValueFactory = _ => EmbeddingForm.Bits8,
-            CustomParser = ParseEmbedding,
+            Description = "Bits of embedding and head, 16 as they are, or bases for binary matrices like the layers.",
+            DefaultValueFactory = _ => "8",
         };
-        option.CompletionSources.Add("8", "6", "4", "16", "bases");
+        option.AcceptOnlyFromAmong("8", "6", "4", "16", "bases");
         return option;
     }
+
+    public static EmbeddingForm ParseEmbedding(string text) => text == "bases" ? EmbeddingForm.Bases : (EmbeddingForm)int.Parse(text, CultureInfo.InvariantCulture);
 
     /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
     public static Device ParseDevice(string text)
@@ -94,20 +96,6 @@ internal static class SharedOptions
             return scale;
         result.AddError($"--integer is '{text}': give token or group");
         return null;
-    }
-
-    private static EmbeddingForm ParseEmbedding(ArgumentResult result)
-    {
-        switch (result.Tokens[0].Value)
-        {
-            case "4": return EmbeddingForm.Bits4;
-            case "6": return EmbeddingForm.Bits6;
-            case "8": return EmbeddingForm.Bits8;
-            case "16": return EmbeddingForm.Bits16;
-            case "bases": return EmbeddingForm.Bases;
-        }
-        result.AddError($"--embedding is '{result.Tokens[0].Value}': give 8, 6, 4, 16 or bases");
-        return EmbeddingForm.Bits8;
     }
 
     /// <summary>A group size: a positive number, or <c>row</c> (null).</summary>
