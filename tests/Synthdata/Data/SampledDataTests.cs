@@ -84,7 +84,7 @@ public sealed class SampledDataTests : IDisposable
     {
         Refused("no such folder");
         Directory.CreateDirectory(Folder);
-        Refused("is no folder of sampled data");
+        Refused("is not a folder of sampled data");
         Tiny.WriteData(Folder, Tiny.RandomSequences(4, 6), 6, 2);
         File.Delete(Manifest);
         Refused("not finished");
