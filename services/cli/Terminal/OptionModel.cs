@@ -3,6 +3,7 @@ using System.CommandLine.Completions;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Reflection;
+using Qbb.Recipes;
 
 namespace Qbb.Cli.Terminal;
 
@@ -22,7 +23,7 @@ internal static class OptionModel
             or "--calibration-dtype") => "Compute",
         (_, "--url" or "--port" or "--data" or "--set") when command.Name is not "distill" => "Registry",
         (_, "--max-kl" or "--max-perplexity-ratio" or "--max-bits") when command.Name == "set" => "Gate",
-        ("quantize", "--bits" or "--bases-range" or "--sensitivity" or "--sensitivity-sequences") => "Mixed precision",
+        ("quantize", "--size" or "--bits" or "--bases-range" or "--sensitivity" or "--sensitivity-sequences") => "Mixed precision",
         ("quantize", "--calibration" or "--text" or "--calibration-sequences" or "--calibration-context" or "--importance" or "--allow-long-context") => "Calibration",
         ("quantize" or "compare", "--distill" or "--sequences" or "--length" or "--keep" or "--loss" or "--distill-steps" or "--distill-batch" or "--distill-lr" or "--sign-lr"
             or "--feature-weight") => "Distillation",
@@ -69,7 +70,7 @@ internal static class OptionModel
         var type = TypeOf(option);
         if (type == typeof(bool))
             return [];
-        return type.IsEnum ? [.. Enum.GetValues(type).Cast<Enum>().Select(Wire.NameOf)]
+        return type.IsEnum ? [.. Enum.GetValues(type).Cast<Enum>().Select(NameOf)]
             : [.. option.GetCompletions(CompletionContext.Empty).Select(item => item.Label)];
     }
 
@@ -82,13 +83,16 @@ internal static class OptionModel
         return value switch
         {
             null or "" => null,
-            Enum name => Wire.NameOf(name),
+            Enum name => NameOf(name),
             string text => text,
             System.Collections.IEnumerable many => string.Join(' ', many.Cast<object>()),
             IFormattable number => number.ToString(null, CultureInfo.InvariantCulture),
             _ => value.ToString(),
         };
     }
+
+    // Bits are typed as numbers.
+    private static string NameOf(Enum value) => value is EmbeddingForm form and not EmbeddingForm.Bases ? $"{(int)form}" : Wire.NameOf(value);
 
     /// <summary>Lets every enum's option read the names that help shows, and nothing else.</summary>
     public static void SpellEnums(Command command)

@@ -43,17 +43,12 @@ internal static class SharedOptions
 
     public static Option<bool> Force() => new("--force") { Description = "Replace an output that qbb wrote; other files are never deleted." };
 
-    public static Option<EmbeddingForm> Embedding()
+    public static Option<EmbeddingForm> Embedding() => new("--embedding")
     {
-        var option = new Option<EmbeddingForm>("--embedding")
-        {
-            Description = "Bits of embedding and head: 8, 6, 4, 16 (as they are), or bases (binary matrices like the layers).",
-            DefaultValueFactory = _ => EmbeddingForm.Bits8,
-            CustomParser = ParseEmbedding,
-        };
-        option.CompletionSources.Add("8", "6", "4", "16", "bases");
-        return option;
-    }
+        Description = "Bits of embedding and head: 8, 6, 4, 16 (as they are), or bases (binary matrices like the layers).",
+        DefaultValueFactory = _ => EmbeddingForm.Bits8,
+        CustomParser = ParseEmbedding,
+    };
 
     /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
     public static Device ParseDevice(string text)
