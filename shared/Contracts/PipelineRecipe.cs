@@ -94,7 +94,7 @@ public sealed record PipelineRecipe(
         if (all["filter"] is JsonObject && !distils)
             yield return "filter is given but nothing is distilled";
         if (all["sampling"] is JsonObject && !distils && Text(decomposition, "importance") is (null or "none"))
-            yield return "sampling is given but neither calibration (decomposition.importance) nor distillation wants data";
+            yield return "sampling is given but neither calibration (decomposition.importance) nor distillation needs data";
         if (all["evaluation"] is JsonObject evaluation && evaluation.ContainsKey("text"))
         {
             if (!Digest.TryParse(Text(evaluation, "text"), out _))

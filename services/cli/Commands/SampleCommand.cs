@@ -35,7 +35,7 @@ internal sealed class SampleCommand : QbbCommand
     private readonly ComputeOptions _compute = new();
     private readonly Option<bool> _force = SharedOptions.Force();
 
-    public SampleCommand() : base("sample", "Samples sequences from a teacher, as data to calibrate with. Interrupted, the same command continues where it stopped.",
+    public SampleCommand() : base("sample", "Samples sequences from a teacher, as data to calibrate with. If interrupted, the same command resumes.",
         "qbb sample TEACHER -o data --sequences 2048 --length 512",
         "qbb sample model.gguf -o data --temperature 0.9 --top-p 0.95 --seed 1",
         "qbb sample TEACHER -o more --first unigram --earlier data --seed 2 --json")
@@ -55,7 +55,7 @@ internal sealed class SampleCommand : QbbCommand
             check: config => ModelLimits.Context(_length.Name, options.Length, options.Length, config.MaxPositions, parsed.GetValue(_allowLong)));
         var tokenizer = loaded.TryTokenizer;
         if (tokenizer is null)
-            output.Warning("the teacher has no tokenizer: every token counts as ordinary, and whether the text is whole cannot be told");
+            output.Warning("the teacher has no tokenizer: every token counts as ordinary, and broken text is not detected");
         var teacher = new Teacher(loaded.Model, ProgressBars.Digest(output, loaded.Source, cancel), tokenizer, StopIds.Of(loaded.Source));
         var batch = parsed.GetValue(_batch) ?? BatchSize.Default(loaded.Model.Config, options.Length, device, dtype);
         var folder = parsed.GetRequiredValue(_output);
@@ -68,7 +68,7 @@ internal sealed class SampleCommand : QbbCommand
         catch (OperationCanceledException)
         {
             if (Directory.Exists(folder))
-                output.Warning($"finished shards are kept in {folder}: the same command continues from them");
+                output.Warning($"finished shards are kept in {folder}: the same command resumes from them");
             throw;
         }
         foreach (var warning in result.Manifest.Report.Warnings)

@@ -5,7 +5,7 @@ using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Policies;
 
-/// <summary>What becomes of uploads without further hands.</summary>
+/// <summary>What happens to uploads automatically.</summary>
 internal static class PoliciesPage
 {
     public static async Task<IResult> Show(HttpContext http, [AsParameters] PolicyServices services)
