@@ -54,15 +54,15 @@ public sealed class ArtifactManifest
             var reader = new Utf8JsonReader(json);
             using var document = JsonDocument.ParseValue(ref reader);
             if (document.RootElement.GetProperty("format").GetString() != Format)
-                throw new ArtifactStoreException($"is no manifest of the format \"{Format}\"");
+                throw new ArtifactStoreException($"is not a manifest of the format \"{Format}\"");
             var manifest = new ArtifactManifest(document.RootElement.GetProperty("files").EnumerateObject().Select(file => KeyValuePair.Create(
                 file.Name, new ManifestEntry(Digest.Parse(file.Value.GetProperty("digest").GetString()), file.Value.GetProperty("size").GetInt64()))));
             // One content has one text, so that its digest is its identity.
-            return json.SequenceEqual(manifest._json) ? manifest : throw new ArtifactStoreException("is no canonical manifest");
+            return json.SequenceEqual(manifest._json) ? manifest : throw new ArtifactStoreException("is not a canonical manifest");
         }
         catch (Exception error) when (error is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
-            throw new ArtifactStoreException($"is no manifest: {error.Message}", error);
+            throw new ArtifactStoreException($"is not a manifest: {error.Message}", error);
         }
     }
 
@@ -72,7 +72,7 @@ public sealed class ArtifactManifest
     public static async Task<ArtifactManifest> ReadAsync(IArtifactStore store, Digest digest, CancellationToken cancellation = default)
     {
         if (await store.FindAsync(digest, cancellation) is { Size: > MostBytes })
-            throw new ArtifactStoreException($"the artifact {digest} is no manifest: it is larger than {MostBytes >> 20} MiB");
+            throw new ArtifactStoreException($"the artifact {digest} is not a manifest: it is larger than {MostBytes >> 20} MiB");
         await using var stream = await store.OpenReadAsync(digest, cancellation: cancellation);
         using var bytes = new MemoryStream();
         await stream.CopyToAsync(bytes, cancellation);

@@ -102,6 +102,6 @@ public sealed class BinaryBases : IQuantizedWeight
     private static void CheckLength(string name, int length, long expected)
     {
         if (expected > Array.MaxLength || length != expected)
-            throw new InvalidInputException($"{name} of binary bases has {length} elements where its sizes ask for {expected}");
+            throw new InvalidInputException($"{name} of binary bases has {length} elements where its sizes require {expected}");
     }
 }

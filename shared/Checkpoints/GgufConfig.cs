@@ -124,7 +124,7 @@ public static class GgufConfig
     {
         const string name = "token_embd.weight";
         if (!file.Contains(name))
-            throw new InvalidInputException($"{file.Path}: has no tensor {name}; it is no whole model");
+            throw new InvalidInputException($"{file.Path}: has no tensor {name}; it is not a complete model");
         var shape = file.Describe(name).Shape;
         if (shape.Count != 2 || shape[1] != hidden)
             throw new InvalidInputException(

@@ -56,7 +56,7 @@ internal sealed class GgufHeader
         if (magic.SequenceEqual("lmgg"u8) || magic.SequenceEqual("tjgg"u8) || magic.SequenceEqual("fmgg"u8))
             throw cursor.Error("is a GGML file of the time before GGUF; convert it with llama.cpp's convert_llama_ggml_to_gguf.py or "
                 + "download a GGUF file");
-        throw cursor.Error("does not begin with 'GGUF'; it is no GGUF file or it is damaged");
+        throw cursor.Error("does not begin with 'GGUF'; it is not a GGUF file or it is damaged");
     }
 
     private static uint CheckVersion(GgufCursor cursor, uint version)
@@ -100,7 +100,7 @@ internal sealed class GgufHeader
             throw cursor.Error($"tensor {printable} has a shape [{string.Join(", ", shape)}] of {type.Name} whose size overflows or "
                 + $"whose rows are no multiple of {type.BlockLength}");
         if (offset % (ulong)alignment != 0)
-            throw cursor.Error($"tensor {printable} begins at byte {offset}, which is no multiple of the alignment {alignment}");
+            throw cursor.Error($"tensor {printable} begins at byte {offset}, which is not a multiple of the alignment {alignment}");
         return new(new(name, type.Name, shape, bytes), type, file, offset <= long.MaxValue ? (long)offset : -1);
     }
 

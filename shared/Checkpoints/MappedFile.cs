@@ -57,7 +57,7 @@ internal sealed unsafe class MappedFile : IDisposable
     {
         ObjectDisposedException.ThrowIf(start == null, this);
         if (offset < 0 || length < 0 || offset > Length - length)
-            throw new InvalidOperationException($"{Path}: bytes {offset} to {offset + length} were asked for, it has {Length}");
+            throw new InvalidOperationException($"{Path}: bytes {offset} to {offset + length} were requested, it has {Length}");
         return start + offset;
     }
 

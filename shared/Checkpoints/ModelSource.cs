@@ -118,7 +118,7 @@ public sealed class ModelSource : IDisposable
         string[] missing = SafetensorsFolder.HasWeights(folder)
             ? [ConfigFile.Name]
             : [ConfigFile.Name, $"{SafetensorsFolder.SingleName} (or shards with {SafetensorsFolder.IndexName})"];
-        return new($"{folder}: is no model: it lacks {string.Join(" and ", missing)}; give a Hugging Face folder with these and "
+        return new($"{folder} is not a model folder: it lacks {string.Join(" and ", missing)}; give a Hugging Face folder with these and "
             + "tokenizer.json, or a GGUF file");
     }
 }

@@ -35,14 +35,14 @@ internal sealed class SafetensorsHeader
             throw Error(file, $"has {file.Length} bytes, too few for a safetensors file; download it again");
         var length = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, PrefixLength));
         if (length > MaxLength)
-            throw Error(file, $"its header claims {length} bytes, more than the {MaxLength} allowed; this is no safetensors file or it "
+            throw Error(file, $"its header claims {length} bytes, more than the {MaxLength} allowed; this is not a safetensors file or it "
                 + "is damaged");
         if ((long)length > file.Length - PrefixLength)
             throw Error(file, $"its header claims {length} bytes but only {file.Length - PrefixLength} follow; the file is cut off, "
                 + "download it again");
         var json = file.Slice(PrefixLength, (int)length);
         if (json.IsEmpty || json[0] != '{')
-            throw Error(file, "its header does not begin with '{'; this is no safetensors file or it is damaged");
+            throw Error(file, "its header does not begin with '{'; this is not a safetensors file or it is damaged");
         if (!Utf8.IsValid(json))
             throw Error(file, "its header is not valid UTF-8; the file is damaged");
         var header = new SafetensorsHeader(file, PrefixLength + (long)length);
@@ -74,7 +74,7 @@ internal sealed class SafetensorsHeader
             var name = reader.GetString()!;
             reader.Read();
             if (reader.TokenType != JsonTokenType.StartObject)
-                throw Error(name, "is described by something that is no JSON object");
+                throw Error(name, "is described by something that is not a JSON object");
             if (name == "__metadata__")
                 ReadMetadata(ref reader);
             else
@@ -101,7 +101,7 @@ internal sealed class SafetensorsHeader
             if (total > MaxMetadataLength)
                 throw Error(file, $"its __metadata__ holds more than the {MaxMetadataLength} bytes allowed");
             if (reader.TokenType != JsonTokenType.String)
-                throw Error(file, $"__metadata__ value {Printable.Name(key)} is no string");
+                throw Error(file, $"__metadata__ value {Printable.Name(key)} is not a string");
             if (!metadata.TryAdd(key, reader.GetString()!))
                 throw Error(file, $"__metadata__ holds {Printable.Name(key)} twice");
         }
@@ -145,12 +145,12 @@ internal sealed class SafetensorsHeader
     {
         reader.Read();
         if (reader.TokenType != JsonTokenType.StartArray)
-            throw Error(name, $"has a {field} that is no array");
+            throw Error(name, $"has a {field} that is not an array");
         var numbers = new List<long>();
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.Number || reader.ValueSpan[0] == '-' || !reader.TryGetInt64(out var number))
-                throw Error(name, $"has a {field} with something that is no integer from 0 to {long.MaxValue}");
+                throw Error(name, $"has a {field} with something that is not an integer from 0 to {long.MaxValue}");
             if (numbers.Count == TensorShape.MaxDimensions)
                 throw Error(name, $"has a {field} of more than {TensorShape.MaxDimensions} numbers");
             numbers.Add(number);

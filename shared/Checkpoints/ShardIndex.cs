@@ -30,7 +30,7 @@ internal static class ShardIndex
         var reader = new Utf8JsonReader(json);
         reader.Read();
         if (reader.TokenType != JsonTokenType.StartObject)
-            throw new InvalidInputException($"{path}: is no JSON object");
+            throw new InvalidInputException($"{path}: is not a JSON object");
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (!reader.ValueTextEquals("weight_map"u8))
@@ -43,7 +43,7 @@ internal static class ShardIndex
         while (reader.Read())
         {
         }
-        return shards ?? throw new InvalidInputException($"{path}: has no weight_map; it is no index of safetensors shards");
+        return shards ?? throw new InvalidInputException($"{path}: has no weight_map; it is not an index of safetensors shards");
     }
 
     private static Dictionary<string, string> ReadMap(string path, ref Utf8JsonReader reader)
@@ -53,7 +53,7 @@ internal static class ShardIndex
         var names = new Dictionary<string, string>(StringComparer.Ordinal);
         reader.Read();
         if (reader.TokenType != JsonTokenType.StartObject)
-            throw new InvalidInputException($"{path}: weight_map is no JSON object");
+            throw new InvalidInputException($"{path}: weight_map is not a JSON object");
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (shards.Count == TensorShape.MaxTensors || reader.ValueSpan.Length > TensorShape.MaxNameLength)
@@ -63,7 +63,7 @@ internal static class ShardIndex
             var tensor = reader.GetString()!;
             reader.Read();
             if (reader.TokenType != JsonTokenType.String || reader.ValueSpan.Length > TensorShape.MaxNameLength)
-                throw new InvalidInputException($"{path}: the shard of tensor {Printable.Name(tensor)} is no file name");
+                throw new InvalidInputException($"{path}: the shard of tensor {Printable.Name(tensor)} is not a file name");
             var shard = reader.GetString()!;
             if (!names.TryGetValue(shard, out var known))
             {
@@ -83,7 +83,7 @@ internal static class ShardIndex
             && !shard.Any(char.IsControl);
         if (!isPlain)
             throw new InvalidInputException(
-                $"{path}: the shard {Printable.Name(shard)} is no plain name of a .safetensors file in the same folder; such an index "
+                $"{path}: the shard {Printable.Name(shard)} is not a plain name of a .safetensors file in the same folder; such an index "
                     + "is refused");
     }
 }

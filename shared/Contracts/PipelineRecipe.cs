@@ -53,14 +53,14 @@ public sealed record PipelineRecipe(
         JsonObject all;
         try
         {
-            all = JsonNode.Parse(json) as JsonObject ?? throw new FormatException("the recipe is no JSON object");
+            all = JsonNode.Parse(json) as JsonObject ?? throw new FormatException("the recipe is not a JSON object");
             var problems = Problems(all).ToList();
             if (problems.Count > 0)
                 throw new FormatException("the recipe cannot be used: " + string.Join("; ", problems));
         }
         catch (Exception error) when (error is JsonException or ArgumentException or InvalidOperationException)
         {
-            throw new FormatException($"the recipe is no JSON object: {error.Message}", error);
+            throw new FormatException($"the recipe is not a JSON object: {error.Message}", error);
         }
         var recipe = new PipelineRecipe((JsonObject)all["decomposition"]!, Part("sampling"), Part("filter"), Part("distillation"), Part("evaluation") ?? []);
         var wantsData = recipe.IsCalibrated || recipe.Distillation is not null;
@@ -90,15 +90,15 @@ public sealed record PipelineRecipe(
         }
         var distils = all["distillation"] is JsonObject;
         if (decomposition.ContainsKey("distillation"))
-            yield return "distillation stands beside decomposition, not in it";
+            yield return "distillation belongs beside decomposition, not in it";
         if (all["filter"] is JsonObject && !distils)
             yield return "filter is given but nothing is distilled";
         if (all["sampling"] is JsonObject && !distils && Text(decomposition, "importance") is (null or "none"))
-            yield return "sampling is given but neither calibration (decomposition.importance) nor distillation wants data";
+            yield return "sampling is given but neither calibration (decomposition.importance) nor distillation needs data";
         if (all["evaluation"] is JsonObject evaluation && evaluation.ContainsKey("text"))
         {
             if (!Digest.TryParse(Text(evaluation, "text"), out _))
-                yield return "evaluation.text is no digest of an artifact";
+                yield return "evaluation.text is not a digest of an artifact";
             if (evaluation.ContainsKey("sampling"))
                 yield return "evaluation has both text and sampling";
         }

@@ -82,7 +82,7 @@ public sealed unsafe class CudaDevice
     public static CudaDevice Get(Device device)
     {
         if (device.type != DeviceType.CUDA)
-            throw new CudaException("CUDA", $"{device} is no GPU");
+            throw new CudaException("CUDA", $"{device} is not a GPU");
         _ = DriverLibrary.Handle;
         return s_devices.GetOrAdd(Math.Max(device.index, 0), static index => new CudaDevice(index));
     }

@@ -42,7 +42,7 @@ public sealed unsafe class CudaStream
     private static void Check(int code, string what)
     {
         if (code != 0)
-            throw new CudaException("CUDA", $"libtorch refused {what}; its reason stands on standard error");
+            throw new CudaException("CUDA", $"libtorch refused {what}; see standard error for the reason");
     }
 
     private sealed class Restored(nint guard) : IDisposable

@@ -109,7 +109,7 @@ public static unsafe class Dispatcher
             stack[k] = bits;
         }
         if (s_call(names, second, stack, Abi) != 0)
-            throw new TorchException(overload.Length == 0 ? name : $"{name}.{overload}", Describe(arguments), "libtorch refused; its reason stands on standard error");
+            throw new TorchException(overload.Length == 0 ? name : $"{name}.{overload}", Describe(arguments), "libtorch refused; see standard error for the reason");
         return stack[0];
     }
 
@@ -136,6 +136,6 @@ public static unsafe class Dispatcher
     private static void Check(int code, string operation)
     {
         if (code != 0)
-            throw new TorchException(operation, "", $"libtorch's error {code}; its reason stands on standard error");
+            throw new TorchException(operation, "", $"libtorch's error {code}; see standard error for the reason");
     }
 }

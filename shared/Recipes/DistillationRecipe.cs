@@ -56,7 +56,7 @@ public sealed record DistillationRecipe
     /// <summary>Share of the sequences that are not trained on and decide which step was best; one sequence at least.</summary>
     public double HeldOut { get; init; } = 0.05;
 
-    /// <summary>Steps between two looks at the held-out sequences.</summary>
+    /// <summary>Steps between evaluations on the held-out sequences.</summary>
     public int EvaluateEvery { get; init; } = 50;
 
     /// <summary>Looks in a row without a better one after which the training ends; null for all steps.</summary>
@@ -111,7 +111,7 @@ public sealed record DistillationRecipe
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
-            throw new InvalidInputException($"the recipe's distillation is no JSON object: {error.Message}", error);
+            throw new InvalidInputException($"the recipe's distillation is not a JSON object: {error.Message}", error);
         }
     }
 

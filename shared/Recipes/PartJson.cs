@@ -61,11 +61,11 @@ internal static class PartJson
     {
         try
         {
-            return JsonNode.Parse(json) as JsonObject ?? throw new InvalidInputException($"the recipe's {name} is no JSON object");
+            return JsonNode.Parse(json) as JsonObject ?? throw new InvalidInputException($"the recipe's {name} is not a JSON object");
         }
         catch (JsonException error)
         {
-            throw new InvalidInputException($"the recipe's {name} is no JSON object: {error.Message}", error);
+            throw new InvalidInputException($"the recipe's {name} is not a JSON object: {error.Message}", error);
         }
     }
 

@@ -209,7 +209,7 @@ public sealed record QuantizationPlan
         };
     }
 
-    /// <summary>Peak rates that served SmolLM2-135M (docs/results-gpu.md): every further base leaves less for the training to mend.</summary>
+    /// <summary>Peak rates that worked for SmolLM2-135M (docs/results-gpu.md): every further base leaves less for the training to mend.</summary>
     public static double Rate(int bases) => bases switch { <= 2 => 0.004, 3 => 0.003, 4 => 0.002, _ => 0.002 * Math.ScaleB(1, 4 - bases) };
 
     private sealed record Choices(Preset Preset, Recipe Recipe, SamplingOptions? Sampling, int Calibration, DistillationRecipe? Distillation);

@@ -61,7 +61,7 @@ public sealed record Recipe
     /// <summary>Columns of an embedding of integers that share a scale: the layers' group, at most 128, and at most 32 below 8 bits, where it matters.</summary>
     public int EmbeddingGroup => Math.Min(Group ?? 128, Embedding == EmbeddingForm.Bits8 ? 128 : 32);
 
-    /// <summary>Seed of the inits that draw numbers.</summary>
+    /// <summary>Random seed, for inits that use randomness.</summary>
     public long Seed { get; init; }
 
     /// <summary>How the scales were trained afterwards; null if they were not.</summary>
@@ -140,15 +140,15 @@ public sealed record Recipe
         if (Rounds is < 0 or > 10_000)
             yield return $"rounds is {Rounds}, it must be 0 to 10000";
         if (Rounds is not null && Refinement == Refinement.None)
-            yield return "rounds is set but refinement is none";
+            yield return "rounds is set, but with refinement none nothing is refined";
         if (Rounds == 0 && IsGradient)
             yield return "rounds is 0 but a gradient refinement needs at least 1 pass";
         if (Starts is not null && Refinement != Refinement.Alternating)
             yield return "starts is set but only alternating refinement has starting points";
         if (Starts is Recipes.Starts.Uniform or Recipes.Starts.Both && Rounds == 0)
-            yield return "a uniform start is asked for with 0 rounds, which leaves the signs as they are";
+            yield return "a uniform start is set with 0 rounds, which leaves the signs as they are";
         if (Starts is Recipes.Starts.Uniform or Recipes.Starts.Both && Init != Init.Cascaded)
-            yield return "a uniform start is asked for together with an init other than cascaded; use starts greedy to study that init";
+            yield return "a uniform start is set together with an init other than cascaded; use starts greedy to study that init";
         if (Steps is < 1 or > 100_000)
             yield return $"steps is {Steps}, it must be 1 to 100000";
         if (Steps is not null && !IsGradient)

@@ -11,11 +11,11 @@ public static class RecipeCheck
     {
         try
         {
-            return JsonNode.Parse(json) is JsonObject recipe ? [.. PipelineRecipe.Problems(recipe), .. InParts(recipe)] : ["the recipe is no JSON object"];
+            return JsonNode.Parse(json) is JsonObject recipe ? [.. PipelineRecipe.Problems(recipe), .. InParts(recipe)] : ["the recipe is not a JSON object"];
         }
         catch (Exception error) when (error is JsonException or ArgumentException or InvalidOperationException)
         {
-            return [$"the recipe is no JSON object: {error.Message}"];
+            return [$"the recipe is not a JSON object: {error.Message}"];
         }
     }
 

@@ -106,7 +106,7 @@ public sealed class GgufFileTests : IDisposable
         Refused("overflows", New().Tensor("c", [1L << 40, 1L << 40], [1]).Build());
         Refused("no multiple of 32", New().Tensor("c", [32, 31], 8, new byte[34 * 31]).Build());
         Refused("tensor a twice", New().Tensor("a", [1], [1]).Build());
-        Refused("no multiple of the alignment", With(New(), builder => builder.Offsets["b"] = 33));
+        Refused("not a multiple of the alignment", With(New(), builder => builder.Offsets["b"] = 33));
         Refused("tensor b lies outside", With(New(), builder => builder.Offsets["b"] = 1 << 20));
         Refused("tensor b lies outside", With(New(), builder => builder.Offsets["b"] = ulong.MaxValue - 31));
         Refused("overlaps", With(New(), builder => builder.Offsets["b"] = 0));

@@ -101,11 +101,11 @@ public sealed class SafetensorsShardsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("[]", "no JSON object")]
+    [InlineData("[]", "not a JSON object")]
     [InlineData("{}", "no weight_map")]
     [InlineData("{", "not valid JSON")]
-    [InlineData("""{"weight_map":[]}""", "no JSON object")]
-    [InlineData("""{"weight_map":{"a":1}}""", "no file name")]
+    [InlineData("""{"weight_map":[]}""", "not a JSON object")]
+    [InlineData("""{"weight_map":{"a":1}}""", "not a file name")]
     [InlineData("""{"weight_map":{},"weight_map":{}}""", "twice")]
     [InlineData("""{"weight_map":{"a":"1.safetensors","a":"2.safetensors"}}""", "lists tensor a twice")]
     public void A_damaged_index_is_refused_with_its_reason(string index, string reason)

@@ -26,10 +26,10 @@ public class PipelineRecipeTests
             { "decompositon": {}, "decomposition": { "distillation": {} }, "sampling": {}, "filter": {}, "evaluation": { "text": "x", "sampling": {} } }
             """)).Message;
         message.ShouldContain("unknown member decompositon");
-        message.ShouldContain("distillation stands beside decomposition");
+        message.ShouldContain("distillation belongs beside decomposition");
         message.ShouldContain("filter is given but nothing is distilled");
         message.ShouldContain("sampling is given but");
-        message.ShouldContain("evaluation.text is no digest");
+        message.ShouldContain("evaluation.text is not a digest");
         message.ShouldContain("both text and sampling");
     }
 

@@ -23,7 +23,7 @@ public class KernelSourceTests
         Assert.SkipWhen(torch.cuda.is_available(), "this machine has a GPU");
         var error = Should.Throw<CudaException>(() => KernelModule.Load(new KernelSource("a.cu", ""), new Device(DeviceType.CUDA, 0)));
         error.Message.ShouldContain("use --device cpu");
-        Should.Throw<CudaException>(() => CudaDevice.Get(torch.CPU)).Message.ShouldBe("CUDA: cpu is no GPU");
+        Should.Throw<CudaException>(() => CudaDevice.Get(torch.CPU)).Message.ShouldBe("CUDA: cpu is not a GPU");
     }
 
     [Fact]

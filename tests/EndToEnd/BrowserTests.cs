@@ -36,7 +36,7 @@ public sealed class BrowserTests : IDisposable
         page.PageError += (_, error) => complaints.Add(error);
 
         await page.GotoAsync(up.Url);
-        await Expect(page.GetByText("There is no model yet"));
+        await Expect(page.GetByText("No models yet"));
         var pushed = Command.Done("push", TinyRecipes.Model, "--name", Name, "--url", up.Url, "--json");
         await page.GotoAsync($"{up.Url}/pipelines/{pushed.Json["pipelines"]![0]}");
         // The page is loaded once; the rest it does by itself.
@@ -49,7 +49,7 @@ public sealed class BrowserTests : IDisposable
         await Expect(page.GetByRole(AriaRole.Heading, new() { Level = 1 }).GetByText("champion"));
         await Expect(page.Locator("#distillation svg.chart").First);
         await page.GetByLabel("Alias", new() { Exact = true }).FillAsync("production");
-        await page.GetByRole(AriaRole.Button, new() { Name = "Point it here" }).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Set alias" }).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Level = 1 }).GetByText("production"));
 
         await page.GotoAsync($"{up.Url}/models/{Name}");
@@ -57,7 +57,7 @@ public sealed class BrowserTests : IDisposable
         await Expect(page.Locator("th[aria-sort=ascending]").GetByText("KL (nats)"));
         await page.GetByLabel("Compare version 1").CheckAsync();
         await page.GetByLabel("Compare version 2").CheckAsync();
-        await page.GetByRole(AriaRole.Button, new() { Name = "Compare those that are ticked" }).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Compare selected" }).ClickAsync();
         await Expect(page.GetByText($"Versions 1, 2 of {Name}"));
         complaints.ShouldBeEmpty();
         foreach (var width in (int[])[360, 1280])

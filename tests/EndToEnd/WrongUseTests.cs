@@ -58,12 +58,12 @@ public sealed class WrongUseTests(WrongUseTests.Server server) : IClassFixture<W
 
     [Fact]
     public void A_recipe_that_cannot_be_used() => Refused(
-        "bases is 9", ["rounds is set but refinement is none"], "push", TinyRecipes.Model, "--url", "http://127.0.0.1:9", "--recipe",
+        "bases is 9", ["rounds is set, but with refinement none nothing is refined"], "push", TinyRecipes.Model, "--url", "http://127.0.0.1:9", "--recipe",
         server.Write("bad.json", """{ "decomposition": { "bases": 9, "refinement": "none", "rounds": 3 } }"""));
 
     [Fact]
     public void A_folder_that_is_no_model() =>
-        Refused("is no model", ["config.json"], "push", Path.GetDirectoryName(TinyRecipes.Model)!, "--name", "x", "--url", server.Url);
+        Refused("is not a model folder", ["config.json"], "push", Path.GetDirectoryName(TinyRecipes.Model)!, "--name", "x", "--url", server.Url);
 
     [Fact]
     public void A_name_that_cannot_be() => Refused("bad name cannot be", ["--name"], "push", TinyRecipes.Model, "--name", "bad name", "--url", server.Url);

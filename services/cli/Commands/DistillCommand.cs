@@ -29,7 +29,7 @@ internal sealed class DistillCommand : QbbCommand
     private readonly DistillationChoices _choices = new();
     private readonly Option<int> _checkpointEvery = new("--checkpoint-every")
     {
-        Description = "Steps between two checkpoints, from which an interrupted run continues.",
+        Description = "Steps between two checkpoints, from which an interrupted run resumes.",
         DefaultValueFactory = _ => s_default.CheckpointEvery,
     };
     private readonly Option<bool> _checkpointing = new("--activation-checkpointing")
@@ -90,7 +90,7 @@ internal sealed class DistillCommand : QbbCommand
         catch (OperationCanceledException)
         {
             var work = ModelQuantizer.WorkFolderOf(folder);
-            output.Warning($"the training so far is kept in {work}: the same command continues from it; delete the folder to forget it");
+            output.Warning($"the training so far is kept in {work}: the same command resumes from it; delete the folder to discard it");
             throw;
         }
         DistillationReport.Warn(output, model);

@@ -16,7 +16,7 @@ internal sealed class ExportCommand : QbbCommand
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<bool> _force = SharedOptions.Force();
 
-    public ExportCommand() : base("export", "Writes a model as plain dequantized weights that load anywhere.",
+    public ExportCommand() : base("export", "Writes a model's full-size weights, for transformers and other tools.",
         "qbb export OUT --format fp16 -o plain", "qbb export model.gguf -o folder")
     {
         Arguments.Add(_model);

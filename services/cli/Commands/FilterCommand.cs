@@ -73,7 +73,7 @@ internal sealed class FilterCommand : QbbCommand
         if (!hasTeacher && !parsed.GetValue(_random))
             throw new UsageException("give --teacher and --student, or --random for a choice without them");
         if (parsed.GetValue(_seed) is not null && !parsed.GetValue(_random))
-            throw new UsageException("--seed goes with --random: a filter by discrepancy draws no numbers");
+            throw new UsageException("--seed goes with --random: a filter by discrepancy is not random");
     }
 
     private static LoadedModel? Open(string? path, Device device, ScalarType dtype) => path is null ? null : LoadedModel.Open(path, device, dtype);

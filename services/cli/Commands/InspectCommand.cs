@@ -21,7 +21,7 @@ internal sealed class InspectCommand : QbbCommand
 
     private readonly PlanOptions _plan = new();
 
-    public InspectCommand() : base("inspect", "Tells what a model or a file is, what will run, and how long that takes, from headers alone.",
+    public InspectCommand() : base("inspect", "Shows what a model or file contains, which commands will run on it, and how long they take, from headers alone.",
         "qbb inspect MODEL", "qbb inspect MODEL --plan --bases 3", "qbb inspect model.gguf --all", "qbb inspect model-00001-of-00002.safetensors --json")
     {
         Arguments.Add(_path);

@@ -40,5 +40,5 @@ internal sealed class LogitsCommand : QbbCommand
     private static long[] ParseIds(string text, int vocabulary) => [.. text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(part =>
         long.TryParse(part, NumberStyles.Integer, CultureInfo.InvariantCulture, out var id) && id >= 0 && id < vocabulary
             ? id
-            : throw new InvalidInputException($"--ids: '{part}' is no token id of this model, which has 0 to {vocabulary - 1}"))];
+            : throw new InvalidInputException($"--ids: '{part}' is not a token id of this model, which has 0 to {vocabulary - 1}"))];
 }

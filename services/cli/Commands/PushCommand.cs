@@ -65,7 +65,7 @@ internal sealed partial class PushCommand : AsyncCommand
             Console.Out.WriteLine($"{version.Model} version {version.Version}, {version.Manifest}");
             Console.Out.WriteLine($"see it at {registry.AddressOf()}models/{version.Model}");
             Console.Out.WriteLine(isStored ? "stored; no pipeline started" : version.Note is { } note ? note : version.Pipelines.Count == 0
-                ? "no pipeline started: the same files were there already, or no policy applies; use --recipe FILE to start one"
+                ? "no pipeline started: these files are already a version, or no policy applies; use --recipe FILE to start one"
                 : $"pipelines started: {version.Pipelines.Count}; follow with  qbb watch {version.Model}{RegistryAddress.OptionFor(address)}");
         });
     }

@@ -28,15 +28,15 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<string> _embedding = SharedOptions.Embedding();
     private readonly Option<bool> _nested = new("--nested")
     {
-        Description = "Make the first n bases a model for every n up to N, with scales of their own.",
+        Description = "Using only the first n bases gives a complete n-bit model with its own scales, for every n up to N.",
     };
     private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; rtn and rtn-clip are round to nearest, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
-    private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating, none for rtn." };
+    private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for rtn and rtn-clip)." };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
     private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };
     private readonly Option<int?> _steps = new("--steps") { Description = "Steps per basis of a gradient refinement. Default: 20." };
     private readonly Option<double?> _rate = new("--learning-rate") { Description = "Step size of a gradient refinement. Default: 0.03." };
-    private readonly Option<long> _seed = new("--seed") { Description = "Random seed.", DefaultValueFactory = _ => 0 };
+    private readonly Option<long> _seed = new("--seed") { Description = "Random seed, for inits that use randomness.", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe with all of these choices: a recipe.json, or what qbb push --recipe takes." };
     private readonly MixedChoices _mixed = new();
     private readonly CalibrationChoices _calibration = new();
@@ -158,7 +158,7 @@ internal sealed class QuantizeCommand : QbbCommand
         }
         catch (OperationCanceledException)
         {
-            output.Warning($"finished layers are kept in {ModelQuantizer.WorkFolderOf(folder)}: the same command continues from them; delete the folder to forget them");
+            output.Warning($"finished layers are kept in {ModelQuantizer.WorkFolderOf(folder)}: the same command resumes from them; delete the folder to discard them");
             throw;
         }
     }

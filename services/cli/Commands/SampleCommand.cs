@@ -27,15 +27,15 @@ internal sealed class SampleCommand : QbbCommand
     private readonly Option<double> _topP = new("--top-p") { Description = "Draw from the most likely tokens that hold this share of the probability.", DefaultValueFactory = _ => s_default.TopP };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same sequences, whatever the batch.", DefaultValueFactory = _ => s_default.Seed };
     private readonly Option<int?> _batch = new("--batch") { Description = "Sequences sampled together. Default: what fits, at most 256, on a GPU 4096." };
-    private readonly Option<FirstToken> _first = new("--first") { Description = "Law of the random first token: uniform over ordinary tokens, or unigram as in --earlier data." };
+    private readonly Option<FirstToken> _first = new("--first") { Description = "Distribution of the random first token: uniform over ordinary tokens, or unigram as in --earlier data." };
     private readonly Option<string?> _earlier = new("--earlier") { Description = "Data of an earlier qbb sample, for --first unigram." };
     private readonly Option<bool> _stopAtEos = new("--stop-at-eos") { Description = "End a sequence at the teacher's end-of-text token instead of sampling on." };
-    private readonly Option<int> _shardSize = new("--shard-size") { Description = "Sequences of one file, which an interruption can cost.", DefaultValueFactory = _ => s_default.ShardSize };
+    private readonly Option<int> _shardSize = new("--shard-size") { Description = "Sequences per file; an interruption loses at most one file.", DefaultValueFactory = _ => s_default.ShardSize };
     private readonly Option<double> _mostRepetition = new("--max-repetition") { Description = "Leave out sequences with a larger share of repeated 4-grams.", DefaultValueFactory = _ => s_default.MostRepetition };
     private readonly ComputeOptions _compute = new();
     private readonly Option<bool> _force = SharedOptions.Force();
 
-    public SampleCommand() : base("sample", "Samples sequences from a teacher, as data to calibrate with. Interrupted, the same command continues where it stopped.",
+    public SampleCommand() : base("sample", "Samples sequences from a teacher, as data to calibrate with. If interrupted, the same command resumes.",
         "qbb sample TEACHER -o data --sequences 2048 --length 512",
         "qbb sample model.gguf -o data --temperature 0.9 --top-p 0.95 --seed 1",
         "qbb sample TEACHER -o more --first unigram --earlier data --seed 2 --json")
@@ -55,7 +55,7 @@ internal sealed class SampleCommand : QbbCommand
             check: config => ModelLimits.Context(_length.Name, options.Length, options.Length, config.MaxPositions, parsed.GetValue(_allowLong)));
         var tokenizer = loaded.TryTokenizer;
         if (tokenizer is null)
-            output.Warning("the teacher has no tokenizer: every token counts as ordinary, and whether the text is whole cannot be told");
+            output.Warning("the teacher has no tokenizer: every token counts as ordinary, and broken text is not detected");
         var teacher = new Teacher(loaded.Model, ProgressBars.Digest(output, loaded.Source, cancel), tokenizer, StopIds.Of(loaded.Source));
         var batch = parsed.GetValue(_batch) ?? BatchSize.Default(loaded.Model.Config, options.Length, device, dtype);
         var folder = parsed.GetRequiredValue(_output);
@@ -68,7 +68,7 @@ internal sealed class SampleCommand : QbbCommand
         catch (OperationCanceledException)
         {
             if (Directory.Exists(folder))
-                output.Warning($"finished shards are kept in {folder}: the same command continues from them");
+                output.Warning($"finished shards are kept in {folder}: the same command resumes from them");
             throw;
         }
         foreach (var warning in result.Manifest.Report.Warnings)
@@ -118,7 +118,7 @@ internal sealed class SampleCommand : QbbCommand
         Row("distinct n-grams", $"{report.Distinct1:0.0000} / {report.Distinct2:0.0000} / {report.Distinct3:0.0000} (n = 1, 2, 3)");
         Row("unigram entropy", $"{report.Entropy:0.00} bits a token");
         if (report.Broken is { } broken)
-            Row("broken sequences", $"{100 * broken:0.0} % hold characters that are no UTF-8");
+            Row("broken sequences", $"{100 * broken:0.0} % contain invalid UTF-8");
         if (result.DrawnTokens > 0)
             Row("time", $"{result.Seconds:0.0} s, {TokensPerSecond(result):N0} tokens/s");
         screen.Write(grid);

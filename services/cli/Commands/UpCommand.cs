@@ -76,13 +76,13 @@ internal sealed class UpCommand : AsyncCommand
     }
 
     private static InvalidInputException Taken(int port, Exception error) =>
-        new($"port {port} cannot be had ({error.Message}): choose another with --port, or 0 for any that is free", error);
+        new($"port {port} is not available ({error.Message}): choose another with --port, or 0 for any that is free", error);
 
     private string[] Settings(ParseResult parsed)
     {
         var settings = parsed.GetValue(_settings) ?? [];
         return settings.FirstOrDefault(setting => !setting.Contains('=', StringComparison.Ordinal)) is { } wrong
-            ? throw new InvalidInputException($"--set {wrong} sets nothing", "write Section:Name=value, such as Worker:UnitSeconds=60")
+            ? throw new InvalidInputException($"invalid --set {wrong}", "write Section:Name=value, such as Worker:UnitSeconds=60")
             : settings;
     }
 

@@ -33,7 +33,7 @@ internal sealed class WatchCommand : AsyncCommand
         }
         catch (OperationCanceledException)
         {
-            output.Note($"no longer watching; the work goes on, see {registry.AddressOf()}pipelines");
+            output.Note($"no longer watching; the pipelines keep running, see {registry.AddressOf()}pipelines");
             throw;
         }
         await output.ResultAsync(

@@ -11,7 +11,7 @@ internal sealed class DistillationChoices
 
     private readonly Option<string> _loss = new("--loss")
     {
-        Description = "ce: the data's next tokens; kd: the teacher's probabilities; kd-mse: its logits; kd-mse-swap: the same while its blocks give way to the student's.",
+        Description = "ce: the data's next tokens; kd: the teacher's probabilities; kd-mse: its logits; kd-mse-swap: the same while its blocks are replaced by the student's.",
         DefaultValueFactory = _ => DistillationLossNames.Of(s_default.Loss),
     };
     private readonly Option<int> _steps = new("--steps") { Description = "Optimizer steps.", DefaultValueFactory = _ => s_default.Steps };
@@ -60,7 +60,7 @@ internal sealed class DistillationChoices
     };
     private readonly Option<int> _evalEvery = new("--eval-every")
     {
-        Description = "Steps between two looks at the held-out sequences.",
+        Description = "Steps between evaluations on the held-out sequences.",
         DefaultValueFactory = _ => s_default.EvaluateEvery,
     };
     private readonly Option<long> _seed = new("--seed")

@@ -19,7 +19,7 @@ internal static class DistillationReport
         if (model.TeacherIsOrigin == false)
             output.Warning("the teacher is not the model that the student says it was quantized from (their digests differ)");
         if (model.LoweredAt is { } step)
-            output.Warning($"the loss was not finite at step {step + 1}: the training went back to its last checkpoint and on at a tenth of the rate");
+            output.Warning($"the loss was not finite at step {step + 1}: training rolled back to its last checkpoint and continues at 1/10 of the learning rate");
     }
 
     public static JsonObject Json(DistilledModel model, double seconds) => new()

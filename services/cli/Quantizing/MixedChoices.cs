@@ -13,11 +13,12 @@ internal sealed class MixedChoices
 {
     private readonly Option<double?> _bits = new("--bits")
     {
-        Description = "The same by bits per parameter of the whole file, embedding and scales included.",
+        Description = "The same, in bits per parameter of the whole file, embedding and scales included.",
     };
     private readonly Option<long?> _size = new("--size")
     {
         Description = "Choose N layer by layer so that the whole file takes at most this size, such as 80MB.",
+        HelpName = "SIZE",
         CustomParser = PresetChoices.ParseSize,
     };
     private readonly Option<string?> _range = new("--bases-range")

@@ -105,12 +105,12 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
         if (SourceBits < 12)
         {
             yield return FormattableString.Invariant(
-                $"the model is quantized already ({SourceBits:0.0} bits per parameter), and what that lost stays lost: start from the original where you have it");
+                $"the model is already quantized ({SourceBits:0.0} bits per parameter) and its quality loss remains: start from the original if you have it");
         }
         if (OutputBytes > source.Bytes)
             yield return $"the result ({Units.Bytes(OutputBytes)}) is larger than the model ({Units.Bytes(source.Bytes)}): use fewer --bases, or --size";
         if (plan.Preset == Preset.Weights && plan.Decomposition.Bases < 4 && !plan.Decomposition.IsRounding)
-            yield return $"--preset weights with {plan.Decomposition.Bases} bases usually gives a model of no use: --preset fast or balanced samples text from the model and keeps its quality";
+            yield return $"--preset weights with {plan.Decomposition.Bases} bases usually gives an unusable model: --preset fast or balanced samples text from the model and keeps its quality";
         if (plan.Preset >= Preset.Balanced && plan.Distillation is null)
             yield return $"nothing is distilled: on this machine the time of --preset {PresetChoices.Name(plan.Preset)} ends with the decomposition";
     }

@@ -14,7 +14,7 @@ internal sealed class PresetChoices
 {
     private readonly Option<Preset?> _preset = new("--preset")
     {
-        Description = "weights: seconds, no data, usually of no use below 4 bases; fast: least error of the layers' outputs on text sampled from the model; "
+        Description = "weights: seconds, no data, usually unusable below 4 bases; fast: least error of the layers' outputs on text sampled from the model; "
             + "balanced (default): then scales distilled, two minutes on a GPU, 10 minutes in all on 2 cores; best: until the divergence on held-out text stops falling.",
     };
     private readonly Option<double?> _maxKl = new("--max-kl") { Description = "Write nothing if the KL divergence from the model on held-out text is larger, in nats per token." };

@@ -38,7 +38,7 @@ internal sealed class DataFolder : IDisposable
         }
         catch (IOException error)
         {
-            throw new InvalidInputException($"{folder} is in use{Holder(path)}: go on with that, stop it, or choose another folder with --data", error);
+            throw new InvalidInputException($"{folder} is in use{Holder(path)}: use that one, stop it, or choose another folder with --data", error);
         }
     }
 

@@ -37,7 +37,7 @@ internal static class RecipeFiles
         foreach (var file in files)
         {
             if (!recipes.TryAdd(NameOf(file), Read(file)))
-                throw new InvalidInputException($"two recipes are called {NameOf(file)}", "rename a file, a recipe is called after its own");
+                throw new InvalidInputException($"two recipes are called {NameOf(file)}", "rename one file: recipes are named after their files");
         }
         return recipes;
     }

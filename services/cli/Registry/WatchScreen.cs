@@ -31,7 +31,7 @@ internal sealed class WatchScreen(Output output, IRegistryApi registry)
                     task.Value = state.Progress;
                     task.Description = Markup.Escape($"{PipelineStage.Name(state)}: {PipelineStage.Text(state)}");
                     left.Texts[task.Id] = PipelineStage.Left(state);
-                }, () => left.Texts[task.Id] = "the registry is away", cancel);
+                }, () => left.Texts[task.Id] = "registry unreachable", cancel);
             })));
     }
 

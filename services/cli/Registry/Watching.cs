@@ -38,7 +38,7 @@ internal sealed class Watching(IRegistryApi registry, Action<PipelineView> repor
                 {
                     throw new RegistryAwayException(
                         $"the registry at {registry.AddressOf()} has not answered for {patience.TotalSeconds:0} s",
-                        "start it again, it resumes where it was, and watch again", error);
+                        "start it again (it resumes), then watch again", error);
                 }
             }
             await Task.Delay(s_again, cancel);

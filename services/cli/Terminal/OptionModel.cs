@@ -55,7 +55,6 @@ internal static class OptionModel
             "--url" => "URL",
             "--group" => "N|row",
             "--bases-range" => "FROM-TO",
-            "--size" => "SIZE",
             "--device" => "DEVICE",
             "--ids" => "ID,ID,…",
             "--prompt" => "TEXT",

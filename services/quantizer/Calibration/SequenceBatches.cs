@@ -20,7 +20,7 @@ internal sealed class SequenceBatches
         if (all < 1)
             throw new InvalidInputException("the calibration data hold no sequence");
         if (used < 1 || used > all)
-            throw new InvalidInputException($"{used} calibration sequences are asked for and there are {all}", $"give 1 to {all}, or more data");
+            throw new InvalidInputException($"{used} calibration sequences requested, but there are only {all}", $"give 1 to {all}, or more data");
         _sequences = sequences;
         Sequences = used;
         var chosen = Enumerable.Range(0, used).Select(k => (int)((long)k * all / used));

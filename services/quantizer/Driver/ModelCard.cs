@@ -32,7 +32,7 @@ internal static class ModelCard
         text.Append("| | |\n|---|---|\n");
         Row("bases", $"{(recipe.BasesPerLayer is { } perLayer ? string.Join(", ", CountsOf(perLayer)) : recipe.Bases)}");
         if (recipe.Nested)
-            Row("nested", $"yes: the first n bases are a model for every n, with scales of their own (`qbb eval --bases n`)");
+            Row("nested", $"yes: using only the first n bases gives a complete n-bit model with its own scales (`qbb eval --bases n`)");
         if (model.ErrorPerBase is { } errors)
             Row("relative weight error with 1 … N bases", $"{Listed(errors)}");
         if (model.OwnErrorPerBase is { } own)

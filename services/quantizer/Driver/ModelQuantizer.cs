@@ -39,7 +39,7 @@ public sealed class ModelQuantizer
         if (_recipe.Importance != Importance.None && calibration == null)
             throw new InvalidInputException("importance other than none needs calibration data: give --calibration FOLDER or --text FILE");
         if (_recipe.Importance == Importance.None && calibration != null)
-            throw new InvalidInputException("calibration data are given but importance is none: leave them out, or ask for importance diag or full");
+            throw new InvalidInputException("calibration data are given with importance none: leave them out, or use importance diag or full");
         _calibration = calibration;
         _method = method ?? LayerMethods.For(_recipe, torch.CPU, threads);
         _weightsAlone = new(() => LayerMethods.For(_recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null }, torch.CPU, threads));
@@ -62,7 +62,7 @@ public sealed class ModelQuantizer
         CancellationToken cancellation = default)
     {
         if (_recipe.Distillation is not null)
-            throw new InvalidInputException("the recipe goes on with a distillation, which needs data beside the model: quantize without it and distil the result");
+            throw new InvalidInputException("the recipe has a distillation, which needs data beside the model: quantize without it and distil the result");
         WrittenFiles.CheckTarget(output, force, model);
         using var opened = Open(model);
         var digest = ModelDigest.Compute(opened.Source, cancellation);

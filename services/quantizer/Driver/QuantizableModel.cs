@@ -55,7 +55,7 @@ internal sealed class QuantizableModel : IDisposable
         var shape = tensors.Describe(weight).Shape;
         if (!shape.SequenceEqual(expected))
             throw new InvalidInputException(
-                $"tensor {weight} is [{string.Join(", ", shape)}] where config.json asks for [{string.Join(", ", expected)}]");
+                $"tensor {weight} is [{string.Join(", ", shape)}] where config.json requires [{string.Join(", ", expected)}]");
         if (atOnce > Array.MaxLength)
             throw new InvalidInputException(
                 $"tensor {weight} has {atOnce} weights; at most {Array.MaxLength} can be quantized at once");

@@ -9,7 +9,7 @@ internal static class CollectionEndpoints
 {
     public static void MapCollection(this IEndpointRouteBuilder routes) =>
         routes.MapPost("/api/collect", Collect).WithTags("collect").ProducesProblem(400)
-            .WithSummary("Removes what nothing refers to any more, or only says what that would be.")
+            .WithSummary("Collects garbage, or with dryRun only reports what would be removed.")
             .WithDescription("deletedDays, resultDays, retryDays and graceMinutes, where given, take the place of the settings: 0 spares nothing of that kind.");
 
     private static async Task<Ok<CollectionReport>> Collect(

@@ -37,7 +37,7 @@ internal sealed partial class Problems(IProblemDetailsService problems, ILogger<
         DbUpdateException update when RegistryContext.IsConflict(update, []) || Transience.IsDuplicate(update) =>
             With(StatusCodes.Status409Conflict, "concurrent update, retry"),
         _ when Transience.IsTransient(exception) => With(StatusCodes.Status503ServiceUnavailable, "the database is away or busy: try again in a moment"),
-        _ => With(StatusCodes.Status500InternalServerError, "something went wrong here; the service's log says what"),
+        _ => With(StatusCodes.Status500InternalServerError, "internal error; see the service's log"),
     };
 
     // The framework's own messages name types of this program where they should name what was sent.

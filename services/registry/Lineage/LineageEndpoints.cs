@@ -9,7 +9,7 @@ internal static class LineageEndpoints
 {
     public static void MapLineage(this IEndpointRouteBuilder routes) =>
         routes.MapGet("/api/models/{name}/versions/{reference}/lineage", Get).WithTags("lineage")
-            .WithSummary("Says what a version was made from and how, and what was made from it.");
+            .WithSummary("Shows what a version was created from and how, and what was created from it.");
 
     private static async Task<Ok<LineageAnswer>> Get(string name, string reference, [AsParameters] VersionServices services)
     {

@@ -13,7 +13,7 @@ internal static class MetricEndpoints
     {
         var group = routes.MapGroup("/api/models/{name}/versions/{reference}/metrics").WithTags("metrics");
         group.MapGet("/", List).WithSummary("Lists a version's metrics.");
-        group.MapPut("/", Put).WithSummary("Sets metrics; those that are not named stay.").ProducesProblem(400);
+        group.MapPut("/", Put).WithSummary("Sets metrics; others are kept.").ProducesProblem(400);
     }
 
     private static async Task<Ok<Dictionary<string, double>>> List(string name, string reference, [AsParameters] VersionServices services)

@@ -13,7 +13,7 @@ internal static class ModelListPage
     private static readonly Column[] s_columns =
     [
         new("Model"), new("Champion"), new("Bits/weight", IsNumber: true), new("Perplexity", IsNumber: true), new("Teacher’s", IsNumber: true),
-        new("Size", IsNumber: true), new("Versions", IsNumber: true), new("Work"), new("Made"),
+        new("Size", IsNumber: true), new("Versions", IsNumber: true), new("Work"), new("Created"),
     ];
 
     public static async Task<IResult> Show(
@@ -43,9 +43,9 @@ internal static class ModelListPage
 
     private static Markup Empty(string? q, HttpContext http) => string.IsNullOrEmpty(q)
         ? Nothing(Markup.Of($"""
-            <p>There is no model yet. Upload one, a Hugging Face folder or a GGUF file:</p>
+            <p>No models yet. Upload a Hugging Face folder or a GGUF file:</p>
             {Command("qbb push FOLDER --name NAME" + SiteAddress.Option(http))}
-            <p>What becomes of it then is for the <a href="/policies">policies</a> to say.</p>
+            <p><a href="/policies">Policies</a> decide what happens after an upload.</p>
             """))
         : Nothing(Markup.Of($"""<p>No model has “{q}” in its name or description.</p>"""));
 

@@ -35,7 +35,7 @@ internal static class ModelPage
             Section("Gate", await GateEndpoints.SectionAsync(model, versions, champions, cancellation)),
             Section("Pipelines", Live("pipeline-list", work.Count > 0
                 ? PipelineTable.Of(work, now)
-                : Nothing(Markup.Of($"<p>None was started.</p>")))),
+                : Nothing(Markup.Of($"<p>No pipelines yet.</p>")))),
             await QuantizeForm.MakeAsync(model, versions, context, cancellation),
             await DeletedAsync(model, services),
         ];
@@ -82,9 +82,9 @@ internal static class ModelPage
     private static Markup Versions(IReadOnlyList<VersionView> versions, SortOrder order, DateTimeOffset now, string name)
     {
         if (versions.Count == 0)
-            return Nothing(Markup.Of($"<p>There is no version.</p>"));
+            return Nothing(Markup.Of($"<p>No versions yet.</p>"));
         var form = versions.Count < 2 ? Markup.Empty
-            : Markup.Of($"""<form id="{CompareForm}" action="/models/{name}/compare"><button>Compare those that are ticked</button></form>""");
+            : Markup.Of($"""<form id="{CompareForm}" action="/models/{name}/compare"><button>Compare selected</button></form>""");
         var rest = versions.Count < Paging.Most ? Markup.Empty
             : Markup.Of($"""<p>The newest {versions.Count} are shown; <a href="/search?q={name}">search</a> finds all.</p>""");
         return Markup.Of($"{VersionTable.Of(versions, order, now, form: versions.Count < 2 ? null : CompareForm)}{form}{rest}");
@@ -96,8 +96,8 @@ internal static class ModelPage
             return Markup.Empty;
         var graph = Section("Lineage", LineageGraph.Of([.. versions.OrderBy(version => version.Version).Select(version => LineageGraph.Node.Of(version))]));
         var chart = TradeOffChart.Of(versions) is { } points
-            ? Section("What smaller costs", Markup.Of($"""
-                <figure>{points}<figcaption>Every point is a version; the line joins those that no other beats in both size and perplexity.</figcaption></figure>
+            ? Section("Size vs. quality", Markup.Of($"""
+                <figure>{points}<figcaption>Every point is a version; the line connects the best perplexity at each size (the Pareto front).</figcaption></figure>
                 """))
             : Markup.Empty;
         return Markup.Of($"""<div class="figures">{chart}{graph}</div>""");

@@ -23,7 +23,7 @@ internal static class QuantizeForm
             return Markup.Empty;
         var numbers = uploads.Select(version => Markup.Of($"""<option value="{version.Version}">version {version.Version}</option>"""));
         var names = recipes.Select(recipe => Markup.Of($"""<option value="{recipe.Digest}">{recipe.Name}</option>"""));
-        return Section("Quantize it by another recipe", Markup.Of($"""
+        return Section("Run another recipe", Markup.Of($"""
             <form method="post" action="/models/{model.Name}/quantize" class="line">
             <label for="of">Upload</label> <select id="of" name="version">{numbers}</select>
             <label for="by">Recipe</label> <select id="by" name="recipe">{names}</select>

@@ -15,8 +15,8 @@ internal static class InterfacePage
             .GroupBy(endpoint => endpoint.Metadata.GetMetadata<ITagsMetadata>()?.Tags.FirstOrDefault() ?? "other")
             .OrderBy(group => Array.IndexOf(s_order, group.Key) is var place and >= 0 ? place : s_order.Length)
             .Select(group => Section(
-                group.Key, DataTable.Of($"Interface of {group.Key}", [new("Request"), new("What it does")], group.Select(Row)), $"api-{group.Key}"));
-        return PageLayout.Page(http, new PageParts("Interface for programs", Markup.Of($"""
+                group.Key, DataTable.Of($"API of {group.Key}", [new("Request"), new("What it does")], group.Select(Row)), $"api-{group.Key}"));
+        return PageLayout.Page(http, new PageParts("API", Markup.Of($"""
             <p class="lead">JSON over HTTP, described in full by <a href="/openapi/v1.json">/openapi/v1.json</a>. Errors are
             ProblemDetails: <code>detail</code> is for people, <code>errors</code> lists the single problems.</p>
             <div class="interface">{sections}</div>

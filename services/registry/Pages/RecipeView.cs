@@ -28,7 +28,7 @@ internal static class RecipeView
     {
         var choices = part.ValueKind == JsonValueKind.Object ? part.EnumerateObject().ToList() : [];
         return choices.Count == 0
-            ? Markup.Of($"""<p class="quiet">the program’s own choices</p>""")
+            ? Markup.Of($"""<p class="quiet">defaults</p>""")
             : Facts(choices.Select(choice => (Words(choice.Name), Value(choice.Value))));
     }
 

@@ -16,13 +16,13 @@ internal static class PipelineEndpoints
     public static void MapPipelines(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("/api/pipelines").WithTags("pipelines");
-        group.MapPost("/", Post).WithMetadata(Idempotent.Mark).WithSummary("Asks for a quantization of a version.").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422);
+        group.MapPost("/", Post).WithMetadata(Idempotent.Mark).WithSummary("Starts a pipeline that quantizes a version.").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422);
         group.MapGet("/", List).WithSummary("Lists pipelines, the newest first.");
         group.MapGet("/{id:guid}", Get).WithSummary("Shows a pipeline.").ProducesProblem(404);
         group.MapGet("/{id:guid}/events", Watch).WithSummary("The pipeline whenever it changes, as server-sent events, until it has ended.");
         group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("Cancels a pipeline; no further unit is started.").ProducesProblem(404);
         group.MapDelete("/{id:guid}", Remove).WithSummary("Removes a pipeline that has ended; its version stays.").ProducesProblem(404).ProducesProblem(409);
-        group.MapPost("/{id:guid}/retry", Retry).WithSummary("Lets a failed or cancelled pipeline go on where it stopped.").ProducesProblem(404).ProducesProblem(409);
+        group.MapPost("/{id:guid}/retry", Retry).WithSummary("Resumes a failed or cancelled pipeline where it stopped.").ProducesProblem(404).ProducesProblem(409);
 
         var pages = routes.MapPages("/pipelines");
         pages.MapGet("", PipelineListPage.Show);

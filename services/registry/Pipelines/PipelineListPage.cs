@@ -19,8 +19,8 @@ internal static class PipelineListPage
         var page = await views.ListAsync(model: null, state, after, Paging.Usual, cancellation);
         var table = page.Items.Count == 0
             ? Nothing(Markup.Of($"""
-                <p>{(state is null ? "None was started yet." : $"None is {state}.")}
-                An upload starts those that the <a href="/policies">policies</a> ask for.</p>
+                <p>{(state is null ? "No pipelines yet." : $"No pipelines are {state}.")}
+                <a href="/policies">Policies</a> decide which ones an upload starts.</p>
                 """))
             : PipelineTable.Of(page.Items, clock.GetUtcNow());
         var next = page.Next is { } last
@@ -52,7 +52,7 @@ internal static class PipelineListPage
 internal static class PipelineTable
 {
     private static readonly Column[] s_columns =
-        [new("Recipe"), new("Model"), new("State"), new("Progress"), new("Result"), new("Took", IsNumber: true), new("Asked for")];
+        [new("Recipe"), new("Model"), new("State"), new("Progress"), new("Result"), new("Took", IsNumber: true), new("Requested")];
 
     public static Markup Of(IEnumerable<PipelineView> pipelines, DateTimeOffset now) =>
         DataTable.Of("Pipelines", s_columns, pipelines.Select(pipeline => Row(pipeline, now)));
@@ -80,7 +80,7 @@ internal static class PipelineTable
             {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {pipeline.RecipeName}")}
             {Note(Wire.NameOf(pipeline.Stage) + (pipeline.EtaSeconds is { } left ? $", about {Numbers.Duration(left)} left" : ""))}
             """),
-        PipelineState.Queued => Note("waits for another of the same recipe"),
+        PipelineState.Queued => Note("waiting for an identical run"),
         _ => Note($"stopped at {Wire.NameOf(pipeline.Stage)}"),
     };
 }

@@ -22,9 +22,9 @@ internal static class PipelinePage
             Live("outcome", Outcome(pipeline)),
             Live("trouble", Trouble(units)),
             Live("curve", Curve(units)),
-            Section("What was asked for", Facts(About(pipeline, row))),
+            Section("Details", Facts(About(pipeline, row))),
             Section("Recipe", RecipeView.Of(row.RecipeJson)),
-            Section("Follow it elsewhere", Markup.Of($"{Command($"qbb watch {id}{SiteAddress.Option(http)}")}")),
+            Section("Watch from the CLI", Markup.Of($"{Command($"qbb watch {id}{SiteAddress.Option(http)}")}")),
         ];
         return PageLayout.Page(http, new PageParts($"{pipeline.RecipeName ?? pipeline.Recipe[..12]} of {pipeline.Model}", Markup.Join(body))
         {
@@ -38,11 +38,11 @@ internal static class PipelinePage
     private static Markup Status(PipelineView pipeline, DateTimeOffset now)
     {
         var (id, isActive) = (pipeline.Id, !pipeline.State.HasEnded());
-        var action = isActive ? Button(id, "cancel", "Cancel") : pipeline.State == PipelineState.Succeeded ? Markup.Empty : Button(id, "retry", "Try again");
+        var action = isActive ? Button(id, "cancel", "Cancel") : pipeline.State == PipelineState.Succeeded ? Markup.Empty : Button(id, "retry", "Retry");
         var error = (pipeline.Error, isActive) switch
         {
             (null, _) => Markup.Empty,
-            (_, true) => Markup.Of($"""<p class="warning" role="alert">Being tried again: {pipeline.Error}</p>"""),
+            (_, true) => Markup.Of($"""<p class="warning" role="alert">Retrying: {pipeline.Error}</p>"""),
             _ => Markup.Of($"""<p class="error" role="alert">{pipeline.Error}</p>"""),
         };
         var bar = pipeline.State == PipelineState.Succeeded ? Markup.Empty
@@ -53,14 +53,14 @@ internal static class PipelinePage
     private static Markup Sentence(PipelineView pipeline, DateTimeOffset now) => pipeline.State switch
     {
         PipelineState.Queued when pipeline.Follows is { } leader =>
-            Markup.Of($"""waits for the result of <a href="/pipelines/{leader}">the same work that is under way</a>"""),
+            Markup.Of($"""waiting for the result of <a href="/pipelines/{leader}">an identical run</a>"""),
         PipelineState.Running => Text(
             $"{Wire.NameOf(pipeline.Stage)}{(pipeline.Total > 0 ? $", {pipeline.Done} of {pipeline.Total}" : "")}; "
-            + (pipeline.EtaSeconds is { } left ? $"about {Numbers.Duration(left)} left" : "how long it takes is not known yet")),
+            + (pipeline.EtaSeconds is { } left ? $"about {Numbers.Duration(left)} left" : "no ETA yet")),
         PipelineState.Succeeded when pipeline is { StartedAt: { } started, EndedAt: { } ended } =>
             Markup.Of($"after {Numbers.Duration((ended - started).TotalSeconds)}, {Numbers.Ago(ended, now)}"),
         PipelineState.Failed or PipelineState.Cancelled => Markup.Of(
-            $"at {pipeline.Stage}, {Numbers.Ago(pipeline.EndedAt, now)}; what was finished is kept, and another try goes on from there"),
+            $"at {pipeline.Stage}, {Numbers.Ago(pipeline.EndedAt, now)}; finished work is kept, and a retry resumes from there"),
         _ => Markup.Empty,
     };
 
@@ -78,8 +78,8 @@ internal static class PipelinePage
     private static Markup Trouble(List<PipelineUnit> units)
     {
         var failed = units.Where(unit => unit.Error is not null && unit.Status != UnitStatus.Done).ToList();
-        return failed.Count == 0 ? Markup.Empty : Section("Units in trouble", DataTable.Of(
-            "Units in trouble", [new("Unit"), new("Failures", IsNumber: true), new("Error")],
+        return failed.Count == 0 ? Markup.Empty : Section("Failing units", DataTable.Of(
+            "Failing units", [new("Unit"), new("Failures", IsNumber: true), new("Error")],
             failed.Select(unit => new[]
             {
                 Text($"{unit.Kind} {unit.Index + 1}"), Markup.Of($"{unit.Failures}"), Text(unit.Error),
@@ -104,7 +104,7 @@ internal static class PipelinePage
         ("Model", Markup.Of($"""<a href="/models/{pipeline.Model}/versions/{pipeline.Version}">{pipeline.Model} version {pipeline.Version}</a>""")),
         ("Recipe", Markup.Of($"{pipeline.RecipeName} {Digest(pipeline.Recipe)}")),
         ("Pipeline", Markup.Of($"<code>{pipeline.Id}</code>")),
-        ("Asked for", Numbers.Time(pipeline.CreatedAt)), ("Started", Numbers.Time(pipeline.StartedAt)), ("Ended", Numbers.Time(pipeline.EndedAt)),
+        ("Requested", Numbers.Time(pipeline.CreatedAt)), ("Started", Numbers.Time(pipeline.StartedAt)), ("Ended", Numbers.Time(pipeline.EndedAt)),
         .. row.LeaderId is { } leader ? [("Follows", Markup.Of($"""<a href="/pipelines/{leader}">{leader}</a>"""))] : ((string, Markup)[])[],
     ];
 

@@ -165,7 +165,7 @@ internal sealed class PipelineMeter
         var meter = factory.Create(TelemetryExtensions.Source);
         _units = meter.CreateCounter<long>("qbb.units.done", description: "Units of work that are done");
         _failures = meter.CreateCounter<long>("qbb.units.failed", description: "Failures of units, those included that are tried again");
-        _ended = meter.CreateCounter<long>("qbb.pipelines.ended", description: "Pipelines that came to an end");
+        _ended = meter.CreateCounter<long>("qbb.pipelines.ended", description: "Pipelines that ended");
     }
 
     /// <summary>Counts what a decision changes.</summary>

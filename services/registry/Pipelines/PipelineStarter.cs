@@ -10,7 +10,7 @@ using Qbb.Registry.Versions;
 
 namespace Qbb.Registry.Pipelines;
 
-/// <summary>Where people ask for pipelines. Two who ask for the same at once meet in the database, and one of them looks again.</summary>
+/// <summary>Starts and retries pipelines. Of two concurrent requests for the same one, the database lets one through and the other reads its result.</summary>
 internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore store, OutboxSignal signal, TimeProvider clock)
 {
     private static readonly string[] s_tables = ["pipelines"];

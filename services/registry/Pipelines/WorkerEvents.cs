@@ -95,7 +95,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogge
             {
                 if (attempt < Tries)
                     continue;
-                log.LogError(error, "Messages of pipeline {Pipeline} cannot be made use of", pipeline);
+                log.LogError(error, "Messages of pipeline {Pipeline} cannot be processed", pipeline);
                 await BreakAsync(pipeline, $"the registry cannot make use of what a worker said: {ServerPaths.Hide(error.GetBaseException().Message)}", cancellation);
                 throw;
             }

@@ -5,20 +5,20 @@ using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Policies;
 
-/// <summary>What becomes of uploads without further hands.</summary>
+/// <summary>What happens to uploads automatically.</summary>
 internal static class PoliciesPage
 {
     public static async Task<IResult> Show(HttpContext http, [AsParameters] PolicyServices services)
     {
         var policies = await PolicyEndpoints.AllAsync(services);
         var sections = policies.Count == 0
-            ? Nothing(Markup.Of($"<p>There is no policy: uploads are filed, and nothing is done with them until somebody asks.</p>"))
+            ? Nothing(Markup.Of($"<p>No policies yet: uploads are stored, and pipelines start on request only.</p>"))
             : Markup.Join(policies.Select(policy => One(policy, services.Clock.GetUtcNow())));
         return PageLayout.Page(http, new PageParts("Policies", Markup.Of($"""
-            <p class="lead">A policy says which recipes run on every upload of which models, and what a version must keep to become their champion.</p>
+            <p class="lead">A policy sets which recipes run on uploads of which models, and the limits that a version must meet to become champion.</p>
             {sections}
             {PolicyForms.Make()}
-            {Section("By a program", Markup.Of($"""
+            {Section("Using the API", Markup.Of($"""
                 <p>A policy is replaced as a whole; it applies to uploads from then on. Here one that runs two recipes on models whose names begin with llama:</p>
                 {Command(Example(SiteAddress.Of(http)))}
                 """))}

@@ -23,7 +23,7 @@ internal static class PolicyEndpoints
         var group = routes.MapGroup("/api/policies").WithTags("policies");
         group.MapGet("/", List).WithSummary("Lists policies.");
         group.MapGet("/{name}", Get).WithSummary("Shows a policy.").ProducesProblem(404);
-        group.MapPut("/{name}", Put).WithSummary("Makes or replaces a policy; it applies to uploads from now on.").ProducesProblem(412).ProducesProblem(422);
+        group.MapPut("/{name}", Put).WithSummary("Creates or replaces a policy; it applies to later uploads.").ProducesProblem(412).ProducesProblem(422);
         group.MapDelete("/{name}", Delete).WithSummary("Removes a policy.").ProducesProblem(404);
 
         var pages = routes.MapPages("/policies");

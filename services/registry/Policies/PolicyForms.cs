@@ -15,18 +15,18 @@ internal static class PolicyForms
     private static readonly JsonSerializerOptions s_indented = new(Wire.Json) { WriteIndented = true };
 
     /// <summary>A new policy by its usual choices.</summary>
-    public static Markup Make() => Section("Make one", Markup.Of($"""
+    public static Markup Make() => Section("New policy", Markup.Of($"""
         <form method="post" action="/policies" class="fields">
         {NameField("name", "Name", "llamas")}
         <div><label for="models">Models</label><input id="models" name="models" required maxlength="128" value="*" aria-describedby="models-are">
         <span class="note" id="models-are">names; * stands for any characters, ? for one</span></div>
         <fieldset><legend>Bases, a recipe for each</legend>{s_bases.Select(Bases)}</fieldset>
-        <div><input type="checkbox" id="calibrate" name="calibrate" checked><label for="calibrate" class="beside">Weigh errors by what layers see</label>
-        <span class="note">takes text that the model itself writes</span></div>
+        <div><input type="checkbox" id="calibrate" name="calibrate" checked><label for="calibrate" class="beside">Calibrate on activations</label>
+        <span class="note">uses text sampled from the model</span></div>
         {Number("steps", "Steps of distillation", "1", "60", "0 for none")}
-        {Number("ratio", "Most perplexity, times the teacher’s", "any", "", "of a champion; empty for no limit")}
-        {Number("bits", "Most bits per weight", "any", "", "of a champion; empty for no limit")}
-        <div><button>Make the policy</button></div></form>
+        {Number("ratio", "Max. perplexity ratio", "any", "", "perplexity over the teacher’s, for the champion; empty for no limit")}
+        {Number("bits", "Max. bits per weight", "any", "", "for the champion; empty for no limit")}
+        <div><button>Create policy</button></div></form>
         """), "make");
 
     /// <summary>Another text for a policy, or its end.</summary>
@@ -35,7 +35,7 @@ internal static class PolicyForms
         <form method="post" action="/policies/{policy.Name}" class="text">
         <label for="text-{policy.Name}">All of it, as JSON</label>
         <textarea id="text-{policy.Name}" name="text" rows="18" spellcheck="false" required>{TextOf(policy)}</textarea>
-        <button>Replace it</button> <span class="note">it applies to uploads from then on</span></form>
+        <button>Save</button> <span class="note">it applies to uploads from then on</span></form>
         <form method="post" action="/policies/{policy.Name}/remove"><button class="plain">Remove {policy.Name}</button></form></details>
         """);
 
@@ -45,7 +45,7 @@ internal static class PolicyForms
     {
         var steps = NumberOf(form, "steps", "the steps of distillation") ?? 0;
         var recipes = form["bases"].OfType<string>().Select(bases => new NamedRecipe($"{bases}-bases", Recipe(bases, form.ContainsKey("calibrate"), steps)));
-        var (ratio, bits) = (NumberOf(form, "ratio", "the most perplexity"), NumberOf(form, "bits", "the most bits per weight"));
+        var (ratio, bits) = (NumberOf(form, "ratio", "the perplexity ratio"), NumberOf(form, "bits", "the most bits per weight"));
         return new PolicyChange(form["models"].ToString().Trim(), [.. recipes],
             ratio is null && bits is null ? null : new Gate { MaxPerplexityRatio = ratio, MaxBitsPerWeight = bits });
     }
@@ -60,7 +60,7 @@ internal static class PolicyForms
         }
         catch (JsonException error)
         {
-            throw RefusedException.Unusable($"the text is no policy: {error.Message}", [error.Message]);
+            throw RefusedException.Unusable($"the text is not a valid policy: {error.Message}", [error.Message]);
         }
     }
 
@@ -84,7 +84,7 @@ internal static class PolicyForms
             return null;
         return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
             ? number
-            : throw RefusedException.Unusable($"{what}: \"{text}\" is no number", [$"{field} is no number"]);
+            : throw RefusedException.Unusable($"{what}: \"{text}\" is not a number", [$"{field} is not a number"]);
     }
 
     private static string TextOf(Policy policy)

@@ -14,7 +14,7 @@ internal static class SearchEndpoints
 {
     public static void MapSearch(this IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/search", Search).WithTags("search").ProducesProblem(400).WithSummary("Finds versions. All conditions must hold.")
+        routes.MapGet("/api/search", Search).WithTags("search").ProducesProblem(400).WithSummary("Searches versions; all conditions must hold.")
             .WithDescription("tag=key or tag=key:value; metric=kl<=0.1 with <, <=, >, >= or =; sort=created, -created, kl or -kl (a metric).");
         routes.MapPages("/search").MapGet("", SearchPage.Show);
     }
@@ -26,7 +26,7 @@ internal static class SearchEndpoints
         var most = Paging.LimitOf(query.Limit);
         var skipped = query.After is null ? 0
             : int.TryParse(query.After, NumberStyles.None, CultureInfo.InvariantCulture, out var after) ? after
-            : throw RefusedException.Invalid("after is not what an earlier answer said");
+            : throw RefusedException.Invalid("invalid after: use the value of an earlier response");
         var sort = query.Sort ?? "-created";
         await CheckSortAsync(sort.TrimStart('-'), services);
         var found = Sort(Filter(services.Context.Versions.AsNoTracking(), query), sort);

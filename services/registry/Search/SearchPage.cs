@@ -17,7 +17,7 @@ internal static class SearchPage
         var found = await SearchEndpoints.FindAsync(new SearchQuery(
             Given(q), SearchEndpoints.KindOf(Given(kind)), Given(recipe), Given(alias), Several(tag), Several(metric), wanted, Given(after), null), services);
         var table = found.Items.Count == 0
-            ? Nothing(Markup.Of($"<p>No version meets all of that.</p>"))
+            ? Nothing(Markup.Of($"<p>No results.</p>"))
             : VersionTable.Of(found.Items, SortOrder.Parse(order, order, key => Address(http, ("sort", key), ("after", null))), services.Clock.GetUtcNow(), showsModel: true);
         var next = found.Next is { } more ? Markup.Of($"""<p><a rel="next" href="{Address(http, ("after", more))}">More versions</a></p>""") : Markup.Empty;
         return PageLayout.Page(http, new PageParts("Search versions", Markup.Of($"""
@@ -40,7 +40,7 @@ internal static class SearchPage
             {Field("recipe", "Recipe, by name or digest", recipe, "qbb-3")}
             {Field("alias", "Alias", alias, "champion")}
             {Field("tag", "Tags, as key or key:value", tag, "team:red")}
-            {Field("metric", "Conditions on figures", metric, "bitsPerWeight<=4 kl<0.1")}
+            {Field("metric", "Conditions on metrics", metric, "bitsPerWeight<=4 kl<0.1")}
             <div><button>Search</button> <a href="/search">Clear</a></div>
             </form>
             """);

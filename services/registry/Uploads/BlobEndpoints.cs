@@ -15,9 +15,9 @@ internal static class BlobEndpoints
     public static void MapBlobs(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("/api/blobs").WithTags("blobs");
-        group.MapMethods("/{digest}", [HttpMethods.Head], Find).WithSummary("Says whether bytes are in the store.");
-        group.MapPost("/{digest}/keep", Keep).WithSummary("Keeps bytes that are in the store for an upload; 404 where they are to be sent.").ProducesProblem(400).ProducesProblem(404);
-        group.MapPut("/{digest}", Put).WithSummary("Streams bytes into the store; they must have the digest of the address.")
+        group.MapMethods("/{digest}", [HttpMethods.Head], Find).WithSummary("Checks whether a blob exists.");
+        group.MapPost("/{digest}/keep", Keep).WithSummary("Keeps a stored blob for an upload; 404 if it must be uploaded.").ProducesProblem(400).ProducesProblem(404);
+        group.MapPut("/{digest}", Put).WithSummary("Uploads a blob; its digest must be that of the address.")
             .Accepts<Stream>("application/octet-stream").ProducesProblem(400).ProducesProblem(507);
     }
 

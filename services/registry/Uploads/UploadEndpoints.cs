@@ -12,7 +12,7 @@ internal static class UploadEndpoints
 
     public static void MapUploads(this IEndpointRouteBuilder routes) =>
         routes.MapPost("/api/models/{name}/versions", Post).WithTags("versions").WithMetadata(Idempotent.Mark)
-            .WithSummary("Makes a version of uploaded files and starts what the policies ask for. The same files again give the version that is there.")
+            .WithSummary("Creates a version from uploaded files and starts the pipelines of the policies. The same files again return the existing version.")
             .ProducesProblem(400).ProducesProblem(409);
 
     private static async Task<Results<Created<UploadedVersion>, Ok<UploadedVersion>>> Post(

@@ -16,12 +16,12 @@ internal static class ComparePage
     {
         var numbers = (v ?? []).Distinct().Order().ToList();
         if (numbers.Count is < 2 or > Most)
-            throw RefusedException.Invalid($"tick 2 to {Most} versions of {name} to compare them");
+            throw RefusedException.Invalid($"select 2 to {Most} versions of {name} to compare");
         var ids = new List<Guid>();
         foreach (var number in numbers)
             ids.Add((await services.Finder.VersionAsync(name, $"{number}", services.Cancellation)).Id);
         var versions = await services.Views.OfVersionsAsync(ids, files: false, services.Cancellation);
-        Column[] columns = [new("Figure"), .. versions.Select(version => new Column($"version {version.Version}", IsNumber: true))];
+        Column[] columns = [new("Metric"), .. versions.Select(version => new Column($"version {version.Version}", IsNumber: true))];
         Markup[][] rows =
         [
             [Text("Version"), .. versions.Select(Link)],
@@ -32,7 +32,7 @@ internal static class ComparePage
         var chart = TradeOffChart.Of(versions) is { } picture ? Markup.Of($"<figure>{picture}</figure>") : Markup.Empty;
         return PageLayout.Page(http, new PageParts("Comparison", Markup.Join(
         [
-            chart, Section("Figures", DataTable.Of("Figures", columns, rows)), Section("Recipes", Recipes(columns, versions)),
+            chart, Section("Metrics", DataTable.Of("Metrics", columns, rows)), Section("Recipes", Recipes(columns, versions)),
         ]))
         {
             Area = Area.Models,

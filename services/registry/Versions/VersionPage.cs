@@ -69,13 +69,13 @@ internal static class VersionPage
         {
             ("Kind", Text(Wire.NameOf(version.Kind))),
             ("Size", Text($"{Numbers.Bytes(version.Bytes)} in {version.Files!.Count} files")),
-            ("Made", Numbers.Time(version.CreatedAt)),
+            ("Created", Numbers.Time(version.CreatedAt)),
             ("Manifest", Markup.Of($"""<code class="digest">{version.Manifest}</code>""")),
         };
         if (version.Lineage is { } lineage)
         {
             var made = lineage.Parent;
-            facts.Insert(1, ("Made from", Markup.Of($"""<a href="/models/{made.Model}/versions/{made.Version}">{made.Model} version {made.Version}</a>""")));
+            facts.Insert(1, ("Created from", Markup.Of($"""<a href="/models/{made.Model}/versions/{made.Version}">{made.Model} version {made.Version}</a>""")));
             facts.Insert(2, ("Recipe", Markup.Of($"{lineage.RecipeName} {Digest(lineage.Recipe)}")));
             if (lineage.Pipeline is { } pipeline)
                 facts.Insert(3, ("Pipeline", Markup.Of($"""<a href="/pipelines/{pipeline}">{pipeline.ToString()[..13]}…</a>""")));
@@ -86,8 +86,8 @@ internal static class VersionPage
         return Facts(facts);
     }
 
-    private static Markup Figures(VersionView version) => version.Metrics.Count == 0 ? Markup.Empty : Section("Figures", DataTable.Of(
-        "Figures", [new("Figure"), new("Value", IsNumber: true), new("What it says")],
+    private static Markup Figures(VersionView version) => version.Metrics.Count == 0 ? Markup.Empty : Section("Metrics", DataTable.Of(
+        "Metrics", [new("Metric"), new("Value", IsNumber: true), new("Meaning")],
         FigureKind.Among(version.Metrics.Keys).Select(kind => new[]
         {
             Text(kind.Label), Text(kind.Text(version.Metrics[kind.Name])), Markup.Of($"""<span class="quiet">{kind.Hint}</span>"""),
@@ -167,7 +167,7 @@ internal static class VersionForms
             <div class="cards">
             <div class="card"><h3>Aliases</h3><ul class="plainlist">{aliases}</ul>
             <form method="post" action="{place}/aliases" class="fields">{NameField("alias", "Alias", "production")}
-            <div><button>Point it here</button></div></form></div>
+            <div><button>Set alias</button></div></form></div>
             <div class="card"><h3>Tags</h3><ul class="plainlist">{tags}</ul>
             <form method="post" action="{place}/tags" class="fields">{NameField("key", "Key", "team")}
             <div><label for="value">Value</label><input id="value" name="value" maxlength="256" placeholder="red"></div>
@@ -181,7 +181,7 @@ internal static class VersionForms
         ? Markup.Of($"""<p class="quiet">A version that has aliases cannot be deleted.</p>""")
         : Markup.Of($"""
             <details><summary>Delete this version</summary>
-            <form method="post" action="{place}/delete"><p>It can be restored on the model’s page until the collector has been.</p>
+            <form method="post" action="{place}/delete"><p>It can be restored on the model’s page until garbage collection.</p>
             <button>Delete version {version.Version}</button></form></details>
             """);
 }

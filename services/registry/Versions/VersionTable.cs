@@ -13,7 +13,7 @@ internal static class VersionTable
         new("Version", Key: "version"), new("Recipe"), new("Bits/weight", IsNumber: true, MetricNames.BitsPerWeight),
         new("Perplexity", IsNumber: true, MetricNames.Perplexity), new("Teacher’s", IsNumber: true, MetricNames.TeacherPerplexity),
         new("KL (nats)", IsNumber: true, MetricNames.Kl), new("Top-1", IsNumber: true, MetricNames.Top1), new("Size", IsNumber: true, "size"),
-        new("Made", Key: "made"),
+        new("Created", Key: "made"),
     ];
 
     // A search sorts all versions, of which one page is shown: by what the registry itself can sort by.

@@ -94,7 +94,7 @@ public sealed class SampledData : SampledTokens
     {
         if (entry.File != Path.GetFileName(entry.File) || entry.File.Length == 0)
             throw new InvalidInputException(
-                $"{Folder}: the manifest names the shard \"{entry.File}\", which is no plain file name; such data are refused");
+                $"{Folder}: the manifest names the shard \"{entry.File}\", which is not a plain file name; such data are refused");
         var path = Path.Combine(Folder, entry.File);
         if (!File.Exists(path))
             throw new InvalidInputException(
@@ -133,7 +133,7 @@ public sealed class SampledData : SampledTokens
             return new($"{folder}: no such folder of sampled data");
         return ShardFile.In(folder).Any()
             ? new($"{folder}: has no {DataManifest.FileName}: sampling was not finished; run the same qbb sample again, which continues it")
-            : new($"{folder}: has no {DataManifest.FileName}: it is no folder of sampled data; make one with qbb sample TEACHER -o FOLDER");
+            : new($"{folder}: has no {DataManifest.FileName}: it is not a folder of sampled data; create one with qbb sample TEACHER -o FOLDER");
     }
 }
 

@@ -7,7 +7,7 @@ namespace Qbb.Synthdata.Quality;
 /// <param name="Distinct1">Distinct tokens by all tokens.</param>
 /// <param name="Distinct2">Distinct pairs by all pairs, over the first 16.8 million.</param>
 /// <param name="Distinct3">Distinct triples by all triples, over the first 16.8 million.</param>
-/// <param name="Entropy">Of the unigram law, in bits a token.</param>
+/// <param name="Entropy">Of the unigram distribution, in bits per token.</param>
 /// <param name="Duplicates">Sequences that equal an earlier one.</param>
 /// <param name="Broken">
 /// Share of the sampled sequences, dropped ones counted, with characters that are no UTF-8; null without a tokenizer.

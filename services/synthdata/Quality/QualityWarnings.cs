@@ -36,7 +36,7 @@ internal static class QualityWarnings
             yield return $"{report.Duplicates} of {report.Kept} sequences equal another one; "
                 + "raise the temperature or leave out top-k and top-p";
         if (report.Broken > MostBroken)
-            yield return $"{100 * report.Broken:0} % of the sequences hold characters that are no UTF-8; lower the temperature, "
+            yield return $"{100 * report.Broken:0} % of the sequences contain invalid UTF-8; lower the temperature, "
                 + "and see that tokenizer and model belong together";
         if (report.Kept > 0 && report.Entropy < LeastEntropy)
             yield return $"few tokens are used: the entropy is {report.Entropy:0.0} bits a token; "

@@ -14,7 +14,7 @@ namespace Qbb.Synthdata.Sampling;
 /// <param name="teacher">The model.</param>
 /// <param name="options">What to sample.</param>
 /// <param name="batch">Sequences that are sampled together; the tokens do not depend on it but for rounding.</param>
-/// <param name="earlier">The data whose unigram law first tokens follow; null with the uniform law.</param>
+/// <param name="earlier">The data whose unigram distribution first tokens follow; null for the uniform one.</param>
 public sealed class DataSampler(Teacher teacher, SamplingOptions options, int batch, SampledData? earlier = null)
 {
     private const int MostBatch = 1 << 16;

@@ -32,7 +32,7 @@ internal sealed class FirstTokenLaw
         return sum > 0
             ? new(ordinary, sums)
             : throw new InvalidInputException(
-                $"{earlier.Folder}: holds no token that stands for text, so it has no unigram law", "use --first uniform");
+                $"{earlier.Folder}: contains no text tokens, so it has no unigram distribution", "use --first uniform");
     }
 
     /// <param name="uniform">In [0, 1).</param>

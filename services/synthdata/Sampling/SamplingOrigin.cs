@@ -16,7 +16,7 @@ namespace Qbb.Synthdata.Sampling;
 /// <param name="Tokenizer">Digest of its tokenizer.json; null where the teacher has none.</param>
 /// <param name="DType">Type that the teacher was calculated in.</param>
 /// <param name="StopIds">Tokens that ended a sequence; empty where none does.</param>
-/// <param name="Earlier">Digest of the data whose unigram law the first tokens follow; null for the uniform law.</param>
+/// <param name="Earlier">Digest of the data whose unigram distribution the first tokens follow; null for the uniform one.</param>
 /// <param name="Options">The choices.</param>
 public sealed record SamplingOrigin(
     string Teacher,

@@ -9,7 +9,7 @@ namespace Qbb.Synthdata.Sampling;
 /// </summary>
 /// <param name="teacher">The model.</param>
 /// <param name="options">How to sample.</param>
-/// <param name="first">Law of the first token.</param>
+/// <param name="first">Distribution of the first token.</param>
 internal sealed class SequenceSampler(Teacher teacher, SamplingOptions options, FirstTokenLaw first)
 {
     private readonly TokenGenerator _generator = new(teacher.Model);

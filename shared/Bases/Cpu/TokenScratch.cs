@@ -31,7 +31,7 @@ internal sealed unsafe class TokenScratch : IDisposable
         var first = _used;
         _used += Rounded<T>(count);
         if (_used > _buffer.Bytes)
-            throw new InvalidOperationException($"{_used} bytes of scratch memory where {_buffer.Bytes} were asked for");
+            throw new InvalidOperationException($"{_used} bytes of scratch memory used, {_buffer.Bytes} requested");
         return (T*)(_buffer.Pointer + first);
     }
 

@@ -20,7 +20,7 @@ public static class WeightLoader
     {
         var entry = source.Describe(name);
         if (!entry.Shape.SequenceEqual(shape))
-            throw new InvalidInputException($"tensor {name} is [{string.Join(", ", entry.Shape)}] where config.json asks for [{string.Join(", ", shape)}]");
+            throw new InvalidInputException($"tensor {name} is [{string.Join(", ", entry.Shape)}] where config.json requires [{string.Join(", ", shape)}]");
         if (source is RandomCheckpoint { DrawsOnDevice: true } random)
             return random.Draw(name, device, dtype);
         using var scope = torch.NewDisposeScope();
@@ -68,7 +68,7 @@ public static class WeightLoader
     {
         var shape = source.Describe(spec.Weight).Shape;
         if (!shape.SequenceEqual(StoredShape(spec)))
-            throw new InvalidInputException($"tensor {spec.Weight} is [{string.Join(", ", shape)}] where config.json asks for [{string.Join(", ", StoredShape(spec))}]");
+            throw new InvalidInputException($"tensor {spec.Weight} is [{string.Join(", ", shape)}] where config.json requires [{string.Join(", ", StoredShape(spec))}]");
     }
 
     private static ScalarType? TypeOf(string stored) => stored switch

@@ -60,7 +60,7 @@ public class SampledTokens : IDisposable
         {
             data?.Dispose();
             if (error is JsonException or KeyNotFoundException or InvalidOperationException or IOException)
-                throw new InvalidInputException($"{path}: is no manifest of sampled data: {error.Message}", error);
+                throw new InvalidInputException($"{path}: is not a manifest of sampled data: {error.Message}", error);
             throw;
         }
     }

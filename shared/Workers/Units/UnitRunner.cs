@@ -10,9 +10,8 @@ using Qbb.Models;
 namespace Qbb.Workers.Units;
 
 /// <summary>
-/// What surrounds a unit of work in every worker: a result that is there already is told again; else the work is done, its result
-/// remembered and then told. What cannot be done because of its input is told at once; what fails otherwise is thrown for the bus to try
-/// again, and in the end to leave in the error queue and to tell as a fault.
+/// Runs one unit in every worker: deduplicate (a stored result is published again), execute, store, publish. Invalid input is reported at once;
+/// other failures are thrown, so that the bus retries and in the end moves the message to the error queue and publishes a fault.
 /// </summary>
 public sealed class UnitRunner(
     IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, UnitMetrics metrics, ILogger<UnitRunner> log)

@@ -115,7 +115,7 @@ public sealed class PatternTests
     [InlineData("a{100000}", "100000")]
     [InlineData("(?:(?:(?:a|b){100}){100}){100}", "too large")]
     [InlineData("[z-a]", "backwards")]
-    [InlineData(@"\x{FFFFFF}", "no code point")]
+    [InlineData(@"\x{FFFFFF}", "not a code point")]
     [InlineData("(?q)a", "(?q")]
     [InlineData(@"a\", "backslash")]
     public void What_is_not_known_is_refused_with_the_reason(string source, string reason) =>

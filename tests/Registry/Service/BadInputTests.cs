@@ -93,7 +93,7 @@ public sealed class BadInputTests : IDisposable
         await server.UploadAsync("tiny");
         const string Recipe = """{"decomposition":{"distillation":{}},"more":1,"filter":{},"evaluation":{"text":"x","sampling":{}}}""";
         var refused = await RegistryServer.RefusedAsync(HttpStatusCode.UnprocessableEntity, () => server.StartAsync(Recipe));
-        foreach (var problem in new[] { "unknown member more", "filter is given but", "distillation stands beside", "is no digest", "both text and sampling" })
+        foreach (var problem in new[] { "unknown member more", "filter is given but", "distillation belongs beside", "is not a digest", "both text and sampling" })
             refused.Message.ShouldContain(problem);
         await ShouldHaveAsync(server, versions: 1, blobs: 3);
     }
@@ -110,7 +110,7 @@ public sealed class BadInputTests : IDisposable
     [Fact]
     public async Task A_model_that_cannot_be_read_fails_its_pipeline()
     {
-        const string Reason = "model.safetensors is no safetensors file: the header is cut off";
+        const string Reason = "model.safetensors is not a safetensors file: the header is cut off";
         await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Refuse = command => command is DecomposeLayers ? Reason : null });
         await server.UploadAsync("tiny");
         var ended = await server.EndOfAsync(await server.StartAsync(Plain));

@@ -40,10 +40,10 @@ public sealed partial class PageTests : IDisposable
         (await server.Client.GetStringAsync("/models/tiny/compare?v=1&v=2")).ShouldContain("decomposition.bases");
         (await server.Client.GetStringAsync($"/pipelines/{id}")).ShouldContain("""<span class="state succeeded">succeeded</span>""");
         (await server.Client.GetStringAsync("/pipelines")).ShouldContain($"/pipelines/{id}");
-        (await server.Client.GetStringAsync("/pipelines?state=failed")).ShouldContain("None is failed");
+        (await server.Client.GetStringAsync("/pipelines?state=failed")).ShouldContain("No pipelines are failed");
         (await server.Client.GetStringAsync("/search?metric=kl<1&kind=quantized")).ShouldContain("tiny version 2");
-        (await server.Client.GetStringAsync("/search?metric=kl<0.001")).ShouldContain("No version meets all of that");
-        (await server.Client.GetStringAsync("/policies")).ShouldContain("There is no policy");
+        (await server.Client.GetStringAsync("/search?metric=kl<0.001")).ShouldContain("No results");
+        (await server.Client.GetStringAsync("/policies")).ShouldContain("No policies yet");
         (await server.Client.GetStringAsync("/interface")).ShouldContain("/api/pipelines/{id}/events");
     }
 

@@ -198,9 +198,9 @@ public sealed class PipelineFlowTests : IDisposable
     [Theory]
     [InlineData("""{"decomposition":{},"more":1,"filter":{}}""", "unknown member more", "filter is given but nothing is distilled")]
     [InlineData("""{"evaluation":{"text":"abc"}}""", "decomposition is missing")]
-    [InlineData("[]", "no JSON object")]
+    [InlineData("[]", "not a JSON object")]
     [InlineData("""{"decomposition":{"bases":9,"base":2,"refinement":"none","rounds":3},"distillation":{"steps":0,"speed":1,"loss":"mse"}}""",
-        "unknown member base", "bases is 9, it must be 1 to 8", "rounds is set but refinement is none", "unknown member distillation.speed",
+        "unknown member base", "bases is 9, it must be 1 to 8", "rounds is set, but with refinement none nothing is refined", "unknown member distillation.speed",
         "distillation.loss is \"mse\"", "steps is 0")]
     [InlineData("""{"decomposition":{"importance":"full"},"sampling":{"length":1,"topp":1,"sequences":"many"},"evaluation":{"windows":0,"sampling":{"seeds":1}}}""",
         "unknown member sampling.topp", "sampling.sequences is \"many\"", "length is 1", "windows is 0", "unknown member evaluation.sampling.seeds")]

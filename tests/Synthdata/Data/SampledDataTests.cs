@@ -84,7 +84,7 @@ public sealed class SampledDataTests : IDisposable
     {
         Refused("no such folder");
         Directory.CreateDirectory(Folder);
-        Refused("is no folder of sampled data");
+        Refused("is not a folder of sampled data");
         Tiny.WriteData(Folder, Tiny.RandomSequences(4, 6), 6, 2);
         File.Delete(Manifest);
         Refused("not finished");
@@ -118,7 +118,7 @@ public sealed class SampledDataTests : IDisposable
         Lie(manifest with { Format = "qbb sampled data 9" }, "qbb sampled data 9");
         Lie(manifest with { Sequences = 5 }, "5 sequences");
         Lie(manifest with { Shards = [manifest.Shards[0] with { Sequences = 3 }] }, "holds 2 sequences");
-        Lie(manifest with { Shards = [manifest.Shards[0] with { File = "../x" }] }, "no plain file name");
+        Lie(manifest with { Shards = [manifest.Shards[0] with { File = "../x" }] }, "not a plain file name");
         Lie(manifest with { Origin = manifest.Origin with { VocabularySize = 3 } }, "the vocabulary has 3");
         Lie(manifest with { Origin = manifest.Origin with { VocabularySize = 0 } }, "positive");
         Lie(manifest with { Origin = manifest.Origin with { Options = options with { Length = 7 } } }, "[n, 7]");

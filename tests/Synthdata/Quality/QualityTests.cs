@@ -57,7 +57,7 @@ public class QualityTests
         report.Warnings.ShouldContain(warning => warning.Contains("1 of 4 sequences are degenerate"));
         report.Warnings.ShouldContain(warning => warning.Contains("1 of 3 sequences equal another one"));
         report.Warnings.ShouldContain(warning => warning.Contains("few tokens"));
-        report.Warnings.ShouldContain(warning => warning.Contains("no UTF-8"));
+        report.Warnings.ShouldContain(warning => warning.Contains("invalid UTF-8"));
     }
 
     [Fact]

@@ -58,7 +58,7 @@ internal sealed class GgufVocabulary
             uint number when number < Tokens.Count => (int)number,
             _ => -1,
         };
-        return id >= 0 ? id : throw Error(key, $"is {value}, which is no id of the {Tokens.Count} tokens");
+        return id >= 0 ? id : throw Error(key, $"is {value}, which is not an id of the {Tokens.Count} tokens");
     }
 
     /// <summary>Scores of SentencePiece's pieces.</summary>

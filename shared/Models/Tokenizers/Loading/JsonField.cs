@@ -39,7 +39,7 @@ internal readonly struct JsonField(JsonElement element, string path, string sour
         }
         catch (InvalidOperationException)
         {
-            throw Error("holds half of a surrogate pair, which is no text");
+            throw Error("holds half of a surrogate pair, which is not valid text");
         }
     }
 

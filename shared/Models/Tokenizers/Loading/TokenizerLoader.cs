@@ -33,14 +33,14 @@ internal static class TokenizerLoader
         catch (InvalidOperationException error)
         {
             // Names are unescaped to find those that come twice.
-            throw new InvalidInputException($"{source}: a name holds half of a surrogate pair, which is no text", error);
+            throw new InvalidInputException($"{source}: a name holds half of a surrogate pair, which is not valid text", error);
         }
     }
 
     private static TokenizerParts Load(JsonField root)
     {
         if (root["model"].IsNull)
-            throw root["model"].Error("is missing: this is no tokenizer.json");
+            throw root["model"].Error("is missing: this is not a tokenizer.json");
         // The model is asked for its type first: it is the plainer reason to refuse a file.
         ModelLoader.TypeOf(root["model"]);
         var (preTokenizer, mapBytes) = PreTokenizerLoader.Load(root["pre_tokenizer"]);

@@ -107,7 +107,7 @@ internal sealed partial class PatternParser
         if (position - start < least)
             throw Error("a code point in hexadecimal is incomplete");
         var codePoint = int.Parse(pattern.AsSpan(start, position - start), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
-        return codePoint <= CodePointSet.Last ? codePoint : throw Error($"{codePoint:X} is no code point");
+        return codePoint <= CodePointSet.Last ? codePoint : throw Error($"{codePoint:X} is not a code point");
     }
 
     private CodePointSet ParseProperty(bool negative)
