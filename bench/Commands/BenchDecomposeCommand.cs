@@ -25,12 +25,7 @@ internal sealed class BenchDecomposeCommand : QbbCommand
         Description = "N, binary matrices per layer.",
         DefaultValueFactory = _ => 4,
     };
-    private readonly Option<int?> _group = new("--group", "-g")
-    {
-        Description = "Inputs that share a scale, or row.",
-        DefaultValueFactory = _ => 128,
-        CustomParser = SharedOptions.ParseGroup,
-    };
+    private readonly Option<GroupSize> _group = SharedOptions.Group("Inputs that share a scale, or row.");
     private readonly Option<Refinement> _refine = new("--refine")
     {
         Description = "How signs and scales are improved.",
@@ -78,7 +73,7 @@ internal sealed class BenchDecomposeCommand : QbbCommand
         var recipe = new Recipe
         {
             Bases = parsed.GetRequiredValue(_bases),
-            Group = parsed.GetValue(_group),
+            Group = parsed.GetValue(_group).Inputs,
             Refinement = parsed.GetRequiredValue(_refine),
             Starts = parsed.GetValue(_starts),
             Rounds = parsed.GetValue(_rounds),

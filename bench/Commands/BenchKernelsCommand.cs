@@ -17,7 +17,7 @@ internal sealed class BenchKernelsCommand : QbbCommand
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int> _out = new("--out") { Description = "Rows of the weight.", DefaultValueFactory = _ => 14336 };
     private readonly Option<int> _in = new("--in") { Description = "Columns of the weight.", DefaultValueFactory = _ => 4096 };
-    private readonly Option<int?> _group = new("--group") { Description = "Columns that share a scale, or row.", CustomParser = SharedOptions.ParseGroup, DefaultValueFactory = _ => 128 };
+    private readonly Option<GroupSize> _group = SharedOptions.Group("Columns that share a scale, or row.");
     private readonly Option<int[]> _bases = new("--bases") { Description = "N, one or more.", DefaultValueFactory = _ => [2, 3, 4], AllowMultipleArgumentsPerToken = true };
     private readonly Option<int[]> _tokens = new("--tokens", "--batch") { Description = "Tokens at once, one or more. Default: 1 8 512 on the CPU, 1 on a GPU.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<int?> _threads = new("--threads") { Description = "Threads beside one. Default: all cores." };
@@ -40,19 +40,19 @@ internal sealed class BenchKernelsCommand : QbbCommand
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         if (device.type == DeviceType.CUDA)
         {
-            GpuKernelReport.Run(device, parsed.GetValue(_shape), parsed.GetValue(_group), parsed.GetRequiredValue(_bases), Tokens(parsed, 1), parsed.GetValue(_variants), output, cancel);
+            GpuKernelReport.Run(device, parsed.GetValue(_shape), parsed.GetValue(_group).Inputs, parsed.GetRequiredValue(_bases), Tokens(parsed, 1), parsed.GetValue(_variants), output, cancel);
             return;
         }
         int[] threads = [.. new[] { 1, SharedOptions.ApplyThreads(parsed.GetValue(_threads)) }.Distinct()];
         var (rows, columns) = (AtLeast(parsed, _out, 64), AtLeast(parsed, _in, 1));
-        var bench = new CpuKernelBench(rows, columns, parsed.GetValue(_group) ?? columns, AtLeast(parsed, _repeats, 1), parsed.GetValue(_ladder));
+        var bench = new CpuKernelBench(rows, columns, parsed.GetValue(_group).Inputs ?? columns, AtLeast(parsed, _repeats, 1), parsed.GetValue(_ladder));
         var figures = ProgressBars.Run(output, "measuring", report =>
             bench.Run(parsed.GetRequiredValue(_bases), Tokens(parsed, 1, 8, 512), threads, (done, total, what) => report(done, total, what), cancel));
         output.Result(new JsonObject
         {
             ["rows"] = rows,
             ["columns"] = columns,
-            ["group"] = parsed.GetValue(_group),
+            ["group"] = parsed.GetValue(_group).Inputs,
             ["libtorch"] = Natives.Version.ToString(),
             ["instructions"] = CpuKernels.Best.ToString().ToLowerInvariant(),
             ["readGBps"] = new JsonObject(bench.ReadBandwidths.Select(pair => KeyValuePair.Create(pair.Key.ToString(CultureInfo.InvariantCulture), (JsonNode?)pair.Value))),

@@ -257,7 +257,14 @@ public sealed record MeasuredQuality(double Least, double Most)
 {
     private static readonly Dictionary<(Preset, int), MeasuredQuality> s_measured = new()
     {
-        [(Preset.Fast, 2)] = new(6.4, 6.6), [(Preset.Fast, 3)] = new(1.5, 1.6), [(Preset.Fast, 4)] = new(1.1, 1.15),
+        [(Preset.Fast, 2)] = new(6.4, 6.6),
+        [(Preset.Fast, 3)] = new(1.5, 1.6),
+        [(Preset.Fast, 4)] = new(1.1, 1.15),
+        [(Preset.Balanced, 2)] = new(1.86, 1.86),
+        [(Preset.Balanced, 3)] = new(1.17, 1.45),
+        [(Preset.Balanced, 4)] = new(1.04, 1.09),
+        [(Preset.Best, 2)] = new(1.58, 1.58),
+        [(Preset.Best, 4)] = new(1.03, 1.03),
     };
 
     /// <summary>Null where no model was measured: other numbers of bases, groups over 128 or other choices.</summary>

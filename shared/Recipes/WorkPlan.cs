@@ -93,6 +93,9 @@ public static class WorkPlan
     /// <summary>Most sequences that are sampled together.</summary>
     private const int SampledOnGpu = 4096, SampledOnCpu = 256;
 
+    /// <summary>What their cache of keys and values may take.</summary>
+    private const long CacheOnGpu = 64L << 30, CacheOnCpu = 1L << 30;
+
     /// <summary>Bytes a second of one token after the other, which reads all weights each time.</summary>
     private const double CpuCoreBandwidth = 7 * Giga, GpuBandwidth = 2_000 * Giga;
 
@@ -157,9 +160,10 @@ public static class WorkPlan
     /// <param name="machine">Where.</param>
     public static WorkEstimate Sample(ModelCounts model, int sequences, int length, WorkMachine machine)
     {
-        var together = Math.Min(sequences, machine.Gpu ? SampledOnGpu : SampledOnCpu);
         var bytes = machine.Gpu ? 2 : 4;
-        var cache = 2L * bytes * together * length * model.Blocks * model.KeyValueWidth;
+        var cacheOfOne = 2L * bytes * length * model.Blocks * model.KeyValueWidth;
+        var together = (int)Math.Clamp((machine.Gpu ? CacheOnGpu : CacheOnCpu) / cacheOfOne, 1, Math.Min(sequences, machine.Gpu ? SampledOnGpu : SampledOnCpu));
+        var cache = together * cacheOfOne;
         var logits = 3L * 4 * together * model.Vocabulary;
         var forward = Forward(model, (long)sequences * length, length / 2, head: true);
         var steps = (sequences + together - 1.0) / together * length;

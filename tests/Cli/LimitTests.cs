@@ -47,6 +47,17 @@ public class LimitTests
         QbbCommands.Run("export", folder.File("q"), "-o", folder.File("q"), "--force").Error.ShouldContain("would replace its source");
     }
 
+    [Theory]
+    [InlineData("quantize")]
+    [InlineData("inspect")]
+    public void A_scale_per_row_can_be_chosen(string command)
+    {
+        var plan = QbbCommands.Run(command, s_model, "--plan", "--bases", "2", "--group", "row", "--json");
+        plan.Code.ShouldBe(0, plan.Error);
+        if (command == "quantize")
+            plan.Json["recipe"]!["decomposition"]!["group"]!.GetValue<string>().ShouldBe("row");
+    }
+
     [Fact]
     public void A_group_that_is_longer_than_a_row_is_refused_by_layer()
     {

@@ -71,7 +71,7 @@ public sealed partial class HouseTests
 
         var root = Path.Combine(Path.GetDirectoryName(SourceOfThis())!, "..", "..");
         Assert.SkipUnless(File.Exists(Path.Combine(root, "README.md")), "needs the sources beside the tests");
-        var files = new[] { "docs", "services" }.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(root, folder), "*", SearchOption.AllDirectories))
+        var files = new[] { "docs", "services", "shared" }.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(root, folder), "*", SearchOption.AllDirectories))
             .Where(file => Path.GetExtension(file) is ".md" or ".cs" or ".razor" && !Path.GetRelativePath(root, file).Split('/').Any(part => part is "bin" or "obj"))
             .Append(Path.Combine(root, "README.md")).ToList();
         files.Count.ShouldBeGreaterThan(100);

@@ -26,12 +26,7 @@ internal sealed class CompareCommand : QbbCommand
         DefaultValueFactory = _ => [2, 3, 4],
         AllowMultipleArgumentsPerToken = true,
     };
-    private readonly Option<int?> _group = new("--group", "-g")
-    {
-        Description = "Inputs that share a scale, or row.",
-        DefaultValueFactory = _ => 128,
-        CustomParser = SharedOptions.ParseGroup,
-    };
+    private readonly Option<GroupSize> _group = SharedOptions.Group("Inputs that share a scale, or row.");
     private readonly Option<string[]> _texts = new("--text") { Description = "More texts to score on, beside what the model itself samples; - reads stdin.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<int?> _context = new("--context") { Description = "Tokens of a window. Default: 512, or the model's longest context if that is shorter." };
     private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
@@ -68,7 +63,7 @@ internal sealed class CompareCommand : QbbCommand
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var (path, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
-        ModelLimits.CheckGroup(path, parsed.GetValue(_group), parsed.GetResult(_group) is { Implicit: false });
+        ModelLimits.CheckGroup(path, parsed.GetValue(_group).Inputs, parsed.GetResult(_group) is { Implicit: false });
         ComparedModels.CheckTargets(folder, parsed.GetRequiredValue(_bases), parsed.GetValue(_distill), force);
         var options = new ScoreOptions(512, parsed.GetRequiredValue(_windows), Batch: 4);
         using var teacher = LoadedModel.Open(path, device, needsTokenizer: true, check: config =>
@@ -82,7 +77,7 @@ internal sealed class CompareCommand : QbbCommand
         var models = new ComparedModels(path, teacher, folder, plan, device, plan?.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32, threads, force, output, cancel);
         var sampling = models.Sample();
         foreach (var bases in parsed.GetRequiredValue(_bases))
-            foreach (var (name, made, seconds) in models.Make(bases, parsed.GetValue(_group)))
+            foreach (var (name, made, seconds) in models.Make(bases, parsed.GetValue(_group).Inputs))
             {
                 using var student = LoadedModel.Open(made, device);
                 rows.Add(Row(output, name, made, student, seconds, texts, options, teacher, cancel));
@@ -101,11 +96,11 @@ internal sealed class CompareCommand : QbbCommand
     {
         var (counts, positions, _) = ModelPlans.Read(model);
         var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
-        var recipe = new Recipe { Bases = parsed.GetRequiredValue(_bases).Max(), Group = parsed.GetValue(_group) };
+        var recipe = new Recipe { Bases = parsed.GetRequiredValue(_bases).Max(), Group = parsed.GetValue(_group).Inputs };
         var plan = QuantizationPlan.Create(Preset.Balanced, recipe, counts, positions, machine);
         var sampling = _overrides.Apply(parsed, plan.Sampling!, positions);
-        var training = (plan.Distillation ?? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) })
-            with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) };
+        var training = plan.Distillation ?? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) };
+        training = training with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) };
         return plan.With(sampling, _overrides.Filter(parsed), _overrides.Apply(parsed, training, device).Resolve(), counts, machine);
     }
 

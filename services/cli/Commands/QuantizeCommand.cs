@@ -18,12 +18,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _output = new("--output", "-o") { Description = "The folder to write. Needed unless --plan is given." };
     private readonly Option<int> _bases = new("--bases", "-n") { Description = "N, binary matrices per layer, 1 to 8: about N bits per weight.", DefaultValueFactory = _ => 4 };
-    private readonly Option<int?> _group = new("--group", "-g")
-    {
-        Description = "Inputs that share a scale, or row for one scale per row.",
-        DefaultValueFactory = _ => 128,
-        CustomParser = SharedOptions.ParseGroup,
-    };
+    private readonly Option<GroupSize> _group = SharedOptions.Group("Inputs that share a scale, or row for one scale per row.");
     private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
     private readonly Option<string> _embedding = SharedOptions.Embedding();
     private readonly Option<bool> _nested = new("--nested")
@@ -184,7 +179,7 @@ internal sealed class QuantizeCommand : QbbCommand
         return new Recipe
         {
             Bases = parsed.GetRequiredValue(_bases),
-            Group = parsed.GetValue(_group),
+            Group = parsed.GetValue(_group).Inputs,
             Bias = !parsed.GetValue(_noBias),
             Embedding = SharedOptions.ParseEmbedding(parsed.GetRequiredValue(_embedding)),
             Nested = parsed.GetValue(_nested),

@@ -18,12 +18,7 @@ internal sealed class PlanOptions
 
     private readonly Option<bool> _plan = new("--plan") { Description = "Estimate time and memory of quantize, eval and generate." };
     private readonly Option<int> _bases = new("--bases", "-n") { Description = "With --plan: N, binary matrices per layer.", DefaultValueFactory = _ => 4 };
-    private readonly Option<int?> _group = new("--group", "-g")
-    {
-        Description = "With --plan: inputs that share a scale, or row.",
-        DefaultValueFactory = _ => 128,
-        CustomParser = SharedOptions.ParseGroup,
-    };
+    private readonly Option<GroupSize> _group = SharedOptions.Group("With --plan: inputs that share a scale, or row.");
     private readonly Option<string?> _recipe = new("--recipe") { Description = "With --plan: a recipe.json instead of --bases and --group." };
     private readonly Option<int?> _context = new("--context")
     {
@@ -54,7 +49,7 @@ internal sealed class PlanOptions
         if (!parsed.GetValue(_plan))
             return null;
         var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.ReadQuantization(file).Recipe
-            : new Recipe { Bases = parsed.GetValue(_bases), Group = parsed.GetValue(_group) }.Resolve();
+            : new Recipe { Bases = parsed.GetValue(_bases), Group = parsed.GetValue(_group).Inputs }.Resolve();
         var isGpu = parsed.GetValue(_device) is { } device ? device.StartsWith("cuda", StringComparison.Ordinal) : torch.cuda.is_available();
         var machine = new WorkMachine(parsed.GetValue(_threads) ?? Environment.ProcessorCount, isGpu, Natives.CpuHasBf16);
         var model = ModelPlans.Counts(source, config, layout);

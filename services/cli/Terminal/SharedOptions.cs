@@ -57,6 +57,13 @@ internal static class SharedOptions
 
     public static EmbeddingForm ParseEmbedding(string text) => text == "bases" ? EmbeddingForm.Bases : (EmbeddingForm)int.Parse(text, CultureInfo.InvariantCulture);
 
+    public static Option<GroupSize> Group(string description) => new("--group", "-g")
+    {
+        Description = description,
+        DefaultValueFactory = _ => new GroupSize(128),
+        CustomParser = ParseGroup,
+    };
+
     /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
     public static Device ParseDevice(string text)
     {
@@ -98,15 +105,20 @@ internal static class SharedOptions
         return null;
     }
 
-    /// <summary>A group size: a positive number, or <c>row</c> (null).</summary>
-    public static int? ParseGroup(ArgumentResult result)
+    private static GroupSize ParseGroup(ArgumentResult result)
     {
         var text = result.Tokens[0].Value;
-        if (text == "row")
-            return null;
         if (int.TryParse(text, out var group))
-            return group;
-        result.AddError($"--group is '{text}': give a number of inputs such as 128, or row");
-        return null;
+            return new GroupSize(group);
+        if (text != "row")
+            result.AddError($"--group is '{text}': give a number of inputs such as 128, or row");
+        return default;
     }
+}
+
+/// <summary>A group size as it is typed: a number, or <c>row</c>. The parser fails on a null that an option means.</summary>
+/// <param name="Inputs">That share a scale; null for those of a row.</param>
+internal readonly record struct GroupSize(int? Inputs)
+{
+    public override string ToString() => Inputs?.ToString(CultureInfo.InvariantCulture) ?? "row";
 }
