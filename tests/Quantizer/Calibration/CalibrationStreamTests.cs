@@ -149,7 +149,7 @@ public sealed class CalibrationStreamTests : IDisposable
         var weightsAlone = Small with { Importance = Importance.None };
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(weightsAlone, calibration: new CalibrationStream(tokens)))
             .Message.ShouldContain("importance");
-        Should.Throw<InvalidInputException>(() => new CalibrationStream(tokens, new() { Sequences = 3 })).Message.ShouldContain("there are 2");
+        Should.Throw<InvalidInputException>(() => new CalibrationStream(tokens, new() { Sequences = 3 })).Message.ShouldContain("there are only 2");
         Should.Throw<InvalidInputException>(() => new CalibrationStream(new TokenSequences([]))).Message.ShouldContain("no sequence");
         var foreign = new CalibrationStream(new Sampled(tokens, new string('a', 64)));
         Should.Throw<InvalidInputException>(() => new ModelQuantizer(Small, calibration: foreign).Run(model, Output))
