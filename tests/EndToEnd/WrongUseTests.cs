@@ -48,7 +48,7 @@ public sealed class WrongUseTests(WrongUseTests.Server server) : IClassFixture<W
     public void A_folder_that_another_works_with() => Refused("is in use by process", [server.Url, "--data"], "up", "--port", "0", "--data", server.Data);
 
     [Fact]
-    public void A_setting_that_sets_nothing() => Refused("--set Foo sets nothing", ["Section:Name=value"], "up", "--set", "Foo", "--data", server.Folder("set"));
+    public void A_setting_that_sets_nothing() => Refused("invalid --set Foo", ["Section:Name=value"], "up", "--set", "Foo", "--data", server.Folder("set"));
 
     [Fact]
     public void No_server() => Refused("no registry answers at http://127.0.0.1:9", ["qbb up", "--url"], "watch", "tiny", "--url", "http://127.0.0.1:9");
