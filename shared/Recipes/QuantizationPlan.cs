@@ -37,10 +37,13 @@ public sealed record QuantizationPlan
     /// <summary>Tokens of a sampled sequence, if the model has as many positions.</summary>
     public const int UsualLength = 512;
 
+    /// <summary>Most sampled sequences that a decomposition uses; more serve the distillation alone.</summary>
+    public const int MostCalibration = 512;
+
     /// <summary>Sequences that decide which step of a distillation is kept.</summary>
     private const int HeldOut = 8, HeldOutOnGpu = 128;
 
-    private const int FewestOnCpu = 16, MostOnCpu = 128, OnGpu = 512;
+    private const int FewestOnCpu = 16, MostOnCpu = 128;
 
     private const double BalancedOnGpu = 117, CpuSeconds = 600, BestOnCpu = 3600;
 
@@ -107,7 +110,7 @@ public sealed record QuantizationPlan
             return Describe(new Choices(preset, recipe with { Importance = Importance.None }, null, 0, null), model, machine);
         recipe = recipe with { Importance = recipe.Importance == Importance.None ? Importance.Full : recipe.Importance };
         var length = Math.Min(UsualLength, positions);
-        var calibration = machine.Gpu ? OnGpu : CalibrationOnCpu(recipe, model, length, machine);
+        var calibration = machine.Gpu ? MostCalibration : CalibrationOnCpu(recipe, model, length, machine);
         var sampling = new SamplingOptions { Sequences = calibration + HeldOut, Length = length, Seed = (ulong)recipe.Seed };
         var fast = new Choices(Preset.Fast, recipe, sampling, calibration, null);
         if (preset == Preset.Fast || recipe.Nested)
@@ -119,7 +122,7 @@ public sealed record QuantizationPlan
     public static QuantizationPlan Of(QuantizationRecipe recipe, ModelCounts model, WorkMachine machine)
     {
         var preset = recipe.Recipe.Distillation is not null ? Preset.Balanced : recipe.Sampling is not null ? Preset.Fast : Preset.Weights;
-        var calibration = recipe.Recipe.Importance == Importance.None ? 0 : Math.Min(recipe.Sampling!.Sequences, OnGpu);
+        var calibration = recipe.Recipe.Importance == Importance.None ? 0 : Math.Min(recipe.Sampling!.Sequences, MostCalibration);
         return Describe(new Choices(preset, recipe.Recipe with { Distillation = null }, recipe.Sampling, calibration, recipe.Recipe.Distillation), model, machine) with
         { Filter = recipe.Filter is { Keep: < 1 } filter ? filter : null };
     }

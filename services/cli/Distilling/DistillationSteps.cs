@@ -67,7 +67,7 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
     {
         using var sequences = new SampledSequences(SampledData.Open(data, cancel));
         var (all, used) = (sequences.Count, Math.Min(sequences.Count, plan.CalibrationSequences));
-        var calibrated = Enumerable.Range(0, used).Select(k => (int)((long)k * all / used)).ToHashSet();
+        var calibrated = EvenSpread.Of(used, all).ToHashSet();
         var others = Enumerable.Range(0, all).Where(k => !calibrated.Contains(k)).ToList();
         var recipe = new DistillationRecipe { Precision = type.ToPrecision(), Batch = 4 };
         return ProgressBars.Run(output, "scoring", _ => new Distiller(recipe, new DistillationOptions { Device = device })

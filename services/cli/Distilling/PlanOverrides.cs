@@ -30,10 +30,10 @@ internal sealed class PlanOverrides
 
     private Option[] Training => [_loss, _steps, _batch, _rate, _signRate, _feature, _dtype];
 
-    /// <summary>Those that are given and need a distillation.</summary>
+    /// <summary>Names of the given options that need a distillation.</summary>
     public IEnumerable<string> OfTraining(CommandResult result) => Given(result, [_keep, .. Training]);
 
-    /// <summary>All that are given.</summary>
+    /// <summary>Names of all given options.</summary>
     public IEnumerable<string> Of(CommandResult result) => Given(result, All);
 
     /// <summary>The type to sample and train in.</summary>

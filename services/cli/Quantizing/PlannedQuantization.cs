@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Loading;
@@ -50,7 +49,7 @@ internal sealed class PlannedQuantization(QuantizationPlan plan, MixedPlan? mixe
         using (var teacher = LoadedModel.Open(model, device, type))
             steps.Sample(teacher, digest, samples);
         var recipe = mixed is null ? plan.Decomposition : Choose(model, samples, Path.Combine(work, "sensitivity.json"), output, cancel);
-        steps.Quantize(recipe, model, student, samples, calibration => IsQuantized(recipe, student, digest, calibration));
+        steps.Quantize(recipe, model, student, samples, calibration => QuantizedModel.IsFinished(student, recipe, digest, calibration?.Digest));
         if (plan.Filter is not null)
         {
             using var teacher = LoadedModel.Open(model, device, type);
@@ -96,14 +95,6 @@ internal sealed class PlannedQuantization(QuantizationPlan plan, MixedPlan? mixe
     {
         using var sequences = new SampledSequences(SampledData.Open(samples, cancel));
         return mixed!.Choose(plan.Decomposition, model, sequences, device, threads, output, cache, cancel);
-    }
-
-    private static bool IsQuantized(Recipe recipe, string student, string teacherDigest, CalibrationStream? calibration)
-    {
-        var path = Path.Combine(student, "metrics.json");
-        return File.Exists(path) && JsonNode.Parse(File.ReadAllText(path)) is JsonObject metrics
-            && metrics["modelDigest"]?.ToString() == teacherDigest && metrics["recipeDigest"]?.ToString() == recipe.Digest
-            && metrics["calibration"]?["digest"]?.ToString() == calibration?.Digest;
     }
 }
 

@@ -73,7 +73,7 @@ internal static class OptionModel
             : [.. option.GetCompletions(CompletionContext.Empty).Select(item => item.Label)];
     }
 
-    /// <summary>The default as it would be typed; null where there is none, or the description says it.</summary>
+    /// <summary>The default as it would be typed; null if the option has no default, or the description states it.</summary>
     public static string? DefaultOf(Option option)
     {
         if (option.Required || TypeOf(option) == typeof(bool) || option.Description?.Contains("Default:", StringComparison.Ordinal) == true)

@@ -5,9 +5,6 @@ namespace Qbb.Quantizer.Calibration;
 /// <summary>How calibration sequences run through the model.</summary>
 public sealed record CalibrationOptions
 {
-    /// <summary>Sequences of sampled data that are used where nobody says how many; more serve the distillation alone.</summary>
-    public const int MostSampled = 512;
-
     /// <summary>Sequences to use, spread evenly over those there are; null for all.</summary>
     public int? Sequences { get; init; }
 

@@ -104,12 +104,12 @@ public sealed class SensitivityMeter(Recipe recipe, Func<Recipe, ILayerMethod> m
             throw new InvalidInputException(
                 $"the data hold {data.Count} sequences; measuring sensitivities takes {options.Sequences} (--sensitivity-sequences) and at least "
                 + "one more to calibrate on: sample more");
-        var measured = Enumerable.Range(0, options.Sequences).Select(k => (int)((long)k * data.Count / options.Sequences)).ToHashSet();
+        var measured = EvenSpread.Of(options.Sequences, data.Count).ToHashSet();
         var others = Enumerable.Range(0, data.Count).Where(k => !measured.Contains(k)).ToList();
         var most = Math.Min(others.Count, options.MostCalibrationSequences);
         return (
             new SequenceSubset(data, [.. measured.Order()]),
-            new SequenceSubset(data, [.. Enumerable.Range(0, most).Select(k => others[(int)((long)k * others.Count / most)])]));
+            new SequenceSubset(data, [.. EvenSpread.Of(most, others.Count).Select(index => others[index])]));
     }
 
     private string IdentityOf(ITokenSequences data) => $"{data.Digest}/{options.Sequences}/{options.MostCalibrationSequences}";

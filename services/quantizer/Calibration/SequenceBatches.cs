@@ -23,7 +23,7 @@ internal sealed class SequenceBatches
             throw new InvalidInputException($"{used} calibration sequences requested, but there are only {all}", $"give 1 to {all}, or more data");
         _sequences = sequences;
         Sequences = used;
-        var chosen = Enumerable.Range(0, used).Select(k => (int)((long)k * all / used));
+        var chosen = EvenSpread.Of(used, all);
         foreach (var group in chosen.GroupBy(sequences.LengthOf).OrderByDescending(group => group.Key))
         {
             Tokens += (long)group.Key * group.Count();

@@ -73,6 +73,13 @@ public interface ITokenSequences
     string? TeacherDigest { get; }
 }
 
+/// <summary>Which of many sequences are used where fewer are wanted.</summary>
+public static class EvenSpread
+{
+    /// <summary>Indices of <paramref name="count"/> of <paramref name="all"/> sequences, ascending, spread evenly.</summary>
+    public static IEnumerable<int> Of(int count, int all) => Enumerable.Range(0, count).Select(k => (int)((long)k * all / count));
+}
+
 /// <summary>Some sequences of others.</summary>
 internal sealed class SequenceSubset(ITokenSequences all, int[] indices) : ITokenSequences
 {

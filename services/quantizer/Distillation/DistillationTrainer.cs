@@ -73,7 +73,7 @@ internal sealed class DistillationTrainer : IDisposable
     /// <param name="pause">Asked after every step, with the steps of this run.</param>
     /// <param name="progress">Told after every step.</param>
     /// <param name="cancellation">Stops after the step at hand, which is saved.</param>
-    /// <returns>Where the training stands, and what it came to if that is the end.</returns>
+    /// <returns>The state of the training, and its result after the last step.</returns>
     /// <exception cref="DistillationRefusedException">The loss was not finite twice.</exception>
     public (DistillationState State, TrainingResult? Result) Run(
         string checkpoint, Func<int, bool> pause, IProgress<DistillProgress>? progress = null, CancellationToken cancellation = default)

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Models;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Distillation;
@@ -65,7 +66,7 @@ internal static class DistilledFolder
 
     private static JsonObject Metrics(string student, Recipe after, TrainingResult training, JsonObject facts, ModelSize size)
     {
-        var metrics = ReadMetrics(student);
+        var metrics = QuantizedModel.ReadMetrics(student);
         metrics["recipeDigest"] = after.Digest;
         metrics["bytes"] = size.Bytes;
         metrics["bitsPerParameter"] = size.BitsPerParameter;
@@ -77,20 +78,6 @@ internal static class DistilledFolder
         distillation["curve"] = JsonSerializer.SerializeToNode(training.Curve, s_camelCase);
         metrics["distillation"] = distillation;
         return metrics;
-    }
-
-    /// <summary>The student's metrics.json; empty where it has none.</summary>
-    public static JsonObject ReadMetrics(string student)
-    {
-        var path = Path.Combine(student, "metrics.json");
-        try
-        {
-            return File.Exists(path) ? JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? [] : [];
-        }
-        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
-        {
-            throw new InvalidInputException($"{path}: cannot be read: {error.Message}", error);
-        }
     }
 
     private static string Card(string student, Recipe before, Recipe after, TrainingResult training)

@@ -45,7 +45,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         try
         {
             var training = session.Train(work.CheckpointPath, _ => false, progress, cancellation).Training!;
-            var origin = DistilledFolder.ReadMetrics(student)["modelDigest"]?.ToString();
+            var origin = QuantizedModel.ReadMetrics(student)["modelDigest"]?.ToString();
             using var writer = ModelFolderWriter.Create(output, options.Force, work.Assembly);
             var size = session.Write(writer, training, cancellation);
             cancellation.ThrowIfCancellationRequested();
@@ -178,7 +178,7 @@ public sealed record DistilledModel(
     /// <param name="data">Digest of the sequences.</param>
     public static DistilledModel? TryRead(string folder, Recipe after, string data)
     {
-        var metrics = DistilledFolder.ReadMetrics(folder);
+        var metrics = QuantizedModel.ReadMetrics(folder);
         if (metrics["recipeDigest"]?.ToString() != after.Digest || metrics["distillation"] is not JsonObject training || training["dataDigest"]?.ToString() != data)
             return null;
         using var source = ModelSource.Open(folder);

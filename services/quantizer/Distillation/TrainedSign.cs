@@ -52,7 +52,7 @@ internal sealed class TrainedSign : IDisposable
     /// <summary>Steps that this layer took.</summary>
     public long Steps { get; set; }
 
-    /// <summary>Moves the latent weight by the gradient that backward left, and the signs after it; nothing where there is none.</summary>
+    /// <summary>Updates the latent weight by its accumulated gradient, then the signs; does nothing without a gradient.</summary>
     public void Step(double rate)
     {
         if (Layer.DenseGradient is not { } gradient)

@@ -31,7 +31,7 @@ internal static class LayerFile
         writer.Commit();
     }
 
-    /// <summary>The report of a layer that an earlier run finished; null where there is none or the file is not that layer's.</summary>
+    /// <summary>The report of a layer finished by an earlier run; null if the file is missing or belongs to another layer.</summary>
     public static LayerReport? TryReadReport(string path, LinearSpec spec)
     {
         if (!File.Exists(path))

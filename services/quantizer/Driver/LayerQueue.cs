@@ -27,7 +27,7 @@ internal sealed class LayerQueue : ILayerSink
     /// <param name="tensors">The model.</param>
     /// <param name="method">What quantizes a layer.</param>
     /// <param name="groupSize">Columns that share a scale; null for row scales.</param>
-    /// <param name="layers">All layers and their files; those that are there count as finished.</param>
+    /// <param name="layers">All layers and their files; a layer whose file exists is finished.</param>
     /// <param name="progress">Told of every finished layer.</param>
     public LayerQueue(
         ITensorSource tensors, ILayerMethod method, int? groupSize, IReadOnlyList<(LinearSpec Spec, string Path)> layers,

@@ -29,7 +29,7 @@ public sealed class ModelQuantizer
     /// be <see cref="BinaryBases"/> or <see cref="NestedBases"/>.</param>
     /// <param name="threads">Threads of the CPU's methods; 0 for one per processor. The result does not depend on it.</param>
     /// <param name="calibration">What runs through the model meanwhile, where the recipe's importance is other than none.</param>
-    /// <exception cref="InvalidInputException">The recipe asks for calibration and there is none, or the other way round.</exception>
+    /// <exception cref="InvalidInputException">The recipe requires calibration and none is given, or the reverse.</exception>
     public ModelQuantizer(Recipe recipe, ILayerMethod? method = null, int threads = 0, CalibrationStream? calibration = null)
     {
         _recipe = recipe.Resolve();

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Qbb.Models;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Methods;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Driver;
 
@@ -87,6 +88,33 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
             layer!.AsObject().Remove(LayerReport.SecondsMember);
         metrics["layers"] = layers;
         return metrics;
+    }
+
+    /// <summary>The metrics.json of a folder; empty where it has none.</summary>
+    /// <exception cref="InvalidInputException">It cannot be read.</exception>
+    internal static JsonObject ReadMetrics(string folder)
+    {
+        var path = Path.Combine(folder, "metrics.json");
+        try
+        {
+            return File.Exists(path) ? JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? [] : [];
+        }
+        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
+        {
+            throw new InvalidInputException($"{path}: cannot be read: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Whether a folder holds the finished quantization of a model by a recipe, on a calibration or none.</summary>
+    /// <param name="folder">What <see cref="ModelQuantizer.Run"/> wrote, or nothing.</param>
+    /// <param name="recipe">Of the decomposition.</param>
+    /// <param name="modelDigest">Of the model.</param>
+    /// <param name="calibration">Digest of the tokens in use; null for none.</param>
+    public static bool IsFinished(string folder, Recipe recipe, string modelDigest, string? calibration)
+    {
+        var metrics = ReadMetrics(folder);
+        return metrics["modelDigest"]?.ToString() == modelDigest && metrics["recipeDigest"]?.ToString() == recipe.Digest
+            && metrics["calibration"]?["digest"]?.ToString() == calibration;
     }
 
     private double[] PerBase(Func<LayerReport, IReadOnlyList<double>> errors) =>

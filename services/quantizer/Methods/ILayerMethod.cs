@@ -14,7 +14,7 @@ public interface ILayerMethod
     LayerResult Quantize(LayerWeights weights, CancellationToken cancellation = default);
 }
 
-/// <summary>A quantized layer and what it came to.</summary>
+/// <summary>A quantized layer and its report.</summary>
 /// <param name="Weight">The stored form; a <see cref="BinaryBases"/> for the methods that make them.</param>
 /// <param name="Report">Errors, sizes and time.</param>
 public sealed record LayerResult(IQuantizedWeight Weight, LayerReport Report);

@@ -64,7 +64,7 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         using var sequences = data is null ? null : new SampledSequences(SampledTokens.Open(data, cancellation));
         var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
         {
-            Sequences = Math.Min(sequences.Count, CalibrationOptions.MostSampled),
+            Sequences = Math.Min(sequences.Count, QuantizationPlan.MostCalibration),
             Device = device,
         });
         return run(new ModelQuantizer(recipe, method, calibration: calibration));

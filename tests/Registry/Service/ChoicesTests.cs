@@ -96,7 +96,7 @@ public sealed class ChoicesTests : IDisposable
     [Fact]
     public async Task A_failed_pipeline_says_where_without_folders_of_the_server()
     {
-        var script = new WorkerScript { Refuse = command => command is AssembleModel ? "/var/lib/qbb/work/a1/model.safetensors: the header is cut off" : null };
+        var script = new WorkerScript { Refuse = command => command is AssembleModel ? "/var/lib/qbb/units/a1/model.safetensors: the header is cut off" : null };
         await using var server = await RegistryServer.StartAsync(_folder, script);
         await server.UploadAsync("tiny");
         var end = await server.EndOfAsync(await server.StartAsync("""{"decomposition":{"bases":2}}"""));
