@@ -268,6 +268,7 @@ public sealed record MeasuredQuality(double Least, double Most)
         [(Preset.Balanced, 3)] = new(1.17, 1.45),
         [(Preset.Balanced, 4)] = new(1.04, 1.09),
         [(Preset.Best, 2)] = new(1.58, 1.58),
+        [(Preset.Best, 3)] = new(1.14, 1.14),
         [(Preset.Best, 4)] = new(1.03, 1.03),
     };
 
