@@ -73,5 +73,5 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
 public sealed class DistillRoundConsumer(UnitRunner runner, DistillationWork work) : IConsumer<DistillRound>
 {
     public Task Consume(ConsumeContext<DistillRound> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (RoundDistilled done) => done.Result, stop => work.RunAsync(context.Message, stop));
+        context, (RoundDistilled done) => done.Result, stop => work.RunAsync(context.Message, stop));
 }
