@@ -79,6 +79,12 @@ internal sealed record Pipeline
     /// <summary>Why it failed; while it runs the latest failure of a unit.</summary>
     public string? Error { get; init; }
 
+    /// <summary>What people should know of the result, such as that its distillation was of no use.</summary>
+    public string? Note { get; init; }
+
+    /// <summary>Rises with every start, so that a cancellation does not concern what a retry sends.</summary>
+    public int Epoch { get; init; }
+
     /// <summary>How long the finished kinds took.</summary>
     public IReadOnlyList<KindTime> Times { get; init; } = [];
 
@@ -97,6 +103,9 @@ internal sealed record Pipeline
 
     /// <summary>Rises with every change.</summary>
     public int Revision { get; init; }
+
+    /// <summary>Whether its work is done and its artifact is to become a version.</summary>
+    public bool IsPublishing => Status == PipelineStatus.Running && Kind == UnitKind.Publish;
 
     /// <summary>Whether it stays as it is unless a person retries it.</summary>
     public bool HasEnded => Status is PipelineStatus.Succeeded or PipelineStatus.Failed or PipelineStatus.Cancelled;
@@ -119,6 +128,9 @@ internal enum PipelineStatus
 /// <summary>What a unit of work does, by name; the objects behind the names are in Pipelines/Stages.</summary>
 internal readonly record struct UnitKind(string Name)
 {
+    /// <summary>The last, which the registry does itself.</summary>
+    public static readonly UnitKind Publish = new("Publish");
+
     /// <summary>As people and metrics read it: assemble-model.</summary>
     public override string ToString() => JsonNamingPolicy.KebabCaseLower.ConvertName(Name);
 }
