@@ -30,8 +30,8 @@ public static class RegistryExtensions
         services.AddHttp();
         services.AddScoped<ModelFinder>().AddScoped<VersionViews>().AddScoped<VersionFiler>().AddScoped<Champions>();
         services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<Collector>();
-        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineFeed>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
-        services.AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
+        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineBoard>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
+        services.AddScoped<PipelinePlanner>().AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
         services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>().AddSingleton<VersionDocuments>();
         // In their order: the database is up to date before anything looks at it.
         services.AddHostedService<DefaultPolicySeed>();

@@ -59,7 +59,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogge
     public async Task Consume(ConsumeContext<Batch<T>> context)
     {
         var pipelines = context.Message
-            .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: UnitStages.Read(message.Message)))
+            .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: Read(message)))
             .GroupBy(message => message.Said.Pipeline, message => (message.Id, EventOf(message.Said)));
         var errors = new List<Exception>();
         foreach (var pipeline in pipelines)
@@ -76,6 +76,12 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogge
         }
         if (errors.Count > 0)
             throw errors.Find(Transience.IsTransient) ?? new PoisonException(errors[0]);
+    }
+
+    private static UnitMessage Read(ConsumeContext<T> message)
+    {
+        var said = UnitStages.Read(message.Message);
+        return said.Outcome is { } outcome ? said with { Outcome = outcome with { Found = message.Headers.Get<bool>(UnitKey.FoundHeader) ?? false } } : said;
     }
 
     private static PipelineEvent EventOf(UnitMessage said) =>

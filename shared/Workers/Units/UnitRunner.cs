@@ -34,9 +34,9 @@ public sealed class UnitRunner(
         try
         {
             stop.Token.ThrowIfCancellationRequested();
-            var done = await FindAsync<TEvent>(kind, pipeline, unit, stop.Token)
-                ?? await DoAsync(kind, pipeline, unit, resultOf, work, stop.Token);
-            await context.Publish(done, CancellationToken.None);
+            var found = await FindAsync<TEvent>(kind, pipeline, unit, stop.Token);
+            var done = found ?? await DoAsync(kind, pipeline, unit, resultOf, work, stop.Token);
+            await context.Publish(done, sent => sent.Headers.Set(UnitKey.FoundHeader, found is not null), CancellationToken.None);
         }
         catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {

@@ -8,6 +8,8 @@ internal sealed class AssembleStage() : UnitStage<AssembleModel, ModelAssembled>
 {
     public static readonly UnitKind Kind = new("AssembleModel");
 
+    public override string Worker => "quantizer";
+
     public override UnitKind? PartsOf(Pipeline pipeline) => DecomposeStage.Kind;
 
     public override Pipeline Keep(Pipeline pipeline, UnitOutcome outcome) =>

@@ -8,6 +8,8 @@ internal sealed class DecomposeStage() : UnitStage<DecomposeLayers, LayersDecomp
 {
     public static readonly UnitKind Kind = new("Decompose");
 
+    public override string Worker => "quantizer";
+
     public override bool IsTold => true;
 
     public override UnitKind? PartsOf(Pipeline pipeline) => pipeline.Chained ? Kind : null;

@@ -11,6 +11,8 @@ internal sealed class DistilStage() : UnitStage<DistillRound, RoundDistilled>(Ki
 {
     public static readonly UnitKind Kind = new("Distil");
 
+    public override string Worker => "quantizer";
+
     public override bool IsTold => true;
 
     public override bool IsChained => true;

@@ -8,6 +8,8 @@ internal sealed class EvaluateStage() : UnitStage<EvaluateWindows, WindowsEvalua
 {
     public static readonly UnitKind Kind = new("Evaluate");
 
+    public override string Worker => "evaluator";
+
     public override bool IsTold => true;
 
     public override string? Refusal(Pipeline pipeline, UnitOutcome outcome) =>

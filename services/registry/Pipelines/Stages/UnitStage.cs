@@ -16,6 +16,9 @@ internal abstract class UnitStage(UnitKind kind, Stage stage)
 
     public Stage Stage => stage;
 
+    /// <summary>The service that does it.</summary>
+    public virtual string Worker => "synthdata";
+
     /// <summary>The first unit says how many there are; else there is one.</summary>
     public virtual bool IsTold => false;
 
