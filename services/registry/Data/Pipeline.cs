@@ -52,6 +52,9 @@ internal sealed record Pipeline
     /// <summary>A unit of this kind needs the results of those before it.</summary>
     public bool Chained { get; init; }
 
+    /// <summary>Of those that are done (steps, of the distillation) the ones that took no time since <see cref="KindStartedAt"/>: done before, or found among earlier results.</summary>
+    public int Given { get; init; }
+
     /// <summary>What a unit of this kind holds, as the first of them said.</summary>
     public int? UnitSize { get; init; }
 
@@ -87,6 +90,9 @@ internal sealed record Pipeline
 
     /// <summary>How long the finished kinds took.</summary>
     public IReadOnlyList<KindTime> Times { get; init; } = [];
+
+    /// <summary>What its kinds were expected to take when it was requested.</summary>
+    public PipelineForecast? Forecast { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }
 
@@ -148,7 +154,27 @@ internal sealed record PipelineRoute(bool Calibrated, bool Distils, bool Samples
 /// <param name="Kind">The kind.</param>
 /// <param name="Units">Its units (steps of a distillation).</param>
 /// <param name="Seconds">Wall time from the first command to the last result.</param>
-internal sealed record KindTime(UnitKind Kind, int Units, double Seconds);
+/// <param name="Given">The units among them that took no part of it.</param>
+internal sealed record KindTime(UnitKind Kind, int Units, double Seconds, int Given = 0)
+{
+    /// <summary>What all units would have taken; null where too few of them were run to tell.</summary>
+    public double? WholeSeconds => 2 * Given > Units ? null : Seconds * Units / (Units - Given);
+}
+
+/// <summary>What the kinds of a pipeline's work are expected to take.</summary>
+/// <param name="Kinds">The kinds that take time.</param>
+/// <param name="IsMeasured">It rests on what such work took on these machines, not on the plan alone.</param>
+internal sealed record PipelineForecast(IReadOnlyList<KindForecast> Kinds, bool IsMeasured)
+{
+    /// <summary>Seconds of a kind; 0 of one that takes none.</summary>
+    public double this[UnitKind kind] => Kinds.FirstOrDefault(one => one.Kind == kind)?.Seconds ?? 0;
+}
+
+/// <summary>What a kind of work is expected to take.</summary>
+/// <param name="Kind">The kind.</param>
+/// <param name="Planned">Seconds that the plan says, for a machine of its own choice.</param>
+/// <param name="Seconds">The same, corrected by what was measured.</param>
+internal sealed record KindForecast(UnitKind Kind, double Planned, double Seconds);
 
 internal sealed class PipelineMapping : IEntityTypeConfiguration<Pipeline>
 {
@@ -165,13 +191,16 @@ internal sealed class PipelineMapping : IEntityTypeConfiguration<Pipeline>
         // Of one model and recipe one pipeline runs at a time; the others follow it.
         builder.HasIndex(pipeline => new { pipeline.ModelId, pipeline.Model, pipeline.Recipe }).IsUnique().HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
         builder.HasIndex(pipeline => pipeline.LeaderId);
-        builder.HasIndex(pipeline => new { pipeline.Status, pipeline.CreatedAt });
+        // Lists are in the order of ids, which rise with time.
+        builder.HasIndex(pipeline => new { pipeline.Status, pipeline.Id });
+        builder.HasIndex(pipeline => new { pipeline.ModelName, pipeline.Id });
         builder.HasIndex(pipeline => pipeline.Recipe);
         builder.Property(pipeline => pipeline.ModelName).HasMaxLength(ModelName.MostCharacters);
         builder.Property(pipeline => pipeline.Status).HasConversion<string>().HasMaxLength(16);
         builder.Property(pipeline => pipeline.Kind).AsName();
         builder.Property(pipeline => pipeline.Route).AsJson();
         builder.Property(pipeline => pipeline.Times).AsJson();
+        builder.Property(pipeline => pipeline.Forecast).AsJson();
         builder.Property(pipeline => pipeline.Revision).IsConcurrencyToken();
         foreach (var digest in s_digests)
             builder.Property(digest).HasMaxLength(64);

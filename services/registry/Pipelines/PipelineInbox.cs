@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Qbb.Registry.Data;
@@ -67,23 +66,4 @@ internal sealed class RefusedMessages(RegistryContext context, PipelineInbox pip
     public Task SetAsideAsync(OutboxMessage message, string reason, CancellationToken cancellation) => pipelines.ApplyAsync(
         message.PipelineId is { } pipeline ? [pipeline] : [], new PipelineEvent.Broken($"{message.Type} cannot be sent: {reason}"),
         () => context.Outbox.Where(row => row.Id == message.Id).ExecuteUpdateAsync(set => set.SetProperty(row => row.Error, reason), cancellation), cancellation);
-}
-
-/// <summary>Tells those who watch a pipeline in this process that it has changed.</summary>
-internal sealed class PipelineFeed
-{
-    private readonly ConcurrentDictionary<Guid, TaskCompletionSource> _changes = new();
-
-    /// <summary>Ends with the next change.</summary>
-    public Task NextChange(Guid pipeline) =>
-        _changes.GetOrAdd(pipeline, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-
-    public void Tell(IEnumerable<Guid> pipelines)
-    {
-        foreach (var pipeline in pipelines)
-        {
-            if (_changes.TryRemove(pipeline, out var change))
-                change.TrySetResult();
-        }
-    }
 }

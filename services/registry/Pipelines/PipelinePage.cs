@@ -56,6 +56,7 @@ internal static class PipelinePage
             Markup.Of($"""waiting for the result of <a href="/pipelines/{leader}">an identical run</a>"""),
         PipelineState.Running => Text(
             $"{Wire.NameOf(pipeline.Stage)}{(pipeline.Total > 0 ? $", {pipeline.Done} of {pipeline.Total}" : "")}; "
+            + (pipeline.Ahead is > 0 and var ahead ? $"queued behind up to {ahead} units of other pipelines; " : "")
             + (pipeline.EtaSeconds is { } left ? $"about {Numbers.Duration(left)} left" : "no ETA yet")),
         PipelineState.Succeeded when pipeline is { StartedAt: { } started, EndedAt: { } ended } =>
             Markup.Of($"after {Numbers.Duration((ended - started).TotalSeconds)}, {Numbers.Ago(ended, now)}"),

@@ -16,24 +16,21 @@ namespace Qbb.Registry.Pipelines;
 /// outbox, and what its end means for the pipelines that follow it.
 /// </summary>
 internal sealed class PipelineRunner(
-    RegistryContext context, Outbox outbox, PublishSignal publish, PipelineMeter meter, PipelineFeed feed, IOptions<PipelineOptions> options,
+    RegistryContext context, Outbox outbox, PublishSignal publish, PipelineMeter meter, IOptions<PipelineOptions> options,
     TimeProvider clock)
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
-    private readonly HashSet<Guid> _changed = [];
     private readonly List<(Pipeline Before, Decision Decision)> _decisions = [];
     private readonly Dictionary<Guid, RecipeParts> _recipes = [];
 
-    /// <summary>Tells watchers and counts metrics; to be called when the transaction is committed, since one that is undone did nothing.</summary>
+    /// <summary>Counts metrics; to be called when the transaction is committed, since one that is undone did nothing.</summary>
     public void Committed()
     {
         foreach (var (before, decision) in _decisions)
             meter.Count(before, decision);
-        feed.Tell(_changed);
         if (_decisions.Any(made => made.Decision.Publish))
             publish.Set();
         _decisions.Clear();
-        _changed.Clear();
     }
 
     /// <summary>Applies events in their order.</summary>
@@ -57,10 +54,7 @@ internal sealed class PipelineRunner(
         // The row itself becomes the next state below.
         _decisions.Add((row with { }, decision));
         if (!ReferenceEquals(decision.Pipeline, row))
-        {
             context.Entry(row).CurrentValues.SetValues(decision.Pipeline);
-            _changed.Add(row.Id);
-        }
         await SaveUnitsAsync(row, decision, concerned, cancellation);
         if (row.HasEnded && !ReferenceEquals(decision.Pipeline, row))
             await EndAsync(row, cancellation);

@@ -91,7 +91,7 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
 /// <summary>
 /// Makes pipelines, and lets failed ones go on, inside the caller's transaction. Where one of the same model and recipe runs, they follow it.
 /// </summary>
-internal sealed class PipelineStarter(RegistryContext context, PipelineRunner runner, IArtifactStore store, TimeProvider clock)
+internal sealed class PipelineStarter(RegistryContext context, PipelineRunner runner, PipelinePlanner planner, IArtifactStore store, TimeProvider clock)
 {
     /// <param name="model">The model.</param>
     /// <param name="version">What is quantized.</param>
@@ -114,6 +114,7 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
             RecipeName = name,
             Route = route,
             Kind = route.Kinds()[0],
+            Forecast = await planner.ForecastAsync(version, recipe, cancellation),
             CreatedAt = clock.GetUtcNow(),
         };
         context.Pipelines.Add(pipeline);

@@ -57,7 +57,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
     public async Task Consume(ConsumeContext<Batch<T>> context)
     {
         var pipelines = context.Message
-            .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: UnitStages.Read(message.Message)))
+            .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: Read(message)))
             .GroupBy(message => message.Said.Pipeline, message => (message.Id, EventOf(message.Said))).ToDictionary(group => group.Key, group => group.ToList());
         Exception? poison = null;
         for (var tries = 1; pipelines.Count > 0; tries++)
@@ -86,6 +86,12 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
         }
         if (poison is not null)
             throw new PoisonException(poison);
+    }
+
+    private static UnitMessage Read(ConsumeContext<T> message)
+    {
+        var said = UnitStages.Read(message.Message);
+        return said.Outcome is { } outcome ? said with { Outcome = outcome with { Found = message.Headers.Get<bool>(UnitKey.FoundHeader) ?? false } } : said;
     }
 
     private static PipelineEvent EventOf(UnitMessage said) =>

@@ -22,11 +22,13 @@ internal sealed class Uploader(
         var manifest = Check(name, request);
         await CheckStoreAsync(manifest, request, cancellation);
         await manifest.PutAsync(store, cancellation);
-        var method = await ModelFiles.QuantizedByAsync(manifest, store, cancellation);
+        var config = await ModelFiles.ConfigAsync(manifest, store, cancellation);
+        var method = ModelFiles.QuantizedBy(config);
         var recipes = request.Quantize && method is null ? await RecipesAsync(name, cancellation) : [];
         await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
         var model = await FindOrAddAsync(name, cancellation);
         var (version, isNew) = await filer.FileAsync(model, manifest, method is null ? VersionKind.Upload : VersionKind.Quantized, cancellation);
+        version.Shape ??= ModelShape.Of(config);
         if (isNew)
             await TagAsync(version, request.Tags ?? new Dictionary<string, string>(), cancellation);
         await context.SaveChangesAsync(cancellation);

@@ -35,8 +35,8 @@ public sealed class UnitRunner(
         try
         {
             stop.Token.ThrowIfCancellationRequested();
-            var done = await FindAsync<TEvent>(kind, command, stop.Token) ?? await DoAsync(kind, command, resultOf, work, stop.Token);
-            await PublishAsync(context, done);
+            var found = await FindAsync<TEvent>(kind, command, stop.Token);
+            await PublishAsync(context, found ?? await DoAsync(kind, command, resultOf, work, stop.Token), found is not null);
         }
         catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {
@@ -73,13 +73,13 @@ public sealed class UnitRunner(
     }
 
     /// <summary>Publishes, if need be when the broker is back; a result is not to be lost to an outage.</summary>
-    private async Task PublishAsync(ConsumeContext context, object message)
+    private async Task PublishAsync(ConsumeContext context, object message, bool found = false)
     {
         for (var tries = 1; ; tries++)
         {
             try
             {
-                await context.Publish(message, message.GetType(), CancellationToken.None);
+                await context.Publish(message, message.GetType(), Pipe.Execute<PublishContext>(sent => sent.Headers.Set(UnitKey.FoundHeader, found)), CancellationToken.None);
                 return;
             }
             catch (Exception error) when (BrokerFaults.IsAway(error) && !context.CancellationToken.IsCancellationRequested)

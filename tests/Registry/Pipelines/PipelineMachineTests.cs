@@ -264,17 +264,27 @@ public sealed class PipelineMachineTests
     }
 
     [Fact]
-    public void The_time_left_follows_the_rate_seen_and_an_earlier_pipeline()
+    public void Results_that_were_found_are_counted_apart_and_a_retry_begins_to_count_anew()
     {
         var worker = new Worker { Layers = 10 };
         var machine = New(new PipelineRoute(Calibrated: false, Distils: false, SamplesWindows: false));
         machine.On(new Started());
-        machine.Now += TimeSpan.FromSeconds(8);
         for (var layer = 0; layer < 4; layer++)
+        {
+            var done = (UnitDone)worker.Answer(DecomposeStage.Kind, layer);
+            machine.On(done with { Outcome = done.Outcome with { Found = layer < 3 } });
+        }
+        (machine.Pipeline.Done, machine.Pipeline.Given).ShouldBe((4, 3));
+        machine.On(new Cancelled());
+        machine.Now += TimeSpan.FromHours(1);
+        machine.On(new Retried());
+        (machine.Pipeline.Done, machine.Pipeline.Given).ShouldBe((4, 4));
+        machine.Now += TimeSpan.FromSeconds(60);
+        for (var layer = 4; layer < 10; layer++)
             machine.On(worker.Answer(DecomposeStage.Kind, layer));
-        TimeLeft.Estimate(machine.Pipeline, [], machine.Now).ShouldBeNull("nothing is known of the other kinds");
-        KindTime[] earlier = [new(AssembleStage.Kind, 1, 5), new(EvaluateStage.Kind, 6, 60)];
-        TimeLeft.Estimate(machine.Pipeline, earlier, machine.Now).ShouldBe(TimeSpan.FromSeconds(6 * 2 + 5 + 60));
+        machine.Pipeline.Times.Single().ShouldBe(new KindTime(DecomposeStage.Kind, 10, 60, 4));
+        machine.Pipeline.Times.Single().WholeSeconds.ShouldBe(100);
+        machine.Pipeline.Given.ShouldBe(0);
     }
 
     private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, FailureKind.Unknown);

@@ -66,6 +66,7 @@ internal static class PipelineMachine
                 Kind = PublishStage.Kind,
                 Issued = 0,
                 Done = 0,
+                Given = 0,
                 Total = 1,
                 Student = leader.Student,
                 Data = leader.Data,
@@ -171,6 +172,7 @@ internal static class PipelineMachine
         EndedAt = null,
         StartedAt = pipeline.StartedAt ?? now,
         KindStartedAt = now,
+        Given = pipeline.Done,
         ActiveAt = now,
     };
 
@@ -189,6 +191,7 @@ internal static class PipelineMachine
             Kind = kind,
             Issued = 0,
             Done = 0,
+            Given = 0,
             Total = UnitStages.Of(kind).IsTold ? 0 : 1,
             Chained = UnitStages.Of(kind).IsChained,
             UnitSize = null,
@@ -212,6 +215,7 @@ internal static class PipelineMachine
     private static Pipeline Count(UnitStage stage, Pipeline pipeline, UnitOutcome outcome) => stage.Keep(pipeline with
     {
         Done = stage.DoneAfter(pipeline, outcome),
+        Given = pipeline.Given + (outcome.Found ? stage.DoneAfter(pipeline, outcome) - pipeline.Done : 0),
         Total = pipeline.Total > 0 ? pipeline.Total : outcome.Units!.Value,
         Chained = pipeline.Chained || outcome.Chained,
         UnitSize = pipeline.Total > 0 ? pipeline.UnitSize : outcome.Size,
@@ -221,7 +225,7 @@ internal static class PipelineMachine
 
     private static Pipeline Close(Pipeline pipeline, DateTimeOffset now) => pipeline with
     {
-        Times = [.. pipeline.Times, new KindTime(pipeline.Kind, pipeline.Total, (now - pipeline.KindStartedAt).TotalSeconds)],
+        Times = [.. pipeline.Times, new KindTime(pipeline.Kind, pipeline.Total, (now - pipeline.KindStartedAt).TotalSeconds, Math.Min(pipeline.Given, pipeline.Total))],
     };
 
     private static PipelineUnit Again(PipelineUnit unit) =>

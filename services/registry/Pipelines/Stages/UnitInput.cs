@@ -83,6 +83,9 @@ internal sealed record UnitOutcome(string Result)
     /// <summary>Steps that a distillation has done.</summary>
     public int Step { get; init; }
 
+    /// <summary>It was there already, from an earlier pipeline or attempt, and cost no time.</summary>
+    public bool Found { get; init; }
+
     /// <summary>It was the last round of a distillation, and its result is the model.</summary>
     public bool Finished { get; init; }
 

@@ -143,7 +143,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasKey("VersionId", "Name");
 
-                    b.HasIndex("Name", "Value");
+                    b.HasIndex("Name", "Value", "VersionId");
 
                     b.ToTable("metrics", (string)null);
                 });
@@ -223,6 +223,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .IsConcurrencyToken()
                         .HasColumnType("INTEGER");
 
+                    b.Property<string>("Shape")
+                        .HasColumnType("TEXT");
+
                     b.HasKey("Id");
 
                     b.HasIndex("CreatedAt");
@@ -234,6 +237,8 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasIndex("ModelId", "Number")
                         .IsUnique();
+
+                    b.HasIndex("ModelId", "DeletedAt", "Number");
 
                     b.ToTable("versions", (string)null);
                 });
@@ -316,6 +321,12 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<string>("Filtered")
                         .HasMaxLength(64)
                         .HasColumnType("TEXT");
+
+                    b.Property<string>("Forecast")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Given")
+                        .HasColumnType("INTEGER");
 
                     b.Property<int>("Issued")
                         .HasColumnType("INTEGER");
@@ -405,7 +416,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasIndex("Recipe");
 
-                    b.HasIndex("Status", "CreatedAt");
+                    b.HasIndex("ModelName", "Id");
+
+                    b.HasIndex("Status", "Id");
 
                     b.HasIndex("ModelId", "Model", "Recipe")
                         .IsUnique()
