@@ -11,7 +11,6 @@ public static class QuantizerExtensions
     public static IHostApplicationBuilder AddQuantizer(this IHostApplicationBuilder builder)
     {
         builder.Services.AddSingleton<DecompositionWork>();
-        builder.Services.AddSingleton<WarmTraining>();
         builder.Services.AddSingleton<DistillationWork>();
         return builder.AddWorker("quantizer", (bus, queue) =>
         {

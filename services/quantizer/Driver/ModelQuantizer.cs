@@ -45,6 +45,9 @@ public sealed class ModelQuantizer
         _weightsAlone = new(() => LayerMethods.For(_recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null }, torch.CPU, threads));
     }
 
+    /// <summary>Says what a model's digest is; a worker knows it without reading the model.</summary>
+    public Func<ModelSource, CancellationToken, string> DigestOf { get; init; } = ModelDigest.Compute;
+
     /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>
     public static string WorkFolderOf(string output) => WorkFolder.PathOf(output);
 
@@ -65,7 +68,7 @@ public sealed class ModelQuantizer
             throw new InvalidInputException("the recipe has a distillation, which needs data beside the model: quantize without it and distil the result");
         WrittenFiles.CheckTarget(output, force, model);
         using var opened = Open(model);
-        var digest = ModelDigest.Compute(opened.Source, cancellation);
+        var digest = DigestOf(opened.Source, cancellation);
         CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
         try
@@ -103,7 +106,7 @@ public sealed class ModelQuantizer
     {
         using var opened = Open(model);
         if (_calibration != null)
-            CheckTeacher(ModelDigest.Compute(opened.Source, cancellation));
+            CheckTeacher(DigestOf(opened.Source, cancellation));
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
         var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
         var (first, count) = _calibration == null
@@ -130,7 +133,7 @@ public sealed class ModelQuantizer
         if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
             throw new InvalidInputException($"{folder}: the layer {missing.Module} is missing or damaged");
         using var writer = ModelFolderWriter.Create(output, force: false);
-        return Write(writer, output, opened, WriteEmbeddings(opened, folder, cancellation), layers, queue, ModelDigest.Compute(opened.Source, cancellation), cancellation);
+        return Write(writer, output, opened, WriteEmbeddings(opened, folder, cancellation), layers, queue, DigestOf(opened.Source, cancellation), cancellation);
     }
 
     private void Quantize(

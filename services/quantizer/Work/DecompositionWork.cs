@@ -13,7 +13,7 @@ using Qbb.Workers.Units;
 namespace Qbb.Quantizer.Work;
 
 /// <summary>Decomposes layers unit by unit, and puts them together as a model.</summary>
-public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptions> worker)
+public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, IOptions<WorkerOptions> worker)
 {
     public async Task<LayersDecomposed> DecomposeAsync(DecomposeLayers command, CancellationToken cancellation)
     {
@@ -23,7 +23,7 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         foreach (var part in command.Before)
             await folders.LayOutAsync(part, work.Path, cancellation);
         var data = command.Data is { } manifest ? await folders.OpenAsync(manifest, cancellation) : null;
-        var unit = Quantize(recipe, model, data, new UnitRange(command.Index, command.Size), work.Path, cancellation);
+        var unit = Quantize(command, recipe, model, data, new UnitRange(command.Index, command.Size), work.Path, cancellation);
         using var done = folders.NewFolder();
         foreach (var file in unit.Files)
             File.Move(file, Path.Combine(done.Path, Path.GetFileName(file)));
@@ -43,20 +43,21 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
         var named = Path.Combine(Directory.CreateDirectory(Path.Combine(work.Path, "model")).FullName, Path.GetFileName(command.Name));
         Directory.CreateSymbolicLink(named, await folders.OpenAsync(command.Model, cancellation));
         var output = Path.Combine(work.Path, "output");
-        var model = With(recipe, data, quantizer => quantizer.Assemble(named, layers, output, cancellation), cancellation);
+        var model = With(command.Model, recipe, data, quantizer => quantizer.Assemble(named, layers, output, cancellation), cancellation);
         var result = await folders.StoreAsync(output, cancellation);
         return new ModelAssembled(
             command.PipelineId, command.Unit, result, model.RelativeError, model.EffectiveBitsPerWeight, model.Size.Bytes, model.Size.BitsPerParameter);
     }
 
-    private QuantizedUnit Quantize(Recipe recipe, string model, string? data, UnitRange unit, string folder, CancellationToken cancellation)
+    private QuantizedUnit Quantize(
+        DecomposeLayers command, Recipe recipe, string model, string? data, UnitRange unit, string folder, CancellationToken cancellation)
     {
         var watch = Stopwatch.StartNew();
-        return With(recipe, data, quantizer => quantizer.RunUnit(
+        return With(command.Model, recipe, data, quantizer => quantizer.RunUnit(
             model, unit, folder, () => watch.Elapsed.TotalSeconds < worker.Value.UnitSeconds, cancellation), cancellation);
     }
 
-    private T With<T>(Recipe recipe, string? data, Func<ModelQuantizer, T> run, CancellationToken cancellation)
+    private T With<T>(Digest model, Recipe recipe, string? data, Func<ModelQuantizer, T> run, CancellationToken cancellation)
     {
         var device = worker.Value.ReadDevice();
         var method = LayerMethods.For(recipe, device, worker.Value.Threads);
@@ -67,7 +68,9 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
             Sequences = Math.Min(sequences.Count, QuantizationPlan.MostCalibration),
             Device = device,
         });
-        return run(new ModelQuantizer(recipe, method, calibration: calibration));
+        // Layers are read one by one: nothing that other stages left loaded is needed.
+        memory.MakeRoom(0);
+        return run(new ModelQuantizer(recipe, method, calibration: calibration) { DigestOf = (source, _) => folders.DigestOf(model, source) });
     }
 }
 

@@ -31,6 +31,7 @@ public static class UnitConsumers
             services.AddSingleton<UnitMetrics>();
             services.AddSingleton<UnitRunner>();
             services.AddSingleton<ModelFolders>();
+            services.AddSingleton<WarmMemory>();
             services.AddSingleton<WarmModels>();
         }
         builder.AddConsumers("cancelled", (bus, options) => bus.AddConsumer<PipelineCancelledConsumer>().Endpoint(endpoint =>
