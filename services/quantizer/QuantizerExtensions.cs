@@ -10,6 +10,7 @@ public static class QuantizerExtensions
 {
     public static IHostApplicationBuilder AddQuantizer(this IHostApplicationBuilder builder)
     {
+        builder.Services.AddSingleton<UnitActivations>();
         builder.Services.AddSingleton<DecompositionWork>();
         builder.Services.AddSingleton<DistillationWork>();
         return builder.AddWorker("quantizer", (bus, queue) =>

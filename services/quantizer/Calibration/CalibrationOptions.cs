@@ -21,7 +21,7 @@ public sealed record CalibrationOptions
     public int? TokensPerBatch { get; init; }
 
     /// <summary>
-    /// A folder for the activations between blocks, one fp32 number per token and hidden feature; null keeps them in memory: on the device
+    /// A folder for the activations between blocks, one number per token and hidden feature; null keeps them in memory: on the device
     /// where a third of what it has free holds them.
     /// </summary>
     public string? ActivationFolder { get; init; }

@@ -54,7 +54,7 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
         var store = new LocalArtifactStore(_folder.File("store"));
         var command = new DistillRound(
             Guid.NewGuid(), await StoreAsync(store, teacher), await StoreAsync(store, student), await RecipeAsync(store),
-            await StoreAsync(store, WriteData(teacher, length, vocabulary)), Checkpoint: null);
+            await StoreAsync(store, WorkData.Write(_folder.File("data"), teacher, Sequences, length, vocabulary)), Checkpoint: null);
         var anew = await RunAsync(store, command, isKept: false);
         var warm = await RunAsync(store, command, isKept: true);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
@@ -89,23 +89,4 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
 
     private static async Task<Digest> RecipeAsync(LocalArtifactStore store) => (await store.PutAsync(new MemoryStream(
         """{ "steps": 8, "batch": 8, "evaluateEvery": 2, "learningRate": 0.002, "heldOut": 0.2 }"""u8.ToArray()))).Digest;
-
-    private string WriteData(string teacher, int length, int vocabulary)
-    {
-        var folder = Directory.CreateDirectory(_folder.File("data")).FullName;
-        var random = new Random(3);
-        int[] ids = [.. Enumerable.Range(0, Sequences * length).Select(_ => random.Next(vocabulary))];
-        using (var writer = SafetensorsWriter.Create(Path.Combine(folder, "shard.safetensors"), [new TensorDeclaration("tokens", "I32", [Sequences, length])]))
-        {
-            writer.WriteBytes("tokens", MemoryMarshal.AsBytes<int>(ids));
-            writer.Commit();
-        }
-        using var source = ModelSource.Open(teacher);
-        File.WriteAllText(Path.Combine(folder, "manifest.json"), new JsonObject
-        {
-            ["origin"] = new JsonObject { ["teacher"] = ModelDigest.Compute(source) },
-            ["shards"] = new JsonArray(new JsonObject { ["file"] = "shard.safetensors" }),
-        }.ToJsonString());
-        return folder;
-    }
 }
