@@ -6,7 +6,9 @@ namespace Qbb.Contracts;
 /// <param name="Sampling">As in the units before.</param>
 /// <param name="Use">As in the units before.</param>
 /// <param name="Parts">Results of all <see cref="SampleSequences"/>, in order.</param>
-public sealed record AssembleData(Guid PipelineId, Digest Model, Digest Sampling, DataUse Use, IReadOnlyList<Digest> Parts)
+/// <param name="Type">As in the units before.</param>
+public sealed record AssembleData(
+    Guid PipelineId, Digest Model, Digest Sampling, DataUse Use, IReadOnlyList<Digest> Parts, Precision? Type = null)
 {
-    public Digest Unit => UnitKey.Of(nameof(AssembleData), Model, Sampling, Use, UnitKey.Of(Parts));
+    public Digest Unit => UnitKey.Of(nameof(AssembleData), Model, Sampling, Use, UnitKey.Of(Parts), Type);
 }

@@ -10,7 +10,7 @@ namespace Qbb.Contracts;
 public static class UnitKey
 {
     // Counts up whenever a worker begins to make something else of the same inputs.
-    private const string Scheme = "qbb unit 1";
+    private const string Scheme = "qbb unit 2";
 
     /// <param name="kind">The command's name.</param>
     /// <param name="inputs">Digests, numbers and words in a fixed order; null for an input that is absent.</param>

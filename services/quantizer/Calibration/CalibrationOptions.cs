@@ -26,6 +26,10 @@ public sealed record CalibrationOptions
     /// </summary>
     public string? ActivationFolder { get; init; }
 
+    /// <summary>The type that sequences run in where text is sampled in another: on a GPU fp32 costs little and errors add up block by block.</summary>
+    public static ScalarType TypeOn(Device device, ScalarType sampled) =>
+        device.type == DeviceType.CPU && sampled == ScalarType.BFloat16 ? sampled : ScalarType.Float32;
+
     /// <summary><see cref="TokensPerBatch"/>, or its default.</summary>
     internal int Tokens => TokensPerBatch ?? (Device.type == DeviceType.CUDA ? 16_384 : 2048);
 

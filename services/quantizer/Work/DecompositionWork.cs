@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using MassTransit;
 using Microsoft.Extensions.Options;
+using Qbb.Models;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
@@ -28,7 +29,7 @@ public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, U
         var recipe = Recipe.FromPart(await folders.ReadTextAsync(command.Decomposition, cancellation));
         using var work = folders.NewFolder();
         using var sequences = await SequencesAsync(command.Data, cancellation);
-        var calibration = CalibrationOn(sequences);
+        var calibration = CalibrationOn(sequences, command.Type);
         var start = calibration is null ? null : await activations.TakeAsync(command, (config, folder) => calibration.Load(config, folder), model, cancellation);
         // Where it starts in the middle of a block these are of interest, and where activations are lost all are.
         foreach (var part in command.Before)
@@ -58,7 +59,7 @@ public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, U
         var named = Path.Combine(Directory.CreateDirectory(Path.Combine(work.Path, "model")).FullName, Path.GetFileName(command.Name));
         Directory.CreateSymbolicLink(named, await folders.OpenAsync(command.Model, cancellation));
         var output = Path.Combine(work.Path, "output");
-        var model = With(command.Model, recipe, CalibrationOn(sequences), quantizer => quantizer.Assemble(named, layers, output, cancellation));
+        var model = With(command.Model, recipe, CalibrationOn(sequences, null), quantizer => quantizer.Assemble(named, layers, output, cancellation));
         var result = await folders.StoreAsync(output, cancellation);
         return new ModelAssembled(
             command.PipelineId, command.Unit, result, model.RelativeError, model.EffectiveBitsPerWeight, model.Size.Bytes, model.Size.BitsPerParameter);
@@ -83,10 +84,11 @@ public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, U
     private async Task<SampledSequences?> SequencesAsync(Digest? data, CancellationToken cancellation) => data is { } manifest
         ? new SampledSequences(SampledTokens.Open(await folders.OpenAsync(manifest, cancellation), cancellation)) : null;
 
-    private CalibrationStream? CalibrationOn(SampledSequences? sequences) => sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
+    private CalibrationStream? CalibrationOn(SampledSequences? sequences, Precision? type) => sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
     {
         Sequences = Math.Min(sequences.Count, QuantizationPlan.MostCalibration),
         Device = worker.Value.ReadDevice(),
+        DType = CalibrationOptions.TypeOn(worker.Value.ReadDevice(), type.ToScalarType()),
     });
 }
 

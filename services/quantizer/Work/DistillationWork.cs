@@ -61,7 +61,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
         var sequences = new SampledSequences(SampledTokens.Open(await folders.OpenAsync(command.Data, cancellation), cancellation));
         try
         {
-            var distiller = new Distiller(recipe, new DistillationOptions { Device = worker.Value.ReadDevice() })
+            var distiller = new Distiller(recipe, DistillationOptions.On(worker.Value.ReadDevice(), recipe))
             {
                 DigestOf = (source, _) => folders.DigestOf(source.Path == teacher ? command.Model : command.Student, source),
             };

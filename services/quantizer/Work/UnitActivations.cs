@@ -100,5 +100,5 @@ public sealed class UnitActivations(
     }
 
     private static Digest KeyOf(DecomposeLayers command, IReadOnlyList<Digest> before) =>
-        UnitKey.Of("Activations", command.Model, command.Decomposition, command.Data, UnitKey.Of(before));
+        UnitKey.Of("Activations", command.Model, command.Decomposition, command.Data, UnitKey.Of(before), command.Type);
 }

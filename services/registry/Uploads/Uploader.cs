@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
@@ -12,7 +13,7 @@ namespace Qbb.Registry.Uploads;
 /// <summary>Makes a version of files that are in the store, and starts what the policies ask for: all in one transaction.</summary>
 internal sealed class Uploader(
     RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, PipelineRunner runner, OutboxSignal signal,
-    TimeProvider clock)
+    IOptions<PipelineOptions> options, TimeProvider clock)
 {
     /// <returns>The second value says whether the version is new.</returns>
     /// <exception cref="RefusedException">The files cannot be a model, or are not in the store.</exception>
@@ -120,7 +121,7 @@ internal sealed class Uploader(
         var asked = new HashSet<Digest>();
         foreach (var recipe in policies.Where(policy => policy.AppliesTo(model.Name)).SelectMany(policy => policy.Recipes))
         {
-            var parsed = PipelineRecipe.Parse(recipe.Json);
+            var parsed = PipelineRecipe.Parse(recipe.Json).WithType(options.Value.Type);
             if (!asked.Add(parsed.Digest))
                 continue;
             await RecipeIntake.StoreAsync(parsed, store, cancellation);

@@ -82,6 +82,13 @@ public sealed class ModelFolders : IDisposable
             Convert.FromHexString(files[Path.GetRelativePath(model.Path, file).Replace(Path.DirectorySeparatorChar, '/')].Digest.Value)));
     }
 
+    /// <summary>The <see cref="ModelDigest"/> of a model that is not opened yet.</summary>
+    public async Task<string> ModelDigestAsync(Digest manifest, CancellationToken cancellation = default)
+    {
+        using var model = ModelSource.Open(await OpenAsync(manifest, cancellation));
+        return DigestOf(manifest, model);
+    }
+
     /// <summary>Text of a blob, such as a part of a recipe.</summary>
     public async Task<string> ReadTextAsync(Digest blob, CancellationToken cancellation = default)
     {

@@ -19,9 +19,9 @@ internal sealed class SampleStage(UnitKind kind, Stage stage, DataUse use) : Uni
         : route.Calibrated || (route.Distils && done.Contains(AssembleStage.Kind));
 
     protected override SampleSequences Make(UnitInput input) =>
-        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Index);
+        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Index, input.Size, input.Recipe.Type);
 
     protected override (Guid, Digest) Key(SampleSequences command) => (command.PipelineId, command.Unit);
 
-    protected override UnitMessage Read(SequencesSampled e) => new(e.PipelineId, e.Unit, new(e.Result) { Units = e.Units });
+    protected override UnitMessage Read(SequencesSampled e) => new(e.PipelineId, e.Unit, new(e.Result) { Units = e.Units, Size = e.Size });
 }

@@ -13,7 +13,7 @@ internal sealed class ScoreStage() : UnitStage<ScoreSequences, SequencesScored>(
     public override bool IsDue(PipelineRoute route, IReadOnlyCollection<UnitKind> done) => route.Distils;
 
     protected override ScoreSequences Make(UnitInput input) =>
-        new(input.Id, input.Model, input.Student, input.Recipe.Filter, input.Data, input.Index, input.Size);
+        new(input.Id, input.Model, input.Student, input.Recipe.Filter, input.Data, input.Index, input.Size, input.Recipe.Type);
 
     protected override (Guid, Digest) Key(ScoreSequences command) => (command.PipelineId, command.Unit);
 
