@@ -10,8 +10,8 @@ public static class QuantizerExtensions
 {
     public static IHostApplicationBuilder AddQuantizer(this IHostApplicationBuilder builder)
     {
+        builder.Services.AddSingleton<UnitActivations>();
         builder.Services.AddSingleton<DecompositionWork>();
-        builder.Services.AddSingleton<WarmTraining>();
         builder.Services.AddSingleton<DistillationWork>();
         return builder.AddWorker(WorkQueues.Quantizer, (bus, queue) =>
         {

@@ -7,7 +7,7 @@ public interface ILocalBlobs
 {
     /// <summary>
     /// Makes a file with a blob's bytes: where it can a second name of the store's own file, which costs no room and stays whatever becomes of
-    /// that. The bytes are verified the first time that this process asks for them. The file is not to be written.
+    /// that. The bytes are verified once: as they come in, or the first time that this process asks for them. The file is not to be written.
     /// </summary>
     /// <param name="digest">Which blob.</param>
     /// <param name="path">The file, which is not there yet; its folder is.</param>

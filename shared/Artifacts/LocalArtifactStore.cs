@@ -41,7 +41,11 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
             var (digest, size) = await WriteAsync(content, temporary, cancellation);
             if (expected is { } asked && asked != digest)
                 throw new DigestMismatchException(asked, digest);
-            return Guard("written", () => Place(temporary, digest, size));
+            var (placed, isNew) = Guard("written", () => Place(temporary, digest, size));
+            // What was there before may be damaged; what was hashed on its way is not.
+            if (isNew)
+                _verified[digest] = true;
+            return placed;
         }
         finally
         {
@@ -86,6 +90,7 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
             return Task.FromResult(false);
         return Task.FromResult(Guard("deleted from", () =>
         {
+            _verified.TryRemove(digest, out _);
             File.Delete(path);
             return true;
         }));
@@ -158,10 +163,11 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
         return (Digest.FromHash(hash.GetHashAndReset()), file.Length);
     }
 
-    private BlobInfo Place(string temporary, Digest digest, long size)
+    private (BlobInfo Blob, bool IsNew) Place(string temporary, Digest digest, long size)
     {
         var path = PathOf(digest);
-        if (!FileTimes.TryTouch(path))
+        var isNew = !FileTimes.TryTouch(path);
+        if (isNew)
         {
             var folder = Path.GetDirectoryName(path)!;
             Directory.CreateDirectory(folder);
@@ -170,7 +176,7 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
             File.Move(temporary, path, overwrite: true);
             FolderSync.Flush(folder);
         }
-        return new BlobInfo(digest, size, File.GetLastWriteTimeUtc(path));
+        return (new BlobInfo(digest, size, File.GetLastWriteTimeUtc(path)), isNew);
     }
 
     private void Guard(string what, Action action) => Guard(what, () =>

@@ -11,11 +11,14 @@ public static class ModelDigest
 {
     /// <returns>64 lower-case hexadecimal digits.</returns>
     /// <exception cref="InvalidInputException">A file cannot be read any more.</exception>
-    public static string Compute(ModelSource model, CancellationToken cancellation = default)
+    public static string Compute(ModelSource model, CancellationToken cancellation = default) => Of(model, FileHashes.Sha256(model.Files, cancellation));
+
+    /// <summary>The same where the SHA-256 of every one of the model's <see cref="ModelSource.Files"/> is known, as from a manifest: reads nothing.</summary>
+    public static string Of(ModelSource model, IEnumerable<byte[]> hashes)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData("qbb model 2\n"u8);
-        foreach (var (file, content) in model.Files.Zip(FileHashes.Sha256(model.Files, cancellation)))
+        foreach (var (file, content) in model.Files.Zip(hashes))
         {
             var role = model.Format == ModelSource.Gguf ? "gguf" : Path.GetFileName(file);
             hash.AppendData(Encoding.UTF8.GetBytes(role + "\n"));

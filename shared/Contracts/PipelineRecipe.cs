@@ -15,7 +15,14 @@ namespace Qbb.Contracts;
 public sealed record PipelineRecipe(
     JsonObject Decomposition, JsonObject? Sampling, JsonObject? Filter, JsonObject? Distillation, JsonObject Evaluation)
 {
+    private const string TypeMember = "type";
     private static readonly string[] s_parts = ["decomposition", "sampling", "filter", "distillation", "evaluation"];
+
+    /// <summary>The type that data are sampled, scored and run through the model in, as the recipe names it; null for the distillation's.</summary>
+    public Precision? Type { get; init; }
+
+    /// <summary>The type where the recipe names one, in either place.</summary>
+    public Precision? NamedType => Type ?? (Distillation is { } part && TypeIn(part, out var type) ? type : null);
 
     /// <summary>Whether the decomposition looks at what layers see in calibration.</summary>
     public bool IsCalibrated => Text(Decomposition, "importance") is not (null or "none");
@@ -35,7 +42,21 @@ public sealed record PipelineRecipe(
         var all = new JsonObject();
         foreach (var (name, part) in Parts())
             all[name] = part.DeepClone();
+        if (Type is { } type)
+            all[TypeMember] = PrecisionNames.Of(type);
         return CanonicalJson.Write(all);
+    }
+
+    /// <summary>The same with a type for everything whose type it does not name; where that is f32 it goes without saying.</summary>
+    public PipelineRecipe WithType(Precision usual)
+    {
+        var type = NamedType ?? usual;
+        if (type == Precision.F32 || Distillation?.ContainsKey(TypeMember) == true)
+            return this with { Type = type == Precision.F32 ? Type : type };
+        var distillation = (JsonObject?)Distillation?.DeepClone();
+        if (distillation is not null)
+            distillation[TypeMember] = PrecisionNames.Of(type);
+        return this with { Type = type, Distillation = distillation };
     }
 
     /// <summary>The parts there are, by name.</summary>
@@ -62,7 +83,7 @@ public sealed record PipelineRecipe(
         {
             throw new FormatException($"the recipe is not a JSON object: {error.Message}", error);
         }
-        var recipe = new PipelineRecipe((JsonObject)all["decomposition"]!, Part("sampling"), Part("filter"), Part("distillation"), Part("evaluation") ?? []);
+        var recipe = new PipelineRecipe((JsonObject)all["decomposition"]!, Part("sampling"), Part("filter"), Part("distillation"), Part("evaluation") ?? []) { Type = TypeIn(all, out var type) ? type : null };
         var wantsData = recipe.IsCalibrated || recipe.Distillation is not null;
         return recipe with
         {
@@ -78,8 +99,13 @@ public sealed record PipelineRecipe(
     {
         foreach (var (name, value) in all)
         {
-            if (!s_parts.Contains(name))
-                yield return $"unknown member {name} (known are {string.Join(", ", s_parts)})";
+            if (name == TypeMember)
+            {
+                if (!TypeIn(all, out _))
+                    yield return $"type must be one of {string.Join(", ", PrecisionNames.All.Keys)}";
+            }
+            else if (!s_parts.Contains(name))
+                yield return $"unknown member {name} (known are {string.Join(", ", s_parts)}, {TypeMember})";
             else if (value is not JsonObject)
                 yield return $"{name} must be an object";
         }
@@ -102,6 +128,12 @@ public sealed record PipelineRecipe(
             if (evaluation.ContainsKey("sampling"))
                 yield return "evaluation has both text and sampling";
         }
+    }
+
+    private static bool TypeIn(JsonObject part, out Precision type)
+    {
+        type = default;
+        return Text(part, TypeMember) is { } name && PrecisionNames.All.TryGetValue(name, out type);
     }
 
     private static string? Text(JsonObject part, string name) => part[name] is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;

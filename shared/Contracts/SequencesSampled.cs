@@ -5,4 +5,5 @@ namespace Qbb.Contracts;
 /// <param name="Unit">Of the command.</param>
 /// <param name="Result">Manifest of the shards.</param>
 /// <param name="Units">Batches of the whole stage.</param>
-public sealed record SequencesSampled(Guid PipelineId, Digest Unit, Digest Result, int Units);
+/// <param name="Size">Sequences that are sampled together: to be named in the commands of the other batches.</param>
+public sealed record SequencesSampled(Guid PipelineId, Digest Unit, Digest Result, int Units, int? Size = null);

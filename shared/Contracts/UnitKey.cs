@@ -13,7 +13,7 @@ public static class UnitKey
     public const string FoundHeader = "Qbb-Found";
 
     // Counts up whenever a worker begins to make something else of the same inputs.
-    private const string Scheme = "qbb unit 1";
+    private const string Scheme = "qbb unit 2";
 
     /// <param name="kind">The command's name.</param>
     /// <param name="inputs">Digests, numbers and words in a fixed order; null for an input that is absent.</param>

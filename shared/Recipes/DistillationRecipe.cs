@@ -2,13 +2,6 @@ using System.Text.Json;
 
 namespace Qbb.Recipes;
 
-/// <summary>The floating-point type that a distillation calculates in.</summary>
-public enum Precision
-{
-    F32,
-    Bf16,
-}
-
 /// <summary>
 /// The choices of one distillation that its result depends on. Members that are null take a default in <see cref="Resolve"/>. The defaults
 /// are ours; the paper's text was not at hand.

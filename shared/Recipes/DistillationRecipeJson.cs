@@ -26,7 +26,7 @@ internal static class DistillationRecipeJson
             writer.WriteNumber("swapEnd", end);
         if (recipe.Temperature is { } temperature)
             writer.WriteNumber("temperature", temperature);
-        writer.WriteString("type", NameOf(recipe.Precision));
+        writer.WriteString("type", PrecisionNames.Of(recipe.Precision));
         if (recipe.Warmup is { } warmup)
             writer.WriteNumber("warmup", warmup);
         writer.WriteEndObject();
@@ -52,14 +52,10 @@ internal static class DistillationRecipeJson
         "steps" => recipe with { Steps = value.GetInt32() },
         "swapEnd" => recipe with { SwapEnd = value.GetDouble() },
         "temperature" => recipe with { Temperature = value.GetDouble() },
-        "type" => recipe with { Precision = Find(value, s_precisions) },
+        "type" => recipe with { Precision = Find(value, PrecisionNames.All) },
         "warmup" => recipe with { Warmup = value.GetInt32() },
         _ => throw MemberReader.Unknown(),
     };
-
-    private static readonly Dictionary<string, Precision> s_precisions = Enum.GetValues<Precision>().ToDictionary(NameOf);
-
-    private static string NameOf(Precision precision) => precision.ToString().ToLowerInvariant();
 
     private static T Find<T>(JsonElement value, IReadOnlyDictionary<string, T> known) =>
         known.TryGetValue(value.GetString() ?? "", out var found)

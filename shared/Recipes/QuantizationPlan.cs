@@ -84,12 +84,18 @@ public sealed record QuantizationPlan
     /// <summary>Of the result and of what the stages keep until the end.</summary>
     public long DiskBytes => OutputBytes + Stages.Sum(stage => stage.DiskBytes);
 
+    /// <summary>The type to sample, score and train in.</summary>
+    public Precision Type { get; init; }
+
     /// <summary>The plan as a recipe of a pipeline: canonical JSON of its parts.</summary>
     public string ToRecipeJson()
     {
         var all = (JsonObject)JsonNode.Parse((Decomposition with { Distillation = Distillation }).ToCanonicalJson())!;
         if (Sampling is not null)
+        {
             all["sampling"] = PartJson.Write(Sampling);
+            all["type"] = PrecisionNames.Of(Type);
+        }
         if (Distillation is not null && Filter is not null)
             all["filter"] = PartJson.Write(Filter);
         else if (Distillation is not null)
@@ -124,7 +130,10 @@ public sealed record QuantizationPlan
         var preset = recipe.Recipe.Distillation is not null ? Preset.Balanced : recipe.Sampling is not null ? Preset.Fast : Preset.Weights;
         var calibration = recipe.Recipe.Importance == Importance.None ? 0 : Math.Min(recipe.Sampling!.Sequences, MostCalibration);
         return Describe(new Choices(preset, recipe.Recipe with { Distillation = null }, recipe.Sampling, calibration, recipe.Recipe.Distillation), model, machine) with
-        { Filter = recipe.Filter is { Keep: < 1 } filter ? filter : null };
+        {
+            Filter = recipe.Filter is { Keep: < 1 } filter ? filter : null,
+            Type = recipe.Type ?? machine.UsualType,
+        };
     }
 
     /// <summary>The same plan with other data and another training.</summary>
@@ -250,6 +259,7 @@ public sealed record QuantizationPlan
             Distillation = distillation,
             Stages = stages,
             OutputBytes = output,
+            Type = distillation?.Precision ?? machine.PrecisionFor(model),
         };
     }
 }

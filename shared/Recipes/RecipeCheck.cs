@@ -67,24 +67,26 @@ public static class RecipeCheck
 /// <param name="Recipe">Decomposition, and distillation where there is one.</param>
 /// <param name="Sampling">What is sampled; null where nothing needs data.</param>
 /// <param name="Filter">What of it is distilled on; null without distillation.</param>
-public sealed record QuantizationRecipe(Recipe Recipe, SamplingOptions? Sampling, FilterOptions? Filter)
+/// <param name="Type">To sample, score and train in; null where the recipe names none.</param>
+public sealed record QuantizationRecipe(Recipe Recipe, SamplingOptions? Sampling, FilterOptions? Filter, Precision? Type = null)
 {
     /// <summary>Reads a recipe of any origin: a recipe.json, a policy's, a file for qbb push. What is evaluated does not matter here.</summary>
+    /// <param name="json">The recipe.</param>
+    /// <param name="usual">The type for what names none.</param>
     /// <exception cref="InvalidInputException">It cannot be used; the message lists everything that is wrong.</exception>
-    public static QuantizationRecipe Parse(string json)
+    public static QuantizationRecipe Parse(string json, Precision? usual = null)
     {
         var problems = RecipeCheck.Problems(json);
         if (problems.Count > 0)
             throw new InvalidInputException("the recipe cannot be used: " + string.Join("; ", problems));
-        var parts = (JsonObject)JsonNode.Parse(json)!;
-        var recipe = Recipe.FromPart(parts["decomposition"]!.ToJsonString());
-        if (parts["distillation"] is { } distillation)
+        var parts = PipelineRecipe.Parse(json);
+        if (usual is { } type)
+            parts = parts.WithType(type);
+        var recipe = Recipe.FromPart(parts.Decomposition.ToJsonString());
+        if (parts.Distillation is { } distillation)
             recipe = (recipe with { Distillation = DistillationRecipe.FromJson(distillation.ToJsonString()) }).Resolve();
-        // As PipelineRecipe.Parse fills them in.
-        var (hasTraining, wantsData) = (recipe.Distillation is not null, recipe.Distillation is not null || recipe.Importance != Importance.None);
         return new(
-            recipe,
-            parts["sampling"] is JsonObject sampling ? SamplingOptions.FromJson(sampling) : wantsData ? new SamplingOptions() : null,
-            parts["filter"] is { } filter ? FilterOptions.FromJson(filter.ToJsonString()) : hasTraining ? new FilterOptions() : null);
+            recipe, parts.Sampling is { } sampling ? SamplingOptions.FromJson(sampling) : null,
+            parts.Filter is { } filter ? FilterOptions.FromJson(filter.ToJsonString()) : null, parts.NamedType);
     }
 }

@@ -44,6 +44,9 @@ public sealed record WorkMachine(int Cores, bool Gpu, bool Bf16 = false)
     /// <summary>Below so many weights a model is bound by other things than products.</summary>
     private const long LargeWeights = 20_000_000;
 
+    /// <summary>The type of recipes that name none: what a model is planned for decides about it elsewhere, and a pipeline's models are not known.</summary>
+    public Precision UsualType => Gpu ? Precision.Bf16 : Precision.F32;
+
     /// <summary>The type that data are sampled and scales are trained in.</summary>
     public Precision PrecisionFor(ModelCounts model) => Gpu || Bf16 && model.Weights >= LargeWeights ? Precision.Bf16 : Precision.F32;
 }

@@ -22,13 +22,12 @@ public sealed class WorkerOptions : IValidatableObject
     [Range(1, 600)]
     public int UnitSeconds { get; set; } = 30;
 
-    /// <summary>Models that stay loaded between units.</summary>
-    [Range(1, 64)]
-    public int WarmModels { get; set; } = 2;
-
-    /// <summary>Megabytes that the two models of a distillation may take to stay loaded between its rounds; 0 for never.</summary>
+    /// <summary>
+    /// Megabytes that models and trainings may take to stay loaded between units of different stages; null for half of what a GPU has free when the
+    /// worker begins, and on a CPU, where a model is a second's copy of a file that the system caches, for those of one stage.
+    /// </summary>
     [Range(0, 1 << 20)]
-    public int WarmTrainingMegabytes { get; set; } = 4096;
+    public int? WarmMegabytes { get; set; }
 
     /// <summary>The device that is meant; the same as long as the process runs, so that a GPU that is lost is not replaced by the CPU in silence.</summary>
     public Device ReadDevice() => _device ??= torch.Device.Parse(Device ?? (torch.cuda.is_available() ? "cuda" : "cpu"));

@@ -28,7 +28,9 @@ public sealed class LocalArtifactStoreTests : ArtifactStoreTests, IDisposable
     {
         var blob = await _store.PutAsync(new MemoryStream([1, 2, 3]));
         await DamageAsync(blob.Digest, [3, 2, 1]);
-        await Should.ThrowAsync<DigestMismatchException>(() => _store.LinkAsync(blob.Digest, _folder.File("link")));
+        // A process that did not see it come in.
+        var other = new LocalArtifactStore(_folder.Path);
+        await Should.ThrowAsync<DigestMismatchException>(() => other.LinkAsync(blob.Digest, _folder.File("link")));
         File.Exists(_folder.File("link")).ShouldBeFalse();
     }
 

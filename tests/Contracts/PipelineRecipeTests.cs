@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+
 namespace Qbb.Contracts.Tests;
 
 public class PipelineRecipeTests
@@ -18,6 +20,30 @@ public class PipelineRecipeTests
         calibrated.IsCalibrated.ShouldBeTrue();
         PipelineRecipe.Parse("""{ "decomposition": { "importance": "none" }, "distillation": {} }""").Filter.ShouldNotBeNull();
     }
+
+    [Theory]
+    [InlineData("{}", "F32", null, null)]
+    [InlineData("{}", "Bf16", "Bf16", "bf16")]
+    [InlineData("""{ "type": "f32" }""", "Bf16", "F32", null)]
+    [InlineData("""{ "type": "bf16" }""", "F32", "Bf16", "bf16")]
+    [InlineData("""{ "distillation": { "type": "bf16" } }""", "F32", "Bf16", "bf16")]
+    [InlineData("""{ "distillation": { "type": "f32" } }""", "Bf16", null, "f32")]
+    [InlineData("""{ "type": "bf16", "distillation": { "type": "f32" } }""", "F32", "Bf16", "f32")]
+    public void A_type_is_filled_in_where_the_recipe_names_none(string named, string usual, string? type, string? trained)
+    {
+        var json = (JsonObject)JsonNode.Parse(named)!;
+        json["decomposition"] = new JsonObject();
+        json["distillation"] ??= new JsonObject();
+        var recipe = PipelineRecipe.Parse(json.ToJsonString()).WithType(Enum.Parse<Precision>(usual));
+        recipe.Type?.ToString().ShouldBe(type);
+        recipe.Distillation!["type"]?.ToString().ShouldBe(trained);
+        (recipe.NamedType ?? Precision.F32).ToString().ShouldBe(type ?? "F32");
+        PipelineRecipe.Parse(recipe.ToJson()).Digest.ShouldBe(recipe.Digest);
+    }
+
+    [Fact]
+    public void Another_type_is_refused() =>
+        Should.Throw<FormatException>(() => PipelineRecipe.Parse("""{ "decomposition": {}, "type": "fp8" }""")).Message.ShouldContain("type must be one of f32, bf16");
 
     [Fact]
     public void Everything_that_is_wrong_is_listed()

@@ -14,9 +14,22 @@ public sealed class OneProcessTests(DirectResult direct) : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public void An_upload_is_quantized_without_further_hands_and_equals_the_direct_command()
+    public void An_upload_is_quantized_without_further_hands_and_equals_the_direct_command() => Equal(TinyRecipes.Full(), direct.Folder);
+
+    [Fact]
+    public void So_it_is_in_another_type()
     {
-        var recipe = _folder.Write("full.json", TinyRecipes.Full().ToJson());
+        var recipe = TinyRecipes.Full() with { Type = Precision.Bf16 };
+        var command = QbbProcess.Run(
+            "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", recipe.ToJson()), "--threads", "1");
+        command.Code.ShouldBe(0, command.Error);
+        JsonNode.Parse(File.ReadAllText(_folder.File("direct/recipe.json")))!["distillation"]!["type"]!.ToString().ShouldBe("bf16");
+        Equal(recipe, _folder.File("direct"));
+    }
+
+    private void Equal(PipelineRecipe parts, string expected)
+    {
+        var recipe = _folder.Write("full.json", parts.ToJson());
         using var up = new UpServer(_folder.File("data"), "--recipe", recipe);
         var url = up.Url;
 
@@ -31,7 +44,7 @@ public sealed class OneProcessTests(DirectResult direct) : IDisposable
         pulled.Code.ShouldBe(0, pulled.Error);
         up.Stop();
 
-        SameFolders.Check(direct.Folder, _folder.File("pulled"));
+        SameFolders.Check(expected, _folder.File("pulled"));
     }
 
     [Fact]

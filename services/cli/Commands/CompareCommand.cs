@@ -9,6 +9,7 @@ using Qbb.Cli.Terminal;
 using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
+using Qbb.Models;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Spectre.Console;

@@ -4,6 +4,7 @@ using System.Diagnostics;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
+using Qbb.Models;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Driver;

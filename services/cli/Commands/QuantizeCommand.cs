@@ -68,15 +68,15 @@ internal sealed class QuantizeCommand : QbbCommand
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        var file = parsed.GetValue(_recipe) is { } path ? RecipeFiles.ReadQuantization(path) : null;
-        var recipe = file?.Recipe ?? FromOptions(parsed);
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
+        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
+        var file = parsed.GetValue(_recipe) is { } path ? RecipeFiles.ReadQuantization(path, machine.UsualType) : null;
+        var recipe = file?.Recipe ?? FromOptions(parsed);
         var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
         if (folder.Length > 0)
             WrittenFiles.CheckTarget(folder, force, model);
         ModelLimits.CheckGroup(model, recipe.Group, parsed.GetResult(_group) is { Implicit: false });
-        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
         var (counts, positions, size) = ModelPlans.Read(model);
         var mixed = _mixed.Read(parsed, recipe, counts, machine.Gpu);
         if (mixed is not null && (file is not null || parsed.GetResult(_bases) is { Implicit: false }))
@@ -101,9 +101,7 @@ internal sealed class QuantizeCommand : QbbCommand
         report.Announce(output);
         if (plan.Sampling is not null)
         {
-            // A recipe's result is that of a pipeline, whose workers sample in fp32 on a CPU.
-            var usual = file is null ? machine.PrecisionFor(counts) : plan.Distillation?.Precision ?? (machine.Gpu ? Precision.Bf16 : Precision.F32);
-            var quantization = new PlannedQuantization(plan, mixed, _preset.MaxKl(parsed), device, _overrides.TypeOf(parsed, device, usual), threads);
+            var quantization = new PlannedQuantization(plan, mixed, _preset.MaxKl(parsed), device, _overrides.TypeOf(parsed, device, plan.Type), threads);
             Carry(quantization, model, folder, force, output, cancel);
             return;
         }

@@ -1,6 +1,6 @@
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
-using Qbb.Cuda;
+using Qbb.Models;
 using Qbb.Models.Generation;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
@@ -22,9 +22,6 @@ namespace Qbb.Cli.Distilling;
 /// <param name="cancel">Stops in the middle of a stage.</param>
 internal sealed class DistillationSteps(QuantizationPlan plan, Device device, ScalarType type, int threads, Output output, CancellationToken cancel)
 {
-    /// <summary>Memory for the teacher's states, which otherwise are calculated in every epoch.</summary>
-    private const long CacheOnCpu = 2L << 30, MostCache = 32L << 30;
-
     /// <summary>Samples what is missing in a folder.</summary>
     public void Sample(LoadedModel teacher, string digest, string folder)
     {
@@ -50,7 +47,7 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
         {
             Sequences = Math.Min(sequences.Count, plan.CalibrationSequences),
             Device = device,
-            DType = device.type == DeviceType.CPU && type == ScalarType.BFloat16 ? type : ScalarType.Float32,
+            DType = CalibrationOptions.TypeOn(device, type),
         });
         if (isDone?.Invoke(calibration) == true)
             return;
@@ -91,14 +88,7 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
     public DistilledModel Distil(DistillationRecipe recipe, string student, string teacher, string data, string folder, bool force)
     {
         using var sequences = new SampledSequences(SampledData.Open(data, cancel));
-        var isGpu = device.type == DeviceType.CUDA;
-        var distiller = new Distiller(recipe, new DistillationOptions
-        {
-            Device = device,
-            Force = force,
-            CheckpointEvery = isGpu ? Math.Max(50, recipe.Steps / 6) : 25,
-            CacheBytes = isGpu ? Math.Min(MostCache, CudaDevice.Get(device).Memory.Free / 4) : CacheOnCpu,
-        });
+        var distiller = new Distiller(recipe, DistillationOptions.On(device, recipe) with { Force = force });
         return ProgressBars.Run(output, "distilling", report => distiller.Run(
             student, teacher, sequences, folder, DistillationReport.Progress(report), cancel));
     }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
+using Qbb.Models;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 

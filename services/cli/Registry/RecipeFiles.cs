@@ -13,9 +13,9 @@ internal static class RecipeFiles
         return PipelineRecipe.Parse(json);
     });
 
-    /// <summary>The parts that quantize a model.</summary>
+    /// <summary>The parts that quantize a model, with a type for those that name none.</summary>
     /// <exception cref="InvalidInputException">As <see cref="Read(string)"/>.</exception>
-    public static QuantizationRecipe ReadQuantization(string file) => Read(file, QuantizationRecipe.Parse);
+    public static QuantizationRecipe ReadQuantization(string file, Precision? usual = null) => Read(file, json => QuantizationRecipe.Parse(json, usual));
 
     private static T Read<T>(string file, Func<string, T> parse)
     {

@@ -33,6 +33,9 @@ internal sealed record UpSettings(
             "Logging:Console:FormatterOptions:SingleLine=true",
             "Logging:Console:FormatterOptions:TimestampFormat=HH:mm:ss ",
         };
+        // The registry loads no libtorch: what its workers calculate in by default it has to be told.
+        if (Device?.StartsWith("cuda", StringComparison.Ordinal) ?? torch.cuda.is_available())
+            settings.Add($"Pipelines:Type={Precision.Bf16}");
         if (Device is not null)
             settings.Add($"Worker:Device={Device}");
         settings.AddRange(Recipes.Select(recipe => $"Registry:DefaultPolicy:Recipes:{recipe.Key}={recipe.Value.ToJson()}"));

@@ -21,10 +21,14 @@ public sealed record CalibrationOptions
     public int? TokensPerBatch { get; init; }
 
     /// <summary>
-    /// A folder for the activations between blocks, one fp32 number per token and hidden feature; null keeps them in memory: on the device
+    /// A folder for the activations between blocks, one number per token and hidden feature; null keeps them in memory: on the device
     /// where a third of what it has free holds them.
     /// </summary>
     public string? ActivationFolder { get; init; }
+
+    /// <summary>The type that sequences run in where text is sampled in another: on a GPU fp32 costs little and errors add up block by block.</summary>
+    public static ScalarType TypeOn(Device device, ScalarType sampled) =>
+        device.type == DeviceType.CPU && sampled == ScalarType.BFloat16 ? sampled : ScalarType.Float32;
 
     /// <summary><see cref="TokensPerBatch"/>, or its default.</summary>
     internal int Tokens => TokensPerBatch ?? (Device.type == DeviceType.CUDA ? 16_384 : 2048);

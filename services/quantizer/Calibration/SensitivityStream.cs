@@ -9,7 +9,7 @@ internal sealed class SensitivityStream(Transformer model, SequenceBatches batch
 {
     private readonly ForwardContext[] _contexts =
         [.. Enumerable.Range(0, batches.Count).Select(batch => model.Context(batches.RowsOf(batch), batches.LengthOf(batch)))];
-    private readonly ActivationStore _states = new(null, batches.Count);
+    private readonly Activations _states = new(null, batches.Count);
     private readonly Tensor?[] _truth = new Tensor?[batches.Count];
 
     /// <summary>Brings the sequences before the first block.</summary>

@@ -1,10 +1,14 @@
+using Qbb.Cuda;
 using Qbb.Models;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Distillation;
 
 /// <summary>How a distillation is carried out; the result is not meant to depend on it.</summary>
 public sealed record DistillationOptions
 {
+    private const long MostCache = 32L << 30;
+
     public Device Device { get; init; } = torch.CPU;
 
     /// <summary>Steps between two checkpoints.</summary>
@@ -21,6 +25,16 @@ public sealed record DistillationOptions
 
     /// <summary>Replace an output that exists.</summary>
     public bool Force { get; init; }
+
+    /// <summary>What suits a device: a GPU has memory for the states of more sequences, and its steps are shorter.</summary>
+    public static DistillationOptions On(Device device, DistillationRecipe recipe) => device.type != DeviceType.CUDA
+        ? new DistillationOptions { Device = device, CheckpointEvery = 25 }
+        : new DistillationOptions
+        {
+            Device = device,
+            CheckpointEvery = Math.Max(50, recipe.Steps / 6),
+            CacheBytes = Math.Min(MostCache, CudaDevice.Get(device).Memory.Free / 4),
+        };
 
     /// <exception cref="InvalidInputException">A value is out of range; the message names it.</exception>
     public void Validate()

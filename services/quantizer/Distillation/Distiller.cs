@@ -20,6 +20,9 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
 {
     private readonly DistillationRecipe _recipe = recipe.Resolve();
 
+    /// <summary>Says what a model's digest is; a worker knows it without reading the model.</summary>
+    public Func<ModelSource, CancellationToken, string> DigestOf { get; init; } = ModelDigest.Compute;
+
     /// <summary>Distils.</summary>
     /// <param name="student">A folder that qbb quantized.</param>
     /// <param name="teacher">The model that it was made from: folder or GGUF file.</param>
@@ -39,7 +42,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         WrittenFiles.CheckTarget(output, options.Force, student);
         WrittenFiles.CheckTarget(output, options.Force, teacher);
         using var session = Open(student, teacher, data, cancellation);
-        var studentDigest = ModelDigest.Compute(session.Student, cancellation);
+        var studentDigest = DigestOf(session.Student, cancellation);
         var name = $"distill {studentDigest} {session.TeacherDigest} {data.Digest} {session.After.Digest} {options.Device.type}";
         using var work = WorkFolder.Open(output, name);
         try
@@ -96,7 +99,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
             var before = CheckStudent(studentSource);
             var config = DecoderConfig.FromJson(studentSource.ConfigJson);
             ModelShapes.ThrowIfDifferent(studentSource.Path, config, teacherSource.Path, DecoderConfig.FromJson(teacherSource.ConfigJson));
-            var teacherDigest = ModelDigest.Compute(teacherSource, cancellation);
+            var teacherDigest = DigestOf(teacherSource, cancellation);
             CheckData(data, config, teacherSource.Path, teacherDigest);
             return new DistillationSession(studentSource, teacherSource, data, _recipe, options) { Before = before, TeacherDigest = teacherDigest };
         }

@@ -43,8 +43,8 @@ internal sealed class LayerQueue : ILayerSink
     /// <summary>Reports of all layers, in the model's order, once all are finished.</summary>
     public IReadOnlyList<LayerReport> Reports => [.. _reports.Select(report => report!)];
 
-    /// <summary>Reports of some layers that are finished.</summary>
-    public IReadOnlyList<LayerReport> ReportsOf(int first, int count) => [.. _reports.Skip(first).Take(count).Select(report => report!)];
+    /// <summary>File and report of a layer that is finished.</summary>
+    public (string Path, LayerReport Report) ResultOf(LinearSpec spec) => (_layers[_places[spec.Module]].Path, _reports[_places[spec.Module]]!);
 
     /// <summary>Layers that an earlier run had finished, of those counted so far.</summary>
     public int Resumed { get; private set; }

@@ -45,6 +45,9 @@ public sealed class ModelQuantizer
         _weightsAlone = new(() => LayerMethods.For(_recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null }, torch.CPU, threads));
     }
 
+    /// <summary>Says what a model's digest is; a worker knows it without reading the model.</summary>
+    public Func<ModelSource, CancellationToken, string> DigestOf { get; init; } = ModelDigest.Compute;
+
     /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>
     public static string WorkFolderOf(string output) => WorkFolder.PathOf(output);
 
@@ -65,7 +68,7 @@ public sealed class ModelQuantizer
             throw new InvalidInputException("the recipe has a distillation, which needs data beside the model: quantize without it and distil the result");
         WrittenFiles.CheckTarget(output, force, model);
         using var opened = Open(model);
-        var digest = ModelDigest.Compute(opened.Source, cancellation);
+        var digest = DigestOf(opened.Source, cancellation);
         CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
         try
@@ -73,7 +76,7 @@ public sealed class ModelQuantizer
             var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
             var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, progress);
             var embeddings = WriteEmbeddings(opened, work.Layers, cancellation);
-            Quantize(opened, opened.Layout, embeddings, queue, cancellation);
+            Quantize(opened, work.Layers, queue, null, _ => true, cancellation)?.Dispose();
             using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
             var result = Write(writer, output, opened, embeddings, layers, queue, digest, cancellation);
             work.Discard();
@@ -94,26 +97,34 @@ public sealed class ModelQuantizer
     /// <summary>Quantizes some layers only, each into a file of the folder; another call, also on another machine, goes on from there.</summary>
     /// <param name="model">Folder or GGUF file.</param>
     /// <param name="unit">Which layers.</param>
-    /// <param name="folder">Holds the files of the layers before, where there is calibration, and gets those of the unit.</param>
-    /// <param name="more">Asked before each layer but the first where the unit is open: whether there is time for it.</param>
+    /// <param name="folder">Gets the files of the unit. Holds those of the layers before, where there is calibration: of the block that the unit is in
+    /// with <paramref name="start"/>, else of all.</param>
+    /// <param name="start">With calibration what the unit before left, taken over; null to let the data run through the blocks before once more.</param>
+    /// <param name="more">Asked before each layer but the first where the unit is open: whether there is time for it, which may be one in the middle of a
+    /// block (true).</param>
     /// <param name="cancellation">Stops after the layer at hand.</param>
     /// <returns>What was done: its extent and its files.</returns>
     /// <exception cref="InvalidInputException">The model cannot be used.</exception>
-    public QuantizedUnit RunUnit(string model, UnitRange unit, string folder, Func<bool> more, CancellationToken cancellation = default)
+    public QuantizedUnit RunUnit(
+        string model, UnitRange unit, string folder, Activations? start, Func<bool, bool> more, CancellationToken cancellation = default)
     {
         using var opened = Open(model);
         if (_calibration != null)
-            CheckTeacher(ModelDigest.Compute(opened.Source, cancellation));
+            CheckTeacher(DigestOf(opened.Source, cancellation));
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
         var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
-        var (first, count) = _calibration == null
-            ? RunLayers(opened, unit, queue, more, cancellation)
-            : RunBlock(opened, unit.Index, WriteEmbeddings(opened, folder, cancellation), queue, cancellation);
-        var size = unit.Size ?? (_calibration == null ? count : 1);
-        var total = _calibration == null ? layers.Count : opened.Layout.Blocks.Count;
+        List<LinearSpec> order = _calibration is null ? [.. opened.Layers] : [.. CalibrationStream.Order(opened.Config, opened.Layout)];
+        var first = unit.Index * (unit.Size ?? 0);
+        var ours = order.Take(first..Math.Min(order.Count, first + (unit.Size ?? order.Count))).ToList();
+        var begins = opened.Layout.Blocks.Select(block => order.First(block.Linears.Contains)).ToHashSet();
+        var states = Quantize(opened, folder, queue, start, HasTime, cancellation);
+        var done = ours.TakeWhile(queue.IsFinished).Select(queue.ResultOf).ToList();
+        var size = unit.Size ?? done.Count;
         return new QuantizedUnit(
-            [.. layers.Skip(first).Take(count).Select(layer => layer.Path)], queue.ReportsOf(first, count), (total + size - 1) / size, size,
-            _calibration != null);
+            [.. done.Select(layer => layer.Path)], [.. done.Select(layer => layer.Report)], (order.Count + size - 1) / size, size, _calibration != null)
+        { Activations = states };
+
+        bool HasTime(LinearSpec spec) => ours.Contains(spec) && (unit.Size is not null || spec == ours[0] || more(_calibration is not null && !begins.Contains(spec)));
     }
 
     /// <summary>Writes the output once the files of all layers are there.</summary>
@@ -130,38 +141,27 @@ public sealed class ModelQuantizer
         if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
             throw new InvalidInputException($"{folder}: the layer {missing.Module} is missing or damaged");
         using var writer = ModelFolderWriter.Create(output, force: false);
-        return Write(writer, output, opened, WriteEmbeddings(opened, folder, cancellation), layers, queue, ModelDigest.Compute(opened.Source, cancellation), cancellation);
+        return Write(writer, output, opened, WriteEmbeddings(opened, folder, cancellation), layers, queue, DigestOf(opened.Source, cancellation), cancellation);
     }
 
-    private void Quantize(
-        QuantizableModel opened, DecoderLayout layout, IReadOnlyList<EmbeddingFile> embeddings, LayerQueue queue, CancellationToken cancellation)
+    /// <summary>Quantizes layers while there is time; with calibration gives what is behind the last whole block.</summary>
+    private Activations? Quantize(
+        QuantizableModel opened, string folder, LayerQueue queue, Activations? start, Func<LinearSpec, bool> more, CancellationToken cancellation)
     {
-        if (_calibration == null)
+        if (_calibration is null)
         {
-            layout.Linears.ToList().ForEach(spec => queue.Finish(spec, null, cancellation));
-            return;
+            foreach (var spec in opened.Layers.SkipWhile(spec => !more(spec)).TakeWhile(more))
+                queue.Finish(spec, null, cancellation);
+            return null;
         }
-        using var tensors = new OverlaidTensors(opened.Source.Tensors, embeddings.ToDictionary(file => file.Report.Weight, file => file.Open()));
-        _calibration.Run(opened.Config, layout, tensors, queue, cancellation);
+        // Embeddings matter where the data begin; what follows does not look at them.
+        var embeddings = start is null ? WriteEmbeddings(opened, folder, cancellation) : [];
+        using var tensors = Overlaid(opened, embeddings);
+        return _calibration.Run(opened.Config, opened.Layout, tensors, queue, start, more, cancellation);
     }
 
-    private static (int First, int Count) RunLayers(
-        QuantizableModel opened, UnitRange unit, LayerQueue queue, Func<bool> more, CancellationToken cancellation)
-    {
-        var (first, most) = (unit.Index * (unit.Size ?? 0), unit.Size ?? int.MaxValue);
-        var done = 0;
-        while (first + done < opened.Layers.Count && done < most && (done == 0 || unit.Size != null || more()))
-            queue.Finish(opened.Layers[first + done++], null, cancellation);
-        return (first, done);
-    }
-
-    private (int First, int Count) RunBlock(
-        QuantizableModel opened, int block, IReadOnlyList<EmbeddingFile> embeddings, LayerQueue queue, CancellationToken cancellation)
-    {
-        var blocks = opened.Layout.Blocks;
-        Quantize(opened, opened.Layout with { Blocks = [.. blocks.Take(block + 1)] }, embeddings, queue, cancellation);
-        return (blocks.Take(block).Sum(before => before.Linears.Count), blocks[block].Linears.Count);
-    }
+    private static OverlaidTensors Overlaid(QuantizableModel opened, IReadOnlyList<EmbeddingFile> embeddings) =>
+        new(opened.Source.Tensors, embeddings.ToDictionary(file => file.Report.Weight, file => file.Open()));
 
     private QuantizedModel Write(
         ModelFolderWriter writer, string output, QuantizableModel model, IReadOnlyList<EmbeddingFile> embeddings,

@@ -125,15 +125,18 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
 /// <param name="Files">Of its layers.</param>
 /// <param name="Layers">Their reports.</param>
 /// <param name="Units">Units of the whole model.</param>
-/// <param name="Size">Layers of each but the last; 1 (a block) where they are chained.</param>
+/// <param name="Size">Layers of each but the last.</param>
 /// <param name="Chained">Whether each unit needs those before it.</param>
 public sealed record QuantizedUnit(IReadOnlyList<string> Files, IReadOnlyList<LayerReport> Layers, int Units, int Size, bool Chained)
 {
+    /// <summary>What the next unit starts from, which the caller owns; null without calibration.</summary>
+    public Activations? Activations { get; init; }
+
     /// <summary>‖W − Ŵ‖²/‖W‖² over the unit's layers.</summary>
     public double RelativeError => Layers.Average(layer => layer.RelativeError);
 }
 
-/// <summary>Which layers a unit is of: without calibration <paramref name="Size"/> layers from Index·Size on, with it those of block Index.</summary>
+/// <summary>Which layers a unit is of: <paramref name="Size"/> from Index·Size on, with calibration in the order in which it comes by them.</summary>
 /// <param name="Index">From 0.</param>
 /// <param name="Size">Layers of a unit; null for the first, which takes as many as there is time for.</param>
 public sealed record UnitRange(int Index, int? Size);

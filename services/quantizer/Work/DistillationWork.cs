@@ -11,14 +11,16 @@ using Qbb.Workers.Units;
 
 namespace Qbb.Quantizer.Work;
 
-/// <summary>Trains a student's scales, a round of steps at a time.</summary>
-public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IOptions<WorkerOptions> worker)
+/// <summary>
+/// Trains a student's scales, a round of steps at a time. A training that pauses stays loaded: its next round most often comes here too.
+/// </summary>
+public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IOptions<WorkerOptions> worker)
 {
     private const string CheckpointFile = "checkpoint.safetensors";
 
     public async Task<RoundDistilled> RunAsync(DistillRound command, CancellationToken cancellation)
     {
-        var (session, sequences) = warm.Take(command) ?? await OpenAsync(command, cancellation);
+        var training = memory.Take<Training>(KeyOf(command, command.Checkpoint)) ?? await OpenAsync(command, cancellation);
         var isKept = false;
         try
         {
@@ -32,7 +34,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
             DistillationRound round;
             try
             {
-                round = session.RunRound(
+                round = training.Session.RunRound(
                     Path.Combine(work.Path, CheckpointFile), _ => watch.Elapsed.TotalSeconds >= worker.Value.UnitSeconds, output, cancellation);
             }
             catch (DistillationRefusedException refused)
@@ -45,7 +47,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
             var result = await folders.StoreAsync(round.Finished ? output : work.Path, cancellation);
             if (!round.Finished)
             {
-                warm.Keep(command, result, session, sequences);
+                memory.Keep(KeyOf(command, result), training, training.Session.ModelBytes);
                 isKept = true;
             }
             return new RoundDistilled(
@@ -54,14 +56,15 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
         finally
         {
             if (!isKept)
-            {
-                session.Dispose();
-                sequences.Dispose();
-            }
+                training.Dispose();
         }
     }
 
-    private async Task<(DistillationSession Session, IDisposable Sequences)> OpenAsync(DistillRound command, CancellationToken cancellation)
+    // A checkpoint follows from the models; recipe and data are there so that a wrong command cannot meet a right training.
+    private static object KeyOf(DistillRound command, Digest? checkpoint) =>
+        (nameof(DistillationWork), checkpoint ?? command.Student, command.Distillation, command.Data);
+
+    private async Task<Training> OpenAsync(DistillRound command, CancellationToken cancellation)
     {
         var recipe = DistillationRecipe.FromJson(await folders.ReadTextAsync(command.Distillation, cancellation));
         var teacher = await folders.OpenAsync(command.Model, cancellation);
@@ -69,13 +72,28 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
         var sequences = new SampledSequences(SampledTokens.Open(await folders.OpenAsync(command.Data, cancellation), cancellation));
         try
         {
-            var distiller = new Distiller(recipe, new DistillationOptions { Device = worker.Value.ReadDevice() });
-            return (distiller.Open(student, teacher, sequences, cancellation), sequences);
+            var distiller = new Distiller(recipe, DistillationOptions.On(worker.Value.ReadDevice(), recipe))
+            {
+                DigestOf = (source, _) => folders.DigestOf(source.Path == teacher ? command.Model : command.Student, source),
+            };
+            var session = distiller.Open(student, teacher, sequences, cancellation);
+            memory.MakeRoom(session.ModelBytes);
+            return new Training(session, sequences);
         }
         catch
         {
             sequences.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>A training and the data that it reads.</summary>
+    private sealed record Training(DistillationSession Session, IDisposable Sequences) : IDisposable
+    {
+        public void Dispose()
+        {
+            Session.Dispose();
+            Sequences.Dispose();
         }
     }
 }

@@ -10,7 +10,7 @@ internal static class RecipeView
 {
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private static readonly string[] s_order = ["decomposition", "sampling", "filter", "distillation", "evaluation"];
+    private static readonly string[] s_order = ["decomposition", "sampling", "filter", "distillation", "evaluation", "type"];
 
     public static Markup Of(JsonElement recipe)
     {
@@ -26,6 +26,8 @@ internal static class RecipeView
 
     private static Markup Choices(JsonElement part)
     {
+        if (part.ValueKind == JsonValueKind.String)
+            return Markup.Of($"<p>{part.GetString()}</p>");
         var choices = part.ValueKind == JsonValueKind.Object ? part.EnumerateObject().ToList() : [];
         return choices.Count == 0
             ? Markup.Of($"""<p class="quiet">defaults</p>""")

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Qbb.Contracts;
 using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Pipelines;
@@ -23,6 +24,9 @@ public sealed class PipelineOptions
     /// <summary>With a broker: minutes without a sign of a pipeline after which its outstanding units are sent again, if their queue is empty.</summary>
     [Range(1, 10_000)]
     public double SilenceMinutes { get; set; } = 20;
+
+    /// <summary>The type that a pipeline calculates in whose recipe names none; bf16 where the workers have GPUs.</summary>
+    public Precision Type { get; set; }
 
     internal PipelineLimits Limits => new() { Outstanding = Outstanding, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
 }

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
@@ -11,7 +12,8 @@ using Qbb.Registry.Versions;
 namespace Qbb.Registry.Pipelines;
 
 /// <summary>Starts and retries pipelines. Of two concurrent requests for the same one, the database lets one through and the other reads its result.</summary>
-internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore store, OutboxSignal signal, TimeProvider clock)
+internal sealed class PipelineDesk(
+    IServiceScopeFactory scopes, IArtifactStore store, OutboxSignal signal, IOptions<PipelineOptions> options, TimeProvider clock)
 {
     private static readonly string[] s_tables = ["pipelines"];
     private const int MostName = 64;
@@ -26,7 +28,7 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
             throw RefusedException.Invalid("model and recipe must be given");
         if (request.Name is { Length: > MostName })
             throw RefusedException.Invalid($"name must have at most {MostName} characters");
-        var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString());
+        var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString()).WithType(options.Value.Type);
         await RecipeIntake.StoreAsync(recipe, store, cancellation);
         return await InTransactionAsync(async services =>
         {

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
@@ -12,7 +13,7 @@ namespace Qbb.Registry.Uploads;
 /// <summary>Makes a version of files that are in the store, and starts what the policies ask for: all in one transaction.</summary>
 internal sealed class Uploader(
     RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, PipelineRunner runner, OutboxSignal signal,
-    TimeProvider clock)
+    IOptions<PipelineOptions> options, TimeProvider clock)
 {
     /// <returns>The second value says whether the version is new.</returns>
     /// <exception cref="RefusedException">The files cannot be a model, or are not in the store.</exception>
@@ -123,7 +124,7 @@ internal sealed class Uploader(
     {
         var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
         var recipes = policies.Where(policy => policy.AppliesTo(model)).SelectMany(policy => policy.Recipes)
-            .Select(recipe => (Recipe: PipelineRecipe.Parse(recipe.Json), recipe.Name)).DistinctBy(recipe => recipe.Recipe.Digest).ToList();
+            .Select(recipe => (Recipe: PipelineRecipe.Parse(recipe.Json).WithType(options.Value.Type), recipe.Name)).DistinctBy(recipe => recipe.Recipe.Digest).ToList();
         foreach (var (recipe, _) in recipes)
             await RecipeIntake.StoreAsync(recipe, store, cancellation);
         return recipes;

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using MassTransit;
 using Microsoft.Extensions.Options;
+using Qbb.Models;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
@@ -20,7 +21,7 @@ public sealed class FilterWork(ModelFolders folders, WarmModels models, IOptions
     {
         var options = await OptionsAsync(command.Filter, cancellation);
         using var data = SampledData.Open(await folders.OpenAsync(command.Data, cancellation), cancellation);
-        var pair = KeepsAll(options) ? null : await PairAsync(command.Model, command.Student, cancellation);
+        var pair = KeepsAll(options) ? null : await PairAsync(command.Model, command.Student, command.Type, cancellation);
         var scores = pair is null ? [] : Score(new DataFilter(options), options.Batch, data, pair, command, cancellation);
         var size = command.Size ?? (pair is null ? data.Count : scores.Count);
         using var work = folders.NewFolder();
@@ -41,10 +42,10 @@ public sealed class FilterWork(ModelFolders folders, WarmModels models, IOptions
             var path = Path.Combine(await folders.OpenAsync(part, cancellation), ScoresFile);
             scores.AddRange(JsonSerializer.Deserialize<double[]>(await File.ReadAllBytesAsync(path, cancellation))!);
         }
-        var pair = await PairAsync(command.Model, command.Student, cancellation);
+        var (teacher, student) = (await folders.ModelDigestAsync(command.Model, cancellation), await folders.ModelDigestAsync(command.Student, cancellation));
         using var work = folders.NewFolder();
         var folder = Path.Combine(work.Path, "filtered");
-        var manifest = new DataFilter(options).Keep(data, [.. scores], pair.TeacherDigest, pair.StudentDigest, folder, cancellation);
+        var manifest = new DataFilter(options).Keep(data, [.. scores], teacher, student, folder, cancellation);
         return new SequencesFiltered(command.PipelineId, command.Unit, await folders.StoreAsync(folder, cancellation), manifest.Sequences);
     }
 
@@ -67,10 +68,10 @@ public sealed class FilterWork(ModelFolders folders, WarmModels models, IOptions
     // A filter that keeps everything gives the data themselves.
     private static bool KeepsAll(FilterOptions options) => options is { Keep: 1, Random: false };
 
-    private async Task<ScoredPair> PairAsync(Digest model, Digest student, CancellationToken cancellation)
+    private async Task<ScoredPair> PairAsync(Digest model, Digest student, Precision? type, CancellationToken cancellation)
     {
-        var teacher = await models.LoadAsync(model, cancellation: cancellation);
-        var learner = await models.LoadAsync(student, cancellation: cancellation);
+        var teacher = await models.LoadAsync(model, type.ToScalarType(), cancellation);
+        var learner = await models.LoadAsync(student, type.ToScalarType(), cancellation);
         return new ScoredPair(teacher.Transformer, teacher.Digest, learner.Transformer, learner.Digest);
     }
 

@@ -1,4 +1,5 @@
 using MassTransit;
+using Qbb.Models;
 using Qbb.Models.Generation;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Sampling;
@@ -12,15 +13,15 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
 {
     public async Task<SequencesSampled> SampleAsync(SampleSequences command, CancellationToken cancellation)
     {
-        var sampler = await SamplerAsync(command.Model, command.Sampling, command.Use, cancellation);
+        var (sampler, batch) = await SamplerAsync(command.Model, command.Sampling, command.Use, command.Size, command.Type, cancellation);
         using var work = folders.NewFolder();
         sampler.RunUnit(command.Index, work.Path, cancellation);
-        return new SequencesSampled(command.PipelineId, command.Unit, await folders.StoreAsync(work, cancellation), sampler.Units);
+        return new SequencesSampled(command.PipelineId, command.Unit, await folders.StoreAsync(work, cancellation), sampler.Units, batch);
     }
 
     public async Task<DataAssembled> AssembleAsync(AssembleData command, CancellationToken cancellation)
     {
-        var sampler = await SamplerAsync(command.Model, command.Sampling, command.Use, cancellation);
+        var (sampler, _) = await SamplerAsync(command.Model, command.Sampling, command.Use, null, command.Type, cancellation);
         using var work = folders.NewFolder();
         foreach (var part in command.Parts)
             await folders.LayOutAsync(part, work.Path, cancellation);
@@ -30,13 +31,21 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
         return new DataAssembled(command.PipelineId, command.Unit, result, manifest.Sequences, manifest.Tokens);
     }
 
-    private async Task<DataSampler> SamplerAsync(Digest model, Digest part, DataUse use, CancellationToken cancellation)
+    /// <param name="model">The teacher.</param>
+    /// <param name="part">Of the recipe.</param>
+    /// <param name="use">Decides which part it is.</param>
+    /// <param name="batch">Sequences that are sampled together, so that all workers draw the same; null for what this one has room for.</param>
+    /// <param name="type">To calculate in.</param>
+    /// <param name="cancellation">Stops before the model is loaded.</param>
+    private async Task<(DataSampler Sampler, int Batch)> SamplerAsync(
+        Digest model, Digest part, DataUse use, int? batch, Precision? type, CancellationToken cancellation)
     {
-        var teacher = await models.LoadAsync(model, cancellation: cancellation);
+        var teacher = await models.LoadAsync(model, type.ToScalarType(), cancellation);
         var config = teacher.Transformer.Config;
         var options = SamplingPart.Read(await folders.ReadTextAsync(part, cancellation), use, config);
         var source = new Teacher(teacher.Transformer, teacher.Digest, teacher.Tokenizer, StopIds.Of(teacher.Source));
-        return new DataSampler(source, options, BatchSize.Default(config, options.Length, teacher.Transformer.Device, ScalarType.Float32));
+        var together = batch ?? BatchSize.Default(config, options.Length, teacher.Transformer.Device, teacher.Transformer.DType);
+        return (new DataSampler(source, options, together), together);
     }
 }
 

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
+using Qbb.Checkpoints;
 
 namespace Qbb.Workers.Models;
 
@@ -17,6 +18,7 @@ public sealed class ModelFolders : IDisposable
 
     // The last one used is the last of the list; units run one at a time.
     private readonly List<Digest> _open = [];
+    private readonly Dictionary<Digest, ArtifactManifest> _manifests = [];
 
     public ModelFolders(IArtifactStore store, ILocalBlobs blobs, IOptions<WorkerOptions> options)
     {
@@ -47,24 +49,44 @@ public sealed class ModelFolders : IDisposable
         while (_open.Count >= MostOpen)
         {
             Directory.Delete(PathOf(_open[0]), recursive: true);
+            _manifests.Remove(_open[0]);
             _open.RemoveAt(0);
         }
         using var partial = NewFolder();
-        await LayOutAsync(manifest, partial.Path, cancellation);
+        _manifests[manifest] = await LayOutAsync(manifest, partial.Path, cancellation);
         Directory.Move(partial.Path, folder);
         _open.Add(manifest);
         return folder;
     }
 
     /// <summary>Lays a manifest's files out in a folder.</summary>
-    public async Task LayOutAsync(Digest manifest, string folder, CancellationToken cancellation = default)
+    public async Task<ArtifactManifest> LayOutAsync(Digest manifest, string folder, CancellationToken cancellation = default)
     {
-        foreach (var (name, entry) in (await ArtifactManifest.ReadAsync(_store, manifest, cancellation)).Files)
+        var read = await ArtifactManifest.ReadAsync(_store, manifest, cancellation);
+        foreach (var (name, entry) in read.Files)
         {
             var target = Path.Combine(folder, name);
             Directory.CreateDirectory(Path.GetDirectoryName(target)!);
             await _blobs.LinkAsync(entry.Digest, target, cancellation);
         }
+        return read;
+    }
+
+    /// <summary>The <see cref="ModelDigest"/> of a model in a manifest's folder. It follows from the manifest's own digests: no file is read again.</summary>
+    /// <param name="manifest">Of a folder that is open.</param>
+    /// <param name="model">The model, opened from there.</param>
+    public string DigestOf(Digest manifest, ModelSource model)
+    {
+        var files = _manifests[manifest].Files;
+        return ModelDigest.Of(model, model.Files.Select(file =>
+            Convert.FromHexString(files[Path.GetRelativePath(model.Path, file).Replace(Path.DirectorySeparatorChar, '/')].Digest.Value)));
+    }
+
+    /// <summary>The <see cref="ModelDigest"/> of a model that is not opened yet.</summary>
+    public async Task<string> ModelDigestAsync(Digest manifest, CancellationToken cancellation = default)
+    {
+        using var model = ModelSource.Open(await OpenAsync(manifest, cancellation));
+        return DigestOf(manifest, model);
     }
 
     /// <summary>Text of a blob, such as a part of a recipe.</summary>

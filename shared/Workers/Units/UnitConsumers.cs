@@ -36,6 +36,7 @@ public static class UnitConsumers
             services.AddHealthChecks().AddCheck<MachineBreaker>("machine").AddCheck<RestartCheck>("process", tags: [ServiceHost.Live]);
             services.AddSingleton<UnitRunner>();
             services.AddSingleton<ModelFolders>();
+            services.AddSingleton<WarmMemory>();
             services.AddSingleton<WarmModels>();
         }
         builder.AddConsumers("cancelled", (bus, options) => bus.AddConsumer<PipelineCancelledConsumer>().Endpoint(endpoint =>

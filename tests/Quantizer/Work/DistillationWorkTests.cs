@@ -25,6 +25,17 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
     public void Dispose() => _folder.Dispose();
 
     [Fact]
+    public async Task No_round_hashes_a_model()
+    {
+        var read = new List<string>();
+        using (FileHashes.Listen((_, _, file) => read.Add(file)))
+            await CompareAsync(TinyModels.Teacher, models.Student, length: 16, vocabulary: 256);
+        // The test's own data name their teacher's digest.
+        read.Distinct().Order().ShouldBe(["config.json", "model.safetensors"]);
+        read.Count(file => file == "config.json").ShouldBe(1);
+    }
+
+    [Fact]
     public Task Rounds_that_find_their_training_loaded_end_with_the_same_model() => CompareAsync(TinyModels.Teacher, models.Student, length: 16, vocabulary: 256);
 
     [Fact]
@@ -62,9 +73,9 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
         var store = new LocalArtifactStore(_folder.File("store"));
         var command = new DistillRound(
             Guid.NewGuid(), await StoreAsync(store, teacher), await StoreAsync(store, student), await RecipeAsync(store),
-            await StoreAsync(store, WriteData(teacher, length, vocabulary)), Checkpoint: null);
-        var anew = await RunAsync(store, command, megabytes: 0);
-        var warm = await RunAsync(store, command, megabytes: 4096);
+            await StoreAsync(store, WorkData.Write(_folder.File("data"), teacher, Sequences, length, vocabulary)), Checkpoint: null);
+        var anew = await RunAsync(store, command, isKept: false);
+        var warm = await RunAsync(store, command, isKept: true);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"{warm.Rounds} rounds of one step: {warm.Seconds / warm.Rounds:0.000} s each where the training stays loaded, {anew.Seconds / anew.Rounds:0.000} s where it is loaded anew"));
         warm.Result.ShouldBe(anew.Result);
@@ -72,11 +83,11 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
         warm.Found.ShouldBe(warm.Rounds - 1);
     }
 
-    private async Task<(Digest Result, int Rounds, int Found, double Seconds)> RunAsync(LocalArtifactStore store, DistillRound first, int megabytes)
+    private async Task<(Digest Result, int Rounds, int Found, double Seconds)> RunAsync(LocalArtifactStore store, DistillRound first, bool isKept)
     {
-        var options = Options.Create(new WorkerOptions { Folder = _folder.File("work"), Device = "cpu", UnitSeconds = 0, WarmTrainingMegabytes = megabytes });
+        var options = Options.Create(new WorkerOptions { Folder = _folder.File("work"), Device = "cpu", UnitSeconds = 0 });
         using var folders = new ModelFolders(store, store, options);
-        using var warm = new WarmTraining(options);
+        using var warm = new WarmMemory(options);
         var work = new DistillationWork(folders, warm, options);
         var watch = Stopwatch.StartNew();
         var (command, rounds) = (first, 0);
@@ -84,6 +95,8 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
         {
             var done = await work.RunAsync(command, CancellationToken.None);
             rounds++;
+            if (!isKept)
+                warm.MakeRoom(0);
             done.Step.ShouldBe(rounds);
             if (done.Finished)
                 return (done.Result, rounds, warm.Found, watch.Elapsed.TotalSeconds);
@@ -95,23 +108,4 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
 
     private static async Task<Digest> RecipeAsync(LocalArtifactStore store) => (await store.PutAsync(new MemoryStream(
         """{ "steps": 8, "batch": 8, "evaluateEvery": 2, "learningRate": 0.002, "heldOut": 0.2 }"""u8.ToArray()))).Digest;
-
-    private string WriteData(string teacher, int length, int vocabulary)
-    {
-        var folder = Directory.CreateDirectory(_folder.File("data")).FullName;
-        var random = new Random(3);
-        int[] ids = [.. Enumerable.Range(0, Sequences * length).Select(_ => random.Next(vocabulary))];
-        using (var writer = SafetensorsWriter.Create(Path.Combine(folder, "shard.safetensors"), [new TensorDeclaration("tokens", "I32", [Sequences, length])]))
-        {
-            writer.WriteBytes("tokens", MemoryMarshal.AsBytes<int>(ids));
-            writer.Commit();
-        }
-        using var source = ModelSource.Open(teacher);
-        File.WriteAllText(Path.Combine(folder, "manifest.json"), new JsonObject
-        {
-            ["origin"] = new JsonObject { ["teacher"] = ModelDigest.Compute(source) },
-            ["shards"] = new JsonArray(new JsonObject { ["file"] = "shard.safetensors" }),
-        }.ToJsonString());
-        return folder;
-    }
 }

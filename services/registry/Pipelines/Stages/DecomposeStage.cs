@@ -13,7 +13,7 @@ internal sealed class DecomposeStage() : UnitStage<DecomposeLayers, LayersDecomp
     public override UnitKind? PartsOf(Pipeline pipeline) => pipeline.Chained ? Kind : null;
 
     protected override DecomposeLayers Make(UnitInput input) => new(
-        input.Id, input.Model, input.Recipe.Decomposition, input.Calibration, input.Index, input.Size, [.. input.Parts.Take(input.Index)], input.Epoch);
+        input.Id, input.Model, input.Recipe.Decomposition, input.Calibration, input.Index, input.Size, [.. input.Parts.Take(input.Index)], input.Recipe.Type, input.Epoch);
 
     protected override UnitMessage Read(LayersDecomposed e) => new(e.PipelineId, e.Unit, new(e.Result)
     {

@@ -23,7 +23,7 @@ internal sealed class GatherStage(UnitKind kind, Stage stage, DataUse use, UnitK
     public override Pipeline Forget(Pipeline pipeline) => use == DataUse.Evaluation ? pipeline with { Windows = null } : pipeline with { Data = null };
 
     protected override AssembleData Make(UnitInput input) =>
-        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Parts, input.Epoch);
+        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Parts, input.Recipe.Type, input.Epoch);
 
     protected override UnitMessage Read(DataAssembled e) => new(e.PipelineId, e.Unit, new(e.Result));
 }

@@ -19,7 +19,7 @@ internal sealed class SampleStage(UnitKind kind, Stage stage, DataUse use) : Uni
         : route.Calibrated || (route.Distils && done.Contains(AssembleStage.Kind));
 
     protected override SampleSequences Make(UnitInput input) =>
-        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Index, input.Epoch);
+        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Index, input.Size, input.Recipe.Type, input.Epoch);
 
-    protected override UnitMessage Read(SequencesSampled e) => new(e.PipelineId, e.Unit, new(e.Result) { Units = e.Units });
+    protected override UnitMessage Read(SequencesSampled e) => new(e.PipelineId, e.Unit, new(e.Result) { Units = e.Units, Size = e.Size });
 }

@@ -13,7 +13,7 @@ internal sealed class ScoreStage() : UnitStage<ScoreSequences, SequencesScored>(
     public override bool IsDue(PipelineRoute route, IReadOnlyCollection<UnitKind> done) => route.Distils;
 
     protected override ScoreSequences Make(UnitInput input) =>
-        new(input.Id, input.Model, input.Student, input.Recipe.Filter, input.Data, input.Index, input.Size, input.Epoch);
+        new(input.Id, input.Model, input.Student, input.Recipe.Filter, input.Data, input.Index, input.Size, input.Recipe.Type, input.Epoch);
 
     protected override UnitMessage Read(SequencesScored e) => new(e.PipelineId, e.Unit, new(e.Result) { Units = e.Units, Size = e.Size });
 }

@@ -40,6 +40,9 @@ internal sealed class RecipeParts(PipelineRecipe recipe)
 {
     private readonly Dictionary<string, Digest> _parts = recipe.Parts().ToDictionary(part => part.Name, part => PipelineRecipe.DigestOf(part.Part));
 
+    /// <summary>The type to calculate in.</summary>
+    public Precision Type { get; } = recipe.NamedType ?? Precision.F32;
+
     public Digest Decomposition => Of("decomposition");
 
     public Digest Sampling => Of("sampling");

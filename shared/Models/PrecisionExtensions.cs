@@ -1,6 +1,4 @@
-using Qbb.Recipes;
-
-namespace Qbb.Quantizer.Distillation;
+namespace Qbb.Models;
 
 /// <summary>A recipe's precision as a tensor's type.</summary>
 public static class PrecisionExtensions
@@ -12,7 +10,10 @@ public static class PrecisionExtensions
         _ => throw new ArgumentOutOfRangeException(nameof(precision), precision, null),
     };
 
-    /// <exception cref="InvalidInputException">Distillation does not support the type.</exception>
+    /// <summary>The type that a command names; null for f32.</summary>
+    public static ScalarType ToScalarType(this Precision? precision) => (precision ?? Precision.F32).ToScalarType();
+
+    /// <exception cref="InvalidInputException">Recipes do not have the type.</exception>
     public static Precision ToPrecision(this ScalarType type) => type switch
     {
         ScalarType.Float32 => Precision.F32,
