@@ -12,6 +12,10 @@ namespace Qbb.Bases;
 public sealed class BinaryLinear : IGraphLinear
 {
     private const int RowsAtOnce = 64;
+
+    /// <summary>How many times as large as the dense weight an input must be for the weight to be kept with it until backward.</summary>
+    private const int LeastInput = 4;
+
     private readonly BinaryBases _bases;
     private readonly Lazy<Tensor> _planes;
     private readonly Tensor? _bias;
@@ -155,27 +159,31 @@ public sealed class BinaryLinear : IGraphLinear
 
     private Tensor Dense(Tensor x)
     {
-        Tensor y;
+        Tensor y, weight;
         using (torch.no_grad())
-            y = torch.nn.functional.linear(x, Sum());
-        Record(x, y);
+        {
+            weight = Sum();
+            y = torch.nn.functional.linear(x, weight);
+        }
+        Record(x, y, weight);
         return Factor == 1 ? y : y * Factor;
     }
 
     // dx = g Ŵ; with G = gᵀ x [out, in], the gradient of a dense weight: dα_i = Σ over the group of B_i ⊙ G, dβ = Σ over the group of G.
-    private void Record(Tensor x, Tensor y)
+    private void Record(Tensor x, Tensor y, Tensor weight)
     {
         if (!Records(x))
             return;
         var (wantsX, wantsAlpha, wantsBeta) = (x.requires_grad, Alpha.requires_grad, Beta is { requires_grad: true });
-        var saved = Gradients.Save(x);
+        // The weight is made again, unless it is small beside the input that is kept.
+        var (saved, kept) = (Gradients.Save(x), wantsX && x.numel() > LeastInput * weight.numel() ? Gradients.Save(weight) : null);
         Tensor[] inputs = Beta is null ? [x, Alpha] : [x, Alpha, Beta];
         Gradients.Record(inputs, [y], gradients =>
         {
             var g = gradients[0]!;
             var result = new Tensor?[inputs.Length];
             if (wantsX)
-                result[0] = torch.matmul(g, Sum());
+                result[0] = torch.matmul(g, kept ?? Sum());
             if (!wantsAlpha && !wantsBeta)
                 return result;
             var dense = torch.matmul(g.reshape(-1, OutFeatures).t(), saved.reshape(-1, InFeatures));
@@ -189,7 +197,7 @@ public sealed class BinaryLinear : IGraphLinear
             if (wantsBeta)
                 result[2] = beta;
             return result;
-        }, saved);
+        }, kept is null ? [saved] : [saved, kept]);
     }
 
     private void AddDenseGradient(Tensor dense)

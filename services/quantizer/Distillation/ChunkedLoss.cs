@@ -14,7 +14,7 @@ internal static class ChunkedLoss
     /// <summary>Sum over chunks of a loss.</summary>
     /// <param name="hidden">What the head reads, [positions, d].</param>
     /// <param name="chunk">Positions at a time.</param>
-    /// <param name="lossOf">From hidden states [count, d], the first position and count to a loss of no dimensions.</param>
+    /// <param name="lossOf">From hidden states [count, d], the first position and count to a loss of no dimensions, at which backward starts.</param>
     /// <returns>A tensor of no dimensions; gradients flow to <paramref name="hidden"/>.</returns>
     public static Tensor Sum(Tensor hidden, long chunk, Func<Tensor, long, long, Tensor> lossOf)
     {

@@ -19,8 +19,9 @@ internal static class FusedDivergence
     /// <param name="student">[positions, vocabulary]</param>
     /// <param name="teacher">The same, without gradients.</param>
     /// <param name="temperature">τ</param>
+    /// <param name="isRoot">Whether backward starts at the sum itself: its gradient is 1, and no pass over the logits multiplies by it.</param>
     /// <returns>The sum over positions, f32, of no dimensions.</returns>
-    public static Tensor Sum(Tensor student, Tensor teacher, double temperature)
+    public static Tensor Sum(Tensor student, Tensor teacher, double temperature, bool isRoot = false)
     {
         using var scope = torch.NewDisposeScope();
         var record = torch.is_grad_enabled() && student.requires_grad;
@@ -39,7 +40,7 @@ internal static class FusedDivergence
         if (gradient is not null)
         {
             var kept = Gradients.Save(gradient);
-            Gradients.Record([student], [total], given => [kept * given[0]!.to(kept.dtype)], kept);
+            Gradients.Record([student], [total], given => [isRoot ? kept : kept * given[0]!.to(kept.dtype)], kept);
         }
         return total.MoveToOuterDisposeScope();
     }

@@ -11,10 +11,11 @@ internal static class LogitLoss
     /// <param name="teacher">The same, without gradients; null for hard labels.</param>
     /// <param name="labels">i64 [positions]</param>
     /// <param name="temperature">τ of soft labels.</param>
-    public static Tensor Sum(DistillationLoss loss, Tensor student, Tensor? teacher, Tensor labels, double temperature = 1) => loss switch
+    /// <param name="isRoot">Whether backward starts at the result itself, as in <see cref="ChunkedLoss"/>.</param>
+    public static Tensor Sum(DistillationLoss loss, Tensor student, Tensor? teacher, Tensor labels, double temperature = 1, bool isRoot = false) => loss switch
     {
         DistillationLoss.Ce => F.cross_entropy(Wide(student), labels, reduction: TorchSharp.torch.nn.Reduction.Sum),
-        DistillationLoss.Kd when FusedDivergence.Serves(student, teacher!) => FusedDivergence.Sum(student, teacher!, temperature),
+        DistillationLoss.Kd when FusedDivergence.Serves(student, teacher!) => FusedDivergence.Sum(student, teacher!, temperature, isRoot),
         DistillationLoss.Kd => SoftLabels(Wide(student), Wide(teacher!), temperature),
         _ => (Wide(student) - Wide(teacher!)).square().mean([-1]).sum(),
     };

@@ -52,7 +52,7 @@ internal sealed class TrainingPass(
         var temperature = recipe.Temperature ?? 1;
         var chunk = ChunkedLoss.PositionsAtOnce(student.Config.VocabularySize, student.Device);
         var loss = ChunkedLoss.Sum(hidden, chunk, (part, first, count) =>
-            LogitLoss.Sum(recipe.Loss, student.head(part), Logits(first, count), labels.narrow(0, first, count), temperature)) / positions;
+            LogitLoss.Sum(recipe.Loss, student.head(part), Logits(first, count), labels.narrow(0, first, count), temperature, isRoot: true)) / positions;
         if (feature is not null)
             loss += feature * (recipe.FeatureWeight * batch.Positions / positions);
         Gradients.Backward(loss);
