@@ -18,6 +18,9 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
 {
     private const string CheckpointFile = "checkpoint.safetensors";
 
+    /// <summary>A worker on a CPU has other things in its memory, and time.</summary>
+    private const long MostActivations = 192L << 20;
+
     public async Task<RoundDistilled> RunAsync(DistillRound command, CancellationToken cancellation)
     {
         var training = memory.Take<Training>(KeyOf(command, command.Checkpoint)) ?? await OpenAsync(command, cancellation);
@@ -33,7 +36,10 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
             var watch = Stopwatch.StartNew();
             var round = training.Session.RunRound(
                 Path.Combine(work.Path, CheckpointFile), _ => watch.Elapsed.TotalSeconds >= worker.Value.UnitSeconds, output, cancellation);
-            var result = await folders.StoreAsync(round.Finished ? output : work.Path, cancellation);
+            var storing = Task.Run(() => folders.StoreAsync(round.Finished ? output : work.Path, cancellation), cancellation);
+            if (!round.Finished)
+                training.Session.RunAhead(() => storing.IsCompleted);
+            var result = await storing;
             if (!round.Finished)
             {
                 memory.Keep(KeyOf(command, result), training, training.Session.ModelBytes);
@@ -61,7 +67,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
         var sequences = new SampledSequences(SampledTokens.Open(await folders.OpenAsync(command.Data, cancellation), cancellation));
         try
         {
-            var distiller = new Distiller(recipe, DistillationOptions.On(worker.Value.ReadDevice(), recipe))
+            var distiller = new Distiller(recipe, DistillationOptions.On(worker.Value.ReadDevice(), recipe) with { ActivationBytes = MostActivations })
             {
                 DigestOf = (source, _) => folders.DigestOf(source.Path == teacher ? command.Model : command.Student, source),
             };
