@@ -31,6 +31,9 @@ internal sealed class BenchDistillCommand : QbbCommand
     {
         Description = "Run every block twice to need less memory.",
     };
+    private readonly Option<double?> _signRate = new("--sign-lr") { Description = "Train the signs, too, as in qbb distill." };
+    private readonly Option<double> _features = new("--feature-weight") { Description = "As in qbb distill.", DefaultValueFactory = _ => 0 };
+    private readonly Option<bool> _launches = new("--no-graph") { Description = "Launch one by one what a GPU would get as one graph." };
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<string?> _dtype = SharedOptions.DType();
 
@@ -38,7 +41,7 @@ internal sealed class BenchDistillCommand : QbbCommand
         "qbb-bench distill --shape 7b --bases 2 --tokens 2048 --batch 8 --device cuda")
     {
         _loss.AcceptOnlyFromAmong([.. DistillationLossNames.All.Keys]);
-        Option[] options = [_shape, _bases, _tokens, _batch, _accumulate, _steps, _loss, _checkpointing, _device, _dtype];
+        Option[] options = [_shape, _bases, _tokens, _batch, _accumulate, _steps, _loss, _signRate, _features, _launches, _checkpointing, _device, _dtype];
         foreach (var option in options)
             Options.Add(option);
     }
@@ -54,6 +57,8 @@ internal sealed class BenchDistillCommand : QbbCommand
             Loss = DistillationLossNames.All[parsed.GetRequiredValue(_loss)],
             Batch = parsed.GetRequiredValue(_batch),
             Accumulate = parsed.GetRequiredValue(_accumulate),
+            SignRate = parsed.GetValue(_signRate),
+            FeatureWeight = parsed.GetRequiredValue(_features),
             Precision = SharedOptions.ParseDType(parsed.GetValue(_dtype), device).ToPrecision(),
         };
         recipe.Resolve();
@@ -61,6 +66,7 @@ internal sealed class BenchDistillCommand : QbbCommand
         {
             Device = device,
             ActivationCheckpointing = parsed.GetValue(_checkpointing),
+            CudaGraphs = !parsed.GetValue(_launches),
             CacheBytes = 0,
         };
         var bench = new DistillBench(ModelShape.Of(parsed.GetRequiredValue(_shape)), bases, tokens, recipe, options);

@@ -55,6 +55,7 @@ internal sealed class DistillBench(ModelShape shape, int bases, int positions, D
         return
         [
             new($"distil N = {bases}, {recipe.Batch} x {recipe.Accumulate} sequences of {positions}", tokens / seconds, "tokens/s"),
+            new("one step is one graph", trainer.IsCaptured ? 1 : 0, ""),
             new("one step, median", seconds * 1e3, "ms"),
             new("model work of a step", work / 1e12, "TFLOP"),
             new("model work", work / seconds / 1e12, "TFLOP/s"),

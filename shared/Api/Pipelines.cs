@@ -58,18 +58,21 @@ public sealed record StageView(Stage Name, StageState State, int Done, int Total
 /// <param name="Stages">All stages in their order.</param>
 /// <param name="Done">Units of the current kind of work that are done.</param>
 /// <param name="Total">All of them; 0 while that is not known.</param>
-/// <param name="Progress">Share of the whole that is done, 0 to 1, by kinds of work.</param>
-/// <param name="EtaSeconds">How long it may still take; null while nothing is known of one of the stages.</param>
+/// <param name="Progress">Share of the whole that is done, 0 to 1, by the time that its stages are expected to take.</param>
+/// <param name="EtaSeconds">How long it may still take; null until something was measured.</param>
 /// <param name="Error">Why it failed, or what is being tried again.</param>
 /// <param name="CreatedAt">When it was requested.</param>
 /// <param name="StartedAt">When its first command was sent.</param>
 /// <param name="EndedAt">When it ended.</param>
 /// <param name="Result">The version that it created.</param>
 /// <param name="Metrics">The metrics of that version.</param>
+/// <param name="Note">What to know of the result, such as that its distillation was of no use.</param>
+/// <param name="Ahead">Units of other pipelines that its worker may do first; null of one that does not wait for its first unit of a stage.</param>
 public sealed record PipelineView(
     Guid Id, string Model, int Version, string Recipe, string? RecipeName, PipelineState State, Guid? Follows, Stage Stage,
     IReadOnlyList<StageView> Stages, int Done, int Total, double Progress, double? EtaSeconds, string? Error, DateTimeOffset CreatedAt,
-    DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, VersionName? Result, IReadOnlyDictionary<string, double>? Metrics);
+    DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, VersionName? Result, IReadOnlyDictionary<string, double>? Metrics,
+    string? Note = null, int? Ahead = null);
 
 /// <summary>A quantization that is requested.</summary>
 /// <param name="Model">The model's name.</param>

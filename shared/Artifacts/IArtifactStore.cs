@@ -34,6 +34,12 @@ public interface IArtifactStore
     /// <summary>Removes a blob; false where it was not there.</summary>
     Task<bool> DeleteAsync(Digest digest, CancellationToken cancellation = default);
 
+    /// <summary>Removes blobs that were not used since some time; those that are gone now.</summary>
+    /// <param name="digests">As they stood near one another in <see cref="ListAsync"/>.</param>
+    /// <param name="unused">What was put or kept later stays.</param>
+    /// <param name="cancellation">Stops between some of them.</param>
+    Task<IReadOnlyCollection<Digest>> RemoveAsync(IReadOnlyCollection<Digest> digests, DateTimeOffset unused, CancellationToken cancellation = default);
+
     /// <summary>All blobs, in no order; those put or removed meanwhile may be among them or not.</summary>
     IAsyncEnumerable<BlobInfo> ListAsync(CancellationToken cancellation = default);
 

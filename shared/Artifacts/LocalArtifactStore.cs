@@ -96,6 +96,18 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
         }));
     }
 
+    public async Task<IReadOnlyCollection<Digest>> RemoveAsync(IReadOnlyCollection<Digest> digests, DateTimeOffset unused, CancellationToken cancellation = default)
+    {
+        var gone = new List<Digest>();
+        foreach (var digest in digests)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (await FindAsync(digest, cancellation) is { } blob && blob.LastUsed <= unused && await DeleteAsync(digest, cancellation))
+                gone.Add(digest);
+        }
+        return gone;
+    }
+
     public async IAsyncEnumerable<BlobInfo> ListAsync([EnumeratorCancellation] CancellationToken cancellation = default)
     {
         await Task.CompletedTask;

@@ -127,11 +127,15 @@ public sealed class BinaryLinear : IGraphLinear
         return DenseWeightKernels.Serve(Alpha, _dtype) ? DenseWeightKernels.Expand(_bases, _planes.Value, Alpha, Beta, _dtype) : ReferenceSum(_dtype);
     }
 
-    public void DropDenseGradient()
+    /// <summary>The <see cref="DenseGradient"/>, which the layer gives up: the caller disposes it.</summary>
+    public Tensor? TakeDenseGradient()
     {
-        DenseGradient?.Dispose();
+        var taken = DenseGradient;
         DenseGradient = null;
+        return taken;
     }
+
+    public void DropDenseGradient() => TakeDenseGradient()?.Dispose();
 
     public void Dispose()
     {
@@ -191,7 +195,7 @@ public sealed class BinaryLinear : IGraphLinear
     private void AddDenseGradient(Tensor dense)
     {
         if (DenseGradient is null)
-            DenseGradient = dense.clone().DetachFromDisposeScope();
+            DenseGradient = Gradients.Save(dense);
         else
             DenseGradient.add_(dense);
     }

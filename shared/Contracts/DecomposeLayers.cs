@@ -11,9 +11,10 @@ namespace Qbb.Contracts;
 /// <param name="Size">What a unit holds, as the first one's event said; null in the first, which is as large as fits its time.</param>
 /// <param name="Before">Results of all units before this one where they are chained; else empty.</param>
 /// <param name="Type">That calibration data run through the model in; null for f32.</param>
+/// <param name="Epoch">The run of the pipeline that it belongs to.</param>
 public sealed record DecomposeLayers(
     Guid PipelineId, Digest Model, Digest Decomposition, Digest? Data, int Index, int? Size, IReadOnlyList<Digest> Before,
-    Precision? Type = null)
+    Precision? Type = null, int Epoch = 0) : IUnitCommand
 {
     public Digest Unit => UnitKey.Of(nameof(DecomposeLayers), Model, Decomposition, Data, Index, Size, UnitKey.Of(Before), Type);
 }

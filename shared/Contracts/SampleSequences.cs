@@ -8,8 +8,9 @@ namespace Qbb.Contracts;
 /// <param name="Index">Which batch: 0 first, whose event says how many there are.</param>
 /// <param name="Size">Sequences that are sampled together, as the first one's event said; null in the first, whose worker has room for so many.</param>
 /// <param name="Type">To calculate in; null for f32.</param>
+/// <param name="Epoch">The run of the pipeline that it belongs to.</param>
 public sealed record SampleSequences(
-    Guid PipelineId, Digest Model, Digest Sampling, DataUse Use, int Index, int? Size = null, Precision? Type = null)
+    Guid PipelineId, Digest Model, Digest Sampling, DataUse Use, int Index, int? Size = null, Precision? Type = null, int Epoch = 0) : IUnitCommand
 {
     public Digest Unit => UnitKey.Of(nameof(SampleSequences), Model, Sampling, Use, Index, Size, Type);
 }

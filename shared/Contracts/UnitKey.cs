@@ -9,6 +9,9 @@ namespace Qbb.Contracts;
 /// </summary>
 public static class UnitKey
 {
+    /// <summary>A header of events: the result was found, not made.</summary>
+    public const string FoundHeader = "Qbb-Found";
+
     // Counts up whenever a worker begins to make something else of the same inputs.
     private const string Scheme = "qbb unit 2";
 

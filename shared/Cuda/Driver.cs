@@ -34,12 +34,8 @@ internal static unsafe class Driver
     public static readonly delegate* unmanaged<float*, nint, nint, int> EventElapsedTime = (delegate* unmanaged<float*, nint, nint, int>)Symbol("cuEventElapsedTime");
     public static readonly delegate* unmanaged<nint, int> EventDestroy = (delegate* unmanaged<nint, int>)Symbol("cuEventDestroy_v2");
     public static readonly delegate* unmanaged<nint*, uint, int> StreamCreate = (delegate* unmanaged<nint*, uint, int>)Symbol("cuStreamCreate");
-    public static readonly delegate* unmanaged<nint, int, int> StreamBeginCapture = (delegate* unmanaged<nint, int, int>)Symbol("cuStreamBeginCapture_v2");
     public static readonly delegate* unmanaged<nint, nint*, int> StreamEndCapture = (delegate* unmanaged<nint, nint*, int>)Symbol("cuStreamEndCapture");
-    public static readonly delegate* unmanaged<nint*, nint, ulong, int> GraphInstantiate = (delegate* unmanaged<nint*, nint, ulong, int>)Symbol("cuGraphInstantiateWithFlags");
-    public static readonly delegate* unmanaged<nint, nint, int> GraphLaunch = (delegate* unmanaged<nint, nint, int>)Symbol("cuGraphLaunch");
-    public static readonly delegate* unmanaged<nint, int> GraphDestroy = (delegate* unmanaged<nint, int>)Symbol("cuGraphDestroy");
-    public static readonly delegate* unmanaged<nint, int> GraphExecDestroy = (delegate* unmanaged<nint, int>)Symbol("cuGraphExecDestroy");
+    public static readonly delegate* unmanaged<nint, int*, int> StreamIsCapturing = (delegate* unmanaged<nint, int*, int>)Symbol("cuStreamIsCapturing");
 
     /// <summary>cuFuncGetParamInfo(function, index, offset, size); null in drivers before CUDA 12.4.</summary>
     public static readonly delegate* unmanaged<nint, nuint, nuint*, nuint*, int> FunctionParameter =

@@ -14,6 +14,7 @@ public sealed record AdamWState(long[] step, Tensor[] exp_avg, Tensor[] exp_avg_
 public sealed class AdamW : IDisposable
 {
     private readonly Slot[] _slots;
+    private readonly Slot? _whole;
     private readonly double _beta1, _beta2, _eps;
 
     /// <param name="parameters">Leaf tensors with their weight decay λ each; norms and biases usually have none.</param>
@@ -22,6 +23,53 @@ public sealed class AdamW : IDisposable
         (_beta1, _beta2, _eps) = (beta1, beta2, eps);
         _slots = [.. parameters.Select(p => new Slot(p.Parameter, p.WeightDecay,
             torch.zeros_like(p.Parameter).DetachFromDisposeScope(), torch.zeros_like(p.Parameter).DetachFromDisposeScope()))];
+    }
+
+    /// <summary>Parameters that lie one after the other in one piece of memory, without weight decay: <see cref="step(double, Tensor)"/> moves all in one launch.</summary>
+    /// <param name="whole">The memory, [n].</param>
+    /// <param name="shapes">Of each parameter, in their order.</param>
+    public AdamW(Tensor whole, IEnumerable<long[]> shapes, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8)
+    {
+        (_beta1, _beta2, _eps) = (beta1, beta2, eps);
+        _whole = new Slot(whole, 0, torch.zeros_like(whole).DetachFromDisposeScope(), torch.zeros_like(whole).DetachFromDisposeScope());
+        long[][] all = [.. shapes];
+        _slots = [.. Parts(whole, all).Zip(Parts(_whole.Mean, all), Parts(_whole.Square, all)).Select(part => new Slot(part.First, 0, part.Second, part.Third))];
+    }
+
+    /// <summary>Views of parts that lie one after the other, outside every dispose scope.</summary>
+    public static Tensor[] Parts(Tensor whole, IReadOnlyList<long[]> shapes)
+    {
+        var (parts, first) = (new Tensor[shapes.Count], 0L);
+        for (var k = 0; k < parts.Length; k++)
+        {
+            var count = shapes[k].Aggregate(1L, (product, size) => product * size);
+            using var part = whole.narrow(0, first, count);
+            parts[k] = part.view(shapes[k]).DetachFromDisposeScope();
+            first += count;
+        }
+        return parts;
+    }
+
+    /// <summary>One update of parameters in one piece of memory.</summary>
+    /// <param name="lr">Learning rate.</param>
+    /// <param name="gradient">Of all of them, in their order, [n].</param>
+    public void step(double lr, Tensor gradient)
+    {
+        using var off = torch.no_grad();
+        using var scope = torch.NewDisposeScope();
+        if (_whole is null || _slots.Any(slot => slot.Step != _slots[0].Step))
+        {
+            var parts = Parts(gradient, [.. _slots.Select(slot => slot.Parameter.shape)]);
+            step(lr, parts);
+            Array.ForEach(parts, part => part.Dispose());
+            return;
+        }
+        foreach (var slot in _slots)
+            _whole.Step = ++slot.Step;
+        if (IsFused(_whole.Parameter))
+            Fused([_whole], [gradient], lr, 0);
+        else
+            Plain(_whole, gradient, lr);
     }
 
     /// <summary>One update with learning rate <paramref name="lr"/>; parameters without a gradient stay as they are.</summary>
@@ -43,16 +91,19 @@ public sealed class AdamW : IDisposable
             return;
         }
         foreach (var (slot, gradient) in moved)
-        {
-            using var scope = torch.NewDisposeScope();
-            var (parameter, decay, mean, square) = slot;
-            double correction1 = 1 - Math.Pow(_beta1, slot.Step), correction2 = 1 - Math.Pow(_beta2, slot.Step);
-            if (decay != 0)
-                parameter.mul_(1 - lr * decay);
-            mean.mul_(_beta1).add_(gradient!, 1 - _beta1);
-            square.mul_(_beta2).addcmul_(gradient!, gradient!, 1 - _beta2);
-            parameter.addcdiv_(mean, square.sqrt().mul_(1 / Math.Sqrt(correction2)).add_(_eps), -lr / correction1);
-        }
+            Plain(slot, gradient!, lr);
+    }
+
+    private void Plain(Slot slot, Tensor gradient, double lr)
+    {
+        using var scope = torch.NewDisposeScope();
+        var (parameter, decay, mean, square) = slot;
+        double correction1 = 1 - Math.Pow(_beta1, slot.Step), correction2 = 1 - Math.Pow(_beta2, slot.Step);
+        if (decay != 0)
+            parameter.mul_(1 - lr * decay);
+        mean.mul_(_beta1).add_(gradient, 1 - _beta1);
+        square.mul_(_beta2).addcmul_(gradient, gradient, 1 - _beta2);
+        parameter.addcdiv_(mean, square.sqrt().mul_(1 / Math.Sqrt(correction2)).add_(_eps), -lr / correction1);
     }
 
     private static bool IsFused(Tensor parameter) => parameter is { dtype: ScalarType.Float32, device_type: DeviceType.CUDA };
@@ -115,10 +166,12 @@ public sealed class AdamW : IDisposable
 
     public void Dispose()
     {
-        foreach (var slot in _slots)
+        foreach (var slot in _whole is null ? _slots : [.. _slots, _whole])
         {
             slot.Mean.Dispose();
             slot.Square.Dispose();
+            if (_whole is not null && slot != _whole)
+                slot.Parameter.Dispose();
         }
     }
 

@@ -81,11 +81,11 @@ public static class WorkPlan
     /// <summary>How much faster a forward is in bf16 on a CPU that has it.</summary>
     private const double CpuBf16 = 1.57;
 
-    /// <summary>The same of a GPU in bf16: products of a step of sampling, and of training.</summary>
-    private const double GpuSampling = 500_000 * Giga, GpuTraining = 600_000 * Giga;
+    /// <summary>The same of a GPU in bf16: products of a step of sampling, and of training, which narrow layers use less of.</summary>
+    private const double GpuSampling = 500_000 * Giga, GpuTraining = 600_000 * Giga, GpuTrainingWidth = 250;
 
     /// <summary>Seconds that the launches of one block take: of a token's step in sampling, and of a training step, forward and back.</summary>
-    private const double GpuSamplingLaunches = 0.00028, GpuTrainingLaunches = 0.0028, CpuSamplingLaunches = 0.001, CpuTrainingLaunches = 0.005;
+    private const double GpuSamplingLaunches = 0.00028, GpuTrainingLaunches = 0.0004, CpuSamplingLaunches = 0.001, CpuTrainingLaunches = 0.005;
 
     /// <summary>What training on a CPU reaches of a forward's FLOP a second; passes over the weights to expand them and to gather gradients.</summary>
     private const double CpuTraining = 0.75, CpuExpansion = 6e-9;
@@ -203,7 +203,7 @@ public static class WorkPlan
         // On a GPU the teacher's blocks run too, for the loss behind each block; on a CPU its last states are kept after the first epoch.
         var work = (machine.Gpu ? 5 : 4) * Forward(model, tokens, length, head: false) + 6.0 * tokens * model.Vocabulary * model.Hidden;
         return machine.Gpu
-            ? model.Blocks * GpuTrainingLaunches + work / GpuTraining
+            ? model.Blocks * GpuTrainingLaunches + work / (GpuTraining * model.Hidden / (model.Hidden + GpuTrainingWidth))
             : work / (CpuTraining * Speed(machine, model)) + model.LinearWeights * CpuExpansion / machine.Cores + model.Blocks * CpuTrainingLaunches;
     }
 

@@ -203,6 +203,19 @@ public abstract class ArtifactStoreTests
         (await Store.ListAsync().CountAsync()).ShouldBe(Count - 1);
     }
 
+    [Fact]
+    public async Task What_was_used_meanwhile_is_not_removed()
+    {
+        var blobs = new List<BlobInfo>();
+        for (var k = 0; k < 3; k++)
+            blobs.Add(await Store.PutAsync(new MemoryStream([(byte)k])));
+        var digests = blobs.Select(blob => blob.Digest).ToList();
+        (await Store.RemoveAsync(digests, DateTimeOffset.UtcNow.AddMinutes(-1))).ShouldBeEmpty();
+        (await Store.RemoveAsync(digests[..2], DateTimeOffset.UtcNow.AddMinutes(1))).ShouldBe(digests[..2], ignoreOrder: true);
+        (await Store.ListAsync().ToListAsync()).Select(blob => blob.Digest).ShouldBe([digests[2]]);
+        (await Store.RemoveAsync([], DateTimeOffset.UtcNow)).ShouldBeEmpty();
+    }
+
     private async Task ShouldBeEmptyAsync()
     {
         (await Store.ListAsync().ToListAsync()).ShouldBeEmpty();

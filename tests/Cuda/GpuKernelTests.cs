@@ -93,6 +93,42 @@ public sealed class GpuKernelTests : IDisposable
     }
 
     [Fact]
+    public void A_graph_keeps_the_memory_that_its_work_allocates_and_holds_a_backward_pass()
+    {
+        RequireGpu();
+        var x = torch.ones([1000], device: torch.CUDA);
+        var w = torch.full([1000], 2f, device: torch.CUDA).requires_grad_();
+        Tensor loss = null!, gradient = null!;
+        torch.cuda.synchronize();
+        using var _ = new CudaStream(torch.CUDA).Use();
+        Work();
+        torch.cuda.synchronize();
+        using var graph = CudaGraph.Capture(torch.CUDA, Work);
+        for (var k = 1; k <= 3; k++)
+        {
+            x.fill_(k);
+            graph.Replay();
+            // Of memory of the graph's own, nothing is given to others.
+            var others = Enumerable.Range(0, 50).Select(_ => torch.full([1000], -1f, device: torch.CUDA)).ToList();
+            loss.ToDouble().ShouldBe(1000.0 * 4 * k * k);
+            gradient.ToArray<float>().ShouldAllBe(value => value == 4f * k * k);
+            others.ForEach(tensor => tensor.Dispose());
+        }
+        Should.Throw<InvalidOperationException>(() => CudaGraph.Capture(torch.CUDA, () => throw new InvalidOperationException()));
+        graph.Replay();
+        torch.cuda.synchronize();
+
+        void Work()
+        {
+            var product = (x * w).square();
+            loss = product.sum();
+            Gradients.Backward(loss);
+            gradient = w.grad!;
+            w.grad = null;
+        }
+    }
+
+    [Fact]
     public void The_device_and_its_memory_are_described()
     {
         RequireGpu();

@@ -18,6 +18,35 @@ const { decodeAwsChunked } = await import("./node_modules/fauxqs/dist/s3/chunked
 
 const store = new S3Store();
 for (const bucket of process.argv.slice(2)) store.createBucket(bucket);
+
+// fauxqs sorts all keys for every page: with many objects that would be all of a test's time. Keys are sorted once, and again when one was added.
+const sorted = new Map();
+for (const [bucket, objects] of store.buckets) {
+  objects.set = function (key, value) {
+    if (!this.has(key)) sorted.delete(bucket);
+    return Map.prototype.set.call(this, key, value);
+  };
+}
+const listAll = store.listObjects;
+store.listObjects = function (bucket, { prefix = "", delimiter, maxKeys = 1000, startAfter, marker } = {}) {
+  const objects = this.buckets.get(bucket);
+  if (!objects || delimiter) return listAll.apply(this, arguments);
+  if (!sorted.has(bucket)) sorted.set(bucket, [...objects.keys()].sort());
+  const keys = sorted.get(bucket);
+  const after = startAfter ?? marker ?? "";
+  let [low, high] = [0, keys.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (keys[middle] < prefix || (after && keys[middle] <= after)) low = middle + 1;
+    else high = middle;
+  }
+  const found = [];
+  for (; low < keys.length && keys[low].startsWith(prefix) && found.length <= maxKeys; low++) {
+    if (objects.has(keys[low])) found.push(objects.get(keys[low]));
+  }
+  return { objects: found.slice(0, maxKeys), commonPrefixes: [], isTruncated: found.length > maxKeys };
+};
+
 const app = buildApp({ logger: false, stores: { s3Store: store } });
 
 const refuse = (reply, status, code, message) => reply.code(status).header("content-type", "application/xml")
@@ -46,6 +75,24 @@ app.addHook("preHandler", async (request, reply) => {
       return refuse(reply, 400, "BadDigest", "The SHA256 you specified did not match the calculated checksum.");
     }
   }
+});
+
+// For tests: how many requests there were, and objects of other days, which nobody could put in a test's time.
+let requests = 0;
+app.addHook("onRequest", async (request, reply) => {
+  if (request.url === "/requests") return reply.send(`${requests}`);
+  if (request.url.startsWith("/fill/")) {
+    const [bucket, count] = request.url.slice("/fill/".length).split("/");
+    for (let k = 0; k < Number(count); k++) {
+      const body = Buffer.from(`blob ${k}`);
+      const name = createHash("sha256").update(body).digest("hex");
+      for (const key of [`blobs/${name}`, `used/${name}`]) {
+        store.putObject(bucket, key, key.startsWith("blobs") ? body : Buffer.alloc(0)).lastModified = new Date(Date.now() - 24 * 3600e3);
+      }
+    }
+    return reply.send("filled");
+  }
+  requests++;
 });
 
 await app.listen({ host: "127.0.0.1", port: 0 });

@@ -17,7 +17,8 @@ internal static class PipelineStage
         if (pipeline.State != PipelineState.Running)
             return Wire.NameOf(pipeline.State);
         var stage = Wire.NameOf(pipeline.Stage);
-        return pipeline.Total > 0 ? $"{stage} {pipeline.Done} of {pipeline.Total}" : stage;
+        var place = pipeline.Ahead is > 0 and var ahead ? $", {ahead} units ahead" : "";
+        return (pipeline.Total > 0 ? $"{stage} {pipeline.Done} of {pipeline.Total}" : stage) + place;
     }
 
     /// <summary>about 3 min 20 s left; empty while it is not known.</summary>

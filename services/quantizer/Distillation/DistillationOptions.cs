@@ -23,6 +23,9 @@ public sealed record DistillationOptions
     /// <summary>Memory for the teacher's last hidden states, which then need not be calculated again; 0 for none.</summary>
     public long CacheBytes { get; init; } = 2L << 30;
 
+    /// <summary>Replay the launches of a small model's step on a GPU as one graph; without, they are made one by one.</summary>
+    public bool CudaGraphs { get; init; } = true;
+
     /// <summary>Replace an output that exists.</summary>
     public bool Force { get; init; }
 

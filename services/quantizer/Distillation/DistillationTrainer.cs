@@ -14,14 +14,13 @@ internal sealed class DistillationTrainer : IDisposable
 {
     private const double LoweredRate = 0.1;
     private readonly Transformer _student;
-    private readonly Transformer _teacher;
     private readonly ITokenSequences _data;
     private readonly DistillationRecipe _recipe;
     private readonly DistillationOptions _options;
     private readonly TrainedScales _scales;
     private readonly TrainedSigns? _signs;
     private readonly TeacherStates _states;
-    private readonly MixedStack _stack;
+    private readonly TrainingPass _pass;
     private readonly DataOrder _order;
     private readonly SwapSchedule _swap;
     private readonly HeldOutScorer _scorer;
@@ -39,17 +38,20 @@ internal sealed class DistillationTrainer : IDisposable
     public DistillationTrainer(
         Transformer student, Transformer teacher, ITokenSequences data, DistillationRecipe recipe, DistillationOptions options)
     {
-        (_student, _teacher, _data, _recipe, _options) = (student, teacher, data, recipe.Resolve(), options);
+        (_student, _data, _recipe, _options) = (student, data, recipe.Resolve(), options);
         _order = new DataOrder(data.Count, recipe.HeldOut, recipe.Seed);
         _scales = new TrainedScales(student);
         if (_scales.All.Count == 0)
             throw new InvalidInputException("the student has no binary layers in its blocks, so there are no scales to train");
         _signs = _recipe.SignRate is null ? null : new TrainedSigns(student, teacher);
         _states = new TeacherStates(teacher, options.CacheBytes);
-        _stack = new MixedStack(student, teacher, options.ActivationCheckpointing);
+        _pass = new TrainingPass(student, teacher, _scales, _signs, _states, _recipe, options);
         _swap = new SwapSchedule(_recipe);
         _scorer = new HeldOutScorer(student, teacher, _states, data, _order.HeldOut, _recipe.Batch);
     }
+
+    /// <summary>Whether steps are replays of a graph.</summary>
+    internal bool IsCaptured => _pass.IsCaptured;
 
     /// <summary>Sequences that decide.</summary>
     public int HeldOutCount => _order.HeldOut.Count;
@@ -137,6 +139,7 @@ internal sealed class DistillationTrainer : IDisposable
 
     public void Dispose()
     {
+        _pass.Dispose();
         _scales.Dispose();
         _signs?.Dispose();
         _states.Dispose();
@@ -173,48 +176,18 @@ internal sealed class DistillationTrainer : IDisposable
         _stepping.Start();
         using var scope = torch.NewDisposeScope();
         var first = (long)step * _recipe.Accumulate * _recipe.Batch;
-        var passes = Enumerable.Range(0, _recipe.Accumulate).Select(pass => _order.Take(first + pass * _recipe.Batch, _recipe.Batch)).ToArray();
-        var positions = passes.Sum(pass => pass.Sum(index => _data.LengthOf(index) - 1L));
-        var loss = 0.0;
-        for (var pass = 0; pass < passes.Length; pass++)
-            loss += Pass(passes[pass], _swap.Draw(step, pass, _student.Blocks.Count), positions);
-        if (double.IsFinite(loss) && !double.IsFinite(_scales.Step(rate, _recipe.Clip)))
-            loss = double.NaN;
-        if (double.IsFinite(loss))
-            _signs?.Step(_recipe.SignRate!.Value * rate / _recipe.LearningRate);
-        _scales.DropGradients();
-        _signs?.DropGradients();
-        _tokens += positions;
-        _stepping.Stop();
-        return loss;
-    }
-
-    /// <summary>Adds the gradients of some sequences; their part of the step's mean loss.</summary>
-    private double Pass(int[] indices, bool[] fromStudent, long positions)
-    {
-        using var scope = torch.NewDisposeScope();
-        var batch = new TokenBatch(_data, indices);
-        using var context = _student.Context(batch.Ids.size(0), batch.Ids.size(1));
-        var features = _recipe.FeatureWeight > 0 ? _stack.Features(batch, context) : null;
-        var taught = _recipe.Loss == DistillationLoss.Ce ? null : _states.Of(batch);
-        var (hidden, feature) = _stack.Run(batch, context, fromStudent, features);
-        var labels = batch.Labels.to(_student.Device);
-        var temperature = _recipe.Temperature ?? 1;
-        var chunk = ChunkedLoss.PositionsAtOnce(_student.Config.VocabularySize, _student.Device);
-        var loss = ChunkedLoss.Sum(hidden, chunk, (part, first, count) =>
-            LogitLoss.Sum(_recipe.Loss, _student.head(part), Taught(first, count), labels.narrow(0, first, count), temperature)) / positions;
-        if (feature is not null)
-            loss += feature * (_recipe.FeatureWeight * batch.Positions / positions);
-        Gradients.Backward(loss);
-        return loss.ToDouble();
-
-        Tensor? Taught(long first, long count)
+        var passes = Enumerable.Range(0, _recipe.Accumulate).ToArray();
+        var batches = Array.ConvertAll(passes, pass => new TokenBatch(_data, _order.Take(first + pass * _recipe.Batch, _recipe.Batch)));
+        using var gradients = _pass.Run(batches, Array.ConvertAll(passes, pass => _swap.Draw(step, pass, _student.Blocks.Count)));
+        var finite = double.IsFinite(gradients.Loss) && double.IsFinite(gradients.Norm);
+        if (finite)
         {
-            if (taught is null)
-                return null;
-            using var off = torch.no_grad();
-            return _teacher.head(taught.narrow(0, first, count));
+            _scales.Step(rate, gradients.Norm, _recipe.Clip);
+            _signs?.Step(_recipe.SignRate!.Value * rate / _recipe.LearningRate, gradients.Dense);
         }
+        _tokens += batches.Sum(batch => batch.Positions);
+        _stepping.Stop();
+        return finite ? gradients.Loss : double.NaN;
     }
 
     private DistillationState Evaluate(DistillationState state, double rate)
@@ -238,7 +211,8 @@ internal sealed class DistillationTrainer : IDisposable
         if (state.LoweredAt is { } before)
             throw new DistillationRefusedException(
                 $"the loss is not finite at step {state.Step + 1}, and was not at step {before + 1}, after which the rate was lowered to "
-                + $"{_recipe.LearningRate * LoweredRate:g3}: start again with an --lr well below that, or with --dtype fp32");
+                + $"{_recipe.LearningRate * LoweredRate:g3}",
+                "start again with an --lr well below that, or with --dtype fp32", _recipe.Steps, state.Curve[0].HeldOut.Kl);
         var good = Restore(checkpoint)
             ?? throw new InvalidInputException($"{checkpoint}: the checkpoint to go back to is gone or damaged", "start again");
         good = good with { LoweredAt = state.Step };

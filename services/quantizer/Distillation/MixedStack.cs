@@ -58,6 +58,8 @@ internal sealed class MixedStack(Transformer student, Transformer teacher, bool 
     /// <summary>‖x − t‖²/‖t‖²: blocks count alike however large their states grow.</summary>
     private static Tensor RelativeDistance(Tensor x, Tensor teacher)
     {
+        if (FusedDistance.Serves(x, teacher))
+            return FusedDistance.Relative(x, teacher);
         var wide = teacher.dtype == ScalarType.Float64 ? teacher : teacher.to(ScalarType.Float32);
         return (x.to(wide.dtype) - wide).square().sum() / wide.square().sum();
     }

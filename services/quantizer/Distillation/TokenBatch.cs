@@ -32,8 +32,32 @@ internal sealed class TokenBatch
         Valid = labels.Length == ids.Length ? null : torch.tensor(valid);
     }
 
+    /// <summary>A place on a device for the first rows of a batch whose sequences are of one length, and for others like it.</summary>
+    public TokenBatch(TokenBatch like, int rows, Device device)
+    {
+        if (!like.IsEven)
+            throw new ArgumentException("the sequences differ in length");
+        Indices = [.. like.Indices.Take(rows)];
+        Lengths = like.Lengths[..rows];
+        Ids = like.Ids.narrow(0, 0, rows).to(device);
+        Labels = like.Labels.narrow(0, 0, Lengths.Sum()).to(device);
+    }
+
     /// <summary>Which sequences.</summary>
     public IReadOnlyList<int> Indices { get; }
+
+    /// <summary>Whether all sequences are of one length.</summary>
+    public bool IsEven => Valid is null;
+
+    /// <summary>Whether another batch fits into the same place.</summary>
+    public bool Fits(TokenBatch other) => other.IsEven && IsEven && other.Ids.shape.SequenceEqual(Ids.shape);
+
+    /// <summary>Takes the tokens of another batch of the same sizes.</summary>
+    public void Take(TokenBatch other)
+    {
+        Ids.copy_(other.Ids);
+        Labels.copy_(other.Labels);
+    }
 
     /// <summary>Positions of each.</summary>
     public int[] Lengths { get; }

@@ -14,6 +14,7 @@ internal sealed class TrainedScales : IDisposable
     /// <summary>Every array of all scales, one after the other in one piece of memory: a step is then a few operators instead of some for each scale.</summary>
     private readonly Tensor _start, _unit, _delta, _value, _gradient;
     private readonly Tensor[] _layerValues, _values, _gradients;
+    private HashSet<int> _moved = [];
 
     /// <param name="student">Its scales are made to record gradients, all else is not.</param>
     public TrainedScales(Transformer student)
@@ -38,55 +39,54 @@ internal sealed class TrainedScales : IDisposable
         _start = Flat(scales.Select(scale => scale.Value.detach()));
         _unit = Flat(scales.Select(scale => scale.Unit));
         (_delta, _value, _gradient) = (Zeros(), Zeros(), Zeros());
-        var (starts, units, deltas) = (Views(_start), Views(_unit), Views(_delta));
-        (_values, _gradients) = (Views(_value), Views(_gradient));
+        long[][] shapes = [.. scales.Select(scale => scale.Value.shape)];
+        var (starts, units, deltas) = (AdamW.Parts(_start, shapes), AdamW.Parts(_unit, shapes), AdamW.Parts(_delta, shapes));
+        (_values, _gradients) = (AdamW.Parts(_value, shapes), AdamW.Parts(_gradient, shapes));
         _layerValues = [.. scales.Select(scale => scale.Value)];
         All = [.. scales.Select((scale, k) => new TrainedScale(scale.Name, scale.Value, starts[k], units[k], deltas[k]))];
         foreach (var scale in All)
             scale.Value.requires_grad = true;
-        _adam = new AdamW(deltas.Select(delta => (delta, 0.0)));
+        _adam = new AdamW(_delta, shapes);
 
         Tensor Flat(IEnumerable<Tensor> parts) => torch.cat([empty, .. parts.Select(part => part.reshape(-1))]).DetachFromDisposeScope();
         Tensor Zeros() => torch.zeros_like(_start).DetachFromDisposeScope();
-        Tensor[] Views(Tensor flat)
-        {
-            var views = new Tensor[scales.Count];
-            for (var (k, first) = (0, 0L); k < views.Length; first += scales[k++].Value.numel())
-                views[k] = flat.narrow(0, first, scales[k].Value.numel()).view(scales[k].Value.shape).DetachFromDisposeScope();
-            return views;
-        }
     }
 
     public IReadOnlyList<TrainedScale> All { get; }
 
     public AdamWState AdamState => _adam.state_dict();
 
-    /// <summary>Takes the gradients that backward left at the scales, clips them and moves the scales by one step of Adam.</summary>
-    /// <param name="rate">Learning rate.</param>
-    /// <param name="clip">Largest norm of all gradients by δ.</param>
-    /// <returns>The norm before clipping; where it is not finite nothing was moved.</returns>
-    public double Step(double rate, double clip)
+    /// <summary>Takes the gradients that backward left at the scales, by δ. Queues work only, so that it can be part of a CUDA graph.</summary>
+    /// <returns>Their norm, of no dimensions, where the scales are.</returns>
+    public Tensor Collect()
     {
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         // A block that was not swapped in has no gradient, and its scales stay.
         var found = Array.ConvertAll(_layerValues, value => value.grad);
-        var moved = Enumerable.Range(0, found.Length).Where(k => found[k] is not null).ToArray();
-        if (moved.Length < found.Length)
+        _moved = [.. Enumerable.Range(0, found.Length).Where(k => found[k] is not null)];
+        if (_moved.Count < found.Length)
             _gradient.zero_();
-        if (moved.Length > 0)
-            torch._foreach_copy_([.. moved.Select(k => _gradients[k])], [.. moved.Select(k => found[k]!)]);
+        if (_moved.Count > 0)
+            torch._foreach_copy_([.. _moved.Select(k => _gradients[k])], [.. _moved.Select(k => found[k]!)]);
         DropGradients();
-        _gradient.mul_(_unit);
-        var norm = _gradient.norm().ToDouble();
+        return _gradient.mul_(_unit).norm().MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Moves the scales by one step of Adam with the gradients of the last <see cref="Collect"/>.</summary>
+    /// <param name="rate">Learning rate.</param>
+    /// <param name="norm">Of the gradients.</param>
+    /// <param name="clip">Largest norm of all gradients by δ; larger ones are scaled down to it.</param>
+    public void Step(double rate, double norm, double clip)
+    {
+        using var off = torch.no_grad();
         if (norm > clip)
             _gradient.mul_(clip / (norm + 1e-6));
-        if (double.IsFinite(norm))
-        {
-            _adam.step(rate, [.. found.Select((gradient, k) => gradient is null ? null : _gradients[k])]);
-            Apply();
-        }
-        return norm;
+        if (_moved.Count == _layerValues.Length)
+            _adam.step(rate, _gradient);
+        else
+            _adam.step(rate, [.. _gradients.Select((gradient, k) => _moved.Contains(k) ? gradient : null)]);
+        Apply();
     }
 
     /// <summary>Forgets gradients that were not used.</summary>

@@ -52,18 +52,15 @@ internal sealed class TrainedSign : IDisposable
     /// <summary>Steps that this layer took.</summary>
     public long Steps { get; set; }
 
-    /// <summary>Updates the latent weight by its accumulated gradient, then the signs; does nothing without a gradient.</summary>
-    public void Step(double rate)
+    /// <summary>Updates the latent weight by the gradient of the dense one, then the signs.</summary>
+    public void Step(double rate, Tensor gradient)
     {
-        if (Layer.DenseGradient is not { } gradient)
-            return;
         Steps++;
         var adam = SignAdam.At(Steps, rate);
         if (ElementKernels.Serve(gradient))
             StepOnDevice(adam, gradient);
         else
             StepOnCpu(adam, gradient);
-        Layer.DropDenseGradient();
     }
 
     /// <summary>Goes back to a state that was saved.</summary>

@@ -22,12 +22,16 @@ internal sealed class TrainedSigns : IDisposable
 
     public IReadOnlyList<TrainedSign> All { get; }
 
-    /// <summary>Moves what backward left gradients for.</summary>
-    public void Step(double rate)
+    /// <summary>The gradients of the dense weights that backward left; null for layers without. They are the caller's then.</summary>
+    public Tensor?[] TakeGradients() => [.. All.Select(sign => sign.Layer.TakeDenseGradient())];
+
+    /// <summary>Moves the layers that have a gradient.</summary>
+    public void Step(double rate, IReadOnlyList<Tensor?> gradients)
     {
         using var off = torch.no_grad();
-        foreach (var sign in All)
-            sign.Step(rate);
+        for (var k = 0; k < All.Count; k++)
+            if (gradients[k] is { } gradient)
+                All[k].Step(rate, gradient);
     }
 
     /// <summary>Forgets gradients that were not used.</summary>

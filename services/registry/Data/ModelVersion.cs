@@ -23,6 +23,9 @@ internal sealed class ModelVersion
     /// <summary>Of all files.</summary>
     public required long Bytes { get; init; }
 
+    /// <summary>The sizes that decide what work on it takes; null where its config.json does not say.</summary>
+    public ModelShape? Shape { get; set; }
+
     public required DateTimeOffset CreatedAt { get; init; }
 
     public DateTimeOffset? DeletedAt { get; set; }
@@ -94,11 +97,14 @@ internal sealed class VersionMapping :
         builder.ToTable("versions");
         builder.Property(version => version.Id).ValueGeneratedNever();
         builder.HasIndex(version => new { version.ModelId, version.Number }).IsUnique();
+        // Counts and the newest number in lists of models, without a look at the rows.
+        builder.HasIndex(version => new { version.ModelId, version.DeletedAt, version.Number });
         builder.HasIndex(version => new { version.ModelId, version.Manifest }).IsUnique();
         builder.HasIndex(version => version.Manifest);
         builder.HasIndex(version => version.CreatedAt);
         builder.Property(version => version.Manifest).HasMaxLength(64);
         builder.Property(version => version.Kind).HasConversion<string>().HasMaxLength(16);
+        builder.Property(version => version.Shape).AsJson();
         builder.Property(version => version.Revision).IsConcurrencyToken();
         builder.HasOne(version => version.Lineage).WithOne().HasForeignKey<VersionLineage>(lineage => lineage.VersionId);
         builder.HasMany(version => version.Files).WithOne().HasForeignKey(file => file.VersionId);
@@ -129,7 +135,7 @@ internal sealed class VersionMapping :
     {
         builder.ToTable("metrics");
         builder.HasKey(metric => new { metric.VersionId, metric.Name });
-        builder.HasIndex(metric => new { metric.Name, metric.Value });
+        builder.HasIndex(metric => new { metric.Name, metric.Value, metric.VersionId });
         builder.Property(metric => metric.Name).HasMaxLength(64);
     }
 }

@@ -52,6 +52,9 @@ internal sealed record Pipeline
     /// <summary>A unit of this kind needs the results of those before it.</summary>
     public bool Chained { get; init; }
 
+    /// <summary>Of those that are done (steps, of the distillation) the ones that took no time since <see cref="KindStartedAt"/>: done before, or found among earlier results.</summary>
+    public int Given { get; init; }
+
     /// <summary>What a unit of this kind holds, as the first of them said.</summary>
     public int? UnitSize { get; init; }
 
@@ -79,8 +82,17 @@ internal sealed record Pipeline
     /// <summary>Why it failed; while it runs the latest failure of a unit.</summary>
     public string? Error { get; init; }
 
+    /// <summary>What people should know of the result, such as that its distillation was of no use.</summary>
+    public string? Note { get; init; }
+
+    /// <summary>Rises with every start, so that a cancellation does not concern what a retry sends.</summary>
+    public int Epoch { get; init; }
+
     /// <summary>How long the finished kinds took.</summary>
     public IReadOnlyList<KindTime> Times { get; init; } = [];
+
+    /// <summary>What its kinds were expected to take when it was requested.</summary>
+    public PipelineForecast? Forecast { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }
 
@@ -97,6 +109,9 @@ internal sealed record Pipeline
 
     /// <summary>Rises with every change.</summary>
     public int Revision { get; init; }
+
+    /// <summary>Whether its work is done and its artifact is to become a version.</summary>
+    public bool IsPublishing => Status == PipelineStatus.Running && Kind == UnitKind.Publish;
 
     /// <summary>Whether it stays as it is unless a person retries it.</summary>
     public bool HasEnded => Status is PipelineStatus.Succeeded or PipelineStatus.Failed or PipelineStatus.Cancelled;
@@ -119,6 +134,9 @@ internal enum PipelineStatus
 /// <summary>What a unit of work does, by name; the objects behind the names are in Pipelines/Stages.</summary>
 internal readonly record struct UnitKind(string Name)
 {
+    /// <summary>The last, which the registry does itself.</summary>
+    public static readonly UnitKind Publish = new("Publish");
+
     /// <summary>As people and metrics read it: assemble-model.</summary>
     public override string ToString() => JsonNamingPolicy.KebabCaseLower.ConvertName(Name);
 }
@@ -136,7 +154,27 @@ internal sealed record PipelineRoute(bool Calibrated, bool Distils, bool Samples
 /// <param name="Kind">The kind.</param>
 /// <param name="Units">Its units (steps of a distillation).</param>
 /// <param name="Seconds">Wall time from the first command to the last result.</param>
-internal sealed record KindTime(UnitKind Kind, int Units, double Seconds);
+/// <param name="Given">The units among them that took no part of it.</param>
+internal sealed record KindTime(UnitKind Kind, int Units, double Seconds, int Given = 0)
+{
+    /// <summary>What all units would have taken; null where too few of them were run to tell.</summary>
+    public double? WholeSeconds => 2 * Given > Units ? null : Seconds * Units / (Units - Given);
+}
+
+/// <summary>What the kinds of a pipeline's work are expected to take.</summary>
+/// <param name="Kinds">The kinds that take time.</param>
+/// <param name="IsMeasured">It rests on what such work took on these machines, not on the plan alone.</param>
+internal sealed record PipelineForecast(IReadOnlyList<KindForecast> Kinds, bool IsMeasured)
+{
+    /// <summary>Seconds of a kind; 0 of one that takes none.</summary>
+    public double this[UnitKind kind] => Kinds.FirstOrDefault(one => one.Kind == kind)?.Seconds ?? 0;
+}
+
+/// <summary>What a kind of work is expected to take.</summary>
+/// <param name="Kind">The kind.</param>
+/// <param name="Planned">Seconds that the plan says, for a machine of its own choice.</param>
+/// <param name="Seconds">The same, corrected by what was measured.</param>
+internal sealed record KindForecast(UnitKind Kind, double Planned, double Seconds);
 
 internal sealed class PipelineMapping : IEntityTypeConfiguration<Pipeline>
 {
@@ -153,13 +191,16 @@ internal sealed class PipelineMapping : IEntityTypeConfiguration<Pipeline>
         // Of one model and recipe one pipeline runs at a time; the others follow it.
         builder.HasIndex(pipeline => new { pipeline.ModelId, pipeline.Model, pipeline.Recipe }).IsUnique().HasFilter("\"Status\" = 'Running' AND \"Kind\" <> 'Publish'");
         builder.HasIndex(pipeline => pipeline.LeaderId);
-        builder.HasIndex(pipeline => new { pipeline.Status, pipeline.CreatedAt });
+        // Lists are in the order of ids, which rise with time.
+        builder.HasIndex(pipeline => new { pipeline.Status, pipeline.Id });
+        builder.HasIndex(pipeline => new { pipeline.ModelName, pipeline.Id });
         builder.HasIndex(pipeline => pipeline.Recipe);
         builder.Property(pipeline => pipeline.ModelName).HasMaxLength(ModelName.MostCharacters);
         builder.Property(pipeline => pipeline.Status).HasConversion<string>().HasMaxLength(16);
         builder.Property(pipeline => pipeline.Kind).AsName();
         builder.Property(pipeline => pipeline.Route).AsJson();
         builder.Property(pipeline => pipeline.Times).AsJson();
+        builder.Property(pipeline => pipeline.Forecast).AsJson();
         builder.Property(pipeline => pipeline.Revision).IsConcurrencyToken();
         foreach (var digest in s_digests)
             builder.Property(digest).HasMaxLength(64);

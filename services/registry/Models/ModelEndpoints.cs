@@ -37,21 +37,20 @@ internal static class ModelEndpoints
 
     private static async Task<Ok<Page<ModelView>>> List(string? q, string? after, int? limit, [AsParameters] VersionServices services)
     {
-        var (_, page) = await FindAsync(q, after, Paging.LimitOf(limit), services);
-        return TypedResults.Ok(page);
+        var (rows, next) = await FindAsync(q, after, Paging.LimitOf(limit), services);
+        return TypedResults.Ok(new Page<ModelView>([.. rows.Select(row => row.View)], next));
     }
 
-    /// <summary>A page of models by name, with their rows.</summary>
-    internal static async Task<(IReadOnlyList<Model> Rows, Page<ModelView> Page)> FindAsync(string? q, string? after, int limit, VersionServices services)
+    /// <summary>A page of models by name, and the last name of it where there are more.</summary>
+    internal static async Task<(IReadOnlyList<ModelRow> Rows, string? Next)> FindAsync(string? q, string? after, int limit, VersionServices services)
     {
-        var found = services.Context.Models.AsNoTracking().Where(model => model.DeletedAt == null);
+        var found = services.Context.Models.Where(model => model.DeletedAt == null);
         if (!string.IsNullOrEmpty(q))
             found = found.Where(model => model.Name.Contains(q) || model.Description.Contains(q));
         if (after is not null)
             found = found.Where(model => string.Compare(model.Name, after) > 0);
-        var rows = await found.OrderBy(model => model.Name).Take(limit + 1).ToListAsync(services.Cancellation);
-        var shown = rows.Take(limit).ToList();
-        return (shown, new(await services.Views.OfAsync(shown, services.Cancellation), rows.Count > limit ? shown[^1].Name : null));
+        var rows = await services.Views.OfAsync(found.OrderBy(model => model.Name).Take(limit + 1), services.Cancellation);
+        return ([.. rows.Take(limit)], rows.Count > limit ? rows[limit - 1].Model.Name : null);
     }
 
     private static async Task<Results<Ok<ModelView>, StatusCodeHttpResult>> Get(string name, [AsParameters] VersionServices services) =>

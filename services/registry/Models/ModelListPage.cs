@@ -1,4 +1,3 @@
-using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Http;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
@@ -19,13 +18,13 @@ internal static class ModelListPage
     public static async Task<IResult> Show(
         string? q, string? after, HttpContext http, PipelineViews pipelines, [AsParameters] VersionServices services)
     {
-        var (rows, page) = await ModelEndpoints.FindAsync(q, after, Paging.Usual, services);
-        List<Guid> ids = [.. rows.Select(model => model.Id)];
-        var champions = (await ChampionsAsync(ids, services)).ToDictionary(version => version.Model);
-        var work = (await pipelines.ActiveAsync(ids, services.Cancellation)).ToLookup(pipeline => pipeline.Model);
+        var (rows, last) = await ModelEndpoints.FindAsync(q, after, Paging.Usual, services);
+        var champions = (await services.Views.OfVersionsAsync([.. rows.Select(row => row.Champion).OfType<Guid>()], files: false, services.Cancellation))
+            .ToDictionary(version => version.Model);
+        var work = (await pipelines.ActiveAsync([.. rows.Select(row => row.Model.Id)], services.Cancellation)).ToLookup(pipeline => pipeline.Model);
         var table = rows.Count == 0 ? Empty(q, http) : DataTable.Of("Models", s_columns,
-            page.Items.Select(model => Row(model, champions.GetValueOrDefault(model.Name), work[model.Name], services.Clock.GetUtcNow())));
-        var next = page.Next is { } last
+            rows.Select(row => Row(row.View, champions.GetValueOrDefault(row.Model.Name), work[row.Model.Name], services.Clock.GetUtcNow())));
+        var next = last is not null
             ? Markup.Of($"""<p><a rel="next" href="/?q={Uri.EscapeDataString(q ?? "")}&amp;after={last}">More models</a></p>""")
             : Markup.Empty;
         return PageLayout.Page(http, new PageParts("Models", Markup.Join([Filter(q), Live("models", table), next]))
@@ -70,13 +69,5 @@ internal static class ModelListPage
             <a class="work" href="/pipelines/{pipeline.Id}">{name}: {(pipeline.State == PipelineState.Queued ? Wire.NameOf(pipeline.State) : Wire.NameOf(pipeline.Stage))}</a>
             {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {name}")}
             """);
-    }
-
-    private static async Task<IReadOnlyList<VersionView>> ChampionsAsync(List<Guid> models, VersionServices services)
-    {
-        var ids = await services.Context.Aliases.AsNoTracking()
-            .Where(alias => models.Contains(alias.ModelId) && alias.Name == Data.Alias.Champion && alias.Version.DeletedAt == null)
-            .Select(alias => alias.VersionId).ToListAsync(services.Cancellation);
-        return await services.Views.OfVersionsAsync(ids, files: false, services.Cancellation);
     }
 }

@@ -21,9 +21,8 @@ internal static class ModelPage
     {
         var (context, cancellation, now) = (services.Context, services.Cancellation, services.Clock.GetUtcNow());
         var model = await services.Finder.ModelAsync(name, cancellation);
-        var ids = await context.Versions.AsNoTracking().Where(version => version.ModelId == model.Id && version.DeletedAt == null)
-            .OrderByDescending(version => version.Number).Take(Paging.Most).Select(version => version.Id).ToListAsync(cancellation);
-        var versions = await services.Views.OfVersionsAsync(ids, files: false, cancellation);
+        var versions = await services.Views.OfVersionsAsync(
+            context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null).OrderByDescending(version => version.Number).Take(Paging.Most), cancellation);
         var work = (await pipelines.ListAsync(name, state: null, after: null, Paging.Usual, cancellation)).Items;
         var order = SortOrder.Parse(sort, VersionTable.Usual, key => $"/models/{name}?sort={key}#versions");
         Markup[] body =

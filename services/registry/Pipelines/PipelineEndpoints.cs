@@ -1,6 +1,5 @@
-using System.Net.ServerSentEvents;
-using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Pages;
@@ -11,8 +10,6 @@ namespace Qbb.Registry.Pipelines;
 /// <summary>Quantizations: asked for, watched, cancelled, tried again.</summary>
 internal static class PipelineEndpoints
 {
-    private static readonly TimeSpan s_look = TimeSpan.FromSeconds(2);
-
     public static void MapPipelines(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("/api/pipelines").WithTags("pipelines");
@@ -52,12 +49,11 @@ internal static class PipelineEndpoints
     private static async Task<Results<Ok<PipelineView>, StatusCodeHttpResult>> Get(
         Guid id, PipelineViews views, ETags tags, CancellationToken cancellation) => tags.Ok(await views.GetAsync(id, cancellation));
 
-    private static async Task<ServerSentEventsResult<PipelineView>> Watch(
-        Guid id, PipelineViews views, PipelineFeed feed, IServiceScopeFactory scopes, CancellationToken cancellation)
+    private static async Task<ServerSentEventsResult<PipelineView>> Watch(Guid id, PipelineViews views, PipelineBoard board, CancellationToken cancellation)
     {
         // What is not there is said by the status, before the stream begins.
-        await views.GetAsync(id, cancellation);
-        return TypedResults.ServerSentEvents(ChangesAsync(id, feed, scopes, cancellation));
+        var first = await views.GetAsync(id, cancellation);
+        return TypedResults.ServerSentEvents(board.WatchAsync(first, cancellation), "pipeline");
     }
 
     private static async Task<Ok<PipelineView>> Cancel(
@@ -73,6 +69,7 @@ internal static class PipelineEndpoints
         if (!row.HasEnded)
             throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(PipelineProgress.StateOf(row.Status))}: cancel it first");
         context.Pipelines.Remove(row);
+        await context.Outbox.Where(message => message.PipelineId == id && message.Error != null).ExecuteDeleteAsync(cancellation);
         return TypedResults.NoContent();
     }, [], cancellation);
 
@@ -84,29 +81,4 @@ internal static class PipelineEndpoints
         await desk.RetryAsync(id, cancellation);
         return TypedResults.Ok(await views.GetAsync(id, cancellation));
     }
-
-    private static async IAsyncEnumerable<SseItem<PipelineView>> ChangesAsync(
-        Guid id, PipelineFeed feed, IServiceScopeFactory scopes, [EnumeratorCancellation] CancellationToken cancellation)
-    {
-        PipelineView? last = null;
-        while (!cancellation.IsCancellationRequested)
-        {
-            // Listen first, then look: what changes in between is not missed. The look now and then finds what another process did.
-            var change = feed.NextChange(id);
-            await using (var scope = scopes.CreateAsyncScope())
-            {
-                if (await scope.ServiceProvider.GetRequiredService<PipelineViews>().FindAsync(id, cancellation) is not { } now)
-                    yield break;
-                if (!IsSame(last, now))
-                    yield return new SseItem<PipelineView>(now, "pipeline");
-                last = now;
-                if (now.State.HasEnded())
-                    yield break;
-            }
-            await Task.WhenAny(change, Task.Delay(s_look, cancellation));
-        }
-    }
-
-    private static bool IsSame(PipelineView? last, PipelineView now) => last is not null
-        && (last.State, last.Stage, last.Done, last.Total, last.Error) == (now.State, now.Stage, now.Done, now.Total, now.Error);
 }

@@ -1,4 +1,4 @@
-using System.Collections.Concurrent;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Qbb.Registry.Data;
 using Qbb.Registry.Messaging;
@@ -31,6 +31,16 @@ internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runn
         return state;
     }
 
+    /// <summary>Applies what a pipeline's row leads to, while nobody else can change it; nothing where that is null.</summary>
+    public async Task ApplyAsync(Guid pipeline, Func<Pipeline, Task<PipelineEvent?>> decide, CancellationToken cancellation)
+    {
+        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+        if (await context.LockPipelineAsync(pipeline, cancellation) is not { } row || await decide(row) is not { } happened)
+            return;
+        await runner.ApplyAsync(pipeline, [happened], cancellation);
+        await FinishAsync(transaction, cancellation);
+    }
+
     /// <summary>Applies an event to several pipelines, and does something else in the same transaction.</summary>
     public async Task ApplyAsync(IReadOnlyList<Guid> pipelines, PipelineEvent happened, Func<Task> also, CancellationToken cancellation)
     {
@@ -50,21 +60,10 @@ internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runn
     }
 }
 
-/// <summary>Tells those who watch a pipeline in this process that it has changed.</summary>
-internal sealed class PipelineFeed
+/// <summary>A pipeline whose message cannot be sent would wait for ever: it fails with the reason, and a retry makes the message anew.</summary>
+internal sealed class RefusedMessages(RegistryContext context, PipelineInbox pipelines) : IRefusedMessages
 {
-    private readonly ConcurrentDictionary<Guid, TaskCompletionSource> _changes = new();
-
-    /// <summary>Ends with the next change.</summary>
-    public Task NextChange(Guid pipeline) =>
-        _changes.GetOrAdd(pipeline, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-
-    public void Tell(IEnumerable<Guid> pipelines)
-    {
-        foreach (var pipeline in pipelines)
-        {
-            if (_changes.TryRemove(pipeline, out var change))
-                change.TrySetResult();
-        }
-    }
+    public Task SetAsideAsync(OutboxMessage message, string reason, CancellationToken cancellation) => pipelines.ApplyAsync(
+        message.PipelineId is { } pipeline ? [pipeline] : [], new PipelineEvent.Broken($"{message.Type} cannot be sent: {reason}"),
+        () => context.Outbox.Where(row => row.Id == message.Id).ExecuteUpdateAsync(set => set.SetProperty(row => row.Error, reason), cancellation), cancellation);
 }

@@ -78,7 +78,7 @@ internal static class PipelineTable
         PipelineState.Succeeded => Markup.Empty,
         PipelineState.Running => Markup.Of($"""
             {Progress(pipeline.Progress, $"Progress of {pipeline.Model}, {pipeline.RecipeName}")}
-            {Note(Wire.NameOf(pipeline.Stage) + (pipeline.EtaSeconds is { } left ? $", about {Numbers.Duration(left)} left" : ""))}
+            {Note(Wire.NameOf(pipeline.Stage) + (pipeline.Ahead > 0 ? $", {pipeline.Ahead} units ahead" : "") + (pipeline.EtaSeconds is { } left ? $", about {Numbers.Duration(left)} left" : ""))}
             """),
         PipelineState.Queued => Note("waiting for an identical run"),
         _ => Note($"stopped at {Wire.NameOf(pipeline.Stage)}"),

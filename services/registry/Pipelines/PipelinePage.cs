@@ -47,7 +47,7 @@ internal static class PipelinePage
         };
         var bar = pipeline.State == PipelineState.Succeeded ? Markup.Empty
             : Markup.Of($"""<div class="whole">{Progress(pipeline.Progress, "Progress of the whole")}</div>""");
-        return Markup.Of($"""<div class="status"><p role="status">{State(pipeline.State)} {Sentence(pipeline, now)}</p>{action}</div>{bar}{error}""");
+        return Markup.Of($"""<div class="status"><p role="status">{State(pipeline.State)} {Sentence(pipeline, now)}</p>{action}</div>{bar}{error}{Warning(pipeline.Note)}""");
     }
 
     private static Markup Sentence(PipelineView pipeline, DateTimeOffset now) => pipeline.State switch
@@ -56,6 +56,7 @@ internal static class PipelinePage
             Markup.Of($"""waiting for the result of <a href="/pipelines/{leader}">an identical run</a>"""),
         PipelineState.Running => Text(
             $"{Wire.NameOf(pipeline.Stage)}{(pipeline.Total > 0 ? $", {pipeline.Done} of {pipeline.Total}" : "")}; "
+            + (pipeline.Ahead is > 0 and var ahead ? $"queued behind up to {ahead} units of other pipelines; " : "")
             + (pipeline.EtaSeconds is { } left ? $"about {Numbers.Duration(left)} left" : "no ETA yet")),
         PipelineState.Succeeded when pipeline is { StartedAt: { } started, EndedAt: { } ended } =>
             Markup.Of($"after {Numbers.Duration((ended - started).TotalSeconds)}, {Numbers.Ago(ended, now)}"),

@@ -13,25 +13,24 @@ namespace Qbb.Registry.Pipelines;
 
 /// <summary>
 /// Applies events to a pipeline's rows inside the caller's transaction: what <see cref="PipelineMachine"/> decides, its commands into the
-/// outbox, the publication of its result, and what its end means for the pipelines that follow it.
+/// outbox, and what its end means for the pipelines that follow it.
 /// </summary>
 internal sealed class PipelineRunner(
-    RegistryContext context, Outbox outbox, PipelinePublisher publisher, PipelineMeter meter, PipelineFeed feed, IOptions<PipelineOptions> options,
+    RegistryContext context, Outbox outbox, PublishSignal publish, PipelineMeter meter, IOptions<PipelineOptions> options,
     TimeProvider clock)
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
-    private readonly HashSet<Guid> _changed = [];
     private readonly List<(Pipeline Before, Decision Decision)> _decisions = [];
     private readonly Dictionary<Guid, RecipeParts> _recipes = [];
 
-    /// <summary>Tells watchers and counts metrics; to be called when the transaction is committed, since one that is undone did nothing.</summary>
+    /// <summary>Counts metrics; to be called when the transaction is committed, since one that is undone did nothing.</summary>
     public void Committed()
     {
         foreach (var (before, decision) in _decisions)
             meter.Count(before, decision);
-        feed.Tell(_changed);
+        if (_decisions.Any(made => made.Decision.Publish))
+            publish.Set();
         _decisions.Clear();
-        _changed.Clear();
     }
 
     /// <summary>Applies events in their order.</summary>
@@ -55,14 +54,9 @@ internal sealed class PipelineRunner(
         // The row itself becomes the next state below.
         _decisions.Add((row with { }, decision));
         if (!ReferenceEquals(decision.Pipeline, row))
-        {
             context.Entry(row).CurrentValues.SetValues(decision.Pipeline);
-            _changed.Add(row.Id);
-        }
         await SaveUnitsAsync(row, decision, concerned, cancellation);
-        if (decision.Publish)
-            await StepAsync(row, units, await publisher.PublishAsync(row, cancellation), cancellation);
-        else if (row.HasEnded && !ReferenceEquals(decision.Pipeline, row))
+        if (row.HasEnded && !ReferenceEquals(decision.Pipeline, row))
             await EndAsync(row, cancellation);
     }
 
@@ -87,7 +81,7 @@ internal sealed class PipelineRunner(
         foreach (var order in decision.Orders)
         {
             var command = stage.CommandOf(new UnitInput(row, recipe, order.Index, parts));
-            outbox.Add(command.Message);
+            outbox.Add(command, row.Id, stage.Queue);
             if (added.TryGetValue(order, out var unit))
                 context.Units.Add(unit with { Key = command.Unit.Value });
         }
@@ -107,7 +101,7 @@ internal sealed class PipelineRunner(
     private async Task EndAsync(Pipeline row, CancellationToken cancellation)
     {
         if (row.Status != PipelineStatus.Succeeded)
-            outbox.Add(new PipelineCancelled(row.Id));
+            outbox.Add(new PipelineCancelled(row.Id, row.Epoch), row.Id);
         await context.SaveChangesAsync(cancellation);
         var followers = await context.Pipelines.AsNoTracking()
             .Where(other => other.LeaderId == row.Id && other.Status == PipelineStatus.Following)

@@ -5,14 +5,10 @@ using Qbb.Registry.Pipelines.Stages;
 
 namespace Qbb.Registry.Pipelines;
 
-/// <summary>Pipelines as people see them.</summary>
-internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
+/// <summary>Pipelines as people see them: one query a list, whatever is in it, and that of <see cref="PipelineBoard"/> for those that run.</summary>
+internal sealed class PipelineViews(RegistryContext context, PipelineBoard board, TimeProvider clock)
 {
     private static readonly PipelineStatus[] s_active = [PipelineStatus.Created, PipelineStatus.Following, PipelineStatus.Running];
-
-    public async Task<PipelineView?> FindAsync(Guid id, CancellationToken cancellation) =>
-        (await OfAsync(await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Id == id).ToListAsync(cancellation), cancellation))
-        .FirstOrDefault();
 
     /// <exception cref="RefusedException">There is none.</exception>
     public async Task<PipelineView> GetAsync(Guid id, CancellationToken cancellation) => (await GetRowAsync(id, cancellation)).View;
@@ -20,9 +16,8 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
     /// <exception cref="RefusedException">There is none.</exception>
     public async Task<(Pipeline Row, PipelineView View)> GetRowAsync(Guid id, CancellationToken cancellation)
     {
-        var row = await context.Pipelines.AsNoTracking().FirstOrDefaultAsync(pipeline => pipeline.Id == id, cancellation)
-            ?? throw RefusedException.NotFound($"there is no pipeline {id}");
-        return (row, (await OfAsync([row], cancellation))[0]);
+        var rows = await PipelineRow.ReadAsync(context, context.Pipelines.Where(pipeline => pipeline.Id == id), cancellation);
+        return rows.Count > 0 ? (rows[0].Pipeline, (await OfAsync(rows, cancellation))[0]) : throw RefusedException.NotFound($"there is no pipeline {id}");
     }
 
     /// <summary>The newest first.</summary>
@@ -33,7 +28,7 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
     /// <param name="cancellation">Stops.</param>
     public async Task<Page<PipelineView>> ListAsync(string? model, string? state, Guid? after, int limit, CancellationToken cancellation)
     {
-        var found = context.Pipelines.AsNoTracking();
+        IQueryable<Pipeline> found = context.Pipelines;
         if (model is not null)
             found = found.Where(pipeline => pipeline.ModelName == model);
         if (state is not null)
@@ -44,14 +39,20 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
         // Ids rise with time.
         if (after is { } last)
             found = found.Where(pipeline => pipeline.Id.CompareTo(last) < 0);
-        var rows = await found.OrderByDescending(pipeline => pipeline.Id).Take(limit + 1).ToListAsync(cancellation);
-        return new(await OfAsync([.. rows.Take(limit)], cancellation), rows.Count > limit ? rows[limit - 1].Id.ToString() : null);
+        var rows = await PipelineRow.ReadAsync(context, found.OrderByDescending(pipeline => pipeline.Id).Take(limit + 1), cancellation);
+        rows.Sort((one, other) => string.CompareOrdinal(other.Key, one.Key));
+        return new(await OfAsync(rows.GetRange(0, Math.Min(limit, rows.Count)), cancellation), rows.Count > limit ? rows[limit - 1].Pipeline.Id.ToString() : null);
     }
 
     /// <summary>Pipelines of some models that have not ended, the oldest first.</summary>
-    public async Task<IReadOnlyList<PipelineView>> ActiveAsync(IReadOnlyCollection<Guid> models, CancellationToken cancellation) =>
-        await OfAsync(await context.Pipelines.AsNoTracking().Where(pipeline => models.Contains(pipeline.ModelId) && s_active.Contains(pipeline.Status))
-            .OrderBy(pipeline => pipeline.Id).Take(Paging.Usual).ToListAsync(cancellation), cancellation);
+    public async Task<IReadOnlyList<PipelineView>> ActiveAsync(IReadOnlyCollection<Guid> models, CancellationToken cancellation)
+    {
+        var rows = await PipelineRow.ReadAsync(
+            context, context.Pipelines.Where(pipeline => models.Contains(pipeline.ModelId) && s_active.Contains(pipeline.Status)).OrderBy(pipeline => pipeline.Id).Take(Paging.Usual),
+            cancellation);
+        rows.Sort((one, other) => string.CompareOrdinal(one.Key, other.Key));
+        return await OfAsync(rows, cancellation);
+    }
 
     public async Task<IReadOnlyDictionary<PipelineStatus, int>> CountAsync(CancellationToken cancellation) =>
         await context.Pipelines.AsNoTracking().GroupBy(pipeline => pipeline.Status)
@@ -67,38 +68,37 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
             .OrderBy(unit => unit.Kind).ThenBy(unit => unit.Index).Take(Paging.Most).ToListAsync(cancellation);
     }
 
-    public async Task<IReadOnlyList<PipelineView>> OfAsync(IReadOnlyList<Pipeline> pipelines, CancellationToken cancellation)
+    private async Task<IReadOnlyList<PipelineView>> OfAsync(List<PipelineRow> rows, CancellationToken cancellation)
     {
-        var versions = pipelines.Select(pipeline => pipeline.SourceId).Concat(pipelines.Select(pipeline => pipeline.ResultId).OfType<Guid>()).ToList();
-        var rows = await context.Versions.AsNoTracking().Where(version => versions.Contains(version.Id))
-            .Include(version => version.Model).Include(version => version.Metrics).ToDictionaryAsync(version => version.Id, cancellation);
-        var views = new List<PipelineView>();
-        foreach (var pipeline in pipelines)
-            views.Add(Make(pipeline, rows, await EarlierAsync(pipeline, cancellation)));
-        return views;
+        var queues = rows.Any(row => row.Pipeline.Status == PipelineStatus.Running) ? (await board.CurrentAsync(cancellation)).Queues : PipelineQueues.Empty;
+        return [.. rows.Select(row => row.View(queues, clock.GetUtcNow()))];
     }
+}
 
-    private PipelineView Make(Pipeline pipeline, Dictionary<Guid, ModelVersion> versions, IReadOnlyList<KindTime> earlier)
-    {
-        var result = pipeline.ResultId is { } id ? versions.GetValueOrDefault(id) : null;
-        return new PipelineView(
-            pipeline.Id, pipeline.ModelName, versions.GetValueOrDefault(pipeline.SourceId)?.Number ?? 0, pipeline.Recipe, pipeline.RecipeName,
-            PipelineProgress.StateOf(pipeline.Status), pipeline.Status == PipelineStatus.Following ? pipeline.LeaderId : null,
-            UnitStages.Of(pipeline.Kind).Stage, PipelineProgress.Stages(pipeline), pipeline.Done, pipeline.Total,
-            Math.Round(PipelineProgress.Share(pipeline), 4), TimeLeft.Estimate(pipeline, earlier, clock.GetUtcNow()) is { } left ? Math.Round(left.TotalSeconds) : null,
-            pipeline.Error, pipeline.CreatedAt, pipeline.StartedAt, pipeline.EndedAt,
-            result is null ? null : new VersionName(result.Model.Name, result.Number), result is null ? null : result.MetricsByName);
-    }
+/// <summary>A pipeline with what its view needs of other rows.</summary>
+/// <param name="Pipeline">Its row.</param>
+/// <param name="Version">The number of the version that is quantized.</param>
+/// <param name="Result">The number of the version that it created.</param>
+/// <param name="Metrics">Of that version.</param>
+internal sealed record PipelineRow(Pipeline Pipeline, int? Version, int? Result, List<Metric> Metrics)
+{
+    /// <summary>Their order.</summary>
+    public string Key { get; } = Pipeline.Id.ToString("N");
 
-    /// <summary>What the kinds of work took a pipeline before, one as alike as there is.</summary>
-    private async Task<IReadOnlyList<KindTime>> EarlierAsync(Pipeline pipeline, CancellationToken cancellation)
-    {
-        if (pipeline.Status != PipelineStatus.Running)
-            return [];
-        return await context.Pipelines.AsNoTracking()
-            .Where(other => other.Status == PipelineStatus.Succeeded && other.LeaderId == null)
-            .OrderByDescending(other => other.Model == pipeline.Model && other.Recipe == pipeline.Recipe)
-            .ThenByDescending(other => other.Recipe == pipeline.Recipe).ThenByDescending(other => other.EndedAt)
-            .Select(other => other.Times).FirstOrDefaultAsync(cancellation) ?? [];
-    }
+    /// <summary>Reads pipelines in one query.</summary>
+    public static Task<List<PipelineRow>> ReadAsync(RegistryContext context, IQueryable<Pipeline> pipelines, CancellationToken cancellation) =>
+        (from pipeline in pipelines
+         join source in context.Versions on pipeline.SourceId equals source.Id into sources
+         from source in sources.DefaultIfEmpty()
+         join result in context.Versions on pipeline.ResultId equals result.Id into results
+         from result in results.DefaultIfEmpty()
+         select new PipelineRow(pipeline, (int?)source.Number, (int?)result.Number, result.Metrics.ToList())).AsNoTracking().ToListAsync(cancellation);
+
+    public PipelineView View(PipelineQueues queues, DateTimeOffset now) => new(
+        Pipeline.Id, Pipeline.ModelName, Version ?? 0, Pipeline.Recipe, Pipeline.RecipeName, PipelineProgress.StateOf(Pipeline.Status),
+        Pipeline.Status == PipelineStatus.Following ? Pipeline.LeaderId : null, UnitStages.Of(Pipeline.Kind).Stage, PipelineProgress.Stages(Pipeline),
+        Pipeline.Done, Pipeline.Total, Math.Round(PipelineProgress.Share(Pipeline), 4),
+        TimeLeft.Estimate(Pipeline, now) is { } left ? Math.Round(left.TotalSeconds) : null, Pipeline.Error, Pipeline.CreatedAt, Pipeline.StartedAt, Pipeline.EndedAt,
+        Result is { } number ? new VersionName(Pipeline.ModelName, number) : null, Result is null ? null : Metrics.ToDictionary(metric => metric.Name, metric => metric.Value),
+        Pipeline.Note, queues.AheadOf(Pipeline));
 }

@@ -29,10 +29,9 @@ internal static class SearchEndpoints
             : throw RefusedException.Invalid("invalid after: use the value of an earlier response");
         var sort = query.Sort ?? "-created";
         await CheckSortAsync(sort.TrimStart('-'), services);
-        var found = Sort(Filter(services.Context.Versions.AsNoTracking(), query), sort);
-        var ids = await found.Skip(skipped).Take(most + 1).Select(version => version.Id).ToListAsync(services.Cancellation);
-        var shown = await services.Views.OfVersionsAsync([.. ids.Take(most)], files: false, services.Cancellation);
-        return new Page<VersionView>(shown, ids.Count > most ? $"{skipped + most}" : null);
+        var found = Sort(Filter(services.Context.Versions, query), sort, services.Context);
+        var shown = await services.Views.OfVersionsAsync(found.Skip(skipped).Take(most + 1), services.Cancellation);
+        return Paging.Make(shown, most, version => version, _ => $"{skipped + most}");
     }
 
     private static async Task<Ok<Page<VersionView>>> Search(
@@ -69,7 +68,7 @@ internal static class SearchEndpoints
         return (query.Metric ?? []).Select(MetricCondition.Parse).Aggregate(versions, (rest, condition) => condition.Apply(rest));
     }
 
-    private static IQueryable<ModelVersion> Sort(IQueryable<ModelVersion> versions, string sort)
+    private static IQueryable<ModelVersion> Sort(IQueryable<ModelVersion> versions, string sort, RegistryContext context)
     {
         var (isFalling, name) = sort.StartsWith('-') ? (true, sort[1..]) : (false, sort);
         if (name == "created")
@@ -78,11 +77,13 @@ internal static class SearchEndpoints
                 ? versions.OrderByDescending(version => version.CreatedAt).ThenByDescending(version => version.Id)
                 : versions.OrderBy(version => version.CreatedAt).ThenBy(version => version.Id);
         }
-        // Versions without that metric have no place in the order.
-        var measured = versions.Where(version => version.Metrics.Any(metric => metric.Name == name));
-        return isFalling
-            ? measured.OrderByDescending(version => version.Metrics.First(metric => metric.Name == name).Value).ThenBy(version => version.Id)
-            : measured.OrderBy(version => version.Metrics.First(metric => metric.Name == name).Value).ThenBy(version => version.Id);
+        // Versions without that metric have no place in the order, which is the one of its index.
+        var measured = context.Set<Metric>().Where(metric => metric.Name == name)
+            .Join(versions, metric => metric.VersionId, version => version.Id, (metric, version) => new { metric.Value, metric.VersionId, Version = version });
+        var sorted = isFalling
+            ? measured.OrderByDescending(row => row.Value).ThenByDescending(row => row.VersionId)
+            : measured.OrderBy(row => row.Value).ThenBy(row => row.VersionId);
+        return sorted.Select(row => row.Version);
     }
 }
 

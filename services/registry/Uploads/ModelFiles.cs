@@ -10,6 +10,7 @@ internal static class ModelFiles
     private const string Index = "model.safetensors.index.json";
     private const int MostIndexBytes = 64 << 20;
     private const int MostConfigBytes = 4 << 20;
+    private static readonly JsonDocumentOptions s_strict = new() { AllowDuplicateProperties = false };
     private static readonly string[] s_pickles = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
 
     /// <summary>What is wrong with the names.</summary>
@@ -32,24 +33,25 @@ internal static class ModelFiles
             yield return "config.json is missing";
     }
 
-    /// <summary>What quantized the model, as its config.json says; null for nothing.</summary>
-    public static async Task<string?> QuantizedByAsync(ArtifactManifest manifest, IArtifactStore store, CancellationToken cancellation)
+    /// <summary>The config.json; null where there is none that can be read, of which the workers say what is wrong.</summary>
+    public static async Task<JsonObject?> ConfigAsync(ArtifactManifest manifest, IArtifactStore store, CancellationToken cancellation)
     {
         if (!manifest.Files.TryGetValue("config.json", out var entry) || entry.Size > MostConfigBytes)
             return null;
         try
         {
             await using var stream = await store.OpenReadAsync(entry.Digest, cancellation: cancellation);
-            var config = await JsonNode.ParseAsync(stream, cancellationToken: cancellation) as JsonObject;
-            return config?["quantization_config"] is not JsonObject quantization ? null
-                : quantization["quant_method"] is JsonValue method && method.TryGetValue<string>(out var name) ? Shown(name) : "an unknown method";
+            return await JsonNode.ParseAsync(stream, documentOptions: s_strict, cancellationToken: cancellation) as JsonObject;
         }
         catch (JsonException)
         {
-            // The workers say what is wrong with it.
             return null;
         }
     }
+
+    /// <summary>What quantized the model, as its config.json says; null for nothing.</summary>
+    public static string? QuantizedBy(JsonObject? config) => config?["quantization_config"] is not JsonObject quantization ? null
+        : quantization["quant_method"] is JsonValue method && method.TryGetValue<string>(out var name) ? Shown(name) : "an unknown method";
 
     /// <summary>Files that the index of the weights names and that are not there.</summary>
     public static async Task<IReadOnlyList<string>> MissingShardsAsync(

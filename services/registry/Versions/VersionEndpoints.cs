@@ -43,11 +43,10 @@ internal static class VersionEndpoints
     {
         var most = Paging.LimitOf(limit);
         var model = await services.Finder.ModelAsync(name, services.Cancellation);
-        var rows = await services.Context.Versions.AsNoTracking().Where(version => version.ModelId == model.Id && version.DeletedAt == null)
-            .Where(version => after == null || version.Number < after).OrderByDescending(version => version.Number)
-            .Take(most + 1).Select(version => new { version.Id, version.Number }).ToListAsync(services.Cancellation);
-        var shown = await services.Views.OfVersionsAsync([.. rows.Take(most).Select(version => version.Id)], files: false, services.Cancellation);
-        return TypedResults.Ok(new Page<VersionView>(shown, rows.Count > most ? $"{rows[most - 1].Number}" : null));
+        var found = services.Context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null)
+            .Where(version => after == null || version.Number < after).OrderByDescending(version => version.Number).Take(most + 1);
+        return TypedResults.Ok(Paging.Make(
+            await services.Views.OfVersionsAsync(found, services.Cancellation), most, version => version, version => $"{version.Version}"));
     }
 
     private static async Task<Results<Ok<VersionView>, StatusCodeHttpResult>> Get(string name, string reference, [AsParameters] VersionServices services)

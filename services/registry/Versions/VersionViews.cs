@@ -5,38 +5,34 @@ using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Versions;
 
-/// <summary>Models and versions as people see them.</summary>
+/// <summary>Models and versions as people see them: a list of models is one query, one of versions two, whatever is in it.</summary>
 internal sealed class VersionViews(RegistryContext context)
 {
-    public async Task<IReadOnlyList<ModelView>> OfAsync(IReadOnlyList<Model> models, CancellationToken cancellation)
-    {
-        var ids = models.Select(model => model.Id).ToList();
-        var versions = await context.Versions.AsNoTracking().Where(version => ids.Contains(version.ModelId) && version.DeletedAt == null)
-            .GroupBy(version => version.ModelId)
-            .Select(group => new { group.Key, Count = group.Count(), Latest = group.Max(version => version.Number) })
-            .ToDictionaryAsync(group => group.Key, cancellation);
-        var aliases = await AliasesAsync(ids, cancellation);
-        return [.. models.Select(model => new ModelView(
-            model.Name, model.Description, versions.GetValueOrDefault(model.Id)?.Count ?? 0, versions.GetValueOrDefault(model.Id)?.Latest,
-            aliases[model.Id].OrderBy(alias => alias.Name, StringComparer.Ordinal).ToDictionary(alias => alias.Name, alias => alias.Number),
-            model.CreatedAt))];
-    }
+    /// <summary>Some models, in the order of the query.</summary>
+    public async Task<IReadOnlyList<ModelRow>> OfAsync(IQueryable<Model> models, CancellationToken cancellation) =>
+        await Rows(models.AsNoTracking()).ToListAsync(cancellation);
 
-    public async Task<ModelView> OfAsync(Model model, CancellationToken cancellation) => (await OfAsync([model], cancellation))[0];
+    /// <summary>One model as the caller has it, saved or not.</summary>
+    public async Task<ModelView> OfAsync(Model model, CancellationToken cancellation)
+    {
+        var row = await Rows(context.Models.AsNoTracking().Where(other => other.Id == model.Id)).SingleAsync(cancellation);
+        return (row with { Model = model }).View;
+    }
 
     /// <param name="ids">Versions, in the order wanted.</param>
     /// <param name="files">Whether files are listed.</param>
     /// <param name="cancellation">Stops.</param>
     public async Task<IReadOnlyList<VersionView>> OfVersionsAsync(IReadOnlyList<Guid> ids, bool files, CancellationToken cancellation)
     {
-        var query = context.Versions.AsNoTracking().AsSplitQuery().Where(version => ids.Contains(version.Id))
-            .Include(version => version.Model).Include(version => version.Tags).Include(version => version.Metrics)
-            .Include(version => version.Lineage!).ThenInclude(lineage => lineage.Parent).ThenInclude(parent => parent.Model);
-        var rows = await (files ? query.Include(version => version.Files) : (IQueryable<ModelVersion>)query)
-            .ToDictionaryAsync(version => version.Id, cancellation);
-        var aliases = await AliasesAsync([.. rows.Values.Select(version => version.ModelId).Distinct()], cancellation);
-        return [.. ids.Where(rows.ContainsKey).Select(id => Make(rows[id], aliases, files))];
+        if (ids.Count == 0)
+            return [];
+        var found = (await ReadAsync(context.Versions.Where(version => ids.Contains(version.Id)), files, cancellation)).ToDictionary(row => row.Id, row => row.View);
+        return [.. ids.Where(found.ContainsKey).Select(id => found[id])];
     }
+
+    /// <summary>Some versions, in the order of the query.</summary>
+    public async Task<IReadOnlyList<VersionView>> OfVersionsAsync(IQueryable<ModelVersion> versions, CancellationToken cancellation) =>
+        [.. (await ReadAsync(versions, files: false, cancellation)).Select(row => row.View)];
 
     public async Task<VersionView> OfVersionAsync(Guid id, CancellationToken cancellation) =>
         (await OfVersionsAsync([id], files: true, cancellation))[0];
@@ -45,13 +41,32 @@ internal sealed class VersionViews(RegistryContext context)
     public IQueryable<ModelVersion> ChildrenOf(Guid id) => context.Versions.AsNoTracking()
         .Where(child => child.Lineage!.ParentId == id && child.DeletedAt == null).OrderBy(child => child.CreatedAt);
 
-    private static VersionView Make(ModelVersion version, ILookup<Guid, AliasName> aliases, bool files) => new(
-        version.Model.Name, version.Number, version.Manifest, version.Kind, version.Bytes, version.CreatedAt,
-        [.. aliases[version.ModelId].Where(alias => alias.VersionId == version.Id).Select(alias => alias.Name).Order(StringComparer.Ordinal)],
-        version.Tags.OrderBy(tag => tag.Key, StringComparer.Ordinal).ToDictionary(tag => tag.Key, tag => tag.Value),
-        version.Metrics.OrderBy(metric => metric.Name, StringComparer.Ordinal).ToDictionary(metric => metric.Name, metric => metric.Value),
-        version.Lineage is { } lineage ? Make(lineage) : null,
-        files ? [.. version.Files.OrderBy(file => file.Name, StringComparer.Ordinal).Select(file => new FileEntry(file.Name, Digest.Parse(file.Digest), file.Size))] : null);
+    private static IQueryable<ModelRow> Rows(IQueryable<Model> models) => models.Select(model => new ModelRow(
+        model, model.Versions.Count(version => version.DeletedAt == null), model.Versions.Where(version => version.DeletedAt == null).Max(version => (int?)version.Number),
+        model.Aliases.Where(alias => alias.Version.DeletedAt == null).Select(alias => new AliasedVersion(alias.Name, alias.VersionId, alias.Version.Number)).ToList()));
+
+    private async Task<List<(Guid Id, VersionView View)>> ReadAsync(IQueryable<ModelVersion> versions, bool files, CancellationToken cancellation)
+    {
+        var rows = await versions.AsNoTracking().Include(version => version.Model)
+            .Include(version => version.Lineage!).ThenInclude(lineage => lineage.Parent).ThenInclude(parent => parent.Model).ToListAsync(cancellation);
+        var ids = rows.ConvertAll(version => version.Id);
+        // What hangs on them differs in kind and number: joined to the rows, each would multiply the others.
+        var notes = (await context.Database.SqlQuery<Note>($"""
+            SELECT "VersionId", 0 AS "Kind", "Key" AS "Name", "Value" AS "Text", NULL AS "Number" FROM tags
+            UNION ALL SELECT "VersionId", 1, "Name", NULL, "Value" FROM metrics
+            UNION ALL SELECT "VersionId", 2, "Name", NULL, NULL FROM aliases
+            """).Where(note => ids.Contains(note.VersionId)).ToListAsync(cancellation)).OrderBy(note => note.Name, StringComparer.Ordinal).ToLookup(note => (note.VersionId, note.Kind));
+        var listed = files
+            ? (await context.Files.AsNoTracking().Where(file => ids.Contains(file.VersionId)).ToListAsync(cancellation)).OrderBy(file => file.Name, StringComparer.Ordinal).ToLookup(file => file.VersionId)
+            : null;
+        return rows.ConvertAll(version => (version.Id, new VersionView(
+            version.Model.Name, version.Number, version.Manifest, version.Kind, version.Bytes, version.CreatedAt,
+            version.DeletedAt is null ? [.. notes[(version.Id, NoteKind.Alias)].Select(note => note.Name)] : [],
+            notes[(version.Id, NoteKind.Tag)].ToDictionary(note => note.Name, note => note.Text!),
+            notes[(version.Id, NoteKind.Metric)].ToDictionary(note => note.Name, note => note.Number!.Value),
+            version.Lineage is { } lineage ? Make(lineage) : null,
+            listed is null ? null : [.. listed[version.Id].Select(file => new FileEntry(file.Name, Digest.Parse(file.Digest), file.Size))])));
+    }
 
     private static LineageView Make(VersionLineage lineage)
     {
@@ -63,13 +78,27 @@ internal sealed class VersionViews(RegistryContext context)
         }
         return new LineageView(
             new VersionName(lineage.Parent.Model.Name, lineage.Parent.Number), lineage.PipelineId, lineage.Recipe, lineage.RecipeName,
-            JsonSerializer.Deserialize<JsonElement>(lineage.RecipeJson), data, lineage.ToolVersion, lineage.Commit);
+            JsonSerializer.Deserialize<JsonElement>(lineage.RecipeJson), data, lineage.ToolVersion, lineage.Commit, lineage.Note);
     }
 
-    private async Task<ILookup<Guid, AliasName>> AliasesAsync(List<Guid> models, CancellationToken cancellation) =>
-        (await context.Aliases.AsNoTracking().Where(alias => models.Contains(alias.ModelId) && alias.Version.DeletedAt == null)
-            .Select(alias => new AliasName(alias.ModelId, alias.Name, alias.VersionId, alias.Version.Number)).ToListAsync(cancellation))
-            .ToLookup(alias => alias.ModelId);
+    private enum NoteKind
+    {
+        Tag,
+        Metric,
+        Alias,
+    }
 
-    private sealed record AliasName(Guid ModelId, string Name, Guid VersionId, int Number);
+    private sealed record Note(Guid VersionId, NoteKind Kind, string Name, string? Text, double? Number);
 }
+
+/// <summary>A model with what its view needs of other rows.</summary>
+internal sealed record ModelRow(Model Model, int Versions, int? Latest, List<AliasedVersion> Aliases)
+{
+    public Guid? Champion => Aliases.Find(alias => alias.Name == Alias.Champion)?.VersionId;
+
+    public ModelView View => new(
+        Model.Name, Model.Description, Versions, Latest,
+        Aliases.OrderBy(alias => alias.Name, StringComparer.Ordinal).ToDictionary(alias => alias.Name, alias => alias.Number), Model.CreatedAt);
+}
+
+internal sealed record AliasedVersion(string Name, Guid VersionId, int Number);

@@ -12,6 +12,9 @@ namespace Qbb.Artifacts.S3;
 /// <param name="prefix">Before all keys: empty, or a path that ends with a slash.</param>
 public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix = "")
 {
+    /// <summary>Keys that one request may name.</summary>
+    private const int MostKeys = 1000;
+
     /// <summary>For messages.</summary>
     public string Name { get; } = $"s3://{name}/{prefix}";
 
@@ -61,15 +64,50 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
         }
     }, cancellation);
 
+    /// <summary>Gives an object the time of now, by a copy of it onto itself; false where it is not there.</summary>
+    internal Task<bool> TouchAsync(string path, CancellationToken cancellation) => TryAsync("written", async s3 =>
+    {
+        try
+        {
+            await s3.CopyObjectAsync(new CopyObjectRequest
+            {
+                SourceBucket = name,
+                SourceKey = KeyOf(path),
+                DestinationBucket = name,
+                DestinationKey = KeyOf(path),
+                // Without it S3 refuses a copy that changes nothing.
+                MetadataDirective = S3MetadataDirective.REPLACE,
+            }, cancellation);
+            return true;
+        }
+        catch (AmazonS3Exception error) when (error.ErrorCode == "NoSuchKey")
+        {
+            return false;
+        }
+    }, cancellation);
+
+    /// <summary>Deletes objects, a thousand a request; they need not be there.</summary>
+    internal async Task DeleteAsync(IEnumerable<string> paths, CancellationToken cancellation)
+    {
+        foreach (var some in paths.Chunk(MostKeys))
+        {
+            await TryAsync("deleted from", s3 => s3.DeleteObjectsAsync(
+                new DeleteObjectsRequest { BucketName = name, Quiet = true, Objects = [.. some.Select(path => new KeyVersion { Key = KeyOf(path) })] }, cancellation), cancellation);
+        }
+    }
+
     /// <summary>Deletes an object; it need not be there.</summary>
     internal Task DeleteAsync(string path, CancellationToken cancellation) => TryAsync("deleted from",
         s3 => s3.DeleteObjectAsync(new DeleteObjectRequest { BucketName = name, Key = KeyOf(path) }, cancellation), cancellation);
 
     /// <summary>All objects below a path, in the order of their keys, as S3 lists them. Names are those after the path.</summary>
+    /// <param name="path">Ends with a slash.</param>
+    /// <param name="cancellation">Stops.</param>
+    /// <param name="after">Only names behind this one.</param>
     internal async IAsyncEnumerable<(string Name, long Size, DateTimeOffset Time)> ListAsync(
-        string path, [EnumeratorCancellation] CancellationToken cancellation)
+        string path, [EnumeratorCancellation] CancellationToken cancellation, string? after = null)
     {
-        var request = new ListObjectsV2Request { BucketName = name, Prefix = KeyOf(path) };
+        var request = new ListObjectsV2Request { BucketName = name, Prefix = KeyOf(path), StartAfter = after is null ? null : KeyOf(path + after) };
         ListObjectsV2Response page;
         do
         {

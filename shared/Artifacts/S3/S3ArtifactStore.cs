@@ -6,9 +6,10 @@ using Qbb.Contracts;
 namespace Qbb.Artifacts.S3;
 
 /// <summary>
-/// A store in a bucket: <c>blobs/abcd…</c>, and <c>used/abcd…</c>, empty, whose time says when a blob was last kept: S3 cannot touch an object.
-/// Blobs are written under their digest by requests that have all their bytes checked before, so there is nothing to move, and who writes the same
-/// blob at the same time writes the same bytes.
+/// A store in a bucket: <c>blobs/abcd…</c>, and <c>used/abcd…</c>, empty, whose time says when a blob was last kept: S3 cannot touch an object, and a
+/// copy of an empty one onto itself costs one request, whatever the blob's size. It is written after the blob and removed before it, so a blob is
+/// there where both are. Blobs are written under their digest by requests that have all their bytes checked before, so there is nothing to move, and
+/// who writes the same blob at the same time writes the same bytes.
 /// </summary>
 /// <param name="bucket">Where.</param>
 public sealed class S3ArtifactStore(ArtifactBucket bucket) : IArtifactStore
@@ -21,6 +22,7 @@ public sealed class S3ArtifactStore(ArtifactBucket bucket) : IArtifactStore
         if (expected is not { } digest)
             return await PutUnknownAsync(content, cancellation);
         var size = await new S3Upload(bucket, Blobs + digest, digest).RunAsync(content, cancellation);
+        await bucket.PutAsync(Used + digest, [], cancellation);
         return new BlobInfo(digest, size, DateTimeOffset.UtcNow);
     }
 
@@ -43,29 +45,39 @@ public sealed class S3ArtifactStore(ArtifactBucket bucket) : IArtifactStore
 
     public async Task<BlobInfo?> FindAsync(Digest digest, CancellationToken cancellation = default)
     {
-        if (await bucket.FindAsync(Blobs + digest, cancellation) is not { } blob)
+        if (await bucket.FindAsync(Used + digest, cancellation) is not { } used || await bucket.FindAsync(Blobs + digest, cancellation) is not { } blob)
             return null;
-        var used = await bucket.FindAsync(Used + digest, cancellation);
-        return new BlobInfo(digest, blob.ContentLength, Later(ArtifactBucket.Utc(blob.LastModified), ArtifactBucket.Utc(used?.LastModified)));
+        return new BlobInfo(digest, blob.ContentLength, Later(ArtifactBucket.Utc(blob.LastModified), ArtifactBucket.Utc(used.LastModified)));
     }
 
-    public async Task<bool> KeepAsync(Digest digest, CancellationToken cancellation = default)
-    {
-        // In this order, so that a collector which removes the blob in between is noticed.
-        await bucket.PutAsync(Used + digest, [], cancellation);
-        if (await bucket.FindAsync(Blobs + digest, cancellation) is not null)
-            return true;
-        await bucket.DeleteAsync(Used + digest, cancellation);
-        return false;
-    }
+    public Task<bool> KeepAsync(Digest digest, CancellationToken cancellation = default) => bucket.TouchAsync(Used + digest, cancellation);
 
     public async Task<bool> DeleteAsync(Digest digest, CancellationToken cancellation = default)
     {
-        if (await bucket.FindAsync(Blobs + digest, cancellation) is null)
+        if (await FindAsync(digest, cancellation) is null)
             return false;
-        await bucket.DeleteAsync(Blobs + digest, cancellation);
         await bucket.DeleteAsync(Used + digest, cancellation);
+        await bucket.DeleteAsync(Blobs + digest, cancellation);
         return true;
+    }
+
+    public async Task<IReadOnlyCollection<Digest>> RemoveAsync(IReadOnlyCollection<Digest> digests, DateTimeOffset unused, CancellationToken cancellation = default)
+    {
+        var names = digests.Select(digest => digest.Value).ToHashSet(StringComparer.Ordinal);
+        if (names.Count == 0)
+            return [];
+        // One page of their times, read anew, in place of a request for each.
+        var (first, last) = (names.Min(StringComparer.Ordinal)!, names.Max(StringComparer.Ordinal));
+        await foreach (var (name, _, time) in bucket.ListAsync(Used, cancellation, after: first[..^1]))
+        {
+            if (string.CompareOrdinal(name, last) > 0)
+                break;
+            if (time > unused)
+                names.Remove(name);
+        }
+        await bucket.DeleteAsync(names.Select(name => Used + name), cancellation);
+        await bucket.DeleteAsync(names.Select(name => Blobs + name), cancellation);
+        return [.. names.Select(Digest.Parse)];
     }
 
     public async IAsyncEnumerable<BlobInfo> ListAsync([EnumeratorCancellation] CancellationToken cancellation = default)
@@ -95,11 +107,6 @@ public sealed class S3ArtifactStore(ArtifactBucket bucket) : IArtifactStore
             (request.KeyMarker, request.UploadIdMarker) = (page.NextKeyMarker, page.NextUploadIdMarker);
         }
         while (page.IsTruncated == true);
-        await foreach (var (name, _, time) in bucket.ListAsync(Used, cancellation))
-        {
-            if (time < before && await bucket.FindAsync(Blobs + name, cancellation) is null)
-                await bucket.DeleteAsync(Used + name, cancellation);
-        }
     }
 
     /// <summary>Bytes are hashed before they are sent, so that they can be written under their digest and are sent only where they are not there yet.</summary>
@@ -127,6 +134,8 @@ public sealed class S3ArtifactStore(ArtifactBucket bucket) : IArtifactStore
         }
         catch (AmazonS3Exception error) when (error.ErrorCode == "NoSuchKey")
         {
+            // Removed by other means than these: nobody is to be told any longer that it is there.
+            await bucket.DeleteAsync(Used + digest, cancellation);
             throw new BlobNotFoundException(digest);
         }
     }, cancellation);

@@ -25,6 +25,9 @@ internal sealed class FarStore(IArtifactStore inner) : IArtifactStore
 
     public Task<bool> DeleteAsync(Digest digest, CancellationToken cancellation = default) => inner.DeleteAsync(digest, cancellation);
 
+    public Task<IReadOnlyCollection<Digest>> RemoveAsync(IReadOnlyCollection<Digest> digests, DateTimeOffset unused, CancellationToken cancellation = default) =>
+        inner.RemoveAsync(digests, unused, cancellation);
+
     public IAsyncEnumerable<BlobInfo> ListAsync(CancellationToken cancellation = default) => inner.ListAsync(cancellation);
 
     public Task RemoveAbandonedAsync(DateTimeOffset before, CancellationToken cancellation = default) => inner.RemoveAbandonedAsync(before, cancellation);

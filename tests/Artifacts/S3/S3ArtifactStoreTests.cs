@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using Amazon.S3.Model;
 using Qbb.Artifacts.S3;
@@ -47,14 +48,46 @@ public sealed class S3ArtifactStoreTests : ArtifactStoreTests, IClassFixture<S3S
     }
 
     [Fact]
-    public async Task What_was_kept_when_it_was_not_there_leaves_nothing()
+    public async Task A_touch_is_one_request_whether_the_blob_is_there_or_not()
     {
+        var blob = await _store.PutAsync(new MemoryStream(RandomNumberGenerator.GetBytes(9 << 20)));
+        var before = await RequestsAsync();
+        (await _store.KeepAsync(blob.Digest)).ShouldBeTrue();
+        (await RequestsAsync() - before).ShouldBe(1);
         (await _store.KeepAsync(Digest.Of("nothing"))).ShouldBeFalse();
+        (await RequestsAsync() - before).ShouldBe(2);
+        (await CountObjectsAsync()).ShouldBe(2, "the blob and its time");
+    }
+
+    [Fact]
+    public async Task A_blob_without_its_time_is_not_there_yet_and_can_be_collected()
+    {
+        // As after a crash between the two, when it is put or when it is removed.
+        var digest = Digest.Of([1, 2, 3]);
+        await _server.Client.PutObjectAsync(new PutObjectRequest { BucketName = S3Server.Bucket, Key = $"{_prefix}blobs/{digest}", InputStream = new MemoryStream([1, 2, 3]) });
+        (await _store.KeepAsync(digest)).ShouldBeFalse();
+        (await _store.FindAsync(digest)).ShouldBeNull();
+        (await _store.ListAsync().ToListAsync()).Single().Digest.ShouldBe(digest);
+        (await _store.RemoveAsync([digest], DateTimeOffset.UtcNow.AddMinutes(1))).ShouldBe([digest]);
         (await CountObjectsAsync()).ShouldBe(0);
-        // As after a crash between the blob's deletion and that of its time.
-        await _server.Client.PutObjectAsync(new PutObjectRequest { BucketName = S3Server.Bucket, Key = $"{_prefix}used/{Digest.Of("gone")}", ContentBody = "" });
-        (await _store.ListAsync().ToListAsync()).ShouldBeEmpty();
-        await _store.RemoveAbandonedAsync(DateTimeOffset.UtcNow.AddMinutes(1));
+
+        // One that was removed by other means is found out by whoever reads it.
+        var blob = await _store.PutAsync(new MemoryStream([4]));
+        await _server.Client.DeleteObjectAsync(S3Server.Bucket, $"{_prefix}blobs/{blob.Digest}");
+        (await _store.FindAsync(blob.Digest)).ShouldBeNull();
+        await Should.ThrowAsync<BlobNotFoundException>(() => _store.OpenReadAsync(blob.Digest));
+        (await _store.KeepAsync(blob.Digest)).ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task Many_are_removed_by_few_requests()
+    {
+        var blobs = new List<Digest>();
+        foreach (var some in Enumerable.Range(0, 200).Chunk(50))
+            blobs.AddRange((await Task.WhenAll(some.Select(k => _store.PutAsync(new MemoryStream(BitConverter.GetBytes(k)))))).Select(blob => blob.Digest));
+        var before = await RequestsAsync();
+        (await _store.RemoveAsync(blobs, DateTimeOffset.UtcNow.AddMinutes(1))).Count.ShouldBe(200);
+        (await RequestsAsync() - before).ShouldBe(3);
         (await CountObjectsAsync()).ShouldBe(0);
     }
 
@@ -65,6 +98,13 @@ public sealed class S3ArtifactStoreTests : ArtifactStoreTests, IClassFixture<S3S
         (await _store.KeepAsync(blob.Digest)).ShouldBeTrue();
         (await _store.DeleteAsync(blob.Digest)).ShouldBeTrue();
         (await CountObjectsAsync()).ShouldBe(0);
+    }
+
+    /// <summary>Requests that the server has had, this one not counted.</summary>
+    private async Task<int> RequestsAsync()
+    {
+        using var client = new HttpClient();
+        return int.Parse(await client.GetStringAsync(_server.Endpoint + "/requests"), CultureInfo.InvariantCulture);
     }
 
     protected override async Task<int> CountLeftoversAsync() => (await _server.Client.ListMultipartUploadsAsync(

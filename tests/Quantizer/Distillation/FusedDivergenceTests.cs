@@ -33,5 +33,23 @@ public class FusedDivergenceTests(ITestOutputHelper output)
         (error / largest).ShouldBeLessThan(tolerance);
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float32, 1e-5), InlineData(ScalarType.BFloat16, 1e-2)]
+    public void Relative_distance_and_gradient_are_those_of_the_plain_form(ScalarType type, double tolerance)
+    {
+        Assert.SkipUnless(cuda.is_available(), "no GPU here");
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(33);
+        var (x, t) = (randn([700, 577], generator: generator).to(type), randn([700, 577], generator: generator).to(type));
+        var leaf = x.to(torch.CUDA).requires_grad_();
+        var distance = FusedDistance.Relative(leaf, t.to(torch.CUDA));
+        (distance * 2).backward();
+        var plain = x.to(ScalarType.Float32).requires_grad_();
+        var expected = (plain - t.to(ScalarType.Float32)).square().sum() / t.to(ScalarType.Float32).square().sum();
+        (expected * 2).backward();
+        distance.ToDouble().ShouldBe(expected.ToDouble(), 1e-5 * expected.ToDouble());
+        (leaf.grad!.to(torch.CPU).to(ScalarType.Float32) - plain.grad!).abs().max().ToDouble().ShouldBeLessThan(tolerance * plain.grad!.abs().max().ToDouble());
+    }
+
     private static double[] Row(Tensor x, int row) => x.select(0, row).to(torch.CPU).to(ScalarType.Float64).ToArray<double>();
 }

@@ -29,13 +29,13 @@ public sealed class TinyModels : IDisposable
     /// <summary>A new path in a folder that goes with this object.</summary>
     public string NewPath() => Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, Guid.NewGuid().ToString("N"))).FullName, "out");
 
-    /// <summary>Random sequences of 12 to 20 tokens.</summary>
-    internal static TokenSequences Data(int count, ulong seed = 5)
+    /// <summary>Random sequences of 12 to 20 tokens, or all of one length.</summary>
+    internal static TokenSequences Data(int count, ulong seed = 5, int? length = null)
     {
         var random = new SplitMix64(seed);
         return new TokenSequences(Enumerable.Range(0, count).Select(_ =>
         {
-            var ids = new int[12 + random.Next() % 9];
+            var ids = new int[length ?? (int)(12 + random.Next() % 9)];
             foreach (ref var id in ids.AsSpan())
                 id = (int)(random.Next() % 256);
             return ids;
@@ -43,10 +43,11 @@ public sealed class TinyModels : IDisposable
     }
 
     /// <summary>Both models, loaded; they go with the result.</summary>
-    internal Pair Load(ScalarType type = ScalarType.Float32)
+    internal Pair Load(ScalarType type = ScalarType.Float32, Device? on = null)
     {
+        var device = on ?? torch.CPU;
         var (student, teacher) = (ModelSource.Open(Student), ModelSource.Open(Teacher));
-        return new Pair(student, teacher, Transformer.Load(student, torch.CPU, type, BasesLinearLoader.For(student)), Transformer.Load(teacher, torch.CPU, type));
+        return new Pair(student, teacher, Transformer.Load(student, device, type, BasesLinearLoader.For(student)), Transformer.Load(teacher, device, type));
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);

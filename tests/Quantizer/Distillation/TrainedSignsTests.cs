@@ -36,8 +36,8 @@ public sealed class TrainedSignsTests(TinyModels models, ITestOutputHelper outpu
             var distance = (sign.Latent - sign.Layer.ReferenceWeight()).abs().max().ToDouble();
             distance.ShouldBeGreaterThan(0, sign.Name);
             // A step of rate 0 with any gradient assigns the signs that are there.
-            Gradient(sign, seed: 1);
-            sign.Step(0);
+            using (var gradient = Gradient(sign, seed: 1))
+                sign.Step(0, gradient);
             sign.Layer.Planes.ToArray<int>().ShouldBe(before, sign.Name);
         }
     }
@@ -148,13 +148,13 @@ public sealed class TrainedSignsTests(TinyModels models, ITestOutputHelper outpu
         return bytes;
     }
 
-    /// <summary>Leaves a gradient of the dense weight as backward does.</summary>
-    private static void Gradient(TrainedSign sign, ulong seed)
+    /// <summary>The gradient of the dense weight that backward leaves.</summary>
+    private static Tensor Gradient(TrainedSign sign, ulong seed)
     {
         var random = new SplitMix64(seed);
         var x = torch.tensor([.. Enumerable.Range(0, 3 * sign.Layer.InFeatures).Select(_ => (float)random.NextUniform())], 3, sign.Layer.InFeatures);
         sign.Layer.forward(x).square().sum().backward();
-        sign.Layer.DenseGradient.ShouldNotBeNull();
+        return sign.Layer.TakeDenseGradient().ShouldNotBeNull();
     }
 
     private sealed class Killer(int step) : IProgress<DistillProgress>

@@ -105,7 +105,7 @@ public sealed class PipelineMachineTests
     [Fact]
     public void A_store_that_is_away_is_waited_for_without_counting()
     {
-        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2), LongestBackoff = TimeSpan.FromMinutes(5) });
+        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2) });
         machine.On(new Started());
         var waits = new List<double>();
         for (var time = 0; time < 12; time++)
@@ -120,6 +120,50 @@ public sealed class PipelineMachineTests
         waits.ShouldBe([2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]);
         machine.Unit(DecomposeStage.Kind, 0).Failures.ShouldBe(0);
         machine.On(s_worker.Answer(DecomposeStage.Kind, 0)).ShouldNotBeEmpty();
+    }
+
+    [Fact]
+    public void A_machine_at_fault_costs_no_attempt_and_another_is_asked_soon()
+    {
+        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2) });
+        machine.On(new Started());
+        for (var time = 0; time < 8; time++)
+        {
+            machine.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 0), "the disk is full", FailureKind.Machine)).ShouldBeEmpty();
+            machine.Pipeline.Status.ShouldBe(PipelineStatus.Running);
+            machine.Pipeline.Error.ShouldBe("decompose 1: the disk is full");
+            machine.Now += TimeSpan.FromSeconds(2);
+            Indices(machine.On(new UnitsDue())).ShouldBe([0]);
+        }
+        machine.Unit(DecomposeStage.Kind, 0).Failures.ShouldBe(0);
+    }
+
+    [Fact]
+    public void Every_start_has_its_own_epoch()
+    {
+        var machine = At(DecomposeStage.Kind, s_worker);
+        machine.Pipeline.Epoch.ShouldBe(1);
+        machine.On(new Cancelled());
+        machine.Pipeline.Epoch.ShouldBe(1, "the cancellation is of what was sent so far");
+        machine.On(new Retried());
+        machine.Pipeline.Epoch.ShouldBe(2);
+        machine.On(new Cancelled());
+        machine.On(new Followed(Guid.NewGuid()));
+        machine.On(new Started());
+        machine.Pipeline.Epoch.ShouldBe(3);
+    }
+
+    [Fact]
+    public void A_distillation_that_is_of_no_use_leaves_the_student_with_a_note()
+    {
+        var machine = At(DistilStage.Kind, s_worker);
+        var student = machine.Pipeline.Student;
+        machine.On(new UnitDone(Worker.Key(DistilStage.Kind, 0), new UnitOutcome(student!) { Step = 20, Units = 20, Finished = true, Note = "no better" }))
+            .ShouldNotBeEmpty();
+        (machine.Pipeline.Artifact, machine.Pipeline.Note).ShouldBe((student, "no better"));
+        machine.On(new Cancelled());
+        machine.On(new Retried(DistilStage.Kind));
+        (machine.Pipeline.Artifact, machine.Pipeline.Note).ShouldBe((null, null), "the next training may do better");
     }
 
     [Fact]
@@ -220,20 +264,30 @@ public sealed class PipelineMachineTests
     }
 
     [Fact]
-    public void The_time_left_follows_the_rate_seen_and_an_earlier_pipeline()
+    public void Results_that_were_found_are_counted_apart_and_a_retry_begins_to_count_anew()
     {
         var worker = new Worker { Layers = 10 };
         var machine = New(new PipelineRoute(Calibrated: false, Distils: false, SamplesWindows: false));
         machine.On(new Started());
-        machine.Now += TimeSpan.FromSeconds(8);
         for (var layer = 0; layer < 4; layer++)
+        {
+            var done = (UnitDone)worker.Answer(DecomposeStage.Kind, layer);
+            machine.On(done with { Outcome = done.Outcome with { Found = layer < 3 } });
+        }
+        (machine.Pipeline.Done, machine.Pipeline.Given).ShouldBe((4, 3));
+        machine.On(new Cancelled());
+        machine.Now += TimeSpan.FromHours(1);
+        machine.On(new Retried());
+        (machine.Pipeline.Done, machine.Pipeline.Given).ShouldBe((4, 4));
+        machine.Now += TimeSpan.FromSeconds(60);
+        for (var layer = 4; layer < 10; layer++)
             machine.On(worker.Answer(DecomposeStage.Kind, layer));
-        TimeLeft.Estimate(machine.Pipeline, [], machine.Now).ShouldBeNull("nothing is known of the other kinds");
-        KindTime[] earlier = [new(AssembleStage.Kind, 1, 5), new(EvaluateStage.Kind, 6, 60)];
-        TimeLeft.Estimate(machine.Pipeline, earlier, machine.Now).ShouldBe(TimeSpan.FromSeconds(6 * 2 + 5 + 60));
+        machine.Pipeline.Times.Single().ShouldBe(new KindTime(DecomposeStage.Kind, 10, 60, 4));
+        machine.Pipeline.Times.Single().WholeSeconds.ShouldBe(100);
+        machine.Pipeline.Given.ShouldBe(0);
     }
 
-    private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, FailureKind.Machine);
+    private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, FailureKind.Unknown);
 
     private static IEnumerable<int> Indices(IEnumerable<UnitOrder> orders) => orders.Select(order => order.Index);
 

@@ -44,6 +44,9 @@ internal abstract record PipelineEvent
 
     public sealed record Published(Guid VersionId) : PipelineEvent;
 
+    /// <summary>The artifact cannot be published now; it is tried again.</summary>
+    public sealed record PublishPostponed(string Reason) : PipelineEvent;
+
     /// <summary>The artifact cannot be published.</summary>
     public sealed record PublishRefused(string Error) : PipelineEvent;
 
@@ -77,9 +80,6 @@ internal sealed record PipelineLimits
     /// <summary>Wait before the second attempt; it doubles with every further one.</summary>
     public TimeSpan Backoff { get; init; } = TimeSpan.FromSeconds(2);
 
-    public TimeSpan LongestBackoff { get; init; } = TimeSpan.FromMinutes(5);
-
     /// <summary>Wait after so many failures, at least 1.</summary>
-    public TimeSpan BackoffAfter(int failures) =>
-        TimeSpan.FromTicks((long)Math.Min(LongestBackoff.Ticks, Backoff.Ticks * Math.Pow(2, Math.Min(failures - 1, 30))));
+    public TimeSpan BackoffAfter(int failures) => Hosting.Bus.Backoff.After(failures, Backoff);
 }

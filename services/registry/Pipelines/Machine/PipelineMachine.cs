@@ -40,9 +40,11 @@ internal static class PipelineMachine
                 => Continue(pipeline, Current(pipeline, units), limits, now),
             Cancelled when !pipeline.HasEnded => End(pipeline, PipelineStatus.Cancelled, null, now),
             Broken broken when !pipeline.HasEnded => End(pipeline, PipelineStatus.Failed, broken.Reason, now),
-            Published version when IsPublishing(pipeline)
+            Published version when pipeline.IsPublishing
                 => End(pipeline with { ResultId = version.VersionId, Done = 1 }, PipelineStatus.Succeeded, null, now),
-            PublishRefused refused when IsPublishing(pipeline) => End(pipeline, PipelineStatus.Failed, refused.Error, now),
+            PublishPostponed postponed when pipeline.IsPublishing && pipeline.Error != postponed.Reason
+                => Decision.None(pipeline with { Error = postponed.Reason }),
+            PublishRefused refused when pipeline.IsPublishing => End(pipeline, PipelineStatus.Failed, refused.Error, now),
             _ => Decision.None(pipeline),
         };
         return ReferenceEquals(decision.Pipeline, pipeline)
@@ -64,6 +66,7 @@ internal static class PipelineMachine
                 Kind = PublishStage.Kind,
                 Issued = 0,
                 Done = 0,
+                Given = 0,
                 Total = 1,
                 Student = leader.Student,
                 Data = leader.Data,
@@ -71,6 +74,7 @@ internal static class PipelineMachine
                 Checkpoint = leader.Checkpoint,
                 Windows = leader.Windows,
                 Artifact = leader.Artifact,
+                Note = leader.Note,
                 KindStartedAt = now,
                 ActiveAt = now,
             }, [], [], Publish: true),
@@ -79,9 +83,6 @@ internal static class PipelineMachine
 
     private static Decision End(Pipeline pipeline, PipelineStatus status, string? error, DateTimeOffset now) => Decision.None(
         pipeline with { Status = status, Error = error, EndedAt = now, ActiveAt = now });
-
-    private static bool IsPublishing(Pipeline pipeline) =>
-        pipeline.Status == PipelineStatus.Running && pipeline.Kind == PublishStage.Kind;
 
     private static PipelineUnit? Find(Pipeline pipeline, IReadOnlyList<PipelineUnit> units, string key) =>
         pipeline.Status == PipelineStatus.Running ? Current(pipeline, units).FirstOrDefault(unit => unit.Key == key) : null;
@@ -115,8 +116,8 @@ internal static class PipelineMachine
     {
         if (unit.Status != UnitStatus.Sent)
             return Decision.None(pipeline);
-        // An outage is not the unit's fault, however long it takes.
-        var isCounted = failed.Kind != FailureKind.Away;
+        // Neither an outage, however long it takes, nor a broken machine is the unit's fault.
+        var isCounted = failed.Kind is FailureKind.Unknown or FailureKind.Input;
         var failures = unit.Failures + (isCounted ? 1 : 0);
         var isLast = failed.Kind == FailureKind.Input || (isCounted && failures >= limits.Attempts);
         var waiting = unit with
@@ -124,7 +125,13 @@ internal static class PipelineMachine
             Status = UnitStatus.Waiting,
             Failures = failures,
             Error = failed.Reason,
-            DueAt = isLast ? null : now + limits.BackoffAfter(isCounted ? failures : unit.Attempt),
+            DueAt = isLast ? null : now + limits.BackoffAfter(failed.Kind switch
+            {
+                FailureKind.Away => unit.Attempt,
+                // The broken machine takes no more units, and another can do it now.
+                FailureKind.Machine => 1,
+                _ => failures,
+            }),
         };
         var error = $"{Describe(unit)}: {failed.Reason}";
         var next = isLast
@@ -142,7 +149,7 @@ internal static class PipelineMachine
 
     /// <summary>Sends the outstanding commands once more; nothing changes, since workers find what is done already.</summary>
     private static Decision SendAgain(Pipeline pipeline, IEnumerable<PipelineUnit> units) =>
-        new(pipeline, [], Orders(units.Where(unit => unit.Status == UnitStatus.Sent)), Publish: pipeline.Kind == PublishStage.Kind);
+        new(pipeline, [], Orders(units.Where(unit => unit.Status == UnitStatus.Sent)));
 
     /// <summary>Begins, or goes on where a failed or cancelled pipeline stopped.</summary>
     private static Decision Continue(Pipeline pipeline, IEnumerable<PipelineUnit> units, PipelineLimits limits, DateTimeOffset now)
@@ -159,11 +166,13 @@ internal static class PipelineMachine
     private static Pipeline Run(Pipeline pipeline, DateTimeOffset now) => pipeline with
     {
         Status = PipelineStatus.Running,
+        Epoch = pipeline.Epoch + 1,
         LeaderId = null,
         Error = null,
         EndedAt = null,
         StartedAt = pipeline.StartedAt ?? now,
         KindStartedAt = now,
+        Given = pipeline.Done,
         ActiveAt = now,
     };
 
@@ -182,6 +191,7 @@ internal static class PipelineMachine
             Kind = kind,
             Issued = 0,
             Done = 0,
+            Given = 0,
             Total = UnitStages.Of(kind).IsTold ? 0 : 1,
             Chained = UnitStages.Of(kind).IsChained,
             UnitSize = null,
@@ -205,6 +215,7 @@ internal static class PipelineMachine
     private static Pipeline Count(UnitStage stage, Pipeline pipeline, UnitOutcome outcome) => stage.Keep(pipeline with
     {
         Done = stage.DoneAfter(pipeline, outcome),
+        Given = pipeline.Given + (outcome.Found ? stage.DoneAfter(pipeline, outcome) - pipeline.Done : 0),
         Total = pipeline.Total > 0 ? pipeline.Total : outcome.Units!.Value,
         Chained = pipeline.Chained || outcome.Chained,
         UnitSize = pipeline.Total > 0 ? pipeline.UnitSize : outcome.Size,
@@ -214,7 +225,7 @@ internal static class PipelineMachine
 
     private static Pipeline Close(Pipeline pipeline, DateTimeOffset now) => pipeline with
     {
-        Times = [.. pipeline.Times, new KindTime(pipeline.Kind, pipeline.Total, (now - pipeline.KindStartedAt).TotalSeconds)],
+        Times = [.. pipeline.Times, new KindTime(pipeline.Kind, pipeline.Total, (now - pipeline.KindStartedAt).TotalSeconds, Math.Min(pipeline.Given, pipeline.Total))],
     };
 
     private static PipelineUnit Again(PipelineUnit unit) =>

@@ -148,7 +148,7 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasKey("VersionId", "Name");
 
-                    b.HasIndex("Name", "Value");
+                    b.HasIndex("Name", "Value", "VersionId");
 
                     b.ToTable("metrics", (string)null);
                 });
@@ -228,6 +228,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .IsConcurrencyToken()
                         .HasColumnType("integer");
 
+                    b.Property<string>("Shape")
+                        .HasColumnType("text");
+
                     b.HasKey("Id");
 
                     b.HasIndex("CreatedAt");
@@ -239,6 +242,8 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasIndex("ModelId", "Number")
                         .IsUnique();
+
+                    b.HasIndex("ModelId", "DeletedAt", "Number");
 
                     b.ToTable("versions", (string)null);
                 });
@@ -255,8 +260,18 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .IsRequired()
                         .HasColumnType("text");
 
+                    b.Property<string>("Error")
+                        .HasColumnType("text");
+
                     b.Property<Guid>("MessageId")
                         .HasColumnType("uuid");
+
+                    b.Property<Guid?>("PipelineId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Queue")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
 
                     b.Property<string>("TraceParent")
                         .HasMaxLength(64)
@@ -304,12 +319,21 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<DateTimeOffset?>("EndedAt")
                         .HasColumnType("timestamp with time zone");
 
+                    b.Property<int>("Epoch")
+                        .HasColumnType("integer");
+
                     b.Property<string>("Error")
                         .HasColumnType("text");
 
                     b.Property<string>("Filtered")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Forecast")
+                        .HasColumnType("text");
+
+                    b.Property<int>("Given")
+                        .HasColumnType("integer");
 
                     b.Property<int>("Issued")
                         .HasColumnType("integer");
@@ -337,6 +361,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .IsRequired()
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Note")
+                        .HasColumnType("text");
 
                     b.Property<string>("Recipe")
                         .IsRequired()
@@ -396,7 +423,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasIndex("Recipe");
 
-                    b.HasIndex("Status", "CreatedAt");
+                    b.HasIndex("ModelName", "Id");
+
+                    b.HasIndex("Status", "Id");
 
                     b.HasIndex("ModelId", "Model", "Recipe")
                         .IsUnique()
@@ -523,6 +552,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<string>("Filtered")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Note")
+                        .HasColumnType("text");
 
                     b.Property<Guid>("ParentId")
                         .HasColumnType("uuid");

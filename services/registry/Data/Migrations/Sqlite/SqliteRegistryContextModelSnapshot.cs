@@ -143,7 +143,7 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasKey("VersionId", "Name");
 
-                    b.HasIndex("Name", "Value");
+                    b.HasIndex("Name", "Value", "VersionId");
 
                     b.ToTable("metrics", (string)null);
                 });
@@ -223,6 +223,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .IsConcurrencyToken()
                         .HasColumnType("INTEGER");
 
+                    b.Property<string>("Shape")
+                        .HasColumnType("TEXT");
+
                     b.HasKey("Id");
 
                     b.HasIndex("CreatedAt");
@@ -234,6 +237,8 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasIndex("ModelId", "Number")
                         .IsUnique();
+
+                    b.HasIndex("ModelId", "DeletedAt", "Number");
 
                     b.ToTable("versions", (string)null);
                 });
@@ -248,7 +253,17 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .IsRequired()
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("Error")
+                        .HasColumnType("TEXT");
+
                     b.Property<Guid>("MessageId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("PipelineId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Queue")
+                        .HasMaxLength(64)
                         .HasColumnType("TEXT");
 
                     b.Property<string>("TraceParent")
@@ -297,12 +312,21 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<long?>("EndedAt")
                         .HasColumnType("INTEGER");
 
+                    b.Property<int>("Epoch")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("Error")
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Filtered")
                         .HasMaxLength(64)
                         .HasColumnType("TEXT");
+
+                    b.Property<string>("Forecast")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Given")
+                        .HasColumnType("INTEGER");
 
                     b.Property<int>("Issued")
                         .HasColumnType("INTEGER");
@@ -329,6 +353,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<string>("ModelName")
                         .IsRequired()
                         .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Note")
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Recipe")
@@ -389,7 +416,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasIndex("Recipe");
 
-                    b.HasIndex("Status", "CreatedAt");
+                    b.HasIndex("ModelName", "Id");
+
+                    b.HasIndex("Status", "Id");
 
                     b.HasIndex("ModelId", "Model", "Recipe")
                         .IsUnique()
@@ -515,6 +544,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.Property<string>("Filtered")
                         .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Note")
                         .HasColumnType("TEXT");
 
                     b.Property<Guid>("ParentId")

@@ -1,0 +1,103 @@
+using Microsoft.EntityFrameworkCore.Migrations;
+
+#nullable disable
+
+namespace Qbb.Registry.Data.Migrations.Postgres
+{
+    /// <inheritdoc />
+    public partial class Lists : Migration
+    {
+        /// <inheritdoc />
+        protected override void Up(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.DropIndex(
+                name: "IX_pipelines_Status_CreatedAt",
+                table: "pipelines");
+
+            migrationBuilder.DropIndex(
+                name: "IX_metrics_Name_Value",
+                table: "metrics");
+
+            migrationBuilder.AddColumn<string>(
+                name: "Shape",
+                table: "versions",
+                type: "text",
+                nullable: true);
+
+            migrationBuilder.AddColumn<string>(
+                name: "Forecast",
+                table: "pipelines",
+                type: "text",
+                nullable: true);
+
+            migrationBuilder.AddColumn<int>(
+                name: "Given",
+                table: "pipelines",
+                type: "integer",
+                nullable: false,
+                defaultValue: 0);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_versions_ModelId_DeletedAt_Number",
+                table: "versions",
+                columns: new[] { "ModelId", "DeletedAt", "Number" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_pipelines_ModelName_Id",
+                table: "pipelines",
+                columns: new[] { "ModelName", "Id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_pipelines_Status_Id",
+                table: "pipelines",
+                columns: new[] { "Status", "Id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_metrics_Name_Value_VersionId",
+                table: "metrics",
+                columns: new[] { "Name", "Value", "VersionId" });
+        }
+
+        /// <inheritdoc />
+        protected override void Down(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.DropIndex(
+                name: "IX_versions_ModelId_DeletedAt_Number",
+                table: "versions");
+
+            migrationBuilder.DropIndex(
+                name: "IX_pipelines_ModelName_Id",
+                table: "pipelines");
+
+            migrationBuilder.DropIndex(
+                name: "IX_pipelines_Status_Id",
+                table: "pipelines");
+
+            migrationBuilder.DropIndex(
+                name: "IX_metrics_Name_Value_VersionId",
+                table: "metrics");
+
+            migrationBuilder.DropColumn(
+                name: "Shape",
+                table: "versions");
+
+            migrationBuilder.DropColumn(
+                name: "Forecast",
+                table: "pipelines");
+
+            migrationBuilder.DropColumn(
+                name: "Given",
+                table: "pipelines");
+
+            migrationBuilder.CreateIndex(
+                name: "IX_pipelines_Status_CreatedAt",
+                table: "pipelines",
+                columns: new[] { "Status", "CreatedAt" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_metrics_Name_Value",
+                table: "metrics",
+                columns: new[] { "Name", "Value" });
+        }
+    }
+}
