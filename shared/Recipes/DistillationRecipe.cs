@@ -78,6 +78,16 @@ public sealed record DistillationRecipe
     }
 
     /// <summary>
+    /// The same steps on the same sequences in passes of so many at most, whose gradients add up: less memory, and other rounding alone (but that
+    /// <see cref="DistillationLoss.KdMseSwap"/> draws its blocks for every pass).
+    /// </summary>
+    public DistillationRecipe InPassesOf(int most)
+    {
+        var batch = Enumerable.Range(1, Math.Clamp(most, 1, Batch)).Last(rows => Batch % rows == 0);
+        return this with { Batch = batch, Accumulate = Accumulate * (Batch / batch) };
+    }
+
+    /// <summary>
     /// The rate of a step (from 0) of a resolved recipe: linear warm-up, then half a cosine. That of the signs is in proportion.
     /// </summary>
     public double RateAt(int step)

@@ -93,11 +93,14 @@ public static class WorkPlan
     /// <summary>Activations that a training step keeps of a block, in hidden states.</summary>
     private const int KeptStates = 14;
 
+    /// <summary>What the activations of one pass of a training may take on a CPU: larger passes are no faster there.</summary>
+    private const long PassOnCpu = 512L << 20;
+
     /// <summary>Most sequences that are sampled together.</summary>
     private const int SampledOnGpu = 4096, SampledOnCpu = 256;
 
     /// <summary>What their cache of keys and values may take.</summary>
-    private const long CacheOnGpu = 64L << 30, CacheOnCpu = 1L << 30;
+    private const long CacheOnGpu = 64L << 30, CacheOnCpu = 512L << 20;
 
     /// <summary>Bytes a second of one token after the other, which reads all weights each time.</summary>
     private const double CpuCoreBandwidth = 7 * Giga, GpuBandwidth = 2_000 * Giga;
@@ -156,6 +159,20 @@ public static class WorkPlan
         return new(seconds, memory, gpu, OutputBytes(model, recipe));
     }
 
+    /// <summary>Seconds of one pass of calibration data through all blocks.</summary>
+    public static double Pass(ModelCounts model, long tokens, int context, WorkMachine machine) =>
+        Forward(model, tokens, context, head: false) / (machine.Gpu ? Flops(machine) : Speed(machine, model));
+
+    /// <summary>Seconds that a sequence adds where several are sampled together.</summary>
+    public static double SampleSequence(long weights, int length, WorkMachine machine) => 2.0 * weights * length / Flops(machine);
+
+    /// <summary>Sequences that are sampled together, by the memory of their keys and values.</summary>
+    public static int Together(ModelCounts model, int sequences, int length, WorkMachine machine) => (int)Math.Clamp(
+        (machine.Gpu ? CacheOnGpu : CacheOnCpu) / Cache(model, length, machine), 1, Math.Min(sequences, machine.Gpu ? SampledOnGpu : SampledOnCpu));
+
+    private static long Cache(ModelCounts model, int length, WorkMachine machine) =>
+        (machine.PrecisionFor(model) == Precision.Bf16 ? 4L : 8L) * length * model.Blocks * model.KeyValueWidth;
+
     /// <summary>Sampling sequences of a model's own.</summary>
     /// <param name="model">The model.</param>
     /// <param name="sequences">How many.</param>
@@ -163,10 +180,8 @@ public static class WorkPlan
     /// <param name="machine">Where.</param>
     public static WorkEstimate Sample(ModelCounts model, int sequences, int length, WorkMachine machine)
     {
-        var bytes = machine.Gpu ? 2 : 4;
-        var cacheOfOne = 2L * bytes * length * model.Blocks * model.KeyValueWidth;
-        var together = (int)Math.Clamp((machine.Gpu ? CacheOnGpu : CacheOnCpu) / cacheOfOne, 1, Math.Min(sequences, machine.Gpu ? SampledOnGpu : SampledOnCpu));
-        var cache = together * cacheOfOne;
+        var together = Together(model, sequences, length, machine);
+        var cache = together * Cache(model, length, machine);
         var logits = 3L * 4 * together * model.Vocabulary;
         var forward = Forward(model, (long)sequences * length, length / 2, head: true);
         var steps = (sequences + together - 1.0) / together * length;
@@ -192,6 +207,18 @@ public static class WorkPlan
             : work / (CpuTraining * Speed(machine, model)) + model.LinearWeights * CpuExpansion / machine.Cores + model.Blocks * CpuTrainingLaunches;
     }
 
+    /// <summary>Sequences of one pass of a training on a CPU, by the memory of their activations.</summary>
+    /// <param name="blocks">Of the model.</param>
+    /// <param name="hidden">Features of a state.</param>
+    /// <param name="length">Tokens of a sequence.</param>
+    /// <param name="type">Of the activations.</param>
+    public static int PassOfTraining(int blocks, int hidden, int length, Precision type) =>
+        (int)Math.Clamp(PassOnCpu / ActivationBytes(blocks, hidden, length, type), 1, int.MaxValue);
+
+    /// <summary>What a training keeps of one sequence for its gradients.</summary>
+    public static long ActivationBytes(int blocks, int hidden, int length, Precision type) =>
+        (type == Precision.Bf16 ? 2L : 4L) * KeptStates * blocks * hidden * length;
+
     /// <summary>Distilling the scales of a quantized model.</summary>
     /// <param name="model">Teacher and student.</param>
     /// <param name="recipe">The choices.</param>
@@ -200,7 +227,8 @@ public static class WorkPlan
     /// <param name="machine">Where.</param>
     public static WorkEstimate Distill(ModelCounts model, DistillationRecipe recipe, int sequences, int length, WorkMachine machine)
     {
-        var tokens = (long)recipe.Batch * length;
+        var pass = machine.Gpu ? recipe.Batch : recipe.InPassesOf(PassOfTraining(model.Blocks, model.Hidden, length, recipe.Precision)).Batch;
+        var tokens = (long)pass * length;
         var held = (long)Math.Max(1, recipe.HeldOut * sequences) * length;
         var looks = 1 + (recipe.Steps + recipe.EvaluateEvery - 1) / recipe.EvaluateEvery;
         var scoring = (looks + 1) * Forward(model, held, length, head: true) / (machine.Gpu ? GpuTraining / 2 : Speed(machine, model));

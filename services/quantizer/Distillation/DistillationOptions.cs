@@ -17,6 +17,9 @@ public sealed record DistillationOptions
     /// <summary>Keep only the input of every block and run it again backwards: less memory, a third more time.</summary>
     public bool ActivationCheckpointing { get; init; }
 
+    /// <summary>On a CPU the activations of a pass above which <see cref="ActivationCheckpointing"/> is used anyway.</summary>
+    public long ActivationBytes { get; init; } = long.MaxValue;
+
     /// <summary>Memory for the teacher's last hidden states, which then need not be calculated again; 0 for none.</summary>
     public long CacheBytes { get; init; } = 2L << 30;
 

@@ -66,6 +66,10 @@ public sealed class DistillationSession : IDisposable
         return new DistillationRound(state.Step, _recipe.Steps, state.Curve[0].HeldOut, state.Best.HeldOut, training is not null);
     }
 
+    /// <summary>Begins the next round, in memory alone, while the checkpoint of the one before is on its way elsewhere.</summary>
+    /// <param name="isOver">Asked before every step.</param>
+    public void RunAhead(Func<bool> isOver) => _trainer?.RunAhead(isOver);
+
     /// <summary>Trains until the end or a pause.</summary>
     /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice.</exception>
     internal (DistillationState State, TrainingResult? Training) Train(
@@ -101,7 +105,16 @@ public sealed class DistillationSession : IDisposable
     {
         _studentModel ??= Transformer.Load(Student, _options.Device, _recipe.Precision.ToScalarType(), BasesLinearLoader.For(Student));
         _teacherModel ??= Transformer.Load(Teacher, _options.Device, _recipe.Precision.ToScalarType(), BasesLinearLoader.For(Teacher));
-        return new DistillationTrainer(_studentModel, _teacherModel, _data, _recipe, _options);
+        if (_options.Device.type == DeviceType.CUDA)
+            return new DistillationTrainer(_studentModel, _teacherModel, _data, _recipe, _options);
+        // On a CPU the same steps in passes that fit its memory. Running blocks twice changes no gradient.
+        var (config, longest) = (_studentModel.Config, Enumerable.Range(0, _data.Count).Max(_data.LengthOf));
+        var passes = _recipe.InPassesOf(WorkPlan.PassOfTraining(config.BlockCount, config.HiddenSize, longest, _recipe.Precision));
+        var bytes = passes.Batch * WorkPlan.ActivationBytes(config.BlockCount, config.HiddenSize, longest, _recipe.Precision);
+        return new DistillationTrainer(_studentModel, _teacherModel, _data, passes, _options with
+        {
+            ActivationCheckpointing = _options.ActivationCheckpointing || bytes > _options.ActivationBytes,
+        });
     }
 
     private void ThrowIfNoBetter(TrainingResult training)

@@ -119,6 +119,24 @@ internal sealed class DistillationTrainer : IDisposable
         return (state, new TrainingResult(scales, planes, state.Curve[0].HeldOut, state.Best, state.Curve, state.LoweredAt, resumed));
     }
 
+    /// <summary>
+    /// Goes on after a pause in memory alone, while the checkpoint is on its way elsewhere. It ends before a step that looks at the held-out sequences or
+    /// saves, and where a loss is not finite: these are for the next run.
+    /// </summary>
+    /// <param name="isOver">Asked before every step.</param>
+    public void RunAhead(Func<bool> isOver)
+    {
+        while (_paused is { } state && IsPlain(state.Step + 1) && !isOver())
+        {
+            var loss = Step(state.Step, _recipe.RateAt(state.Step) * (state.LoweredAt is null ? 1 : LoweredRate));
+            if (!double.IsFinite(loss))
+                return;
+            _paused = state with { Step = state.Step + 1, LossSum = state.LossSum + loss, LossCount = state.LossCount + 1 };
+        }
+    }
+
+    private bool IsPlain(int step) => step % _recipe.EvaluateEvery != 0 && step % _options.CheckpointEvery != 0 && step < _recipe.Steps;
+
     public void Dispose()
     {
         _pass.Dispose();

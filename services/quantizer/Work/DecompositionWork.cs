@@ -16,10 +16,6 @@ namespace Qbb.Quantizer.Work;
 /// <summary>Decomposes layers unit by unit, and puts them together as a model.</summary>
 public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, UnitActivations activations, IOptions<WorkerOptions> worker)
 {
-    /// <summary>Seconds after which a unit may end in the middle of a block. Its other layers may take several times as long as the first: that is still
-    /// far from what a broker waits for.</summary>
-    private const double LongestPart = 60;
-
     /// <summary>Blocks that calibration data went through, for whoever counts.</summary>
     public int BlockPasses { get; private set; }
 
@@ -71,7 +67,7 @@ public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, U
         var watch = Stopwatch.StartNew();
         return With(command.Model, recipe, calibration, quantizer => quantizer.RunUnit(
             model, new UnitRange(command.Index, command.Size), folder, start,
-            isInBlock => watch.Elapsed.TotalSeconds < (isInBlock ? LongestPart : worker.Value.UnitSeconds), cancellation));
+            isInBlock => watch.Elapsed.TotalSeconds < (isInBlock ? UnitPlan.PartOfBlock : worker.Value.UnitSeconds), cancellation));
     }
 
     private T With<T>(Digest model, Recipe recipe, CalibrationStream? calibration, Func<ModelQuantizer, T> run)

@@ -18,6 +18,9 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
 {
     private const string CheckpointFile = "checkpoint.safetensors";
 
+    /// <summary>A worker on a CPU has other things in its memory, and time.</summary>
+    private const long MostActivations = 192L << 20;
+
     public async Task<RoundDistilled> RunAsync(DistillRound command, CancellationToken cancellation)
     {
         var training = memory.Take<Training>(KeyOf(command, command.Checkpoint)) ?? await OpenAsync(command, cancellation);
@@ -44,7 +47,10 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
                     command.PipelineId, command.Unit, command.Student, refused.Steps, refused.Steps, Finished: true, refused.StartKl, refused.StartKl,
                     $"published without distillation: {refused.Reason}");
             }
-            var result = await folders.StoreAsync(round.Finished ? output : work.Path, cancellation);
+            var storing = Task.Run(() => folders.StoreAsync(round.Finished ? output : work.Path, cancellation), cancellation);
+            if (!round.Finished)
+                training.Session.RunAhead(() => storing.IsCompleted);
+            var result = await storing;
             if (!round.Finished)
             {
                 memory.Keep(KeyOf(command, result), training, training.Session.ModelBytes);
@@ -72,7 +78,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
         var sequences = new SampledSequences(SampledTokens.Open(await folders.OpenAsync(command.Data, cancellation), cancellation));
         try
         {
-            var distiller = new Distiller(recipe, DistillationOptions.On(worker.Value.ReadDevice(), recipe))
+            var distiller = new Distiller(recipe, DistillationOptions.On(worker.Value.ReadDevice(), recipe) with { ActivationBytes = MostActivations })
             {
                 DigestOf = (source, _) => folders.DigestOf(source.Path == teacher ? command.Model : command.Student, source),
             };

@@ -43,7 +43,7 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
         foreach (var together in missing.GroupBy(shard => shard / ShardsOfBatch).Select(group => group.ToArray()))
         {
             foreach (var (shard, sequences) in Sample(sampler, together, meter, cancellation))
-                shards[shard] = Write(data.ShardPath(shard), origin, shard, sequences);
+                shards[shard] = Write(data.ShardPath(shard), origin, sequences);
         }
         var manifest = Manifest(origin, shards!, cancellation);
         if (manifest.Sequences == 0)
@@ -57,12 +57,15 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
         return new SamplingResult(folder, manifest, shards.Length - missing.Count, meter.Drawn, meter.Seconds);
     }
 
-    /// <summary>Units that the shards make, each of which is sampled by itself; small shards share one.</summary>
-    public int Units => (options.Shards + ShardsOfBatch - 1) / ShardsOfBatch;
+    /// <summary>Units that are sampled by themselves: each of as many shards as are sampled together, or of a part of one.</summary>
+    public int Units => PartsOfShard == 1 ? (options.Shards + ShardsOfBatch - 1) / ShardsOfBatch
+        : (options.Shards - 1) * PartsOfShard + (SampledShard.Indices(options, options.Shards - 1).Count() + batch - 1) / batch;
 
     private int ShardsOfBatch => Math.Max(1, batch / options.ShardSize);
 
-    /// <summary>Samples the shards of one unit into a folder, where <see cref="Run"/> finds them once those of all units are there.</summary>
+    private int PartsOfShard => (options.ShardSize + batch - 1) / batch;
+
+    /// <summary>Samples one unit into a folder, where <see cref="Run"/> finds it once those of all units are there and are joined.</summary>
     /// <param name="unit">0 to <see cref="Units"/> − 1.</param>
     /// <param name="folder">A folder of its own, that is there.</param>
     /// <param name="cancellation">Stops between two tokens.</param>
@@ -71,11 +74,36 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
     {
         Validate();
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(unit, Units);
-        var origin = Origin();
+        var (origin, meter) = (Origin(), new Meter(0, null));
+        if (PartsOfShard > 1)
+        {
+            var (whole, part) = Math.DivRem(unit, PartsOfShard);
+            long[] indices = [.. SampledShard.Indices(options, whole).Skip(part * batch).Take(batch)];
+            var sequences = Sampler().Sample(indices, null, cancellation);
+            Write(Path.Combine(folder, SampledShard.PartOf(whole, part)), origin, [.. indices.Zip(sequences)]);
+            return;
+        }
         var first = unit * ShardsOfBatch;
         int[] shards = [.. Enumerable.Range(first, Math.Min(ShardsOfBatch, options.Shards - first))];
-        foreach (var (shard, sequences) in Sample(Sampler(), shards, new Meter(0, null), cancellation))
-            Write(Path.Combine(folder, ShardFile.NameOf(shard)), origin, shard, sequences);
+        foreach (var (shard, sequences) in Sample(Sampler(), shards, meter, cancellation))
+            Write(Path.Combine(folder, ShardFile.NameOf(shard)), origin, sequences);
+    }
+
+    /// <summary>Makes shards of their parts, where units were smaller.</summary>
+    /// <param name="folder">With the files of all units.</param>
+    /// <exception cref="InvalidInputException">A part is missing or damaged.</exception>
+    public void Join(string folder)
+    {
+        var origin = Origin();
+        foreach (var (shard, parts) in SampledShard.PartsIn(folder, options.Shards))
+        {
+            var sequences = parts.ConvertAll(part => SampledShard.Read(part, origin));
+            if (sequences.Sum(part => part.Kept.Count + part.Dropped.Count) != SampledShard.Indices(options, shard).Count())
+                throw new InvalidInputException($"{folder}: a part of {ShardFile.NameOf(shard)} is missing", "sample the data anew");
+            SampledShard.Write(
+                Path.Combine(folder, ShardFile.NameOf(shard)), origin, [.. sequences.SelectMany(part => part.Kept)], [.. sequences.SelectMany(part => part.Dropped)]);
+            parts.ForEach(File.Delete);
+        }
     }
 
     private SamplingOrigin Origin() => new(
@@ -134,7 +162,7 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
             yield return (shard, [.. SampledShard.Indices(options, shard).Select(index => (index, sampled[index]))]);
     }
 
-    private SampledShard Write(string path, SamplingOrigin origin, int shard, List<(long Index, int[] Tokens)> sequences)
+    private SampledShard Write(string path, SamplingOrigin origin, List<(long Index, int[] Tokens)> sequences)
     {
         var kept = new List<int[]>();
         var dropped = new List<DroppedSequence>();

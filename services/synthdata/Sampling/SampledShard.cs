@@ -29,6 +29,25 @@ internal sealed record SampledShard(string Path, IReadOnlyList<DroppedSequence> 
             [DroppedKey] = JsonSerializer.Serialize(dropped, DataJson.Compact),
         });
 
+    /// <summary>The file of some sequences of a shard, until all of them are there.</summary>
+    public static string PartOf(int shard, int part) => $"part-{part:00000}-of-{ShardFile.NameOf(shard)}";
+
+    /// <summary>Those files of each shard that has any, in order.</summary>
+    public static IEnumerable<(int Shard, List<string> Parts)> PartsIn(string folder, int shards) => Enumerable.Range(0, shards)
+        .Select(shard => (shard, Directory.EnumerateFiles(folder, $"part-*-of-{ShardFile.NameOf(shard)}").Order(StringComparer.Ordinal).ToList()))
+        .Where(shard => shard.Item2.Count > 0);
+
+    /// <summary>The sequences of a shard, or of a part of one, and what was left out.</summary>
+    /// <exception cref="InvalidInputException">The file is missing, damaged or of another origin.</exception>
+    public static (IReadOnlyList<int[]> Kept, IReadOnlyList<DroppedSequence> Dropped) Read(string path, SamplingOrigin origin)
+    {
+        using var file = ShardFile.Open(path, origin.Options.Length);
+        if (file.Metadata.GetValueOrDefault(OriginKey) != origin.ToJson())
+            throw new InvalidInputException($"{path}: holds sequences that were sampled otherwise", "sample the data anew");
+        var dropped = JsonSerializer.Deserialize<List<DroppedSequence>>(file.Metadata.GetValueOrDefault(DroppedKey, "[]"), DataJson.Compact)!;
+        return ([.. Enumerable.Range(0, file.Count).Select(file.Read)], dropped);
+    }
+
     /// <summary>The origin that a shard file names; null where it is no shard that can be read.</summary>
     public static string? OriginOf(string path)
     {

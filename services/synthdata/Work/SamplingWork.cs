@@ -25,6 +25,7 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
         using var work = folders.NewFolder();
         foreach (var part in command.Parts)
             await folders.LayOutAsync(part, work.Path, cancellation);
+        sampler.Join(work.Path);
         // Finds every shard there and writes the manifest.
         var manifest = sampler.Run(work.Path, cancellation: cancellation).Manifest;
         var result = await folders.StoreAsync(work, cancellation);

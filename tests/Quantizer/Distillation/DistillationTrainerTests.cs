@@ -27,6 +27,32 @@ public sealed class DistillationTrainerTests(TinyModels models, ITestOutputHelpe
         result.Curve.Select(point => point.Step).ShouldBe([0, 10, 20, 30]);
     }
 
+    /// <summary>It never looks at the held-out sequences ahead, nor takes the last step.</summary>
+    [Fact]
+    public void Running_ahead_of_checkpoints_changes_nothing()
+    {
+        using var pair = models.Load();
+        using var whole = new DistillationTrainer(pair.Student, pair.Teacher, TinyModels.Data(10), Small, new DistillationOptions());
+        var expected = whole.Run(models.NewPath());
+
+        using var other = models.Load();
+        using var trainer = new DistillationTrainer(other.Student, other.Teacher, TinyModels.Data(10), Small, new DistillationOptions());
+        var (path, ahead, steps) = (models.NewPath(), 0, 0);
+        while (true)
+        {
+            var (state, result) = trainer.Run(path, taken => taken == 3, new Told(progress => steps++));
+            if (result is not null)
+            {
+                result.Curve.ShouldBe(expected.Curve);
+                steps.ShouldBeLessThan(Small.Steps, "some were taken ahead");
+                break;
+            }
+            var before = ahead;
+            trainer.RunAhead(() => ++ahead > before + 20);
+            (state.Step / Small.EvaluateEvery).ShouldBeLessThan(3);
+        }
+    }
+
     [Theory]
     [InlineData(DistillationLoss.Kd), InlineData(DistillationLoss.KdMse), InlineData(DistillationLoss.Ce)]
     public void Gradients_agree_with_finite_differences(DistillationLoss loss)

@@ -90,6 +90,9 @@ internal static class Shapes
     /// <summary>SmolLM2-135M-Instruct as Q4_1.</summary>
     public static readonly ModelCounts Small = Llama(hidden: 576, inner: 1536, keyValues: 192, blocks: 30, vocabulary: 49152, tied: true, fileBytes: 98_362_432);
 
+    /// <summary>Llama-3.2-1B.</summary>
+    public static readonly ModelCounts Medium = Llama(hidden: 2048, inner: 8192, keyValues: 512, blocks: 16, vocabulary: 128_256, tied: true, fileBytes: 2_471_645_608);
+
     /// <summary>LLaMA-2-7B.</summary>
     public static readonly ModelCounts Large = Llama(hidden: 4096, inner: 11008, keyValues: 4096, blocks: 32, vocabulary: 32000, tied: false, fileBytes: 13_476_831_232);
 

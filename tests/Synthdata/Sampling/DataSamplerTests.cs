@@ -43,6 +43,34 @@ public sealed class DataSamplerTests : IDisposable
         File.ReadAllBytes(Path.Combine(_folder["1"], DataManifest.FileName)).ShouldBe(File.ReadAllBytes(Path.Combine(_folder["8"], DataManifest.FileName)));
     }
 
+    /// <summary>Shards of four: several of a unit, one, and units of a part of one, the last of them shorter.</summary>
+    [Theory]
+    [InlineData(9, 2)]
+    [InlineData(4, 3)]
+    [InlineData(3, 5)]
+    [InlineData(1, 10)]
+    public void Units_become_the_same_data(int batch, int units)
+    {
+        Run("whole", s_options, batch);
+        var sampler = new DataSampler(Tiny.Teacher(_model), s_options, batch);
+        sampler.Units.ShouldBe(units);
+        for (var unit = 0; unit < units; unit++)
+        {
+            var own = Directory.CreateDirectory(_folder[$"unit-{unit}"]).FullName;
+            sampler.RunUnit(unit, own);
+            Directory.CreateDirectory(_folder["joined"]);
+            foreach (var file in Directory.GetFiles(own))
+                File.Move(file, Path.Combine(_folder["joined"], Path.GetFileName(file)));
+        }
+        // Who puts them together has another batch.
+        var joining = new DataSampler(Tiny.Teacher(_model), s_options, 8);
+        joining.Join(_folder["joined"]);
+        joining.Run(_folder["joined"]).DrawnTokens.ShouldBe(0);
+        foreach (var file in Files("whole"))
+            File.ReadAllBytes(Path.Combine(_folder["joined"], file)).ShouldBe(File.ReadAllBytes(Path.Combine(_folder["whole"], file)), file);
+        Files("joined").ShouldBe(Files("whole"));
+    }
+
     [Theory]
     [InlineData("deleted")]
     [InlineData("cut")]
@@ -225,7 +253,7 @@ public sealed class DataSamplerTests : IDisposable
 
     [Fact]
     public void A_default_batch_fits_the_cache() =>
-        BatchSize.Default(_model.Config, 1 << 20, torch.CPU, ScalarType.Float32).ShouldBe(4);
+        BatchSize.Default(_model.Config, 1 << 20, torch.CPU, ScalarType.Float32).ShouldBe(2);
 
     public void Dispose()
     {
