@@ -17,9 +17,6 @@ namespace Qbb.Hosting;
 /// <summary>What every service does alike: configuration, telemetry, store, bus, health, waiting for what it needs, and a clean end.</summary>
 public static class ServiceHost
 {
-    /// <summary>How long a stop may take.</summary>
-    public static TimeSpan StopTimeout { get; } = TimeSpan.FromSeconds(30);
-
     /// <summary>Runs a service until it is told to stop.</summary>
     /// <param name="args">Settings as --Section:Name=value, above those of appsettings.json and of the environment.</param>
     /// <param name="name">The service.</param>
@@ -27,22 +24,29 @@ public static class ServiceHost
     /// <param name="add">Adds the service.</param>
     /// <param name="map">Maps its endpoints, if it has any.</param>
     /// <returns>The exit code: 0, or 1 where it could not start; the reason is on stderr.</returns>
-    public static async Task<int> RunAsync(
-        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null)
-    {
-        try
+    public static Task<int> RunAsync(
+        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null) => ExplainedAsync(async () =>
         {
             await using var app = Build(args, name, url, add, map);
             await StartAsync(app);
             await app.WaitForShutdownAsync();
-            return 0;
-        }
-        catch (Exception error) when (Explain(error) is { } message)
-        {
-            await Console.Error.WriteLineAsync("error: " + message);
-            return 1;
-        }
-    }
+        });
+
+    /// <summary>Waits for what the added parts need, starts them, stops them and ends: a job without bus, store and endpoints.</summary>
+    /// <param name="args">Settings as --Section:Name=value.</param>
+    /// <param name="add">Adds the parts; their hosted services do the work as they start.</param>
+    /// <returns>The exit code: 0, or 1 where it could not be done; the reason is on stderr.</returns>
+    public static Task<int> RunOnceAsync(string[] args, Action<IHostApplicationBuilder> add) => ExplainedAsync(async () =>
+    {
+        var builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        AddGate(builder.Services);
+        add(builder);
+        using var host = builder.Build();
+        host.Services.GetService<IStartupValidator>()?.Validate();
+        await host.Services.GetRequiredService<DependencyGate>().WaitAsync();
+        await host.StartAsync();
+        await host.StopAsync();
+    });
 
     /// <summary>Puts a service together.</summary>
     public static WebApplication Build(
@@ -52,9 +56,7 @@ public static class ServiceHost
         if (string.IsNullOrEmpty(builder.Configuration["Urls"]))
             builder.Configuration["Urls"] = url;
         OwnNamesOnly(builder.Configuration);
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
-        builder.Services.AddValidatedOptions<StartupOptions>(StartupOptions.Section);
-        builder.Services.AddSingleton<DependencyGate>();
+        AddGate(builder.Services);
         builder.Services.AddHealthChecks();
         builder.AddTelemetry(name);
         builder.AddArtifacts();
@@ -77,6 +79,26 @@ public static class ServiceHost
         using var stopped = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
         await app.Services.GetRequiredService<DependencyGate>().WaitAsync(stopped.Token);
         await app.StartAsync(stopped.Token);
+    }
+
+    private static void AddGate(IServiceCollection services)
+    {
+        services.AddValidatedOptions<StartupOptions>(StartupOptions.Section);
+        services.AddSingleton<DependencyGate>();
+    }
+
+    private static async Task<int> ExplainedAsync(Func<Task> run)
+    {
+        try
+        {
+            await run();
+            return 0;
+        }
+        catch (Exception error) when (Explain(error) is { } message)
+        {
+            await Console.Error.WriteLineAsync("error: " + message);
+            return 1;
+        }
     }
 
     /// <summary>
