@@ -64,6 +64,7 @@ public static class ServiceHost
         builder.AddBus();
         var app = builder.Build();
         // Alive is who answers; ready is who has its bus and whatever else the service checks.
+        app.UseMetricsPort();
         app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false });
         app.MapHealthChecks("/health/ready");
         map?.Invoke(app);

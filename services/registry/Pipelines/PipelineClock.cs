@@ -11,11 +11,14 @@ namespace Qbb.Registry.Pipelines;
 /// pipeline that has been silent for long.
 /// </summary>
 internal sealed class PipelineClock(
-    IServiceScopeFactory scopes, IOptions<PipelineOptions> options, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<PipelineClock> log)
+    IServiceScopeFactory scopes, PipelineMeter meter, IOptions<PipelineOptions> options, IHostApplicationLifetime lifetime, TimeProvider clock,
+    ILogger<PipelineClock> log)
     : BackgroundService
 {
     private static readonly TimeSpan s_tick = TimeSpan.FromSeconds(0.5);
+    private static readonly TimeSpan s_measure = TimeSpan.FromSeconds(10);
     private readonly Dictionary<Guid, DateTimeOffset> _resumed = [];
+    private DateTimeOffset _measured;
     private bool _hasStarted;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -31,6 +34,7 @@ internal sealed class PipelineClock(
                 _hasStarted = true;
                 await SendDueAsync(stoppingToken);
                 await ResumeAsync(clock.GetUtcNow() - TimeSpan.FromMinutes(options.Value.SilenceMinutes), stoppingToken);
+                await MeasureAsync(stoppingToken);
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
@@ -63,6 +67,19 @@ internal sealed class PipelineClock(
             .Distinct().ToListAsync(cancellation);
         foreach (var pipeline in due)
             await ApplyAsync(pipeline, new PipelineEvent.UnitsDue(), cancellation);
+    }
+
+    private async Task MeasureAsync(CancellationToken cancellation)
+    {
+        if (clock.GetUtcNow() - _measured < s_measure)
+            return;
+        await using var scope = scopes.CreateAsyncScope();
+        var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
+        var counts = await context.Units.Where(unit => unit.Status != UnitStatus.Done)
+            .Join(context.Pipelines.Where(pipeline => pipeline.Status == PipelineStatus.Running), unit => unit.PipelineId, pipeline => pipeline.Id, (unit, pipeline) => unit.Kind)
+            .GroupBy(kind => kind).Select(kind => new { kind.Key, Count = kind.Count() }).ToDictionaryAsync(kind => kind.Key, kind => kind.Count, cancellation);
+        meter.Measure(counts);
+        _measured = clock.GetUtcNow();
     }
 
     private async Task<List<Guid>> FindAsync(Func<IQueryable<Pipeline>, IQueryable<Pipeline>> condition, CancellationToken cancellation)
