@@ -11,6 +11,6 @@ public static class EvaluatorExtensions
     public static IHostApplicationBuilder AddEvaluator(this IHostApplicationBuilder builder)
     {
         builder.Services.AddSingleton<EvaluationWork>();
-        return builder.AddWorker("evaluator", (bus, queue) => bus.AddUnit<EvaluateWindowsConsumer>(queue));
+        return builder.AddWorker(WorkQueues.Evaluator, (bus, queue) => bus.AddUnit<EvaluateWindowsConsumer>(queue));
     }
 }

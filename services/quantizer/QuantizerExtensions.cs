@@ -13,7 +13,7 @@ public static class QuantizerExtensions
         builder.Services.AddSingleton<DecompositionWork>();
         builder.Services.AddSingleton<WarmTraining>();
         builder.Services.AddSingleton<DistillationWork>();
-        return builder.AddWorker("quantizer", (bus, queue) =>
+        return builder.AddWorker(WorkQueues.Quantizer, (bus, queue) =>
         {
             bus.AddUnit<DecomposeLayersConsumer>(queue);
             bus.AddUnit<AssembleModelConsumer>(queue);

@@ -12,7 +12,7 @@ public static class SynthdataExtensions
     {
         builder.Services.AddSingleton<SamplingWork>();
         builder.Services.AddSingleton<FilterWork>();
-        return builder.AddWorker("synthdata", (bus, queue) =>
+        return builder.AddWorker(WorkQueues.Synthdata, (bus, queue) =>
         {
             bus.AddUnit<SampleSequencesConsumer>(queue);
             bus.AddUnit<AssembleDataConsumer>(queue);

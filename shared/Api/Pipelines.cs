@@ -66,10 +66,12 @@ public sealed record StageView(Stage Name, StageState State, int Done, int Total
 /// <param name="EndedAt">When it ended.</param>
 /// <param name="Result">The version that it created.</param>
 /// <param name="Metrics">The metrics of that version.</param>
+/// <param name="Note">What to know of the result, such as that its distillation was of no use.</param>
 public sealed record PipelineView(
     Guid Id, string Model, int Version, string Recipe, string? RecipeName, PipelineState State, Guid? Follows, Stage Stage,
     IReadOnlyList<StageView> Stages, int Done, int Total, double Progress, double? EtaSeconds, string? Error, DateTimeOffset CreatedAt,
-    DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, VersionName? Result, IReadOnlyDictionary<string, double>? Metrics);
+    DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, VersionName? Result, IReadOnlyDictionary<string, double>? Metrics,
+    string? Note = null);
 
 /// <summary>A quantization that is requested.</summary>
 /// <param name="Model">The model's name.</param>

@@ -73,9 +73,10 @@ public sealed record VersionView(
 /// <param name="Data">Manifests of the sampled data, of those kept, and of those that it was scored on.</param>
 /// <param name="ToolVersion">Version of the program.</param>
 /// <param name="Commit">The commit that it was built from.</param>
+/// <param name="Note">What to know of how it was created, such as that its distillation was of no use.</param>
 public sealed record LineageView(
     VersionName Parent, Guid? Pipeline, string Recipe, string? RecipeName, JsonElement Choices, IReadOnlyDictionary<string, string> Data,
-    string ToolVersion, string? Commit);
+    string ToolVersion, string? Commit, string? Note = null);
 
 /// <summary>A version's family.</summary>
 /// <param name="Version">The version.</param>

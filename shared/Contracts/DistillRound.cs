@@ -7,8 +7,9 @@ namespace Qbb.Contracts;
 /// <param name="Distillation">The recipe's part "distillation".</param>
 /// <param name="Data">Manifest of the filtered data.</param>
 /// <param name="Checkpoint">Result of the round before; null for the first.</param>
+/// <param name="Epoch">The run of the pipeline that it belongs to.</param>
 public sealed record DistillRound(
-    Guid PipelineId, Digest Model, Digest Student, Digest Distillation, Digest Data, Digest? Checkpoint)
+    Guid PipelineId, Digest Model, Digest Student, Digest Distillation, Digest Data, Digest? Checkpoint, int Epoch = 0) : IUnitCommand
 {
     public Digest Unit => UnitKey.Of(nameof(DistillRound), Model, Student, Distillation, Data, Checkpoint);
 }

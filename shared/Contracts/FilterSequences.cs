@@ -7,8 +7,9 @@ namespace Qbb.Contracts;
 /// <param name="Filter">The recipe's part "filter".</param>
 /// <param name="Data">Manifest of the data.</param>
 /// <param name="Scores">Results of all <see cref="ScoreSequences"/>, in order.</param>
+/// <param name="Epoch">The run of the pipeline that it belongs to.</param>
 public sealed record FilterSequences(
-    Guid PipelineId, Digest Model, Digest Student, Digest Filter, Digest Data, IReadOnlyList<Digest> Scores)
+    Guid PipelineId, Digest Model, Digest Student, Digest Filter, Digest Data, IReadOnlyList<Digest> Scores, int Epoch = 0) : IUnitCommand
 {
     public Digest Unit => UnitKey.Of(nameof(FilterSequences), Model, Student, Filter, Data, UnitKey.Of(Scores));
 }

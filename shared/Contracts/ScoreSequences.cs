@@ -8,7 +8,8 @@ namespace Qbb.Contracts;
 /// <param name="Data">Manifest of the data.</param>
 /// <param name="Index">Which unit: 0 first, whose event says how many there are.</param>
 /// <param name="Size">What a unit holds, as the first one's event said; null in the first, which is as large as fits its time.</param>
-public sealed record ScoreSequences(Guid PipelineId, Digest Model, Digest Student, Digest Filter, Digest Data, int Index, int? Size)
+/// <param name="Epoch">The run of the pipeline that it belongs to.</param>
+public sealed record ScoreSequences(Guid PipelineId, Digest Model, Digest Student, Digest Filter, Digest Data, int Index, int? Size, int Epoch = 0) : IUnitCommand
 {
     public Digest Unit => UnitKey.Of(nameof(ScoreSequences), Model, Student, Filter, Data, Index, Size);
 }

@@ -13,12 +13,15 @@ public sealed record UnitFailed(Guid PipelineId, Digest Unit, string Reason, Fai
 [JsonConverter(typeof(JsonStringEnumConverter<FailureKind>))]
 public enum FailureKind
 {
-    /// <summary>Another attempt, perhaps on another machine, may succeed; so many are made.</summary>
-    Machine,
+    /// <summary>None of the others explains it: another attempt may succeed; so many are made.</summary>
+    Unknown,
 
     /// <summary>The model or the recipe is at fault: every attempt would fail in the same way.</summary>
     Input,
 
-    /// <summary>The store is out of reach: attempts are not counted, and go on until it is back.</summary>
+    /// <summary>The worker's GPU, driver or disk is at fault: it takes no more units, another worker does this one, and no attempt is counted.</summary>
+    Machine,
+
+    /// <summary>Store, broker or database is out of reach: attempts are not counted, and go on until it is back.</summary>
     Away,
 }

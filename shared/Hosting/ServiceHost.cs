@@ -3,6 +3,8 @@ using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
@@ -17,6 +19,9 @@ namespace Qbb.Hosting;
 /// <summary>What every service does alike: configuration, telemetry, store, bus, health, waiting for what it needs, and a clean end.</summary>
 public static class ServiceHost
 {
+    /// <summary>The tag of checks whose failure only a new process ends.</summary>
+    public const string Live = "live";
+
     /// <summary>Runs a service until it is told to stop.</summary>
     /// <param name="args">Settings as --Section:Name=value, above those of appsettings.json and of the environment.</param>
     /// <param name="name">The service.</param>
@@ -58,15 +63,16 @@ public static class ServiceHost
         OwnNamesOnly(builder.Configuration);
         AddGate(builder.Services);
         builder.Services.AddHealthChecks();
+        builder.Services.TryAddSingleton(TimeProvider.System);
         builder.AddTelemetry(name);
         builder.AddArtifacts();
         add(builder);
         builder.AddBus();
         var app = builder.Build();
-        // Alive is who answers; ready is who has its bus and whatever else the service checks.
         app.UseMetricsPort();
-        app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false });
-        app.MapHealthChecks("/health/ready");
+        // Alive is who answers, unless a check says that only a new process helps; ready is who has its bus and whatever else the service checks.
+        app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = check => check.Tags.Contains(Live), ResponseWriter = WriteAsync });
+        app.MapHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteAsync });
         map?.Invoke(app);
         return app;
     }
@@ -102,6 +108,14 @@ public static class ServiceHost
         }
     }
 
+    /// <summary>The status, and a line for each check that fails with its reason.</summary>
+    private static Task WriteAsync(HttpContext http, HealthReport report)
+    {
+        http.Response.ContentType = "text/plain";
+        var failing = report.Entries.Where(entry => entry.Value.Status != HealthStatus.Healthy).Select(entry => $"{entry.Key}: {entry.Value.Description}");
+        return http.Response.WriteAsync(string.Join('\n', [$"{report.Status}", .. failing]));
+    }
+
     /// <summary>
     /// Who listens on this machine alone is asked for by this machine's names alone: else a page of another site could reach it from a browser here,
     /// through a name of its own that points here. The setting AllowedHosts names others, such as that of a proxy in front.
@@ -125,4 +139,16 @@ public static class ServiceHost
         OperationCanceledException => "stopped before it had started",
         _ => null,
     };
+}
+
+/// <summary>For services that begin when the host has started.</summary>
+public static class HostStart
+{
+    /// <summary>Waits until a token is cancelled, such as the one that says that the host has started.</summary>
+    public static async Task WhenCancelledAsync(this CancellationToken happened, CancellationToken cancellation)
+    {
+        var source = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var registration = happened.Register(source.SetResult);
+        await source.Task.WaitAsync(cancellation);
+    }
 }

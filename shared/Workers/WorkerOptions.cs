@@ -6,6 +6,7 @@ namespace Qbb.Workers;
 public sealed class WorkerOptions : IValidatableObject
 {
     public const string Section = "Worker";
+    private Device? _device;
 
     /// <summary>Where models are laid out while they are worked on; best on the disk of the artifact store, where it costs no room.</summary>
     public string Folder { get; set; } = Path.Combine(Path.GetTempPath(), "qbb-worker");
@@ -29,8 +30,8 @@ public sealed class WorkerOptions : IValidatableObject
     [Range(0, 1 << 20)]
     public int WarmTrainingMegabytes { get; set; } = 4096;
 
-    /// <summary>The device that is meant.</summary>
-    public Device ReadDevice() => Device is { } text ? torch.Device.Parse(text) : torch.cuda.is_available() ? torch.Device.Parse("cuda") : torch.CPU;
+    /// <summary>The device that is meant; the same as long as the process runs, so that a GPU that is lost is not replaced by the CPU in silence.</summary>
+    public Device ReadDevice() => _device ??= torch.Device.Parse(Device ?? (torch.cuda.is_available() ? "cuda" : "cpu"));
 
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {

@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Net;
+using Npgsql;
 using Qbb.Artifacts;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
@@ -34,6 +37,33 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     }
 
     [Fact]
+    public async Task One_whose_disk_is_full_leaves_the_units_to_the_other_and_uses_up_no_attempts()
+    {
+        RabbitServer.Require();
+        var data = database.NewDatabase();
+        using var cluster = new Cluster(broker, data, "Pipelines:Attempts=1", "Pipelines:BackoffSeconds=0.2");
+        await cluster.StartAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
+        using var registry = new RegistryCalls(cluster.Url);
+        var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
+        await using var full = await SlowQuantizer.StartAsync(
+            cluster.SettingsOf("qbb-quantizer"), TimeSpan.Zero, () => new StoreFullException("the disk of the artifacts is full"));
+        var pipelines = await Task.WhenAll(Enumerable.Range(1, 4).Select(bases => registry.StartAsync("tiny", version, TinyRecipes.Plain(bases))));
+        await WaitAsync(async () => (await full.ReadinessAsync()).Status == HttpStatusCode.ServiceUnavailable);
+        (await full.ReadinessAsync()).Reasons.ShouldContain("machine: the disk of the artifacts is full");
+
+        await using var well = await SlowQuantizer.StartAsync(cluster.SettingsOf("qbb-quantizer"), TimeSpan.Zero);
+        foreach (var pipeline in pipelines)
+            (await registry.EndAsync(pipeline, s_patience, cluster.Logs)).State.ShouldBe(PipelineState.Succeeded);
+        well.Spans.Count.ShouldBeGreaterThanOrEqualTo(4);
+        full.Spans.ShouldBeEmpty();
+        (await well.ReadinessAsync()).Status.ShouldBe(HttpStatusCode.OK);
+        await using var connection = new NpgsqlConnection(data);
+        await connection.OpenAsync();
+        await using var counted = new NpgsqlCommand("SELECT count(*) FROM units WHERE \"Failures\" > 0", connection);
+        (await counted.ExecuteScalarAsync()).ShouldBe(0L);
+    }
+
+    [Fact]
     public async Task Two_systems_on_one_broker_keep_to_themselves()
     {
         RabbitServer.Require();
@@ -42,6 +72,16 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
         await Task.WhenAll(one.StartAsync("qbb-registry"), other.StartAsync("qbb-registry"));
         var layers = await Task.WhenAll(DecomposedAsync(one, 3), DecomposedAsync(other, 5));
         layers.ShouldBe([3, 5]);
+    }
+
+    private static async Task WaitAsync(Func<Task<bool>> condition)
+    {
+        var watch = Stopwatch.StartNew();
+        while (!await condition())
+        {
+            watch.Elapsed.ShouldBeLessThan(s_patience);
+            await Task.Delay(50);
+        }
     }
 
     /// <summary>Quantizes a model with scripted workers; the layers that these were asked for.</summary>

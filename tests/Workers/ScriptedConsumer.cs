@@ -7,5 +7,5 @@ namespace Qbb.Workers.Tests;
 internal sealed class ScriptedConsumer(UnitRunner runner, UnitScript script) : IConsumer<FilterSequences>
 {
     public Task Consume(ConsumeContext<FilterSequences> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (SequencesFiltered done) => done.Result, stop => script.RunAsync(context.Message, stop));
+        context, (SequencesFiltered done) => done.Result, stop => script.RunAsync(context.Message, stop));
 }

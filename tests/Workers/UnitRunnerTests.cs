@@ -1,8 +1,10 @@
+using System.Net;
 using System.Text.Json.Nodes;
 using MassTransit;
 using Qbb.Artifacts;
 using Qbb.Models;
 using Qbb.Tests;
+using Qbb.Workers.Units;
 
 namespace Qbb.Workers.Tests;
 
@@ -93,15 +95,68 @@ public sealed class UnitRunnerTests : IDisposable
     [Fact]
     public async Task What_fails_otherwise_is_tried_three_times_and_then_told_as_a_fault()
     {
-        var script = new UnitScript { Work = (_, _, _) => throw new IOException("the disk is full") };
+        var script = new UnitScript { Work = (_, _, _) => throw new IOException("the file is in use") };
         await using var worker = await StartAsync(script);
         var command = Command("a");
         await worker.SendAsync(command);
         var fault = (await worker.HearAsync<Fault<FilterSequences>>())[0];
         fault.Message.Unit.ShouldBe(command.Unit);
-        fault.Exceptions[0].Message.ShouldBe("the disk is full");
+        fault.Exceptions[0].Message.ShouldBe("the file is in use");
         script.Begun.ShouldBe(3);
         worker.Told.Count.ShouldBe(1);
+        (await worker.ReadinessAsync()).Status.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_machine_at_fault_hands_units_back_takes_no_more_and_starts_again_when_it_is_well(bool isDisk)
+    {
+        // A full disk says so itself; what else goes wrong is the machine's fault where the machine fails its check too.
+        var fault = new MachineFault("the device cannot be used: unspecified launch failure", NeedsRestart: true);
+        var isBroken = true;
+        var script = new UnitScript
+        {
+            Work = (_, _, _) => !isBroken ? _worker.StoreAsync("the result")
+                : throw (isDisk ? new StoreFullException("the store has no room") : new InvalidOperationException("CUDA error: unspecified launch failure")),
+            // Before the first unit the machine is well.
+            Check = () => isBroken && _worker.Script.Begun > 0 ? isDisk ? new MachineFault("the store has no room") : fault : null,
+        };
+        await using var worker = await StartAsync(script);
+        var command = Command("a");
+        await worker.SendAsync(command);
+
+        var failed = (await worker.HearAsync<UnitFailed>())[0];
+        failed.ShouldBe(new UnitFailed(command.PipelineId, command.Unit, isDisk ? "the store has no room" : fault.Reason, FailureKind.Machine));
+        script.Begun.ShouldBe(1, "it is not tried again here");
+        var ready = await worker.ReadinessAsync();
+        ready.Status.ShouldBe(HttpStatusCode.ServiceUnavailable);
+        ready.Body.ShouldContain($"machine: {failed.Reason}");
+        (await worker.ReadinessAsync("live")).Status.ShouldBe(isDisk ? HttpStatusCode.OK : HttpStatusCode.ServiceUnavailable);
+
+        // It is sent again while the queue is closed, and so stays for another worker.
+        await worker.ClosedAsync();
+        await worker.SendAsync(command);
+        await worker.PassAsync(TimeSpan.FromSeconds(15));
+        await worker.WaitAsync(() => script.Checks >= (isDisk ? 2 : 3), "the check of the machine");
+        worker.Told.Count.ShouldBe(1);
+        script.Begun.ShouldBe(1);
+
+        isBroken = false;
+        await worker.PassAsync(TimeSpan.FromSeconds(30));
+        await worker.HearAsync<SequencesFiltered>();
+        (await worker.ReadinessAsync()).Status.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task A_machine_that_is_broken_at_the_start_takes_no_unit()
+    {
+        var script = new UnitScript { Work = (_, _, _) => _worker.StoreAsync("the result"), Check = () => new MachineFault("no usable GPU") };
+        await using var worker = await StartAsync(script);
+        await worker.ClosedAsync();
+        await worker.SendAsync(Command("a"));
+        (await worker.ReadinessAsync()).Body.ShouldContain("machine: no usable GPU");
+        worker.Told.ShouldBeEmpty();
     }
 
     [Fact]
@@ -118,7 +173,7 @@ public sealed class UnitRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_cancellation_stops_what_is_at_hand_and_what_waits_but_not_what_is_sent_later()
+    public async Task A_cancellation_stops_what_is_at_hand_and_what_waits_of_its_epoch_alone()
     {
         var began = new TaskCompletionSource();
         var script = new UnitScript
@@ -137,11 +192,9 @@ public sealed class UnitRunnerTests : IDisposable
         await worker.SendAsync(Command("at hand", pipeline));
         await began.Task;
         await worker.SendAsync(Command("waits", pipeline));
-        // Times of messages are told apart by milliseconds.
-        await Task.Delay(20);
-        await worker.SendAsync(new PipelineCancelled(pipeline));
-        await Task.Delay(20);
-        await worker.SendAsync(Command("later", pipeline) with { Filter = s_part });
+        // A retry begins the next epoch; its commands may even be sent first.
+        await worker.SendAsync(Command("later", pipeline) with { Filter = s_part, Epoch = 2 });
+        await worker.SendAsync(new PipelineCancelled(pipeline, Epoch: 1));
         await worker.HearAsync<SequencesFiltered>();
         script.Begun.ShouldBe(2, "what waited was never begun");
         worker.Told.Count.ShouldBe(1, "what was stopped is told to nobody");
@@ -170,5 +223,5 @@ public sealed class UnitRunnerTests : IDisposable
     private async Task<WorkerHost> StartAsync(UnitScript script) => _worker = await WorkerHost.StartAsync(_folder, script);
 
     private static FilterSequences Command(string unit, Guid? pipeline = null) =>
-        new(pipeline ?? Guid.NewGuid(), Digest.Of("model"), Digest.Of("student"), Digest.Of(unit), Digest.Of("data"), []);
+        new(pipeline ?? Guid.NewGuid(), Digest.Of("model"), Digest.Of("student"), Digest.Of(unit), Digest.Of("data"), [], Epoch: 1);
 }

@@ -1,8 +1,10 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Net;
 using MassTransit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
 using Qbb.Artifacts;
 using Qbb.Hosting;
 using Qbb.Hosting.Bus;
@@ -21,6 +23,8 @@ internal sealed class WorkerHost : IAsyncDisposable
 
     public ConcurrentQueue<object> Told => _app.Services.GetRequiredService<Told>().All;
 
+    public UnitScript Script => _app.Services.GetRequiredService<UnitScript>();
+
     public IArtifactStore Store => _app.Services.GetRequiredService<IArtifactStore>();
 
     public IUnitResults Results => _app.Services.GetRequiredService<IUnitResults>();
@@ -32,7 +36,9 @@ internal sealed class WorkerHost : IAsyncDisposable
         var app = ServiceHost.Build(settings, "worker", anywhere, builder =>
         {
             builder.Services.AddSingleton(script).AddSingleton<Told>();
+            builder.Services.AddSingleton<TimeProvider>(new FakeTimeProvider());
             builder.AddWorker("scripted", (bus, queue) => bus.AddUnit<ScriptedConsumer>(queue));
+            builder.Services.AddSingleton<IMachineCheck>(script);
             builder.AddConsumers("told", (bus, _) => bus.AddConsumer<ToldConsumer>().Endpoint(endpoint => endpoint.Name = "told"));
         });
         await ServiceHost.StartAsync(app);
@@ -67,6 +73,27 @@ internal sealed class WorkerHost : IAsyncDisposable
         var manifest = new ArtifactManifest([KeyValuePair.Create("result.txt", new ManifestEntry(blob.Digest, blob.Size))]);
         await manifest.PutAsync(Store);
         return manifest.Digest;
+    }
+
+    /// <summary>Lets time pass.</summary>
+    public async Task PassAsync(TimeSpan time)
+    {
+        var clock = (FakeTimeProvider)_app.Services.GetRequiredService<TimeProvider>();
+        // Whoever is to wait for it must have begun to.
+        await Task.Delay(50);
+        clock.Advance(time);
+    }
+
+    /// <summary>Waits until the worker has closed its queue.</summary>
+    public Task ClosedAsync() => WaitAsync(
+        () => _app.Services.GetRequiredService<MachineBreaker>() is { Fault: not null, IsOpen: true }, "the worker to stop consuming");
+
+    /// <summary>What a health endpoint says.</summary>
+    public async Task<(HttpStatusCode Status, string Body)> ReadinessAsync(string kind = "ready")
+    {
+        using var http = new HttpClient();
+        using var answer = await http.GetAsync($"{_app.Urls.First()}/health/{kind}");
+        return (answer.StatusCode, await answer.Content.ReadAsStringAsync());
     }
 
     public Task StopAsync() => _app.StopAsync();

@@ -85,5 +85,5 @@ public sealed class EvaluationWork(ModelFolders folders, WarmModels models, IOpt
 public sealed class EvaluateWindowsConsumer(UnitRunner runner, EvaluationWork work) : IConsumer<EvaluateWindows>
 {
     public Task Consume(ConsumeContext<EvaluateWindows> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (WindowsEvaluated done) => done.Result, stop => work.RunAsync(context.Message, stop));
+        context, (WindowsEvaluated done) => done.Result, stop => work.RunAsync(context.Message, stop));
 }

@@ -113,8 +113,8 @@ public sealed class DistillationSession : IDisposable
         var best = tried.OrderBy(point => double.IsNaN(point.Figure)).ThenBy(point => point.Figure).First();
         throw new DistillationRefusedException(
             $"the distilled student is no better than before: held-out {name} {training.Start.For(_recipe.Loss):g6} at the start, "
-            + $"{best.Figure:g6} at best (step {best.Step} of {_recipe.Steps}). Nothing was written; try a smaller --lr than "
-            + $"{_recipe.LearningRate:g3}, more --steps or more data");
+            + $"{best.Figure:g6} at best (step {best.Step} of {_recipe.Steps})",
+            $"nothing was written; try a smaller --lr than {_recipe.LearningRate:g3}, more --steps or more data", _recipe.Steps, training.Start.Kl);
     }
 }
 

@@ -220,7 +220,8 @@ internal sealed class DistillationTrainer : IDisposable
         if (state.LoweredAt is { } before)
             throw new DistillationRefusedException(
                 $"the loss is not finite at step {state.Step + 1}, and was not at step {before + 1}, after which the rate was lowered to "
-                + $"{_recipe.LearningRate * LoweredRate:g3}: start again with an --lr well below that, or with --dtype fp32");
+                + $"{_recipe.LearningRate * LoweredRate:g3}",
+                "start again with an --lr well below that, or with --dtype fp32", _recipe.Steps, state.Curve[0].HeldOut.Kl);
         var good = Restore(checkpoint)
             ?? throw new InvalidInputException($"{checkpoint}: the checkpoint to go back to is gone or damaged", "start again");
         good = good with { LoweredAt = state.Step };

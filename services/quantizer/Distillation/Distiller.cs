@@ -193,4 +193,15 @@ public sealed record DistilledModel(
 /// <summary>
 /// A distillation came to nothing that may be published: it is no better than its start, or its loss was not finite twice.
 /// </summary>
-public sealed class DistillationRefusedException(string message) : InvalidInputException(message);
+/// <param name="reason">Why.</param>
+/// <param name="remedy">What to do about it.</param>
+/// <param name="steps">Steps of the whole training.</param>
+/// <param name="startKl">KL to the teacher on held-out sequences before the training.</param>
+public sealed class DistillationRefusedException(string reason, string remedy, int steps, double startKl) : InvalidInputException(reason, remedy)
+{
+    public string Reason { get; } = reason;
+
+    public int Steps { get; } = steps;
+
+    public double StartKl { get; } = startKl;
+}

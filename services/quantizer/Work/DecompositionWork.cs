@@ -75,12 +75,12 @@ public sealed class DecompositionWork(ModelFolders folders, IOptions<WorkerOptio
 public sealed class DecomposeLayersConsumer(UnitRunner runner, DecompositionWork work) : IConsumer<DecomposeLayers>
 {
     public Task Consume(ConsumeContext<DecomposeLayers> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (LayersDecomposed done) => done.Result, stop => work.DecomposeAsync(context.Message, stop));
+        context, (LayersDecomposed done) => done.Result, stop => work.DecomposeAsync(context.Message, stop));
 }
 
 /// <summary>Does <see cref="AssembleModel"/>.</summary>
 public sealed class AssembleModelConsumer(UnitRunner runner, DecompositionWork work) : IConsumer<AssembleModel>
 {
     public Task Consume(ConsumeContext<AssembleModel> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (ModelAssembled done) => done.Result, stop => work.AssembleAsync(context.Message, stop));
+        context, (ModelAssembled done) => done.Result, stop => work.AssembleAsync(context.Message, stop));
 }

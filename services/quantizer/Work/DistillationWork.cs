@@ -29,8 +29,19 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
                 await folders.LayOutAsync(before, work.Path, cancellation);
             var output = Path.Combine(work.Path, "output");
             var watch = Stopwatch.StartNew();
-            var round = session.RunRound(
-                Path.Combine(work.Path, CheckpointFile), _ => watch.Elapsed.TotalSeconds >= worker.Value.UnitSeconds, output, cancellation);
+            DistillationRound round;
+            try
+            {
+                round = session.RunRound(
+                    Path.Combine(work.Path, CheckpointFile), _ => watch.Elapsed.TotalSeconds >= worker.Value.UnitSeconds, output, cancellation);
+            }
+            catch (DistillationRefusedException refused)
+            {
+                // What is no better is not published; the student is as good as it was, and the gate decides on it.
+                return new RoundDistilled(
+                    command.PipelineId, command.Unit, command.Student, refused.Steps, refused.Steps, Finished: true, refused.StartKl, refused.StartKl,
+                    $"published without distillation: {refused.Reason}");
+            }
             var result = await folders.StoreAsync(round.Finished ? output : work.Path, cancellation);
             if (!round.Finished)
             {
@@ -73,5 +84,5 @@ public sealed class DistillationWork(ModelFolders folders, WarmTraining warm, IO
 public sealed class DistillRoundConsumer(UnitRunner runner, DistillationWork work) : IConsumer<DistillRound>
 {
     public Task Consume(ConsumeContext<DistillRound> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (RoundDistilled done) => done.Result, stop => work.RunAsync(context.Message, stop));
+        context, (RoundDistilled done) => done.Result, stop => work.RunAsync(context.Message, stop));
 }

@@ -17,6 +17,15 @@ internal sealed class OutboxMessage
 
     public required string Body { get; init; }
 
+    /// <summary>The pipeline that it is about.</summary>
+    public Guid? PipelineId { get; init; }
+
+    /// <summary>The queue that it goes to; null for whoever listens.</summary>
+    public string? Queue { get; init; }
+
+    /// <summary>Why it cannot be sent: it is set aside, and the others go on.</summary>
+    public string? Error { get; set; }
+
     /// <summary>The trace that it belongs to (W3C traceparent).</summary>
     public string? TraceParent { get; init; }
 }
@@ -35,6 +44,7 @@ internal sealed class MessageMapping : IEntityTypeConfiguration<OutboxMessage>, 
     {
         builder.ToTable("outbox");
         builder.Property(message => message.Type).HasMaxLength(64);
+        builder.Property(message => message.Queue).HasMaxLength(64);
         builder.Property(message => message.TraceParent).HasMaxLength(64);
     }
 

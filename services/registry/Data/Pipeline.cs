@@ -79,6 +79,12 @@ internal sealed record Pipeline
     /// <summary>Why it failed; while it runs the latest failure of a unit.</summary>
     public string? Error { get; init; }
 
+    /// <summary>What people should know of the result, such as that its distillation was of no use.</summary>
+    public string? Note { get; init; }
+
+    /// <summary>Rises with every start, so that a cancellation does not concern what a retry sends.</summary>
+    public int Epoch { get; init; }
+
     /// <summary>How long the finished kinds took.</summary>
     public IReadOnlyList<KindTime> Times { get; init; } = [];
 

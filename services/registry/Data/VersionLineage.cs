@@ -30,6 +30,9 @@ internal sealed class VersionLineage
 
     public string? Windows { get; init; }
 
+    /// <summary>What people should know of how it was made.</summary>
+    public string? Note { get; init; }
+
     /// <summary>Version of the program.</summary>
     public required string ToolVersion { get; init; }
 

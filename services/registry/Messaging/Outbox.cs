@@ -8,9 +8,14 @@ namespace Qbb.Registry.Messaging;
 /// <summary>Messages to publish: they are saved with the state that they follow from, or not at all.</summary>
 internal sealed class Outbox(RegistryContext context)
 {
-    public void Add(object message) => context.Outbox.Add(new OutboxMessage
+    /// <param name="message">A record of Qbb.Contracts.</param>
+    /// <param name="pipeline">What it is about.</param>
+    /// <param name="queue">Where it goes; null for whoever listens.</param>
+    public void Add(object message, Guid pipeline, string? queue = null) => context.Outbox.Add(new OutboxMessage
     {
         MessageId = Guid.CreateVersion7(),
+        PipelineId = pipeline,
+        Queue = queue,
         Type = message.GetType().Name,
         Body = JsonSerializer.Serialize(message, message.GetType()),
         TraceParent = Activity.Current?.Id,

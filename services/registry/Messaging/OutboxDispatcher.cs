@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using MassTransit;
 using Microsoft.EntityFrameworkCore;
+using Qbb.Hosting;
 using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Messaging;
@@ -60,16 +61,5 @@ internal sealed class OutboxDispatcher(
             activity.SetParentId(parent).Start();
         var (body, type) = Outbox.Read(message);
         await bus.Publish(body, type, context => context.MessageId = message.MessageId, cancellation);
-    }
-}
-
-internal static class HostStart
-{
-    /// <summary>Waits until a token is cancelled, such as the one that says that the host has started.</summary>
-    public static async Task WhenCancelledAsync(this CancellationToken happened, CancellationToken cancellation)
-    {
-        var source = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using var registration = happened.Register(source.SetResult);
-        await source.Task.WaitAsync(cancellation);
     }
 }

@@ -18,6 +18,9 @@ internal static class Pieces
     public static Markup Note(string? text, bool isCut = false) =>
         string.IsNullOrEmpty(text) ? Markup.Empty : Markup.Of($"""<span class="note {(isCut ? "clamp" : "")}">{text}</span>""");
 
+    /// <summary>What a reader should know first; nothing where there is no text.</summary>
+    public static Markup Warning(string? text) => string.IsNullOrEmpty(text) ? Markup.Empty : Markup.Of($"""<p class="warning">{text}</p>""");
+
     public static Markup Alias(string alias) => Markup.Of($"""<span class="alias">{alias}</span>""");
 
     public static Markup Tag(string key, string value) => Markup.Of($"""<span class="tag">{key}{(value.Length > 0 ? ": " : "")}{value}</span>""");

@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
+using Qbb.Hosting;
 using Qbb.Registry.Data;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Pipelines.Machine;

@@ -47,7 +47,7 @@ internal static class PipelinePage
         };
         var bar = pipeline.State == PipelineState.Succeeded ? Markup.Empty
             : Markup.Of($"""<div class="whole">{Progress(pipeline.Progress, "Progress of the whole")}</div>""");
-        return Markup.Of($"""<div class="status"><p role="status">{State(pipeline.State)} {Sentence(pipeline, now)}</p>{action}</div>{bar}{error}""");
+        return Markup.Of($"""<div class="status"><p role="status">{State(pipeline.State)} {Sentence(pipeline, now)}</p>{action}</div>{bar}{error}{Warning(pipeline.Note)}""");
     }
 
     private static Markup Sentence(PipelineView pipeline, DateTimeOffset now) => pipeline.State switch

@@ -64,6 +64,7 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
                 Data = pipeline.Data,
                 Filtered = pipeline.Filtered,
                 Windows = pipeline.Windows,
+                Note = pipeline.Note,
                 ToolVersion = Tool.Version,
                 Commit = Tool.Commit,
             });

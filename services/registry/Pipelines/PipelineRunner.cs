@@ -87,7 +87,7 @@ internal sealed class PipelineRunner(
         foreach (var order in decision.Orders)
         {
             var command = stage.CommandOf(new UnitInput(row, recipe, order.Index, parts));
-            outbox.Add(command.Message);
+            outbox.Add(command, row.Id, stage.Queue);
             if (added.TryGetValue(order, out var unit))
                 context.Units.Add(unit with { Key = command.Unit.Value });
         }
@@ -107,7 +107,7 @@ internal sealed class PipelineRunner(
     private async Task EndAsync(Pipeline row, CancellationToken cancellation)
     {
         if (row.Status != PipelineStatus.Succeeded)
-            outbox.Add(new PipelineCancelled(row.Id));
+            outbox.Add(new PipelineCancelled(row.Id, row.Epoch), row.Id);
         await context.SaveChangesAsync(cancellation);
         var followers = await context.Pipelines.AsNoTracking()
             .Where(other => other.LeaderId == row.Id && other.Status == PipelineStatus.Following)

@@ -87,7 +87,7 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
             UnitStages.Of(pipeline.Kind).Stage, PipelineProgress.Stages(pipeline), pipeline.Done, pipeline.Total,
             Math.Round(PipelineProgress.Share(pipeline), 4), TimeLeft.Estimate(pipeline, earlier, clock.GetUtcNow()) is { } left ? Math.Round(left.TotalSeconds) : null,
             pipeline.Error, pipeline.CreatedAt, pipeline.StartedAt, pipeline.EndedAt,
-            result is null ? null : new VersionName(result.Model.Name, result.Number), result is null ? null : result.MetricsByName);
+            result is null ? null : new VersionName(result.Model.Name, result.Number), result is null ? null : result.MetricsByName, pipeline.Note);
     }
 
     /// <summary>What the kinds of work took a pipeline before, one as alike as there is.</summary>

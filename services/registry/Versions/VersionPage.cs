@@ -23,6 +23,7 @@ internal static class VersionPage
         var card = await documents.TextAsync(version, "README.md", cancellation);
         Markup[] body =
         [
+            Warning(version.Lineage?.Note),
             Outcome(version),
             Summary(version),
             Command($"qbb pull {name}@{version.Aliases.FirstOrDefault($"{version.Version}")} -o {name}-{version.Version}{SiteAddress.Option(http)}"),

@@ -63,7 +63,7 @@ internal sealed class VersionViews(RegistryContext context)
         }
         return new LineageView(
             new VersionName(lineage.Parent.Model.Name, lineage.Parent.Number), lineage.PipelineId, lineage.Recipe, lineage.RecipeName,
-            JsonSerializer.Deserialize<JsonElement>(lineage.RecipeJson), data, lineage.ToolVersion, lineage.Commit);
+            JsonSerializer.Deserialize<JsonElement>(lineage.RecipeJson), data, lineage.ToolVersion, lineage.Commit, lineage.Note);
     }
 
     private async Task<ILookup<Guid, AliasName>> AliasesAsync(List<Guid> models, CancellationToken cancellation) =>

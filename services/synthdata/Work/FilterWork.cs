@@ -82,12 +82,12 @@ public sealed class FilterWork(ModelFolders folders, WarmModels models, IOptions
 public sealed class ScoreSequencesConsumer(UnitRunner runner, FilterWork work) : IConsumer<ScoreSequences>
 {
     public Task Consume(ConsumeContext<ScoreSequences> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (SequencesScored done) => done.Result, stop => work.ScoreAsync(context.Message, stop));
+        context, (SequencesScored done) => done.Result, stop => work.ScoreAsync(context.Message, stop));
 }
 
 /// <summary>Does <see cref="FilterSequences"/>.</summary>
 public sealed class FilterSequencesConsumer(UnitRunner runner, FilterWork work) : IConsumer<FilterSequences>
 {
     public Task Consume(ConsumeContext<FilterSequences> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (SequencesFiltered done) => done.Result, stop => work.FilterAsync(context.Message, stop));
+        context, (SequencesFiltered done) => done.Result, stop => work.FilterAsync(context.Message, stop));
 }

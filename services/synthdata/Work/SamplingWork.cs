@@ -44,12 +44,12 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
 public sealed class SampleSequencesConsumer(UnitRunner runner, SamplingWork work) : IConsumer<SampleSequences>
 {
     public Task Consume(ConsumeContext<SampleSequences> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (SequencesSampled done) => done.Result, stop => work.SampleAsync(context.Message, stop));
+        context, (SequencesSampled done) => done.Result, stop => work.SampleAsync(context.Message, stop));
 }
 
 /// <summary>Does <see cref="AssembleData"/>.</summary>
 public sealed class AssembleDataConsumer(UnitRunner runner, SamplingWork work) : IConsumer<AssembleData>
 {
     public Task Consume(ConsumeContext<AssembleData> context) => runner.RunAsync(
-        context, context.Message.PipelineId, context.Message.Unit, (DataAssembled done) => done.Result, stop => work.AssembleAsync(context.Message, stop));
+        context, (DataAssembled done) => done.Result, stop => work.AssembleAsync(context.Message, stop));
 }

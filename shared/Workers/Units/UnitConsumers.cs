@@ -2,6 +2,7 @@ using MassTransit;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Qbb.Hosting;
 using Qbb.Hosting.Bus;
 using Qbb.Hosting.Options;
 using Qbb.Workers.Models;
@@ -29,6 +30,10 @@ public static class UnitConsumers
             services.AddSingleton<ComputeGate>();
             services.AddSingleton<CancelledPipelines>();
             services.AddSingleton<UnitMetrics>();
+            services.AddSingleton<IMachineCheck, MachineCheck>();
+            services.AddSingleton<MachineBreaker>();
+            services.AddHostedService(provider => provider.GetRequiredService<MachineBreaker>());
+            services.AddHealthChecks().AddCheck<MachineBreaker>("machine").AddCheck<RestartCheck>("process", tags: [ServiceHost.Live]);
             services.AddSingleton<UnitRunner>();
             services.AddSingleton<ModelFolders>();
             services.AddSingleton<WarmModels>();
@@ -39,7 +44,16 @@ public static class UnitConsumers
             endpoint.InstanceId = Guid.NewGuid().ToString("N");
             endpoint.Temporary = true;
         }));
-        return builder.AddConsumers(service, (bus, options) => consumers(bus, options.QueueOf(service)));
+        return builder.AddConsumers(service, (bus, options) =>
+        {
+            var queue = options.QueueOf(service);
+            bus.AddConfigureEndpointsCallback((context, name, endpoint) =>
+            {
+                if (name == queue)
+                    endpoint.ConnectReceiveEndpointObserver(context.GetRequiredService<MachineBreaker>());
+            });
+            consumers(bus, queue);
+        });
     }
 
     /// <summary>One unit at a time, and none waits here that another worker could do.</summary>

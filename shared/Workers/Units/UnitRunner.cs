@@ -5,91 +5,122 @@ using MassTransit;
 using Microsoft.Extensions.Logging;
 using Qbb.Artifacts;
 using Qbb.Checkpoints;
+using Qbb.Hosting.Bus;
 using Qbb.Models;
 
 namespace Qbb.Workers.Units;
 
 /// <summary>
-/// Runs one unit in every worker: deduplicate (a stored result is published again), execute, store, publish. Invalid input is reported at once;
-/// other failures are thrown, so that the bus retries and in the end moves the message to the error queue and publishes a fault.
+/// Runs one unit in every worker: deduplicate (a stored result is published again), execute, store, publish. Invalid input, a store that is away and
+/// a machine at fault are reported at once; other failures are thrown, so that the bus retries and in the end moves the message to the error queue
+/// and publishes a fault.
 /// </summary>
 public sealed class UnitRunner(
-    IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, UnitMetrics metrics, ILogger<UnitRunner> log)
+    IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, MachineBreaker breaker, UnitMetrics metrics, TimeProvider clock,
+    ILogger<UnitRunner> log)
 {
     private const string Pipeline = "pipelineId";
 
     /// <param name="context">Of the command.</param>
-    /// <param name="pipeline">Who asks.</param>
-    /// <param name="unit">Its identity.</param>
     /// <param name="resultOf">The manifest that an event names.</param>
     /// <param name="work">Does the work, stores its files and gives the event.</param>
     public async Task RunAsync<TCommand, TEvent>(
-        ConsumeContext<TCommand> context, Guid pipeline, Digest unit, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work)
-        where TCommand : class
+        ConsumeContext<TCommand> context, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work)
+        where TCommand : class, IUnitCommand
         where TEvent : class
     {
-        var kind = typeof(TCommand).Name;
-        using var atHand = cancelled.Begin(pipeline, context.SentTime ?? DateTime.UtcNow);
+        var (kind, command) = (typeof(TCommand).Name, context.Message);
+        using var atHand = cancelled.Begin(command);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, atHand.Token);
         try
         {
             stop.Token.ThrowIfCancellationRequested();
-            var done = await FindAsync<TEvent>(kind, pipeline, unit, stop.Token)
-                ?? await DoAsync(kind, pipeline, unit, resultOf, work, stop.Token);
-            await context.Publish(done, CancellationToken.None);
+            var done = await FindAsync<TEvent>(kind, command, stop.Token) ?? await DoAsync(kind, command, resultOf, work, stop.Token);
+            await PublishAsync(context, done);
         }
         catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {
-            log.LogInformation("{Kind} {Unit} was not finished: its pipeline is cancelled", kind, unit);
-        }
-        catch (InvalidInputException error)
-        {
-            metrics.Failed(kind);
-            log.LogWarning("{Kind} {Unit} cannot be done: {Reason}", kind, unit, error.Message);
-            await context.Publish(new UnitFailed(pipeline, unit, error.Message, FailureKind.Input), CancellationToken.None);
-        }
-        catch (StoreAwayException error)
-        {
-            // Trying again at once would meet the same store; the registry waits longer each time.
-            log.LogWarning("{Kind} {Unit} has to wait: {Reason}", kind, unit, error.Message);
-            await context.Publish(new UnitFailed(pipeline, unit, error.Message, FailureKind.Away), CancellationToken.None);
+            log.LogInformation("{Kind} {Unit} was not finished: its pipeline is cancelled", kind, command.Unit);
         }
         catch (Exception error) when (error is not OperationCanceledException)
         {
-            metrics.Failed(kind);
-            log.LogWarning(error, "{Kind} {Unit} failed, try {Try}", kind, unit, context.GetRetryAttempt() + 1);
-            throw;
+            if (await ExplainAsync(error, context.CancellationToken) is not var (failure, reason))
+            {
+                metrics.Failed(kind);
+                log.LogWarning(error, "{Kind} {Unit} failed, try {Try}", kind, command.Unit, context.GetRetryAttempt() + 1);
+                throw;
+            }
+            if (failure == FailureKind.Input)
+                metrics.Failed(kind);
+            log.LogWarning("{Kind} {Unit} cannot be done ({Failure}): {Reason}", kind, command.Unit, failure, reason);
+            await PublishAsync(context, new UnitFailed(command.PipelineId, command.Unit, reason, failure));
         }
     }
 
-    private async Task<TEvent?> FindAsync<TEvent>(string kind, Guid pipeline, Digest unit, CancellationToken cancellation)
+    /// <summary>Whose fault an error is; null where another try may tell. A machine at fault takes no more units.</summary>
+    private async Task<(FailureKind Kind, string Reason)?> ExplainAsync(Exception error, CancellationToken cancellation)
+    {
+        if (error is InvalidInputException)
+            return (FailureKind.Input, error.Message);
+        // Trying again at once would meet the same store; the registry waits longer each time.
+        if (error is StoreAwayException)
+            return (FailureKind.Away, error.Message);
+        if (await breaker.FindAsync(error, cancellation) is not { } fault)
+            return null;
+        if (error is not MachineFaultException)
+            breaker.Trip(fault);
+        return (FailureKind.Machine, fault.Reason);
+    }
+
+    /// <summary>Publishes, if need be when the broker is back; a result is not to be lost to an outage.</summary>
+    private async Task PublishAsync(ConsumeContext context, object message)
+    {
+        for (var tries = 1; ; tries++)
+        {
+            try
+            {
+                await context.Publish(message, message.GetType(), CancellationToken.None);
+                return;
+            }
+            catch (Exception error) when (BrokerFaults.IsAway(error) && !context.CancellationToken.IsCancellationRequested)
+            {
+                log.LogWarning("The broker is away, {Message} waits: {Reason}", message.GetType().Name, error.GetBaseException().Message);
+                await Task.Delay(Backoff.After(tries), clock, context.CancellationToken);
+            }
+        }
+    }
+
+    private async Task<TEvent?> FindAsync<TEvent>(string kind, IUnitCommand command, CancellationToken cancellation)
         where TEvent : class
     {
-        if (await results.FindAsync(unit, cancellation) is not { } found)
+        if (await results.FindAsync(command.Unit, cancellation) is not { } found)
             return null;
         metrics.Found(kind);
-        return Told<TEvent>(found, pipeline);
+        return Told<TEvent>(found, command.PipelineId);
     }
 
     private async Task<TEvent> DoAsync<TEvent>(
-        string kind, Guid pipeline, Digest unit, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work,
-        CancellationToken cancellation)
+        string kind, IUnitCommand command, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work, CancellationToken cancellation)
         where TEvent : class
     {
         var watch = new Stopwatch();
         // Every unit of a model says the same of it, so these are no louder than the unit's own line.
-        using var heard = ModelWarnings.Listen(warning => log.LogInformation("{Kind} {Unit}: warning: {Warning}", kind, unit, warning));
+        using var heard = ModelWarnings.Listen(warning => log.LogInformation("{Kind} {Unit}: warning: {Warning}", kind, command.Unit, warning));
         var done = await gate.RunAsync(() =>
         {
+            // Another unit may have found it out while this one waited.
+            if (breaker.Fault is { } fault)
+                throw new MachineFaultException(fault);
             watch.Start();
             return work(cancellation);
         }, cancellation);
+        breaker.UnitDone();
         metrics.Done(kind, watch.Elapsed);
-        log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, unit, watch.Elapsed.TotalSeconds);
+        log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, command.Unit, watch.Elapsed.TotalSeconds);
         var told = JsonSerializer.SerializeToNode(done, JsonSerializerOptions.Web)!.AsObject();
         told.Remove(Pipeline);
         // Where another worker did the same unit meanwhile its result stands, so that all go on with one.
-        return Told<TEvent>(await results.RememberAsync(unit, new UnitResult(resultOf(done), told), CancellationToken.None), pipeline);
+        return Told<TEvent>(await results.RememberAsync(command.Unit, new UnitResult(resultOf(done), told), CancellationToken.None), command.PipelineId);
     }
 
     private static TEvent Told<TEvent>(UnitResult result, Guid pipeline)

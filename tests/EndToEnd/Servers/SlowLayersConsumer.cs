@@ -10,7 +10,7 @@ internal sealed class SlowLayersConsumer(UnitRunner runner, DecompositionWork wo
     public Task Consume(ConsumeContext<DecomposeLayers> context)
     {
         var command = context.Message;
-        return runner.RunAsync(context, command.PipelineId, command.Unit, (LayersDecomposed done) => done.Result, stop => slow.RunAsync(
+        return runner.RunAsync(context, (LayersDecomposed done) => done.Result, stop => slow.RunAsync(
             async () => await work.DecomposeAsync(command with { Size = 1 }, stop) with { Unit = command.Unit }, stop));
     }
 }

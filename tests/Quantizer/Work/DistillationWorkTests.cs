@@ -27,6 +27,25 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
     [Fact]
     public Task Rounds_that_find_their_training_loaded_end_with_the_same_model() => CompareAsync(TinyModels.Teacher, models.Student, length: 16, vocabulary: 256);
 
+    [Fact]
+    public async Task A_training_that_is_of_no_use_ends_with_the_student_as_it_was_and_says_why()
+    {
+        var store = new LocalArtifactStore(_folder.File("store"));
+        var recipe = await store.PutAsync(new MemoryStream(
+            """{ "steps": 8, "batch": 8, "evaluateEvery": 4, "learningRate": 3, "warmup": 0, "heldOut": 0.2 }"""u8.ToArray()));
+        var command = new DistillRound(
+            Guid.NewGuid(), await StoreAsync(store, TinyModels.Teacher), await StoreAsync(store, models.Student), recipe.Digest,
+            await StoreAsync(store, WriteData(TinyModels.Teacher, 16, 256)), Checkpoint: null);
+        var options = Options.Create(new WorkerOptions { Folder = _folder.File("work"), Device = "cpu", UnitSeconds = 600 });
+        using var folders = new ModelFolders(store, store, options);
+        using var warm = new WarmTraining(options);
+        var done = await new DistillationWork(folders, warm, options).RunAsync(command, CancellationToken.None);
+        (done.Result, done.Finished, done.Step, done.Steps).ShouldBe((command.Student, true, 8, 8));
+        done.Note.ShouldNotBeNull().ShouldStartWith("published without distillation: the distilled student is no better than before: held-out KL");
+        done.Note.ShouldNotContain("--lr");
+        (done.Kl, double.IsFinite(done.StartKl)).ShouldBe((done.StartKl, true));
+    }
+
     /// <summary>For the time alone, with any model: QBB_DISTIL_MODEL names a folder.</summary>
     [Fact]
     public Task So_they_do_with_a_model_that_is_named()

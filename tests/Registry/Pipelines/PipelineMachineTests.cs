@@ -105,7 +105,7 @@ public sealed class PipelineMachineTests
     [Fact]
     public void A_store_that_is_away_is_waited_for_without_counting()
     {
-        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2), LongestBackoff = TimeSpan.FromMinutes(5) });
+        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2) });
         machine.On(new Started());
         var waits = new List<double>();
         for (var time = 0; time < 12; time++)
@@ -120,6 +120,50 @@ public sealed class PipelineMachineTests
         waits.ShouldBe([2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]);
         machine.Unit(DecomposeStage.Kind, 0).Failures.ShouldBe(0);
         machine.On(s_worker.Answer(DecomposeStage.Kind, 0)).ShouldNotBeEmpty();
+    }
+
+    [Fact]
+    public void A_machine_at_fault_costs_no_attempt_and_another_is_asked_soon()
+    {
+        var machine = New(limits: new PipelineLimits { Attempts = 2, Backoff = TimeSpan.FromSeconds(2) });
+        machine.On(new Started());
+        for (var time = 0; time < 8; time++)
+        {
+            machine.On(new UnitFailed(Worker.Key(DecomposeStage.Kind, 0), "the disk is full", FailureKind.Machine)).ShouldBeEmpty();
+            machine.Pipeline.Status.ShouldBe(PipelineStatus.Running);
+            machine.Pipeline.Error.ShouldBe("decompose 1: the disk is full");
+            machine.Now += TimeSpan.FromSeconds(2);
+            Indices(machine.On(new UnitsDue())).ShouldBe([0]);
+        }
+        machine.Unit(DecomposeStage.Kind, 0).Failures.ShouldBe(0);
+    }
+
+    [Fact]
+    public void Every_start_has_its_own_epoch()
+    {
+        var machine = At(DecomposeStage.Kind, s_worker);
+        machine.Pipeline.Epoch.ShouldBe(1);
+        machine.On(new Cancelled());
+        machine.Pipeline.Epoch.ShouldBe(1, "the cancellation is of what was sent so far");
+        machine.On(new Retried());
+        machine.Pipeline.Epoch.ShouldBe(2);
+        machine.On(new Cancelled());
+        machine.On(new Followed(Guid.NewGuid()));
+        machine.On(new Started());
+        machine.Pipeline.Epoch.ShouldBe(3);
+    }
+
+    [Fact]
+    public void A_distillation_that_is_of_no_use_leaves_the_student_with_a_note()
+    {
+        var machine = At(DistilStage.Kind, s_worker);
+        var student = machine.Pipeline.Student;
+        machine.On(new UnitDone(Worker.Key(DistilStage.Kind, 0), new UnitOutcome(student!) { Step = 20, Units = 20, Finished = true, Note = "no better" }))
+            .ShouldNotBeEmpty();
+        (machine.Pipeline.Artifact, machine.Pipeline.Note).ShouldBe((student, "no better"));
+        machine.On(new Cancelled());
+        machine.On(new Retried(DistilStage.Kind));
+        (machine.Pipeline.Artifact, machine.Pipeline.Note).ShouldBe((null, null), "the next training may do better");
     }
 
     [Fact]
@@ -233,7 +277,7 @@ public sealed class PipelineMachineTests
         TimeLeft.Estimate(machine.Pipeline, earlier, machine.Now).ShouldBe(TimeSpan.FromSeconds(6 * 2 + 5 + 60));
     }
 
-    private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, FailureKind.Machine);
+    private static UnitFailed Failed(string reason) => new(Worker.Key(DecomposeStage.Kind, 0), reason, FailureKind.Unknown);
 
     private static IEnumerable<int> Indices(IEnumerable<UnitOrder> orders) => orders.Select(order => order.Index);
 

@@ -97,7 +97,7 @@ public sealed class RandomScheduleTests(ITestOutputHelper output)
                 case < 8 when commands.Count > 0:
                     var order = Take(commands, random, keep: random.Next(6) == 0);
                     events.Add(random.Next(6) == 0
-                        ? new UnitFailed(Worker.Key(order.Kind, order.Index), "bad luck", FailureKind.Machine)
+                        ? new UnitFailed(Worker.Key(order.Kind, order.Index), "bad luck", random.Next(3) switch { 0 => FailureKind.Away, 1 => FailureKind.Machine, _ => FailureKind.Unknown })
                         : worker.Answer(order));
                     break;
                 case >= 8 when events.Count > 0:

@@ -99,6 +99,36 @@ public sealed class PipelineFlowTests : IDisposable
     }
 
     [Fact]
+    public async Task A_distillation_that_is_of_no_use_publishes_the_undistilled_student_with_a_note()
+    {
+        const string note = "published without distillation: the distilled student is no better than before";
+        await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Undistilled = note });
+        await server.UploadAsync("tiny");
+        var id = await server.StartAsync(Distilled);
+        var end = await server.EndOfAsync(id);
+        end.State.ShouldBe(PipelineState.Succeeded);
+        (end.Error, end.Note).ShouldBe((null, note));
+        var champion = await server.Api.GetVersionAsync("tiny", "champion");
+        champion.Lineage!.Note.ShouldBe(note);
+        var pipeline = await server.InDatabaseAsync(context => context.Pipelines.SingleAsync());
+        champion.Manifest.ShouldBe(pipeline.Student);
+        foreach (var page in new[] { $"pipelines/{id}", "models/tiny/versions/2" })
+            (await server.Client.GetStringAsync(page)).ShouldContain(note);
+    }
+
+    [Fact]
+    public async Task A_worker_whose_machine_is_at_fault_costs_no_attempt()
+    {
+        var broken = 5;
+        var script = new WorkerScript { IsBroken = command => command is AssembleModel && Interlocked.Decrement(ref broken) >= 0 };
+        await using var server = await RegistryServer.StartAsync(_folder, script, "--Pipelines:Attempts=2");
+        await server.UploadAsync("tiny");
+        (await server.EndOfAsync(await server.StartAsync(Plain))).State.ShouldBe(PipelineState.Succeeded);
+        script.Count<AssembleModel>().ShouldBe(6);
+        (await server.InDatabaseAsync(context => context.Units.AllAsync(unit => unit.Failures == 0))).ShouldBeTrue();
+    }
+
+    [Fact]
     public async Task Cancel_stops_at_the_next_unit_and_retry_goes_on()
     {
         var hold = new TaskCompletionSource();

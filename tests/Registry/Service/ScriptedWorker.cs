@@ -39,7 +39,8 @@ internal sealed class ScriptedWorker(WorkerScript script, IArtifactStore store)
     {
         var step = context.Message.Checkpoint is null ? Steps / 2 : Steps;
         return AnswerAsync(context, context.Message, context.Message.PipelineId, context.Message.Unit, result => new RoundDistilled(
-            context.Message.PipelineId, context.Message.Unit, result, step, Steps, step == Steps, 0.2, 0.1));
+            context.Message.PipelineId, context.Message.Unit, step == Steps && script.Undistilled is not null ? context.Message.Student : result, step, Steps,
+            step == Steps, 0.2, 0.1, step == Steps ? script.Undistilled : null));
     }
 
     public Task Consume(ConsumeContext<EvaluateWindows> context)
@@ -58,6 +59,11 @@ internal sealed class ScriptedWorker(WorkerScript script, IArtifactStore store)
         if (script.IsAway(command))
         {
             await context.Publish(new UnitFailed(pipeline, unit, "the store does not answer", FailureKind.Away));
+            return;
+        }
+        if (script.IsBroken(command))
+        {
+            await context.Publish(new UnitFailed(pipeline, unit, "the disk is full", FailureKind.Machine));
             return;
         }
         if (script.Refuse(command) is { } reason)

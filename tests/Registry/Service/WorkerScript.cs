@@ -21,6 +21,12 @@ internal sealed class WorkerScript
     /// <summary>Whether the store is out of reach for a command.</summary>
     public Func<object, bool> IsAway { get; set; } = _ => false;
 
+    /// <summary>Whether the machine is at fault for a command.</summary>
+    public Func<object, bool> IsBroken { get; set; } = _ => false;
+
+    /// <summary>Why distillations are of no use; null where they are.</summary>
+    public string? Undistilled { get; set; }
+
     /// <summary>Whether the registry's store is away for a method of it.</summary>
     public Func<string, bool> IsStoreAway { get; set; } = _ => false;
 

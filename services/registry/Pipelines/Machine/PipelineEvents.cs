@@ -77,9 +77,6 @@ internal sealed record PipelineLimits
     /// <summary>Wait before the second attempt; it doubles with every further one.</summary>
     public TimeSpan Backoff { get; init; } = TimeSpan.FromSeconds(2);
 
-    public TimeSpan LongestBackoff { get; init; } = TimeSpan.FromMinutes(5);
-
     /// <summary>Wait after so many failures, at least 1.</summary>
-    public TimeSpan BackoffAfter(int failures) =>
-        TimeSpan.FromTicks((long)Math.Min(LongestBackoff.Ticks, Backoff.Ticks * Math.Pow(2, Math.Min(failures - 1, 30))));
+    public TimeSpan BackoffAfter(int failures) => Hosting.Bus.Backoff.After(failures, Backoff);
 }

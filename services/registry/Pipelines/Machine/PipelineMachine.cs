@@ -71,6 +71,7 @@ internal static class PipelineMachine
                 Checkpoint = leader.Checkpoint,
                 Windows = leader.Windows,
                 Artifact = leader.Artifact,
+                Note = leader.Note,
                 KindStartedAt = now,
                 ActiveAt = now,
             }, [], [], Publish: true),
@@ -115,8 +116,8 @@ internal static class PipelineMachine
     {
         if (unit.Status != UnitStatus.Sent)
             return Decision.None(pipeline);
-        // An outage is not the unit's fault, however long it takes.
-        var isCounted = failed.Kind != FailureKind.Away;
+        // Neither an outage, however long it takes, nor a broken machine is the unit's fault.
+        var isCounted = failed.Kind is FailureKind.Unknown or FailureKind.Input;
         var failures = unit.Failures + (isCounted ? 1 : 0);
         var isLast = failed.Kind == FailureKind.Input || (isCounted && failures >= limits.Attempts);
         var waiting = unit with
@@ -124,7 +125,13 @@ internal static class PipelineMachine
             Status = UnitStatus.Waiting,
             Failures = failures,
             Error = failed.Reason,
-            DueAt = isLast ? null : now + limits.BackoffAfter(isCounted ? failures : unit.Attempt),
+            DueAt = isLast ? null : now + limits.BackoffAfter(failed.Kind switch
+            {
+                FailureKind.Away => unit.Attempt,
+                // The broken machine takes no more units, and another can do it now.
+                FailureKind.Machine => 1,
+                _ => failures,
+            }),
         };
         var error = $"{Describe(unit)}: {failed.Reason}";
         var next = isLast
@@ -159,6 +166,7 @@ internal static class PipelineMachine
     private static Pipeline Run(Pipeline pipeline, DateTimeOffset now) => pipeline with
     {
         Status = PipelineStatus.Running,
+        Epoch = pipeline.Epoch + 1,
         LeaderId = null,
         Error = null,
         EndedAt = null,

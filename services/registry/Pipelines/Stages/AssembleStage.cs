@@ -4,7 +4,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Pipelines.Stages;
 
 /// <summary>The layers become a model, the student.</summary>
-internal sealed class AssembleStage() : UnitStage<AssembleModel, ModelAssembled>(Kind, Stage.Decompose)
+internal sealed class AssembleStage() : UnitStage<AssembleModel, ModelAssembled>(Kind, Stage.Decompose, WorkQueues.Quantizer)
 {
     public static readonly UnitKind Kind = new("AssembleModel");
 
@@ -18,9 +18,7 @@ internal sealed class AssembleStage() : UnitStage<AssembleModel, ModelAssembled>
     public override Pipeline Forget(Pipeline pipeline) => pipeline with { Student = null, Artifact = null };
 
     protected override AssembleModel Make(UnitInput input) =>
-        new(input.Id, input.Model, input.Recipe.Decomposition, input.Calibration, input.Pipeline.ModelName, input.Parts);
-
-    protected override (Guid, Digest) Key(AssembleModel command) => (command.PipelineId, command.Unit);
+        new(input.Id, input.Model, input.Recipe.Decomposition, input.Calibration, input.Pipeline.ModelName, input.Parts, input.Epoch);
 
     protected override UnitMessage Read(ModelAssembled e) => new(e.PipelineId, e.Unit, new(e.Result)
     {

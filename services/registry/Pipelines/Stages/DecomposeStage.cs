@@ -4,7 +4,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Pipelines.Stages;
 
 /// <summary>Layers become sums of binary matrices.</summary>
-internal sealed class DecomposeStage() : UnitStage<DecomposeLayers, LayersDecomposed>(Kind, Stage.Decompose)
+internal sealed class DecomposeStage() : UnitStage<DecomposeLayers, LayersDecomposed>(Kind, Stage.Decompose, WorkQueues.Quantizer)
 {
     public static readonly UnitKind Kind = new("Decompose");
 
@@ -13,9 +13,7 @@ internal sealed class DecomposeStage() : UnitStage<DecomposeLayers, LayersDecomp
     public override UnitKind? PartsOf(Pipeline pipeline) => pipeline.Chained ? Kind : null;
 
     protected override DecomposeLayers Make(UnitInput input) => new(
-        input.Id, input.Model, input.Recipe.Decomposition, input.Calibration, input.Index, input.Size, [.. input.Parts.Take(input.Index)]);
-
-    protected override (Guid, Digest) Key(DecomposeLayers command) => (command.PipelineId, command.Unit);
+        input.Id, input.Model, input.Recipe.Decomposition, input.Calibration, input.Index, input.Size, [.. input.Parts.Take(input.Index)], input.Epoch);
 
     protected override UnitMessage Read(LayersDecomposed e) => new(e.PipelineId, e.Unit, new(e.Result)
     {

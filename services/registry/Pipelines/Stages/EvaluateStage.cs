@@ -4,7 +4,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Pipelines.Stages;
 
 /// <summary>Windows of a text, or of sampled sequences, are scored.</summary>
-internal sealed class EvaluateStage() : UnitStage<EvaluateWindows, WindowsEvaluated>(Kind, Stage.Evaluate)
+internal sealed class EvaluateStage() : UnitStage<EvaluateWindows, WindowsEvaluated>(Kind, Stage.Evaluate, WorkQueues.Evaluator)
 {
     public static readonly UnitKind Kind = new("Evaluate");
 
@@ -14,9 +14,7 @@ internal sealed class EvaluateStage() : UnitStage<EvaluateWindows, WindowsEvalua
         outcome.Report?.Sums is not { Positions: > 0 } ? "the worker scored nothing" : null;
 
     protected override EvaluateWindows Make(UnitInput input) =>
-        new(input.Id, input.Model, input.Artifact, input.Recipe.Evaluation, input.Windows, input.Index, input.Size);
-
-    protected override (Guid, Digest) Key(EvaluateWindows command) => (command.PipelineId, command.Unit);
+        new(input.Id, input.Model, input.Artifact, input.Recipe.Evaluation, input.Windows, input.Index, input.Size, input.Epoch);
 
     protected override UnitMessage Read(WindowsEvaluated e) => new(e.PipelineId, e.Unit, new(e.Result)
     {
@@ -33,11 +31,11 @@ internal sealed class EvaluateStage() : UnitStage<EvaluateWindows, WindowsEvalua
 }
 
 /// <summary>The result becomes a version; the registry does it itself, without a unit.</summary>
-internal sealed class PublishStage() : UnitStage(Kind, Stage.Publish)
+internal sealed class PublishStage() : UnitStage(Kind, Stage.Publish, queue: null)
 {
     public static readonly UnitKind Kind = new("Publish");
 
-    public override UnitCommand CommandOf(UnitInput input) => throw new InvalidOperationException("publishing has no command");
+    public override IUnitCommand CommandOf(UnitInput input) => throw new InvalidOperationException("publishing has no command");
 
     public override UnitMessage? Read(object message) => null;
 

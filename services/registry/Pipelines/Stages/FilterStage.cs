@@ -4,7 +4,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Pipelines.Stages;
 
 /// <summary>The sequences of highest discrepancy are kept.</summary>
-internal sealed class FilterStage() : UnitStage<FilterSequences, SequencesFiltered>(Kind, Stage.Filter)
+internal sealed class FilterStage() : UnitStage<FilterSequences, SequencesFiltered>(Kind, Stage.Filter, WorkQueues.Synthdata)
 {
     public static readonly UnitKind Kind = new("Filter");
 
@@ -19,9 +19,7 @@ internal sealed class FilterStage() : UnitStage<FilterSequences, SequencesFilter
     public override Pipeline Forget(Pipeline pipeline) => pipeline with { Filtered = null };
 
     protected override FilterSequences Make(UnitInput input) =>
-        new(input.Id, input.Model, input.Student, input.Recipe.Filter, input.Data, input.Parts);
-
-    protected override (Guid, Digest) Key(FilterSequences command) => (command.PipelineId, command.Unit);
+        new(input.Id, input.Model, input.Student, input.Recipe.Filter, input.Data, input.Parts, input.Epoch);
 
     protected override UnitMessage Read(SequencesFiltered e) => new(e.PipelineId, e.Unit, new(e.Result));
 }

@@ -4,7 +4,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Pipelines.Stages;
 
 /// <summary>The batches of a <see cref="SampleStage"/> become data.</summary>
-internal sealed class GatherStage(UnitKind kind, Stage stage, DataUse use, UnitKind source) : UnitStage<AssembleData, DataAssembled>(kind, stage)
+internal sealed class GatherStage(UnitKind kind, Stage stage, DataUse use, UnitKind source) : UnitStage<AssembleData, DataAssembled>(kind, stage, WorkQueues.Synthdata)
 {
     public static readonly UnitKind Kind = new("GatherData");
     public static readonly UnitKind WindowsKind = new("GatherWindows");
@@ -23,9 +23,7 @@ internal sealed class GatherStage(UnitKind kind, Stage stage, DataUse use, UnitK
     public override Pipeline Forget(Pipeline pipeline) => use == DataUse.Evaluation ? pipeline with { Windows = null } : pipeline with { Data = null };
 
     protected override AssembleData Make(UnitInput input) =>
-        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Parts);
-
-    protected override (Guid, Digest) Key(AssembleData command) => (command.PipelineId, command.Unit);
+        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Parts, input.Epoch);
 
     protected override UnitMessage Read(DataAssembled e) => new(e.PipelineId, e.Unit, new(e.Result));
 }

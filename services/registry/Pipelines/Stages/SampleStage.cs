@@ -4,7 +4,7 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Pipelines.Stages;
 
 /// <summary>Batches of sequences are sampled from the teacher: to calibrate and distil on, or to score the result on where there is no text.</summary>
-internal sealed class SampleStage(UnitKind kind, Stage stage, DataUse use) : UnitStage<SampleSequences, SequencesSampled>(kind, stage)
+internal sealed class SampleStage(UnitKind kind, Stage stage, DataUse use) : UnitStage<SampleSequences, SequencesSampled>(kind, stage, WorkQueues.Synthdata)
 {
     public static readonly UnitKind Kind = new("Sample");
     public static readonly UnitKind WindowsKind = new("SampleWindows");
@@ -19,9 +19,7 @@ internal sealed class SampleStage(UnitKind kind, Stage stage, DataUse use) : Uni
         : route.Calibrated || (route.Distils && done.Contains(AssembleStage.Kind));
 
     protected override SampleSequences Make(UnitInput input) =>
-        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Index);
-
-    protected override (Guid, Digest) Key(SampleSequences command) => (command.PipelineId, command.Unit);
+        new(input.Id, input.Model, use == DataUse.Evaluation ? input.Recipe.Evaluation : input.Recipe.Sampling, use, input.Index, input.Epoch);
 
     protected override UnitMessage Read(SequencesSampled e) => new(e.PipelineId, e.Unit, new(e.Result) { Units = e.Units });
 }

@@ -12,6 +12,8 @@ internal sealed record UnitInput(Pipeline Pipeline, RecipeParts Recipe, int Inde
 {
     public Guid Id => Pipeline.Id;
 
+    public int Epoch => Pipeline.Epoch;
+
     public Digest Model => Digest.Parse(Pipeline.Model);
 
     /// <summary>Null for the first unit, which finds out what fits its time.</summary>
@@ -52,16 +54,13 @@ internal sealed class RecipeParts(PipelineRecipe recipe)
         : throw new InvalidOperationException($"the recipe has no part {part}, which the current stage needs");
 }
 
-/// <summary>A command and the unit that it asks for.</summary>
-internal readonly record struct UnitCommand(object Message, Digest Unit);
-
 /// <summary>What a worker says about a unit: what it made, or why it failed.</summary>
 /// <param name="Pipeline">Whose.</param>
 /// <param name="Unit">Digest of the command.</param>
 /// <param name="Outcome">Null of one that failed.</param>
 /// <param name="Failure">For people.</param>
 /// <param name="Kind">What the failure means for further attempts.</param>
-internal sealed record UnitMessage(Guid Pipeline, Digest Unit, UnitOutcome? Outcome, string? Failure = null, FailureKind Kind = FailureKind.Machine);
+internal sealed record UnitMessage(Guid Pipeline, Digest Unit, UnitOutcome? Outcome, string? Failure = null, FailureKind Kind = FailureKind.Unknown);
 
 /// <summary>The result of a unit.</summary>
 /// <param name="Result">Its manifest.</param>
@@ -86,6 +85,9 @@ internal sealed record UnitOutcome(string Result)
 
     /// <summary>It was the last round of a distillation, and its result is the model.</summary>
     public bool Finished { get; init; }
+
+    /// <summary>What people should know of the result; null for nothing.</summary>
+    public string? Note { get; init; }
 
     public UnitReport? Report { get; init; }
 }

@@ -10,11 +10,14 @@ namespace Qbb.Registry.Pipelines.Stages;
 /// </summary>
 /// <param name="kind">Its name.</param>
 /// <param name="stage">What people see it as.</param>
-internal abstract class UnitStage(UnitKind kind, Stage stage)
+/// <param name="queue">Where its commands go; null for what the registry does itself.</param>
+internal abstract class UnitStage(UnitKind kind, Stage stage, string? queue)
 {
     public UnitKind UnitKind => kind;
 
     public Stage Stage => stage;
+
+    public string? Queue => queue;
 
     /// <summary>The first unit says how many there are; else there is one.</summary>
     public virtual bool IsTold => false;
@@ -29,7 +32,7 @@ internal abstract class UnitStage(UnitKind kind, Stage stage)
     public virtual UnitKind? PartsOf(Pipeline pipeline) => null;
 
     /// <summary>Makes a unit's command; the same input makes the same command.</summary>
-    public abstract UnitCommand CommandOf(UnitInput input);
+    public abstract IUnitCommand CommandOf(UnitInput input);
 
     /// <summary>What a message of a worker says about a unit of this kind; null where it is about others.</summary>
     public abstract UnitMessage? Read(object message);
@@ -57,22 +60,17 @@ internal abstract class UnitStage(UnitKind kind, Stage stage)
 }
 
 /// <summary>A kind of work that a worker does.</summary>
-internal abstract class UnitStage<TCommand, TEvent>(UnitKind kind, Stage stage) : UnitStage(kind, stage)
-    where TCommand : class
+internal abstract class UnitStage<TCommand, TEvent>(UnitKind kind, Stage stage, string queue) : UnitStage(kind, stage, queue)
+    where TCommand : class, IUnitCommand
     where TEvent : class
 {
-    public sealed override UnitCommand CommandOf(UnitInput input)
-    {
-        var command = Make(input);
-        return new(command, Key(command).Unit);
-    }
+    public sealed override IUnitCommand CommandOf(UnitInput input) => Make(input);
 
     public sealed override UnitMessage? Read(object message) => message switch
     {
         TEvent happened => Read(happened),
         // The bus gave the command up: the worker did not even get to say so.
-        Fault<TCommand> fault when Key(fault.Message) is var (pipeline, unit) =>
-            new(pipeline, unit, null, fault.Exceptions.FirstOrDefault()?.Message ?? "the worker gave no reason"),
+        Fault<TCommand> fault => new(fault.Message.PipelineId, fault.Message.Unit, null, fault.Exceptions.FirstOrDefault()?.Message ?? "the worker gave no reason"),
         _ => null,
     };
 
@@ -83,8 +81,6 @@ internal abstract class UnitStage<TCommand, TEvent>(UnitKind kind, Stage stage) 
     }
 
     protected abstract TCommand Make(UnitInput input);
-
-    protected abstract (Guid Pipeline, Digest Unit) Key(TCommand command);
 
     protected abstract UnitMessage Read(TEvent happened);
 }
