@@ -1,3 +1,4 @@
+using Qbb.Contracts;
 using Qbb.Hosting.Bus;
 using Qbb.Hosting.Options;
 using Qbb.Registry.Aliases;
@@ -20,6 +21,9 @@ namespace Qbb.Registry;
 /// <summary>The registry as a part of a host: of its own, or of the one that holds all services.</summary>
 public static class RegistryExtensions
 {
+    /// <summary>Where it hears what workers say.</summary>
+    internal const string Queue = "registry";
+
     public static WebApplicationBuilder AddRegistry(this WebApplicationBuilder builder)
     {
         var services = builder.Services;
@@ -30,15 +34,19 @@ public static class RegistryExtensions
         services.AddHttp();
         services.AddScoped<ModelFinder>().AddScoped<VersionViews>().AddScoped<VersionFiler>().AddScoped<Champions>();
         services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<Collector>();
-        services.AddSingleton<OutboxSignal>().AddSingleton<PipelineFeed>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
-        services.AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
+        services.AddSingleton<OutboxSignal>().AddSingleton<OutboxSender>().AddSingleton<PublishSignal>().AddSingleton<QueueMeter>();
+        services.AddSingleton<PipelineFeed>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
+        services.AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<IRefusedMessages, RefusedMessages>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
         services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>().AddSingleton<VersionDocuments>();
         // In their order: the database is up to date before anything looks at it.
         services.AddHostedService<DefaultPolicySeed>();
         services.AddHostedService<OutboxDispatcher>();
         services.AddHostedService<PipelineClock>();
+        services.AddHostedService<PublishClock>();
+        services.AddHostedService(provider => provider.GetRequiredService<QueueMeter>());
         services.AddHostedService<CollectionClock>();
-        builder.AddConsumers("registry", PipelineConsumers.Add);
+        builder.AddQueues([Queue, .. WorkQueues.All]);
+        builder.AddConsumers(Queue, PipelineConsumers.Add);
         return builder;
     }
 

@@ -20,4 +20,6 @@ public static class WorkQueues
     public const string Quantizer = "quantizer";
 
     public const string Evaluator = "evaluator";
+
+    public static readonly IReadOnlyList<string> All = [Synthdata, Quantizer, Evaluator];
 }

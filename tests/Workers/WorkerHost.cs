@@ -45,9 +45,11 @@ internal sealed class WorkerHost : IAsyncDisposable
         return new WorkerHost(app);
     }
 
-    /// <summary>Sends a message, stamped with a time if one is given.</summary>
+    /// <summary>Sends a command as the registry does, or publishes another message.</summary>
     public Task SendAsync<T>(T message)
-        where T : class => _app.Services.GetRequiredService<IBus>().Publish(message);
+        where T : class => message is IUnitCommand
+            ? _app.Services.GetRequiredService<QueueSender>().SendAsync("scripted", message, typeof(T), Guid.NewGuid(), CancellationToken.None)
+            : _app.Services.GetRequiredService<IBus>().Publish(message);
 
     /// <summary>Waits until so many messages of a kind were told.</summary>
     public async Task<IReadOnlyList<T>> HearAsync<T>(int count = 1)

@@ -104,6 +104,9 @@ internal sealed record Pipeline
     /// <summary>Rises with every change.</summary>
     public int Revision { get; init; }
 
+    /// <summary>Whether its work is done and its artifact is to become a version.</summary>
+    public bool IsPublishing => Status == PipelineStatus.Running && Kind == UnitKind.Publish;
+
     /// <summary>Whether it stays as it is unless a person retries it.</summary>
     public bool HasEnded => Status is PipelineStatus.Succeeded or PipelineStatus.Failed or PipelineStatus.Cancelled;
 }
@@ -125,6 +128,9 @@ internal enum PipelineStatus
 /// <summary>What a unit of work does, by name; the objects behind the names are in Pipelines/Stages.</summary>
 internal readonly record struct UnitKind(string Name)
 {
+    /// <summary>The last, which the registry does itself.</summary>
+    public static readonly UnitKind Publish = new("Publish");
+
     /// <summary>As people and metrics read it: assemble-model.</summary>
     public override string ToString() => JsonNamingPolicy.KebabCaseLower.ConvertName(Name);
 }

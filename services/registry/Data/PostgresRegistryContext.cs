@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Storage;
@@ -9,6 +10,9 @@ namespace Qbb.Registry.Data;
 /// <summary>On PostgreSQL rows are locked one by one.</summary>
 internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryContext> options) : RegistryContext(options)
 {
+    // Any number that nothing else locks in this database.
+    private const long DispatchLock = 0x716262_6F7574;
+
     public override async Task MigrateAsync(TimeSpan wait, CancellationToken cancellation)
     {
         // A migration may take as long as it needs; a lock may not.
@@ -45,6 +49,25 @@ internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryC
         return [.. await fresh.ToListAsync(cancellation)];
     }
 
-    public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
-        Outbox.FromSql($"""SELECT * FROM outbox ORDER BY "Id" LIMIT {count} FOR UPDATE SKIP LOCKED""").AsNoTracking().ToListAsync(cancellation);
+    public override async Task<IAsyncDisposable?> TakeDispatchTurnAsync(CancellationToken cancellation)
+    {
+        await Database.OpenConnectionAsync(cancellation);
+        return await Database.SqlQuery<bool>($"""SELECT pg_try_advisory_lock({DispatchLock}) AS "Value" """).SingleAsync(cancellation) ? new DispatchTurn(this) : null;
+    }
+
+    /// <summary>Gives the lock back, which else would last until the pool uses its connection again.</summary>
+    private sealed class DispatchTurn(PostgresRegistryContext context) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            try
+            {
+                await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_unlock({DispatchLock})");
+            }
+            catch (Exception error) when (error is DbException or InvalidOperationException)
+            {
+                // A connection that is lost has no lock.
+            }
+        }
+    }
 }

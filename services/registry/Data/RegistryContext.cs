@@ -48,8 +48,8 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     /// <summary>Notes messages in the inbox; those that were not there already.</summary>
     public abstract Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation);
 
-    /// <summary>The first messages of the outbox, those that another dispatcher has in hand left out.</summary>
-    public abstract Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation);
+    /// <summary>Takes the turn to dispatch the outbox, until it is disposed or this context's connection ends; null where another registry has it.</summary>
+    public abstract Task<IAsyncDisposable?> TakeDispatchTurnAsync(CancellationToken cancellation);
 
     /// <summary>
     /// Runs a change in a transaction and saves it. Where somebody else changed or added the same rows at the same moment, it runs again and

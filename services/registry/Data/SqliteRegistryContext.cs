@@ -30,12 +30,17 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
         return fresh;
     }
 
-    public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
-        Outbox.AsNoTracking().OrderBy(message => message.Id).Take(count).ToListAsync(cancellation);
+    // The file belongs to one process.
+    public override Task<IAsyncDisposable?> TakeDispatchTurnAsync(CancellationToken cancellation) => Task.FromResult<IAsyncDisposable?>(new OnlyTurn());
 
     // SQLite has no type for times and compares their text wrongly.
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
         configurationBuilder.Properties<DateTimeOffset>().HaveConversion<MicrosecondsConverter>();
+
+    private sealed class OnlyTurn : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
 
     private sealed class MicrosecondsConverter() : ValueConverter<DateTimeOffset, long>(
         time => time.UtcTicks / TimeSpan.TicksPerMicrosecond,

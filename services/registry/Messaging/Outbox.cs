@@ -21,16 +21,27 @@ internal sealed class Outbox(RegistryContext context)
         TraceParent = Activity.Current?.Id,
     });
 
+    /// <exception cref="OutboxException">It cannot be read.</exception>
     public static (object Body, Type Type) Read(OutboxMessage message)
     {
         var type = typeof(PipelineCancelled).Assembly.GetType($"{typeof(PipelineCancelled).Namespace}.{message.Type}")
-            ?? throw new InvalidOperationException($"the message {message.Id} is of the unknown type {message.Type}");
-        return (JsonSerializer.Deserialize(message.Body, type) ?? throw new InvalidOperationException($"the message {message.Id} is empty"), type);
+            ?? throw new OutboxException($"unknown type {message.Type}");
+        try
+        {
+            return (JsonSerializer.Deserialize(message.Body, type) ?? throw new OutboxException("it is empty"), type);
+        }
+        catch (Exception error) when (error is JsonException or FormatException or ArgumentException)
+        {
+            throw new OutboxException($"it is damaged: {error.Message}", error);
+        }
     }
 }
 
-/// <summary>Wakes the dispatcher when something was saved in the outbox.</summary>
-internal sealed class OutboxSignal
+/// <summary>A message of the outbox cannot be read.</summary>
+internal sealed class OutboxException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Wakes a service of this process when there is something to do.</summary>
+internal abstract class Signal
 {
     private readonly SemaphoreSlim _pending = new(0, 1);
 
@@ -47,5 +58,23 @@ internal sealed class OutboxSignal
     }
 
     /// <summary>Waits until there is something, at most so long.</summary>
-    public Task WaitAsync(TimeSpan most, CancellationToken cancellation) => _pending.WaitAsync(most, cancellation);
+    public async Task WaitAsync(TimeSpan most, TimeProvider clock, CancellationToken cancellation)
+    {
+        using var limit = new CancellationTokenSource(most, clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellation);
+        try
+        {
+            await _pending.WaitAsync(either.Token);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            // The time is over.
+        }
+    }
 }
+
+/// <summary>Something was saved in the outbox.</summary>
+internal sealed class OutboxSignal : Signal;
+
+/// <summary>A pipeline is to be published.</summary>
+internal sealed class PublishSignal : Signal;

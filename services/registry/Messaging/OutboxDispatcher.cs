@@ -1,65 +1,162 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using MassTransit;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Hosting;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Messaging;
 
 /// <summary>
-/// Publishes what is in the outbox, in batches and in order, and removes it then. A crash in between publishes some of it again with the
-/// same message ids: at least once, never not at all.
+/// Sends what is in the outbox and removes it then. A crash in between sends some of it again with the same message ids: at least once, never not
+/// at all. Of several registries one dispatches at a time, and a pipeline's messages go in their order; nothing is sent inside a transaction.
 /// </summary>
 internal sealed class OutboxDispatcher(
-    IServiceScopeFactory scopes, IBus bus, OutboxSignal signal, IHostApplicationLifetime lifetime, ILogger<OutboxDispatcher> log)
+    IServiceScopeFactory scopes, OutboxSender sender, OutboxSignal signal, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<OutboxDispatcher> log)
     : BackgroundService
 {
     private const int Batch = 200;
-    private static readonly TimeSpan s_poll = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan s_publish = TimeSpan.FromSeconds(30);
+    private const int LongestBackoff = 5;
+    private static readonly TimeSpan s_poll = TimeSpan.FromSeconds(0.5);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await lifetime.ApplicationStarted.WhenCancelledAsync(stoppingToken);
+        var failures = 0;
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
-                while (await DispatchAsync(stoppingToken) == Batch)
-                {
-                }
+                await using var scope = scopes.CreateAsyncScope();
+                var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
+                // A registry that dies gives its turn up.
+                await using var turn = await context.TakeDispatchTurnAsync(stoppingToken);
+                if (turn is null)
+                    await Task.Delay(s_poll, clock, stoppingToken);
+                else
+                    await DispatchAllAsync(context, () => failures = 0, stoppingToken);
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
                 log.LogWarning("Outbox dispatch failed, retrying: {Reason}", error.GetBaseException().Message);
+                await Task.Delay(Backoff.After(Math.Min(++failures, LongestBackoff)), clock, stoppingToken);
             }
-            await signal.WaitAsync(s_poll, stoppingToken);
         }
     }
 
-    private async Task<int> DispatchAsync(CancellationToken cancellation)
+    private async Task DispatchAllAsync(RegistryContext context, Action succeeded, CancellationToken cancellation)
     {
-        await using var scope = scopes.CreateAsyncScope();
-        var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
-        if (!await context.Outbox.AnyAsync(cancellation))
-            return 0;
-        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
-        var messages = await context.TakeOutboxAsync(Batch, cancellation);
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        limit.CancelAfter(s_publish);
-        await Task.WhenAll(messages.Select(message => PublishAsync(message, limit.Token)));
-        var ids = messages.Select(message => message.Id).ToList();
-        await context.Outbox.Where(message => ids.Contains(message.Id)).ExecuteDeleteAsync(cancellation);
-        await transaction.CommitAsync(cancellation);
-        return messages.Count;
+        while (true)
+        {
+            if (await DispatchAsync(context, cancellation) < Batch)
+                await signal.WaitAsync(s_poll, clock, cancellation);
+            succeeded();
+        }
     }
 
-    private async Task PublishAsync(OutboxMessage message, CancellationToken cancellation)
+    private async Task<int> DispatchAsync(RegistryContext context, CancellationToken cancellation)
+    {
+        var messages = await context.Outbox.AsNoTracking().Where(message => message.Error == null)
+            .OrderBy(message => message.Id).Take(Batch).ToListAsync(cancellation);
+        if (messages.Count == 0)
+            return 0;
+        var sent = await sender.SendAsync(messages, cancellation);
+        if (sent.Sent.Count > 0)
+            await context.Outbox.Where(message => sent.Sent.Contains(message.Id)).ExecuteDeleteAsync(cancellation);
+        foreach (var (message, reason) in sent.Refused)
+            await SetAsideAsync(message, reason, cancellation);
+        return sent.Away is { } error ? throw error : messages.Count;
+    }
+
+    private async Task SetAsideAsync(OutboxMessage message, string reason, CancellationToken cancellation)
+    {
+        log.LogError("The message {Id} ({Type}) cannot be sent and is set aside: {Reason}", message.Id, message.Type, reason);
+        await using var scope = scopes.CreateAsyncScope();
+        await scope.ServiceProvider.GetRequiredService<IRefusedMessages>().SetAsideAsync(message, reason, cancellation);
+    }
+}
+
+/// <summary>Keeps messages that cannot be sent, with their error, and tells whom it concerns.</summary>
+internal interface IRefusedMessages
+{
+    Task SetAsideAsync(OutboxMessage message, string reason, CancellationToken cancellation);
+}
+
+/// <summary>Sends messages of the outbox.</summary>
+internal sealed class OutboxSender(IBusControl bus, QueueSender queues)
+{
+    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(30);
+
+    /// <summary>What became of some messages.</summary>
+    /// <param name="Sent">Those that the bus took.</param>
+    /// <param name="Refused">Those that can never be sent, with the reason.</param>
+    /// <param name="Away">Why others could not be sent now; null where none is left.</param>
+    public sealed record Result(IReadOnlyCollection<long> Sent, IReadOnlyCollection<(OutboxMessage Message, string Reason)> Refused, Exception? Away);
+
+    /// <summary>Sends messages; those of one pipeline in their order, except that commands of one kind may overtake one another.</summary>
+    public async Task<Result> SendAsync(IReadOnlyList<OutboxMessage> messages, CancellationToken cancellation)
+    {
+        var (sent, refused) = (new ConcurrentBag<long>(), new ConcurrentBag<(OutboxMessage, string)>());
+        Exception? away = null;
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        limit.CancelAfter(s_limit);
+        await Task.WhenAll(messages.GroupBy(message => message.PipelineId).Select(async pipeline =>
+        {
+            foreach (var run in Runs(pipeline))
+            {
+                await Task.WhenAll(run.Select(TrySendAsync));
+                if (away is not null)
+                    return;
+            }
+        }));
+        cancellation.ThrowIfCancellationRequested();
+        return new Result(sent, refused, away);
+
+        async Task TrySendAsync(OutboxMessage message)
+        {
+            try
+            {
+                await SendAsync(message, limit.Token);
+                sent.Add(message.Id);
+            }
+            // Where the bus is well, whatever goes wrong lies with the message.
+            catch (Exception error) when (error is OutboxException
+                || (!BrokerFaults.IsAway(error) && error is not OperationCanceledException && bus.CheckHealth().Status == BusHealthStatus.Healthy))
+            {
+                refused.Add((message, error.Message));
+            }
+            catch (Exception error)
+            {
+                away = error is OperationCanceledException ? new TimeoutException($"the broker does not take messages within {s_limit.TotalSeconds:0} s", error) : error;
+            }
+        }
+    }
+
+    private async Task SendAsync(OutboxMessage message, CancellationToken cancellation)
     {
         using var activity = new Activity("outbox");
         if (message.TraceParent is { } parent)
             activity.SetParentId(parent).Start();
         var (body, type) = Outbox.Read(message);
-        await bus.Publish(body, type, context => context.MessageId = message.MessageId, cancellation);
+        if (message.Queue is { } queue)
+            await queues.SendAsync(queue, body, type, message.MessageId, cancellation);
+        else
+            await bus.Publish(body, type, context => context.MessageId = message.MessageId, cancellation);
+    }
+
+    private static IEnumerable<IReadOnlyList<OutboxMessage>> Runs(IEnumerable<OutboxMessage> messages)
+    {
+        var run = new List<OutboxMessage>();
+        foreach (var message in messages)
+        {
+            if (run.Count > 0 && run[0].Type != message.Type)
+            {
+                yield return run;
+                run = [];
+            }
+            run.Add(message);
+        }
+        yield return run;
     }
 }

@@ -1,59 +1,73 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Qbb.Hosting;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
-using Qbb.Registry.Messaging;
 using Qbb.Registry.Pipelines.Machine;
+using Qbb.Registry.Pipelines.Stages;
 
 namespace Qbb.Registry.Pipelines;
 
 /// <summary>
-/// What no message brings: after a start the outstanding units are sent again, waiting units when their time has come, and those of a
-/// pipeline that has been silent for long.
+/// What no message brings: units are sent again when their time has come, and what is outstanding where it may be lost: after a start with the
+/// transport in memory, and with a broker whose queue is empty although a pipeline has been silent for long. A unit that waits behind others is in
+/// its queue, however long that takes.
 /// </summary>
 internal sealed class PipelineClock(
     IServiceScopeFactory scopes, PipelineMeter meter, IOptions<PipelineOptions> options, IHostApplicationLifetime lifetime, TimeProvider clock,
-    ILogger<PipelineClock> log)
-    : BackgroundService
+    ILogger<PipelineClock> log, BrokerQueues? queues = null) : BackgroundService
 {
+    private const int LongestBackoff = 5;
     private static readonly TimeSpan s_tick = TimeSpan.FromSeconds(0.5);
     private static readonly TimeSpan s_measure = TimeSpan.FromSeconds(10);
-    private readonly Dictionary<Guid, DateTimeOffset> _resumed = [];
+    private readonly Dictionary<Guid, DateTimeOffset> _looked = [];
     private DateTimeOffset _measured;
-    private bool _hasStarted;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await lifetime.ApplicationStarted.WhenCancelledAsync(stoppingToken);
-        using var timer = new PeriodicTimer(s_tick);
-        do
+        var (isResumed, failures) = (queues is not null, 0);
+        while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
-                if (!_hasStarted)
-                    await ResumeAsync(silentSince: null, stoppingToken);
-                _hasStarted = true;
+                if (!isResumed)
+                    await ResumeAsync(await FindAsync(pipelines => pipelines, stoppingToken), stoppingToken);
+                isResumed = true;
                 await SendDueAsync(stoppingToken);
-                await ResumeAsync(clock.GetUtcNow() - TimeSpan.FromMinutes(options.Value.SilenceMinutes), stoppingToken);
                 await MeasureAsync(stoppingToken);
+                if (queues is not null)
+                    await ResumeSilentAsync(queues, stoppingToken);
+                failures = 0;
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
+                failures++;
                 log.LogWarning("Pipeline check failed, retrying: {Reason}", error.GetBaseException().Message);
             }
+            await Task.Delay(failures == 0 ? s_tick : Backoff.After(Math.Min(failures, LongestBackoff)), clock, stoppingToken);
         }
-        while (await timer.WaitForNextTickAsync(stoppingToken));
     }
 
-    private async Task ResumeAsync(DateTimeOffset? silentSince, CancellationToken cancellation)
+    /// <summary>Sends what is outstanding of silent pipelines again, if the queue of their stage is empty: then nobody else is before them.</summary>
+    private async Task ResumeSilentAsync(BrokerQueues broker, CancellationToken cancellation)
     {
-        var running = await FindAsync(
-            pipelines => pipelines.Where(pipeline => silentSince == null || pipeline.ActiveAt < silentSince), cancellation);
-        foreach (var pipeline in running.Where(id => !_resumed.TryGetValue(id, out var last) || last < silentSince))
+        var since = clock.GetUtcNow() - TimeSpan.FromMinutes(options.Value.SilenceMinutes);
+        var silent = (await FindAsync(pipelines => pipelines.Where(pipeline => pipeline.ActiveAt < since), cancellation))
+            .Where(pipeline => !_looked.TryGetValue(pipeline.Id, out var last) || last < since).ToList();
+        if (silent.Count == 0)
+            return;
+        var depths = await broker.DepthsAsync(cancellation);
+        silent.ForEach(pipeline => _looked[pipeline.Id] = clock.GetUtcNow());
+        await ResumeAsync(silent.Where(pipeline => UnitStages.Of(pipeline.Kind).Queue is { } queue && depths[queue].Messages == 0), cancellation);
+    }
+
+    private async Task ResumeAsync(IEnumerable<(Guid Id, UnitKind Kind)> pipelines, CancellationToken cancellation)
+    {
+        foreach (var (pipeline, _) in pipelines)
         {
             log.LogInformation("Sending the outstanding units of pipeline {Pipeline} again", pipeline);
             await ApplyAsync(pipeline, new PipelineEvent.Resumed(), cancellation);
-            _resumed[pipeline] = clock.GetUtcNow();
         }
     }
 
@@ -83,12 +97,13 @@ internal sealed class PipelineClock(
         _measured = clock.GetUtcNow();
     }
 
-    private async Task<List<Guid>> FindAsync(Func<IQueryable<Pipeline>, IQueryable<Pipeline>> condition, CancellationToken cancellation)
+    private async Task<List<(Guid Id, UnitKind Kind)>> FindAsync(Func<IQueryable<Pipeline>, IQueryable<Pipeline>> condition, CancellationToken cancellation)
     {
         await using var scope = scopes.CreateAsyncScope();
         var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
-        return await condition(context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running))
-            .Select(pipeline => pipeline.Id).ToListAsync(cancellation);
+        var found = await condition(context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running))
+            .Select(pipeline => new { pipeline.Id, pipeline.Kind }).ToListAsync(cancellation);
+        return [.. found.Select(pipeline => (pipeline.Id, pipeline.Kind))];
     }
 
     private async Task ApplyAsync(Guid pipeline, PipelineEvent happened, CancellationToken cancellation)

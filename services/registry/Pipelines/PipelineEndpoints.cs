@@ -1,6 +1,7 @@
 using System.Net.ServerSentEvents;
 using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Pages;
@@ -73,6 +74,7 @@ internal static class PipelineEndpoints
         if (!row.HasEnded)
             throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(PipelineProgress.StateOf(row.Status))}: cancel it first");
         context.Pipelines.Remove(row);
+        await context.Outbox.Where(message => message.PipelineId == id && message.Error != null).ExecuteDeleteAsync(cancellation);
         return TypedResults.NoContent();
     }, [], cancellation);
 

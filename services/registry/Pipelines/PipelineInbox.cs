@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Qbb.Registry.Data;
 using Qbb.Registry.Messaging;
@@ -31,6 +32,16 @@ internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runn
         return state;
     }
 
+    /// <summary>Applies what a pipeline's row leads to, while nobody else can change it; nothing where that is null.</summary>
+    public async Task ApplyAsync(Guid pipeline, Func<Pipeline, Task<PipelineEvent?>> decide, CancellationToken cancellation)
+    {
+        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+        if (await context.LockPipelineAsync(pipeline, cancellation) is not { } row || await decide(row) is not { } happened)
+            return;
+        await runner.ApplyAsync(pipeline, [happened], cancellation);
+        await FinishAsync(transaction, cancellation);
+    }
+
     /// <summary>Applies an event to several pipelines, and does something else in the same transaction.</summary>
     public async Task ApplyAsync(IReadOnlyList<Guid> pipelines, PipelineEvent happened, Func<Task> also, CancellationToken cancellation)
     {
@@ -48,6 +59,14 @@ internal sealed class PipelineInbox(RegistryContext context, PipelineRunner runn
         signal.Set();
         runner.Committed();
     }
+}
+
+/// <summary>A pipeline whose message cannot be sent would wait for ever: it fails with the reason, and a retry makes the message anew.</summary>
+internal sealed class RefusedMessages(RegistryContext context, PipelineInbox pipelines) : IRefusedMessages
+{
+    public Task SetAsideAsync(OutboxMessage message, string reason, CancellationToken cancellation) => pipelines.ApplyAsync(
+        message.PipelineId is { } pipeline ? [pipeline] : [], new PipelineEvent.Broken($"{message.Type} cannot be sent: {reason}"),
+        () => context.Outbox.Where(row => row.Id == message.Id).ExecuteUpdateAsync(set => set.SetProperty(row => row.Error, reason), cancellation), cancellation);
 }
 
 /// <summary>Tells those who watch a pipeline in this process that it has changed.</summary>

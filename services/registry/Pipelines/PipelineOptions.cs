@@ -20,7 +20,7 @@ public sealed class PipelineOptions
     [Range(0.01, 300)]
     public double BackoffSeconds { get; set; } = 2;
 
-    /// <summary>Minutes without a sign of a pipeline after which its outstanding units are sent again.</summary>
+    /// <summary>With a broker: minutes without a sign of a pipeline after which its outstanding units are sent again, if their queue is empty.</summary>
     [Range(1, 10_000)]
     public double SilenceMinutes { get; set; } = 20;
 

@@ -10,26 +10,31 @@ using Qbb.Registry.Versions;
 
 namespace Qbb.Registry.Pipelines;
 
-/// <summary>Makes a finished pipeline's artifact a version of its model, inside the caller's transaction.</summary>
+/// <summary>Makes a finished pipeline's artifact a version of its model.</summary>
 internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore store, VersionFiler filer, Champions champions)
 {
-    /// <returns><see cref="PipelineEvent.Published"/>, or <see cref="PipelineEvent.PublishRefused"/> with the reason.</returns>
-    public async Task<PipelineEvent> PublishAsync(Pipeline pipeline, CancellationToken cancellation)
+    /// <summary>Reads what is to be published, before the transaction: in it nothing waits for a store.</summary>
+    /// <returns>The manifest, or the reason why it cannot be published.</returns>
+    /// <exception cref="StoreAwayException">It may be read later.</exception>
+    public async Task<(ArtifactManifest? Manifest, string? Refusal)> ReadAsync(Pipeline pipeline, CancellationToken cancellation)
     {
-        // The last unit's figures are among those that the version gets.
-        await context.SaveChangesAsync(cancellation);
-        ArtifactManifest manifest;
         try
         {
-            manifest = await ArtifactManifest.ReadAsync(store, Digest.Parse(pipeline.Artifact), cancellation);
-            if (!await ArtifactFolders.KeepAsync(store, manifest.Digest, cancellation))
-                return new PipelineEvent.PublishRefused("publish: a file of the result is gone from the store; retry makes it again");
+            var manifest = await ArtifactManifest.ReadAsync(store, Digest.Parse(pipeline.Artifact), cancellation);
+            return await ArtifactFolders.KeepAsync(store, manifest.Digest, cancellation)
+                ? (manifest, null)
+                : (null, "publish: a file of the result is gone from the store; retry makes it again");
         }
-        // A store that is away is tried again with the message that led here.
         catch (ArtifactStoreException error) when (error is not StoreAwayException)
         {
-            return new PipelineEvent.PublishRefused($"publish: {ServerPaths.Hide(error.Message)}");
+            return (null, $"publish: {ServerPaths.Hide(error.Message)}");
         }
+    }
+
+    /// <summary>Files the version, inside the caller's transaction.</summary>
+    /// <returns><see cref="PipelineEvent.Published"/>, or <see cref="PipelineEvent.PublishRefused"/> with the reason.</returns>
+    public async Task<PipelineEvent> FileAsync(Pipeline pipeline, ArtifactManifest manifest, CancellationToken cancellation)
+    {
         if (await context.LockModelAsync(pipeline.ModelId, cancellation) is not { DeletedAt: null } model)
             return new PipelineEvent.PublishRefused("publish: the model was deleted meanwhile");
         var (version, _) = await filer.FileAsync(model, manifest, VersionKind.Quantized, cancellation);

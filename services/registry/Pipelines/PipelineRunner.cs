@@ -13,10 +13,10 @@ namespace Qbb.Registry.Pipelines;
 
 /// <summary>
 /// Applies events to a pipeline's rows inside the caller's transaction: what <see cref="PipelineMachine"/> decides, its commands into the
-/// outbox, the publication of its result, and what its end means for the pipelines that follow it.
+/// outbox, and what its end means for the pipelines that follow it.
 /// </summary>
 internal sealed class PipelineRunner(
-    RegistryContext context, Outbox outbox, PipelinePublisher publisher, PipelineMeter meter, PipelineFeed feed, IOptions<PipelineOptions> options,
+    RegistryContext context, Outbox outbox, PublishSignal publish, PipelineMeter meter, PipelineFeed feed, IOptions<PipelineOptions> options,
     TimeProvider clock)
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
@@ -30,6 +30,8 @@ internal sealed class PipelineRunner(
         foreach (var (before, decision) in _decisions)
             meter.Count(before, decision);
         feed.Tell(_changed);
+        if (_decisions.Any(made => made.Decision.Publish))
+            publish.Set();
         _decisions.Clear();
         _changed.Clear();
     }
@@ -60,9 +62,7 @@ internal sealed class PipelineRunner(
             _changed.Add(row.Id);
         }
         await SaveUnitsAsync(row, decision, concerned, cancellation);
-        if (decision.Publish)
-            await StepAsync(row, units, await publisher.PublishAsync(row, cancellation), cancellation);
-        else if (row.HasEnded && !ReferenceEquals(decision.Pipeline, row))
+        if (row.HasEnded && !ReferenceEquals(decision.Pipeline, row))
             await EndAsync(row, cancellation);
     }
 

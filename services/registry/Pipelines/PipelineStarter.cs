@@ -27,6 +27,7 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
         if (request.Name is { Length: > MostName })
             throw RefusedException.Invalid($"name must have at most {MostName} characters");
         var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString());
+        await RecipeIntake.StoreAsync(recipe, store, cancellation);
         return await InTransactionAsync(async services =>
         {
             var finder = services.GetRequiredService<ModelFinder>();
@@ -34,7 +35,6 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
             var version = request.Version is { } number
                 ? await finder.VersionAsync(request.Model, $"{number}", cancellation)
                 : await NewestUploadAsync(services.GetRequiredService<RegistryContext>(), model, cancellation);
-            await RecipeIntake.StoreAsync(recipe, store, cancellation);
             var pipeline = await services.GetRequiredService<PipelineStarter>().StartAsync(model, version, recipe, request.Name, cancellation);
             var created = new PipelineCreated(pipeline.Id);
             key?.Keep(services.GetRequiredService<RegistryContext>(), clock.GetUtcNow(), StatusCodes.Status202Accepted, AddressOf(created.Id), created);
@@ -43,8 +43,19 @@ internal sealed class PipelineDesk(IServiceScopeFactory scopes, IArtifactStore s
     }
 
     /// <summary>Lets a failed or cancelled pipeline go on.</summary>
-    public Task RetryAsync(Guid id, CancellationToken cancellation) =>
-        InTransactionAsync(services => services.GetRequiredService<PipelineStarter>().RetryAsync(id, cancellation), cancellation);
+    public async Task RetryAsync(Guid id, CancellationToken cancellation)
+    {
+        bool isDone;
+        do
+        {
+            Rewind? rewind;
+            await using (var scope = scopes.CreateAsyncScope())
+                rewind = await scope.ServiceProvider.GetRequiredService<PipelineStarter>().FindRewindAsync(id, cancellation);
+            isDone = rewind is null || await InTransactionAsync(
+                services => services.GetRequiredService<PipelineStarter>().RetryAsync(rewind, cancellation), cancellation);
+        }
+        while (!isDone);
+    }
 
     public static string AddressOf(Guid pipeline) => $"/api/pipelines/{pipeline}";
 
@@ -107,20 +118,31 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
         };
         context.Pipelines.Add(pipeline);
         await context.SaveChangesAsync(cancellation);
-        return await BeginAsync(pipeline, () => Task.FromResult<PipelineEvent>(new PipelineEvent.Started()), cancellation);
+        return await BeginAsync(pipeline, new PipelineEvent.Started(), cancellation);
     }
 
-    /// <summary>Lets a failed or cancelled pipeline go on; others change nothing.</summary>
-    public async Task<Pipeline?> RetryAsync(Guid id, CancellationToken cancellation) =>
-        await context.LockPipelineAsync(id, cancellation) is { } pipeline
-            ? pipeline.Status is PipelineStatus.Failed or PipelineStatus.Cancelled
-                ? await BeginAsync(pipeline, async () => new PipelineEvent.Retried(await RewindAsync(pipeline, cancellation)), cancellation)
-                : pipeline
-            : null;
-
-    /// <summary>Removes the units from the first kind of work on whose result is gone from the store; null where all that is needed is there.</summary>
-    private async Task<UnitKind?> RewindAsync(Pipeline pipeline, CancellationToken cancellation)
+    /// <summary>Lets a failed or cancelled pipeline go on.</summary>
+    /// <returns>False where it has changed since the store was looked through.</returns>
+    public async Task<bool> RetryAsync(Rewind rewind, CancellationToken cancellation)
     {
+        if (await context.LockPipelineAsync(rewind.Pipeline, cancellation) is not { Status: PipelineStatus.Failed or PipelineStatus.Cancelled } pipeline)
+            return true;
+        if (pipeline.Revision != rewind.Revision)
+            return false;
+        if (rewind.From is { } from)
+        {
+            UnitKind[] again = [from, .. pipeline.Route.After(from)];
+            await context.Units.Where(unit => unit.PipelineId == pipeline.Id && again.Contains(unit.Kind)).ExecuteDeleteAsync(cancellation);
+        }
+        await BeginAsync(pipeline, new PipelineEvent.Retried(rewind.From), cancellation);
+        return true;
+    }
+
+    /// <summary>Looks, outside a transaction, for the first kind of work whose result is gone from the store; null where there is no such pipeline.</summary>
+    public async Task<Rewind?> FindRewindAsync(Guid id, CancellationToken cancellation)
+    {
+        if (await context.Pipelines.AsNoTracking().FirstOrDefaultAsync(row => row.Id == id, cancellation) is not { } pipeline)
+            return null;
         var kinds = pipeline.Route.Kinds();
         var results = (await context.Units.AsNoTracking().Where(unit => unit.PipelineId == pipeline.Id && unit.Result != null)
             .Select(unit => new { unit.Kind, unit.Result }).ToListAsync(cancellation)).ToLookup(unit => unit.Kind, unit => unit.Result);
@@ -136,12 +158,7 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
             if (kind != first && !await AreThereAsync(results[known], cancellation))
                 first = known;
         }
-        if (first is { } from)
-        {
-            UnitKind[] again = [from, .. pipeline.Route.After(from)];
-            await context.Units.Where(unit => unit.PipelineId == pipeline.Id && again.Contains(unit.Kind)).ExecuteDeleteAsync(cancellation);
-        }
-        return first;
+        return new Rewind(id, pipeline.Revision, first);
     }
 
     private async Task<bool> AreThereAsync(IEnumerable<string?> results, CancellationToken cancellation)
@@ -154,7 +171,7 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
         return true;
     }
 
-    private async Task<Pipeline> BeginAsync(Pipeline pipeline, Func<Task<PipelineEvent>> begin, CancellationToken cancellation)
+    private async Task<Pipeline> BeginAsync(Pipeline pipeline, PipelineEvent begin, CancellationToken cancellation)
     {
         var leader = await context.Pipelines.AsNoTracking()
             .Where(other => other.ModelId == pipeline.ModelId && other.Model == pipeline.Model && other.Recipe == pipeline.Recipe && other.Id != pipeline.Id)
@@ -162,6 +179,12 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
             .Select(other => (Guid?)other.Id).FirstOrDefaultAsync(cancellation);
         // It may have ended since: then this one runs, and finds what was done.
         var follows = leader is { } id && await context.LockPipelineAsync(id, cancellation) is { Status: PipelineStatus.Running };
-        return (await runner.ApplyAsync(pipeline.Id, [follows ? new PipelineEvent.Followed(leader!.Value) : await begin()], cancellation))!;
+        return (await runner.ApplyAsync(pipeline.Id, [follows ? new PipelineEvent.Followed(leader!.Value) : begin], cancellation))!;
     }
 }
+
+/// <summary>From where a pipeline is to be retried.</summary>
+/// <param name="Pipeline">Which.</param>
+/// <param name="Revision">Of the row that this follows from.</param>
+/// <param name="From">The first kind of work whose result is gone; null where all that is needed is there.</param>
+internal sealed record Rewind(Guid Pipeline, int Revision, UnitKind? From);

@@ -17,7 +17,7 @@ internal sealed class PipelineConsumers : IMessageTypes
     private readonly string _queue;
     private readonly HashSet<Type> _added = [];
 
-    private PipelineConsumers(IBusRegistrationConfigurator bus, BusOptions options) => (_bus, _queue) = (bus, options.QueueOf("registry"));
+    private PipelineConsumers(IBusRegistrationConfigurator bus, BusOptions options) => (_bus, _queue) = (bus, options.QueueOf(RegistryExtensions.Queue));
 
     public static void Add(IBusRegistrationConfigurator bus, BusOptions options)
     {
@@ -35,12 +35,6 @@ internal sealed class PipelineConsumers : IMessageTypes
         _bus.AddConsumer<WorkerEventConsumer<T>>(consumer =>
         {
             consumer.Options<BatchOptions>(batch => batch.SetMessageLimit(Batch).SetTimeLimit(s_together).SetConcurrencyLimit(1));
-            // The database may be away for a while: the messages stay unacknowledged meanwhile, for less than the broker allows.
-            consumer.UseMessageRetry(retry =>
-            {
-                retry.Exponential(60, TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(15), TimeSpan.FromMilliseconds(500));
-                retry.Handle<Exception>(Transience.IsTransient);
-            });
         }).Endpoint(endpoint =>
         {
             endpoint.Name = _queue;
@@ -49,33 +43,49 @@ internal sealed class PipelineConsumers : IMessageTypes
     }
 }
 
-/// <summary>Takes what workers say, many messages in one transaction of their pipeline.</summary>
-internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, ILogger<WorkerEventConsumer<T>> log) : IConsumer<Batch<T>>
+/// <summary>
+/// Takes what workers say, many messages in one transaction of their pipeline. While the database is away they stay unacknowledged and are tried
+/// again; a broker that loses its patience delivers them once more, and the inbox takes them once.
+/// </summary>
+internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimeProvider clock, ILogger<WorkerEventConsumer<T>> log) : IConsumer<Batch<T>>
     where T : class
 {
     // Two that change the same rows at once may get in each other's way; once more and it goes.
     private const int Tries = 3;
+    private static readonly TimeSpan s_backoff = TimeSpan.FromSeconds(0.2);
 
     public async Task Consume(ConsumeContext<Batch<T>> context)
     {
         var pipelines = context.Message
             .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: UnitStages.Read(message.Message)))
-            .GroupBy(message => message.Said.Pipeline, message => (message.Id, EventOf(message.Said)));
-        var errors = new List<Exception>();
-        foreach (var pipeline in pipelines)
+            .GroupBy(message => message.Said.Pipeline, message => (message.Id, EventOf(message.Said))).ToDictionary(group => group.Key, group => group.ToList());
+        Exception? poison = null;
+        for (var tries = 1; pipelines.Count > 0; tries++)
         {
-            try
+            Exception? away = null;
+            foreach (var (pipeline, messages) in pipelines.ToList())
             {
-                await ReceiveAsync(pipeline.Key, [.. pipeline], context.CancellationToken);
+                try
+                {
+                    await ReceiveAsync(pipeline, messages, context.CancellationToken);
+                    pipelines.Remove(pipeline);
+                }
+                catch (Exception error) when (!context.CancellationToken.IsCancellationRequested)
+                {
+                    // The other pipelines' messages are not to wait for this one's.
+                    if (Transience.IsTransient(error))
+                        away = error;
+                    else if (pipelines.Remove(pipeline))
+                        poison = error;
+                }
             }
-            catch (Exception error) when (!context.CancellationToken.IsCancellationRequested)
-            {
-                // The other pipelines' messages are not to wait for this one's.
-                errors.Add(error);
-            }
+            if (away is null)
+                continue;
+            log.LogWarning("Messages of {Count} pipelines wait for the database: {Reason}", pipelines.Count, away.GetBaseException().Message);
+            await Task.Delay(Backoff.After(tries, s_backoff), clock, context.CancellationToken);
         }
-        if (errors.Count > 0)
-            throw errors.Find(Transience.IsTransient) ?? new PoisonException(errors[0]);
+        if (poison is not null)
+            throw new PoisonException(poison);
     }
 
     private static PipelineEvent EventOf(UnitMessage said) =>

@@ -23,13 +23,16 @@ internal sealed class Uploader(
         await CheckStoreAsync(manifest, request, cancellation);
         await manifest.PutAsync(store, cancellation);
         var method = await ModelFiles.QuantizedByAsync(manifest, store, cancellation);
+        var recipes = request.Quantize && method is null ? await RecipesAsync(name, cancellation) : [];
         await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
         var model = await FindOrAddAsync(name, cancellation);
         var (version, isNew) = await filer.FileAsync(model, manifest, method is null ? VersionKind.Upload : VersionKind.Quantized, cancellation);
         if (isNew)
             await TagAsync(version, request.Tags ?? new Dictionary<string, string>(), cancellation);
         await context.SaveChangesAsync(cancellation);
-        IReadOnlyList<Guid> pipelines = isNew && request.Quantize && method is null ? await ApplyPoliciesAsync(model, version, cancellation) : [];
+        var pipelines = new List<Guid>();
+        foreach (var (recipe, recipeName) in isNew ? recipes : [])
+            pipelines.Add((await starter.StartAsync(model, version, recipe, recipeName, cancellation)).Id);
         var uploaded = new UploadedVersion(
             model.Name, version.Number, version.Manifest, pipelines, method is null ? null : $"the model is quantized already, by {method}: no pipeline is started");
         key?.Keep(
@@ -113,19 +116,14 @@ internal sealed class Uploader(
         }
     }
 
-    private async Task<IReadOnlyList<Guid>> ApplyPoliciesAsync(Model model, ModelVersion version, CancellationToken cancellation)
+    /// <summary>What the policies ask for, each recipe once and its parts stored: before the transaction, in which nothing waits for a store.</summary>
+    private async Task<IReadOnlyList<(PipelineRecipe Recipe, string Name)>> RecipesAsync(string model, CancellationToken cancellation)
     {
         var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
-        var pipelines = new List<Guid>();
-        var asked = new HashSet<Digest>();
-        foreach (var recipe in policies.Where(policy => policy.AppliesTo(model.Name)).SelectMany(policy => policy.Recipes))
-        {
-            var parsed = PipelineRecipe.Parse(recipe.Json);
-            if (!asked.Add(parsed.Digest))
-                continue;
-            await RecipeIntake.StoreAsync(parsed, store, cancellation);
-            pipelines.Add((await starter.StartAsync(model, version, parsed, recipe.Name, cancellation)).Id);
-        }
-        return pipelines;
+        var recipes = policies.Where(policy => policy.AppliesTo(model)).SelectMany(policy => policy.Recipes)
+            .Select(recipe => (Recipe: PipelineRecipe.Parse(recipe.Json), recipe.Name)).DistinctBy(recipe => recipe.Recipe.Digest).ToList();
+        foreach (var (recipe, _) in recipes)
+            await RecipeIntake.StoreAsync(recipe, store, cancellation);
+        return recipes;
     }
 }

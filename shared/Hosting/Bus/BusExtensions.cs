@@ -23,6 +23,13 @@ public static class BusExtensions
         return builder;
     }
 
+    /// <summary>Declares queues that the process sends to or consumes from, before the bus starts.</summary>
+    public static IHostApplicationBuilder AddQueues(this IHostApplicationBuilder builder, params IEnumerable<string> services)
+    {
+        Parts(builder).Queues.UnionWith(services);
+        return builder;
+    }
+
     /// <summary>Makes the bus, with the consumers that were added; call it once, when all are.</summary>
     public static IHostApplicationBuilder AddBus(this IHostApplicationBuilder builder)
     {
@@ -36,23 +43,41 @@ public static class BusExtensions
             host.ConsumerStopTimeout = TimeSpan.FromSeconds(options.FinishSeconds);
             host.StopTimeout = options.StopTimeout - s_close;
         });
+        var queues = Parts(builder).Queues;
+        builder.Services.AddSingleton<QueueSender>();
+        if (options.Transport == BusTransport.RabbitMq)
+        {
+            builder.Services.AddSingleton<IDependency, BrokerDependency>();
+            builder.Services.AddSingleton(provider => new BrokerQueues(provider.GetRequiredService<IOptions<BusOptions>>(), queues));
+            // Before the bus, which finds them as they are to be.
+            builder.Services.AddHostedService<QueueDeclaration>();
+        }
         builder.Services.AddMassTransit(bus =>
         {
             Parts(builder).All.ForEach(part => part(bus, options));
             if (options.Transport == BusTransport.RabbitMq)
-                UseRabbitMq(bus);
+                UseRabbitMq(bus, [.. queues.Select(options.QueueOf)]);
             else
                 bus.UsingInMemory((context, memory) => memory.ConfigureEndpoints(context));
         });
         // MassTransit posts usage data to its maker five minutes after the start. DisableUsageTelemetry would not do: the environment variable
         // MASSTRANSIT_USAGE_TELEMETRY overrides it. Without a tracker nothing is gathered or sent.
         builder.Services.RemoveAll<IUsageTracker>();
-        if (options.Transport == BusTransport.RabbitMq)
-            builder.Services.AddSingleton<IDependency, BrokerDependency>();
         return builder;
     }
 
-    private static void UseRabbitMq(IBusRegistrationConfigurator bus) => bus.UsingRabbitMq((context, rabbit) =>
+    private static void UseRabbitMq(IBusRegistrationConfigurator bus, HashSet<string> queues)
+    {
+        bus.AddConfigureEndpointsCallback((context, name, endpoint) =>
+        {
+            var type = context.GetRequiredService<IOptions<BusOptions>>().Value.QueueType;
+            if (type == QueueType.Quorum && queues.Contains(name) && endpoint is IRabbitMqReceiveEndpointConfigurator rabbit)
+                rabbit.SetQuorumQueue();
+        });
+        bus.UsingRabbitMq(Configure);
+    }
+
+    private static void Configure(IBusRegistrationContext context, IRabbitMqBusFactoryConfigurator rabbit)
     {
         var options = context.GetRequiredService<IOptions<BusOptions>>().Value;
         rabbit.Host(options.Host, (ushort)options.Port, options.VirtualHost, host =>
@@ -62,7 +87,7 @@ public static class BusExtensions
         });
         UsePrefix(rabbit, options.Prefix);
         rabbit.ConfigureEndpoints(context);
-    });
+    }
 
     /// <summary>Gives a system its own exchanges beside its own queues: else all systems of a broker would hear what each says.</summary>
     /// <param name="bus">The bus.</param>

@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Qbb.Hosting.Options;
+using RabbitMQ.Client;
 
 namespace Qbb.Hosting.Bus;
 
@@ -36,10 +37,18 @@ public sealed class BusOptions : IValidatableObject
     /// <summary>How long a stop may take: the current unit, handing it back, and closing everything.</summary>
     public TimeSpan StopTimeout => TimeSpan.FromSeconds(FinishSeconds + 10);
 
+    /// <summary>Of the broker's queues: classic, or quorum, which several nodes of a cluster keep.</summary>
+    public QueueType QueueType { get; set; } = QueueType.Classic;
+
+    /// <summary>For messages.</summary>
+    public string Address => $"{Host}:{Port}";
+
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
         if (!Enum.IsDefined(Transport))
             yield return new("Bus:Transport must be memory or rabbitmq");
+        if (!Enum.IsDefined(QueueType))
+            yield return new("Bus:QueueType must be classic or quorum");
         if (string.IsNullOrWhiteSpace(Host))
             yield return new("Bus:Host is empty; give the broker's host name");
         if (PasswordFile is not null && !File.Exists(PasswordFile))
@@ -51,4 +60,35 @@ public sealed class BusOptions : IValidatableObject
 
     /// <summary>The name of a queue.</summary>
     public string QueueOf(string service) => Prefix.Length == 0 ? service : $"{Prefix}-{service}";
+
+    /// <summary>A connection to the broker that does not come back by itself.</summary>
+    internal Task<IConnection> ConnectAsync(CancellationToken cancellation) => new ConnectionFactory
+    {
+        HostName = Host,
+        Port = Port,
+        VirtualHost = VirtualHost,
+        UserName = User,
+        Password = ReadPassword(),
+        AutomaticRecoveryEnabled = false,
+    }.CreateConnectionAsync(cancellation);
+}
+
+/// <summary>What carries messages.</summary>
+public enum BusTransport
+{
+    /// <summary>The process itself: for one process alone. Messages go with it; the registry sends again what is outstanding.</summary>
+    Memory,
+
+    /// <summary>A RabbitMQ broker.</summary>
+    RabbitMq,
+}
+
+/// <summary>How a broker keeps its queues.</summary>
+public enum QueueType
+{
+    /// <summary>On one node.</summary>
+    Classic,
+
+    /// <summary>On several nodes, which agree on every message.</summary>
+    Quorum,
 }

@@ -7,6 +7,9 @@ internal sealed class BusParts
 {
     private readonly HashSet<string> _names = [];
 
+    /// <summary>The durable queues, by service.</summary>
+    public HashSet<string> Queues { get; } = [];
+
     public List<Action<IBusRegistrationConfigurator, BusOptions>> All { get; } = [];
 
     /// <summary>Adds a part once, however often it is named.</summary>

@@ -44,13 +44,17 @@ public static class UnitConsumers
             endpoint.InstanceId = Guid.NewGuid().ToString("N");
             endpoint.Temporary = true;
         }));
+        builder.AddQueues(service);
         return builder.AddConsumers(service, (bus, options) =>
         {
             var queue = options.QueueOf(service);
             bus.AddConfigureEndpointsCallback((context, name, endpoint) =>
             {
-                if (name == queue)
-                    endpoint.ConnectReceiveEndpointObserver(context.GetRequiredService<MachineBreaker>());
+                if (name != queue)
+                    return;
+                // Commands are sent to the queue and published to nobody.
+                endpoint.ConfigureConsumeTopology = false;
+                endpoint.ConnectReceiveEndpointObserver(context.GetRequiredService<MachineBreaker>());
             });
             consumers(bus, queue);
         });

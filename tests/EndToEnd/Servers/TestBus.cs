@@ -9,17 +9,21 @@ internal static class TestBus
 {
     private const int WorkersAtOnce = 8;
 
-    /// <summary>A bus whose one consumer answers all commands as workers do, until it is stopped.</summary>
-    public static async Task<IBusControl> WorkersAsync(RabbitServer broker, string prefix, ScriptedWorker worker)
+    /// <summary>A bus whose one consumer answers the commands of some queues, of all unless they are named, until it is stopped.</summary>
+    public static async Task<IBusControl> WorkersAsync(RabbitServer broker, string prefix, ScriptedWorker worker, params string[] queues)
     {
         var bus = Bus.Factory.CreateUsingRabbitMq(rabbit =>
         {
             UseHost(rabbit, broker, prefix);
-            rabbit.ReceiveEndpoint("workers-" + Guid.NewGuid().ToString("N"), endpoint =>
+            foreach (var queue in queues.Length > 0 ? queues : WorkQueues.All)
             {
-                endpoint.ConcurrentMessageLimit = WorkersAtOnce;
-                endpoint.Instance(worker);
-            });
+                rabbit.ReceiveEndpoint($"{prefix}-{queue}", endpoint =>
+                {
+                    endpoint.ConfigureConsumeTopology = false;
+                    endpoint.ConcurrentMessageLimit = WorkersAtOnce;
+                    endpoint.Instance(worker);
+                });
+            }
         });
         await bus.StartAsync();
         return bus;
@@ -34,6 +38,9 @@ internal static class TestBus
             rabbit.ReceiveEndpoint("echo-" + Guid.NewGuid().ToString("N"), endpoint =>
             {
                 endpoint.AutoDelete = true;
+                // Commands are sent to queues, whose exchanges it hears too.
+                foreach (var queue in WorkQueues.All)
+                    endpoint.Bind($"{prefix}-{queue}");
                 Add<SampleSequences>(endpoint);
                 Add<SequencesSampled>(endpoint);
                 Add<AssembleData>(endpoint);

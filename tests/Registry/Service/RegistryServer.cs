@@ -52,11 +52,22 @@ internal sealed class RegistryServer : IAsyncDisposable
             script ??= new WorkerScript();
             builder.Services.AddSingleton(script);
             builder.Services.AddSingleton(services => AwayStore.Over(services.GetRequiredService<LocalArtifactStore>(), script));
-            builder.AddConsumers("workers", (bus, options) => bus.AddConsumer<ScriptedWorker>(consumer => consumer.ConcurrentMessageLimit = 4)
-                .Endpoint(endpoint => endpoint.Name = options.QueueOf("workers")));
+            builder.AddConsumers("workers", (bus, _) =>
+            {
+                Add<ScriptedWorker>(bus, WorkQueues.Synthdata);
+                Add<ScriptedQuantizer>(bus, WorkQueues.Quantizer);
+                Add<ScriptedEvaluator>(bus, WorkQueues.Evaluator);
+            });
         }, app => app.MapRegistry());
         await ServiceHost.StartAsync(app);
         return new RegistryServer(app);
+
+        static void Add<T>(IBusRegistrationConfigurator bus, string queue)
+            where T : ScriptedWorker => bus.AddConsumer<T>(consumer => consumer.ConcurrentMessageLimit = 4).Endpoint(endpoint =>
+            {
+                endpoint.Name = queue;
+                endpoint.ConfigureConsumeTopology = false;
+            });
     }
 
     /// <summary>Uploads files and makes them a version.</summary>

@@ -36,6 +36,9 @@ internal sealed class WorkerScript
     /// <summary>Layers all have the same result, which is stored once: for when the work itself is to cost nothing.</summary>
     public bool SameLayers { get; set; }
 
+    /// <summary>Told of every command before it is done.</summary>
+    public Action<object> Before { get; set; } = _ => { };
+
     public ConcurrentQueue<object> Commands { get; } = new();
 
     public int Count<T>() => Commands.OfType<T>().Count();

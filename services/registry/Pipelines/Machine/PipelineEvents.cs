@@ -44,6 +44,9 @@ internal abstract record PipelineEvent
 
     public sealed record Published(Guid VersionId) : PipelineEvent;
 
+    /// <summary>The artifact cannot be published now; it is tried again.</summary>
+    public sealed record PublishPostponed(string Reason) : PipelineEvent;
+
     /// <summary>The artifact cannot be published.</summary>
     public sealed record PublishRefused(string Error) : PipelineEvent;
 

@@ -40,9 +40,11 @@ internal static class PipelineMachine
                 => Continue(pipeline, Current(pipeline, units), limits, now),
             Cancelled when !pipeline.HasEnded => End(pipeline, PipelineStatus.Cancelled, null, now),
             Broken broken when !pipeline.HasEnded => End(pipeline, PipelineStatus.Failed, broken.Reason, now),
-            Published version when IsPublishing(pipeline)
+            Published version when pipeline.IsPublishing
                 => End(pipeline with { ResultId = version.VersionId, Done = 1 }, PipelineStatus.Succeeded, null, now),
-            PublishRefused refused when IsPublishing(pipeline) => End(pipeline, PipelineStatus.Failed, refused.Error, now),
+            PublishPostponed postponed when pipeline.IsPublishing && pipeline.Error != postponed.Reason
+                => Decision.None(pipeline with { Error = postponed.Reason }),
+            PublishRefused refused when pipeline.IsPublishing => End(pipeline, PipelineStatus.Failed, refused.Error, now),
             _ => Decision.None(pipeline),
         };
         return ReferenceEquals(decision.Pipeline, pipeline)
@@ -80,9 +82,6 @@ internal static class PipelineMachine
 
     private static Decision End(Pipeline pipeline, PipelineStatus status, string? error, DateTimeOffset now) => Decision.None(
         pipeline with { Status = status, Error = error, EndedAt = now, ActiveAt = now });
-
-    private static bool IsPublishing(Pipeline pipeline) =>
-        pipeline.Status == PipelineStatus.Running && pipeline.Kind == PublishStage.Kind;
 
     private static PipelineUnit? Find(Pipeline pipeline, IReadOnlyList<PipelineUnit> units, string key) =>
         pipeline.Status == PipelineStatus.Running ? Current(pipeline, units).FirstOrDefault(unit => unit.Key == key) : null;
@@ -149,7 +148,7 @@ internal static class PipelineMachine
 
     /// <summary>Sends the outstanding commands once more; nothing changes, since workers find what is done already.</summary>
     private static Decision SendAgain(Pipeline pipeline, IEnumerable<PipelineUnit> units) =>
-        new(pipeline, [], Orders(units.Where(unit => unit.Status == UnitStatus.Sent)), Publish: pipeline.Kind == PublishStage.Kind);
+        new(pipeline, [], Orders(units.Where(unit => unit.Status == UnitStatus.Sent)));
 
     /// <summary>Begins, or goes on where a failed or cancelled pipeline stopped.</summary>
     private static Decision Continue(Pipeline pipeline, IEnumerable<PipelineUnit> units, PipelineLimits limits, DateTimeOffset now)

@@ -33,7 +33,7 @@ internal sealed class EvaluateStage() : UnitStage<EvaluateWindows, WindowsEvalua
 /// <summary>The result becomes a version; the registry does it itself, without a unit.</summary>
 internal sealed class PublishStage() : UnitStage(Kind, Stage.Publish, queue: null)
 {
-    public static readonly UnitKind Kind = new("Publish");
+    public static readonly UnitKind Kind = UnitKind.Publish;
 
     public override IUnitCommand CommandOf(UnitInput input) => throw new InvalidOperationException("publishing has no command");
 
