@@ -28,13 +28,16 @@ public static class ServiceHost
     /// <param name="url">Where it listens unless the setting Urls says otherwise.</param>
     /// <param name="add">Adds the service.</param>
     /// <param name="map">Maps its endpoints, if it has any.</param>
-    /// <returns>The exit code: 0, or 1 where it could not start; the reason is on stderr.</returns>
+    /// <param name="hasBus">Whether it has a bus and a store.</param>
+    /// <returns>The exit code: that of <see cref="ServiceExit"/>, or 1 where it could not start; the reason is on stderr.</returns>
     public static Task<int> RunAsync(
-        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null) => ExplainedAsync(async () =>
+        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null, bool hasBus = true) =>
+        ExplainedAsync(async () =>
         {
-            await using var app = Build(args, name, url, add, map);
+            await using var app = Build(args, name, url, add, map, hasBus);
             await StartAsync(app);
             await app.WaitForShutdownAsync();
+            return app.Services.GetRequiredService<ServiceExit>().Code;
         });
 
     /// <summary>Waits for what the added parts need, starts them, stops them and ends: a job without bus, store and endpoints.</summary>
@@ -51,11 +54,12 @@ public static class ServiceHost
         await host.Services.GetRequiredService<DependencyGate>().WaitAsync();
         await host.StartAsync();
         await host.StopAsync();
+        return 0;
     });
 
     /// <summary>Puts a service together.</summary>
     public static WebApplication Build(
-        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null)
+        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null, bool hasBus = true)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
         if (string.IsNullOrEmpty(builder.Configuration["Urls"]))
@@ -64,10 +68,13 @@ public static class ServiceHost
         AddGate(builder.Services);
         builder.Services.AddHealthChecks();
         builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<ServiceExit>();
         builder.AddTelemetry(name);
-        builder.AddArtifacts();
+        if (hasBus)
+            builder.AddArtifacts();
         add(builder);
-        builder.AddBus();
+        if (hasBus)
+            builder.AddBus();
         var app = builder.Build();
         app.UseMetricsPort();
         // Alive is who answers, unless a check says that only a new process helps; ready is who has its bus and whatever else the service checks.
@@ -94,12 +101,11 @@ public static class ServiceHost
         services.AddSingleton<DependencyGate>();
     }
 
-    private static async Task<int> ExplainedAsync(Func<Task> run)
+    private static async Task<int> ExplainedAsync(Func<Task<int>> run)
     {
         try
         {
-            await run();
-            return 0;
+            return await run();
         }
         catch (Exception error) when (Explain(error) is { } message)
         {
@@ -151,4 +157,10 @@ public static class HostStart
         await using var registration = happened.Register(source.SetResult);
         await source.Task.WaitAsync(cancellation);
     }
+}
+
+/// <summary>The exit code of a service that ends by itself.</summary>
+public sealed class ServiceExit
+{
+    public int Code { get; set; }
 }
