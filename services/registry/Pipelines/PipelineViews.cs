@@ -48,6 +48,16 @@ internal sealed class PipelineViews(RegistryContext context, TimeProvider clock)
         return new(await OfAsync([.. rows.Take(limit)], cancellation), rows.Count > limit ? rows[limit - 1].Id.ToString() : null);
     }
 
+    /// <summary>What every running pipeline has outstanding, those with nothing included.</summary>
+    public async Task<IReadOnlyList<StageWork>> WorkAsync(CancellationToken cancellation)
+    {
+        var running = await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running)
+            .OrderBy(pipeline => pipeline.Id)
+            .Select(pipeline => new { pipeline.Id, pipeline.Kind, Units = context.Units.Count(unit => unit.PipelineId == pipeline.Id && unit.Kind == pipeline.Kind && unit.Status != UnitStatus.Done) })
+            .ToListAsync(cancellation);
+        return [.. running.Select(pipeline => new StageWork(pipeline.Id, $"{pipeline.Kind}", UnitStages.Of(pipeline.Kind).Queue ?? "", pipeline.Units))];
+    }
+
     /// <summary>Pipelines of some models that have not ended, the oldest first.</summary>
     public async Task<IReadOnlyList<PipelineView>> ActiveAsync(IReadOnlyCollection<Guid> models, CancellationToken cancellation) =>
         await OfAsync(await context.Pipelines.AsNoTracking().Where(pipeline => models.Contains(pipeline.ModelId) && s_active.Contains(pipeline.Status))
