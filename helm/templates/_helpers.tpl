@@ -88,6 +88,18 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- if and (eq .Values.artifacts.store "folder") (eq .Values.artifacts.claim.accessMode "ReadWriteOnce") }}yes{{ end -}}
 {{- end -}}
 
+{{/* Of (list root affinity): the given affinity, and the registry's node where one node holds everybody; the first pod of all chooses it. */}}
+{{- define "qbb.affinity" -}}
+{{- $affinity := deepCopy (index . 1) -}}
+{{- if include "qbb.isOneNode" (index . 0) -}}
+{{- $registry := dict "matchLabels" (include "qbb.selector" (list (index . 0) "registry") | fromYaml) -}}
+{{- $affinity = mergeOverwrite (dict "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list (dict "topologyKey" "kubernetes.io/hostname" "labelSelector" $registry)))) $affinity -}}
+{{- end -}}
+{{- with $affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Where blobs lie, or what was read of the bucket. */}}
 {{- define "qbb.dataFolder" -}}{{ ternary "/data" "/cache" (eq .Values.artifacts.store "folder") }}{{- end -}}
 

@@ -83,7 +83,7 @@ internal static class Chart
 /// <summary>Objects that helm made of the chart. Kubernetes' own are read by its types, in which an unknown field is an error.</summary>
 internal sealed class Rendering
 {
-    private static readonly IDeserializer s_plain = new DeserializerBuilder().Build();
+    private static readonly IDeserializer s_plain = new DeserializerBuilder().WithAttemptingUnquotedStringTypeDeserialization().Build();
     private static readonly ISerializer s_json = new SerializerBuilder().JsonCompatible().Build();
 
     public Rendering(string text)
@@ -119,6 +119,9 @@ internal sealed class Rendering
         V1StatefulSet set => [($"StatefulSet {made.Metadata.Name}", set.Spec.Template.Metadata, set.Spec.Template.Spec)],
         V1Job job => [($"Job {made.Metadata.Name}", job.Spec.Template.Metadata, job.Spec.Template.Spec)],
         V1Pod pod => new[] { ($"Pod {made.Metadata.Name}", pod.Metadata, pod.Spec) },
+        // The dispatcher's templates.
+        V1ConfigMap { Data: { } data } when made.Metadata.Name == "qbb-dispatcher" => data.Select(template =>
+            (Job: KubernetesYaml.Deserialize<V1Job>(template.Value, strict: true), template.Key)).Select(template => ($"Job {template.Key}", template.Job.Spec.Template.Metadata, template.Job.Spec.Template.Spec)),
         _ => [],
     });
 }
@@ -151,6 +154,7 @@ internal static class Matrix
             networkPolicy: { brokerTo: [{ ipBlock: { cidr: 10.0.0.0/8 } }], databaseTo: [{ ipBlock: { cidr: 10.0.0.0/8 } }] }
             """,
         ["keda-existing-broker"] = "broker: { deploy: false, host: rabbit, existingSecret: rabbit }\nworkers: { quantizer: { autoscaling: { kind: keda, maxReplicas: 8 } } }",
+        ["jobs"] = "workers: { defaults: { autoscaling: { kind: jobs, maxReplicas: 8 } }, evaluator: { autoscaling: { kind: none } }, quantizer: { gpu: { count: 1 } } }\ndispatcher: { idleSeconds: 60 }",
         ["ingress"] = "ingress: { enabled: true, className: nginx, host: qbb.example.com, tlsSecret: tls, annotations: { nginx.ingress.kubernetes.io/proxy-body-size: '0' } }",
         ["gateway"] = "gateway: { enabled: true, parentRefs: [{ name: public, namespace: gateways }], hostnames: [qbb.example.com] }",
         ["metrics"] = """

@@ -1,8 +1,10 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using k8s;
 using k8s.Models;
 using Qbb.Hosting.Bus;
 using Qbb.Tests;
+using Qbb.Workers.Units;
 
 namespace Qbb.Helm.Tests;
 
@@ -50,7 +52,8 @@ public sealed partial class ChartTests
         rendering.Pods().Count().ShouldBeGreaterThanOrEqualTo(4);
         foreach (var (owner, metadata, pod) in rendering.Pods())
         {
-            pod.AutomountServiceAccountToken.ShouldBe(false, owner);
+            // The dispatcher alone speaks to the Kubernetes API.
+            pod.AutomountServiceAccountToken.ShouldBe(owner == "Deployment qbb-dispatcher", owner);
             pod.EnableServiceLinks.ShouldBe(false, owner);
             (pod.HostNetwork, pod.HostPID, pod.HostIPC).ShouldBe((null, null, null), owner);
             pod.SecurityContext.RunAsNonRoot.ShouldBe(true, owner);
@@ -90,7 +93,7 @@ public sealed partial class ChartTests
             targets.ShouldAllBe(pod => service.Spec.Ports.All(port => pod.Spec.Containers[0].Ports.Any(open => open.Name == port.TargetPort.Value)), service.Metadata.Name);
         }
         foreach (var budget in rendering.All<V1PodDisruptionBudget>())
-            pods.Count(pod => Selects(budget.Spec.Selector.MatchLabels, pod.Metadata)).ShouldBe(1, budget.Metadata.Name);
+            pods.Count(pod => pod.Owner.StartsWith("Deployment", StringComparison.Ordinal) && Selects(budget.Spec.Selector.MatchLabels, pod.Metadata)).ShouldBe(1, budget.Metadata.Name);
         foreach (var policy in rendering.All<V1NetworkPolicy>())
             pods.ShouldContain(pod => Selects(policy.Spec.PodSelector.MatchLabels, pod.Metadata), policy.Metadata.Name);
         foreach (var claim in pods.SelectMany(pod => pod.Spec.Volumes ?? []).Select(volume => volume.PersistentVolumeClaim?.ClaimName).OfType<string>().Distinct())
@@ -102,6 +105,7 @@ public sealed partial class ChartTests
     [InlineData("s3")]
     [InlineData("existing-servers")]
     [InlineData("metrics")]
+    [InlineData("jobs")]
     public void Nothing_is_let_through_but_what_is_needed(string values)
     {
         var rendering = Chart.Render(4, Matrix.Values[values]);
@@ -126,6 +130,8 @@ public sealed partial class ChartTests
         quantizer.ShouldBe(registry.Where(port => port is not ("5432" or "6432")));
         if (values != "existing-servers")
             Out("broker").Concat(Out("database")).ShouldBeEmpty();
+        if (values == "jobs")
+            Out("dispatcher").ShouldBe(["443", "6443", "8080"]);
 
         string[] Out(string component) =>
         [
@@ -161,6 +167,33 @@ public sealed partial class ChartTests
             var json = JsonDocument.Parse(rendering.Custom.Single(made => made.Kind == "ScaledObject" && made.Json.Contains($"\"qbb-{worker}\"", StringComparison.Ordinal)).Json).RootElement;
             json.GetProperty("spec").GetProperty("triggers")[0].GetProperty("metadata").GetProperty("queueName").GetString().ShouldBe(bus.QueueOf(worker));
         }
+    }
+
+    [Fact]
+    public void Jobs_end_when_idle_and_are_not_tried_again_for_wrong_input()
+    {
+        var rendering = Chart.Render(4, Matrix.Values["jobs"]);
+        // Whoever runs as Jobs has no standing pod.
+        rendering.All<V1Deployment>().Select(made => made.Metadata.Name).ShouldBe(["qbb-dispatcher", "qbb-registry", "qbb-evaluator"], ignoreOrder: true);
+        var templates = rendering.Get<V1ConfigMap>("qbb-dispatcher").Data;
+        templates.Keys.ShouldBe(["quantizer.yaml", "synthdata.yaml"], ignoreOrder: true);
+        foreach (var (file, text) in templates)
+        {
+            var job = KubernetesYaml.Deserialize<V1Job>(text, strict: true);
+            var pod = job.Spec.Template.Spec;
+            (job.Spec.Parallelism, job.Spec.Completions, pod.RestartPolicy, job.Spec.TtlSecondsAfterFinished).ShouldBe((8, null, "Never", 300), file);
+            pod.Containers[0].Args.ShouldBe(["--until-idle", "60s"]);
+            file.ShouldBe(pod.Containers[0].Name + ".yaml");
+            var codes = job.Spec.PodFailurePolicy.Rules.Where(rule => rule.OnExitCodes is not null).ToDictionary(rule => rule.OnExitCodes.Values.Single(), rule => (rule.Action, rule.OnExitCodes.ContainerName));
+            codes.ShouldBe(new Dictionary<int, (string, string)> { [WorkerExit.Input] = ("FailJob", pod.Containers[0].Name), [WorkerExit.Machine] = ("Count", pod.Containers[0].Name) }, ignoreOrder: true);
+        }
+        KubernetesYaml.Deserialize<V1Job>(templates["quantizer.yaml"]).Spec.Template.Spec.Containers[0].Resources.Limits.Keys.ShouldContain("nvidia.com/gpu");
+        // The dispatcher may do what it does, and no more.
+        var rules = rendering.All<V1Role>().Single().Rules;
+        rules.Select(rule => string.Join(",", rule.Resources)).ShouldBe(["jobs", "deployments"]);
+        rules[0].Verbs.ShouldBe(["get", "list", "create", "patch", "delete"]);
+        (string.Join(",", rules[1].Verbs), rules[1].ResourceNames.Single()).ShouldBe(("get", "qbb-dispatcher"));
+        Chart.Render(4).All<V1Role>().ShouldBeEmpty();
     }
 
     [Fact]

@@ -5,6 +5,7 @@ using k8s.Models;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
+using Qbb.Dispatcher;
 using Qbb.Evaluator;
 using Qbb.Hosting;
 using Qbb.Hosting.Bus;
@@ -24,7 +25,7 @@ public sealed class SettingsTests : IDisposable
 
     private static readonly HashSet<string> s_sections =
     [
-        .. new[] { typeof(BusOptions), typeof(DatabaseOptions), typeof(WorkerOptions) }.SelectMany(type => type.Assembly.GetTypes())
+        .. new[] { typeof(BusOptions), typeof(DatabaseOptions), typeof(WorkerOptions), typeof(DispatcherOptions) }.SelectMany(type => type.Assembly.GetTypes())
             .Select(type => type.GetField("Section", BindingFlags.Public | BindingFlags.Static)?.GetValue(null)).OfType<string>(),
         "Logging",
     ];
@@ -38,13 +39,11 @@ public sealed class SettingsTests : IDisposable
     public async Task Services_accept_their_settings(string values)
     {
         s_sections.ShouldContain("Registry");
-        var pods = Chart.Render(4, Matrix.Values[values]).All<V1Deployment>().ToList();
-        pods.Count.ShouldBe(values == "bare" ? 3 : 4);
-        foreach (var pod in pods)
-        {
-            foreach (var container in pod.Spec.Template.Spec.Containers.Concat(pod.Spec.Template.Spec.InitContainers ?? []))
-                await AcceptAsync(container);
-        }
+        var pods = Chart.Render(4, Matrix.Values[values]).Pods().Where(pod => !pod.Owner.StartsWith("StatefulSet", StringComparison.Ordinal) && !pod.Owner.StartsWith("Pod", StringComparison.Ordinal)).ToList();
+        // Four services and the migration; the dispatcher where there are Jobs.
+        pods.Count.ShouldBe(values switch { "bare" => 4, "jobs" => 6, _ => 5 });
+        foreach (var container in pods.SelectMany(pod => pod.Spec.Containers.Concat(pod.Spec.InitContainers ?? [])))
+            await AcceptAsync(container);
     }
 
     [Fact]
@@ -84,12 +83,12 @@ public sealed class SettingsTests : IDisposable
             "synthdata" => builder => builder.AddSynthdata(),
             "quantizer" => builder => builder.AddQuantizer(),
             "evaluator" => builder => builder.AddEvaluator(),
+            "dispatcher" => builder => builder.AddDispatcher(),
             _ => throw new InvalidOperationException($"unknown container {container.Name}"),
         };
-        // Whoever migrates has no store.
-        if (container.Name == "migrate")
-            arguments.Add("--Artifacts:Folder=" + _folder.Path);
-        await using var app = ServiceHost.Build([.. arguments], container.Name, $"http://{IPAddress.Loopback}:0", add);
+        if (container.Name != "migrate")
+            arguments.AddRange(container.Args ?? []);
+        await using var app = ServiceHost.Build([.. arguments], container.Name, $"http://{IPAddress.Loopback}:0", add, hasBus: container.Name is not ("migrate" or "dispatcher"));
         app.Services.GetRequiredService<IStartupValidator>().Validate();
     }
 
@@ -98,10 +97,12 @@ public sealed class SettingsTests : IDisposable
     {
         if (!value.StartsWith('/') || value.Length == 1 || value == "/models")
             return value;
-        container.VolumeMounts.ShouldContain(mount => value.StartsWith(mount.MountPath + "/", StringComparison.Ordinal), value);
+        container.VolumeMounts.ShouldContain(mount => (value + "/").StartsWith(mount.MountPath + "/", StringComparison.Ordinal), value);
         var file = _folder.File(value.TrimStart('/').Replace('/', '-'));
         if (value.StartsWith("/run/secrets/", StringComparison.Ordinal))
             File.WriteAllText(file, "secret\n");
+        if (value.StartsWith("/etc/", StringComparison.Ordinal))
+            Directory.CreateDirectory(file);
         return file;
     }
 }
