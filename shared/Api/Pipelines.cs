@@ -74,6 +74,13 @@ public sealed record PipelineView(
     DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, VersionName? Result, IReadOnlyDictionary<string, double>? Metrics,
     string? Note = null, int? Ahead = null);
 
+/// <summary>What a running pipeline has outstanding.</summary>
+/// <param name="Pipeline">Its id.</param>
+/// <param name="Stage">Its current kind of work.</param>
+/// <param name="Queue">Whose workers do that; empty for what the registry does itself.</param>
+/// <param name="Units">Units that are queued, run or wait for their next attempt.</param>
+public sealed record StageWork(Guid Pipeline, string Stage, string Queue, int Units);
+
 /// <summary>A quantization that is requested.</summary>
 /// <param name="Model">The model's name.</param>
 /// <param name="Version">The version's number; null for the newest upload.</param>

@@ -19,9 +19,6 @@ namespace Qbb.Hosting;
 /// <summary>What every service does alike: configuration, telemetry, store, bus, health, waiting for what it needs, and a clean end.</summary>
 public static class ServiceHost
 {
-    /// <summary>How long a stop may take.</summary>
-    public static TimeSpan StopTimeout { get; } = TimeSpan.FromSeconds(30);
-
     /// <summary>The tag of checks whose failure only a new process ends.</summary>
     public const string Live = "live";
 
@@ -31,42 +28,55 @@ public static class ServiceHost
     /// <param name="url">Where it listens unless the setting Urls says otherwise.</param>
     /// <param name="add">Adds the service.</param>
     /// <param name="map">Maps its endpoints, if it has any.</param>
-    /// <returns>The exit code: 0, or 1 where it could not start; the reason is on stderr.</returns>
-    public static async Task<int> RunAsync(
-        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null)
-    {
-        try
+    /// <param name="hasBus">Whether it has a bus and a store.</param>
+    /// <returns>The exit code: that of <see cref="ServiceExit"/>, or 1 where it could not start; the reason is on stderr.</returns>
+    public static Task<int> RunAsync(
+        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null, bool hasBus = true) =>
+        ExplainedAsync(async () =>
         {
-            await using var app = Build(args, name, url, add, map);
+            await using var app = Build(args, name, url, add, map, hasBus);
             await StartAsync(app);
             await app.WaitForShutdownAsync();
-            return 0;
-        }
-        catch (Exception error) when (Explain(error) is { } message)
-        {
-            await Console.Error.WriteLineAsync("error: " + message);
-            return 1;
-        }
-    }
+            return app.Services.GetRequiredService<ServiceExit>().Code;
+        });
+
+    /// <summary>Waits for what the added parts need, starts them, stops them and ends: a job without bus, store and endpoints.</summary>
+    /// <param name="args">Settings as --Section:Name=value.</param>
+    /// <param name="add">Adds the parts; their hosted services do the work as they start.</param>
+    /// <returns>The exit code: 0, or 1 where it could not be done; the reason is on stderr.</returns>
+    public static Task<int> RunOnceAsync(string[] args, Action<IHostApplicationBuilder> add) => ExplainedAsync(async () =>
+    {
+        var builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        AddGate(builder.Services);
+        add(builder);
+        using var host = builder.Build();
+        host.Services.GetService<IStartupValidator>()?.Validate();
+        await host.Services.GetRequiredService<DependencyGate>().WaitAsync();
+        await host.StartAsync();
+        await host.StopAsync();
+        return 0;
+    });
 
     /// <summary>Puts a service together.</summary>
     public static WebApplication Build(
-        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null)
+        string[] args, string name, string url, Action<WebApplicationBuilder> add, Action<WebApplication>? map = null, bool hasBus = true)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
         if (string.IsNullOrEmpty(builder.Configuration["Urls"]))
             builder.Configuration["Urls"] = url;
         OwnNamesOnly(builder.Configuration);
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = StopTimeout);
-        builder.Services.AddValidatedOptions<StartupOptions>(StartupOptions.Section);
-        builder.Services.AddSingleton<DependencyGate>();
+        AddGate(builder.Services);
         builder.Services.AddHealthChecks();
         builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<ServiceExit>();
         builder.AddTelemetry(name);
-        builder.AddArtifacts();
+        if (hasBus)
+            builder.AddArtifacts();
         add(builder);
-        builder.AddBus();
+        if (hasBus)
+            builder.AddBus();
         var app = builder.Build();
+        app.UseMetricsPort();
         // Alive is who answers, unless a check says that only a new process helps; ready is who has its bus and whatever else the service checks.
         app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = check => check.Tags.Contains(Live), ResponseWriter = WriteAsync });
         app.MapHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteAsync });
@@ -83,6 +93,25 @@ public static class ServiceHost
         using var stopped = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
         await app.Services.GetRequiredService<DependencyGate>().WaitAsync(stopped.Token);
         await app.StartAsync(stopped.Token);
+    }
+
+    private static void AddGate(IServiceCollection services)
+    {
+        services.AddValidatedOptions<StartupOptions>(StartupOptions.Section);
+        services.AddSingleton<DependencyGate>();
+    }
+
+    private static async Task<int> ExplainedAsync(Func<Task<int>> run)
+    {
+        try
+        {
+            return await run();
+        }
+        catch (Exception error) when (Explain(error) is { } message)
+        {
+            await Console.Error.WriteLineAsync("error: " + message);
+            return 1;
+        }
     }
 
     /// <summary>The status, and a line for each check that fails with its reason.</summary>
@@ -128,4 +157,10 @@ public static class HostStart
         await using var registration = happened.Register(source.SetResult);
         await source.Task.WaitAsync(cancellation);
     }
+}
+
+/// <summary>The exit code of a service that ends by itself.</summary>
+public sealed class ServiceExit
+{
+    public int Code { get; set; }
 }

@@ -29,6 +29,16 @@ public sealed class WorkerOptions : IValidatableObject
     [Range(0, 1 << 20)]
     public int? WarmMegabytes { get; set; }
 
+    /// <summary>The stage that this process was started for, by a Job of it; --stage for short.</summary>
+    public string? Stage { get; set; }
+
+    /// <summary>Ends the process when it had no unit for so long, such as 30s or 5m; --until-idle for short. Null: it waits for ever.</summary>
+    [RegularExpression("[0-9]{1,6}[sm]", ErrorMessage = "give seconds or minutes, such as 30s or 5m")]
+    public string? UntilIdle { get; set; }
+
+    /// <summary><see cref="UntilIdle"/> as a time.</summary>
+    public TimeSpan? IdleLimit => UntilIdle is { } text ? int.Parse(text.AsSpan(..^1)) * (text[^1] == 's' ? TimeSpan.FromSeconds(1) : TimeSpan.FromMinutes(1)) : null;
+
     /// <summary>The device that is meant; the same as long as the process runs, so that a GPU that is lost is not replaced by the CPU in silence.</summary>
     public Device ReadDevice() => _device ??= torch.Device.Parse(Device ?? (torch.cuda.is_available() ? "cuda" : "cpu"));
 

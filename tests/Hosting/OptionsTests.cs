@@ -1,4 +1,7 @@
+using MassTransit;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using Qbb.Hosting.Artifacts;
 using Qbb.Hosting.Bus;
@@ -24,11 +27,22 @@ public class OptionsTests
     [InlineData("Host", " ", "Bus:Host is empty")]
     [InlineData("Prefix", "A b", "Bus:Prefix")]
     [InlineData("PasswordFile", "/nowhere/password", "Bus:PasswordFile is /nowhere/password")]
+    [InlineData("FinishSeconds", "-1", "Bus:FinishSeconds is -1")]
     public void What_is_wrong_is_named(string setting, string value, string named)
     {
         var error = Should.Throw<OptionsValidationException>(() => Section("Bus", (setting, value)).Read<BusOptions>());
         string.Join("; ", error.Failures).ShouldContain(named);
         ServiceHost.Explain(error)!.ShouldContain(named);
+    }
+
+    [Fact]
+    public async Task A_stop_lasts_as_long_as_a_unit_may_take()
+    {
+        using var folder = new Qbb.Tests.TemporaryFolder();
+        await using var app = ServiceHost.Build(["--Bus:FinishSeconds=100", $"--Artifacts:Folder={folder.Path}"], "test", "http://127.0.0.1:0", _ => { });
+        var bus = app.Services.GetRequiredService<IOptions<MassTransitHostOptions>>().Value;
+        bus.ConsumerStopTimeout.ShouldBe(TimeSpan.FromSeconds(100));
+        bus.StopTimeout!.Value.ShouldBeInRange(TimeSpan.FromSeconds(101), app.Services.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout - TimeSpan.FromSeconds(1));
     }
 
     [Fact]

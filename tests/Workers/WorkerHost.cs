@@ -29,10 +29,13 @@ internal sealed class WorkerHost : IAsyncDisposable
 
     public IUnitResults Results => _app.Services.GetRequiredService<IUnitResults>();
 
-    public static async Task<WorkerHost> StartAsync(TemporaryFolder folder, UnitScript script)
+    /// <summary>The exit code that it would end with, once it has been told to stop by itself; null before.</summary>
+    public int? Ended => _app.Lifetime.ApplicationStopping.IsCancellationRequested ? _app.Services.GetRequiredService<ServiceExit>().Code : null;
+
+    public static async Task<WorkerHost> StartAsync(TemporaryFolder folder, UnitScript script, params string[] more)
     {
         const string anywhere = "http://127.0.0.1:0";
-        string[] settings = [$"--Urls={anywhere}", $"--Artifacts:Folder={folder.File("store")}", $"--Worker:Folder={folder.File("work")}", "--Logging:LogLevel:Default=None"];
+        string[] settings = [$"--Urls={anywhere}", $"--Artifacts:Folder={folder.File("store")}", $"--Worker:Folder={folder.File("work")}", "--Logging:LogLevel:Default=None", .. more];
         var app = ServiceHost.Build(settings, "worker", anywhere, builder =>
         {
             builder.Services.AddSingleton(script).AddSingleton<Told>();
@@ -80,11 +83,12 @@ internal sealed class WorkerHost : IAsyncDisposable
     /// <summary>Lets time pass.</summary>
     public async Task PassAsync(TimeSpan time)
     {
-        var clock = (FakeTimeProvider)_app.Services.GetRequiredService<TimeProvider>();
         // Whoever is to wait for it must have begun to.
         await Task.Delay(50);
-        clock.Advance(time);
+        Advance(time);
     }
+
+    public void Advance(TimeSpan time) => ((FakeTimeProvider)_app.Services.GetRequiredService<TimeProvider>()).Advance(time);
 
     /// <summary>Waits until the worker has closed its queue.</summary>
     public Task ClosedAsync() => WaitAsync(

@@ -25,7 +25,7 @@ internal static class Database
         return builder;
     }
 
-    private static string ConnectionOf(IServiceProvider services) => services.GetRequiredService<IOptions<DatabaseOptions>>().Value.ConnectionString;
+    private static string ConnectionOf(IServiceProvider services) => services.GetRequiredService<IOptions<DatabaseOptions>>().Value.ReadConnectionString();
 
     private static string SqliteConnectionOf(IServiceProvider services)
     {

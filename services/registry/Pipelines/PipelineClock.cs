@@ -14,12 +14,14 @@ namespace Qbb.Registry.Pipelines;
 /// its queue, however long that takes.
 /// </summary>
 internal sealed class PipelineClock(
-    IServiceScopeFactory scopes, IOptions<PipelineOptions> options, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<PipelineClock> log,
-    BrokerQueues? queues = null) : BackgroundService
+    IServiceScopeFactory scopes, PipelineMeter meter, IOptions<PipelineOptions> options, IHostApplicationLifetime lifetime, TimeProvider clock,
+    ILogger<PipelineClock> log, BrokerQueues? queues = null) : BackgroundService
 {
     private const int LongestBackoff = 5;
     private static readonly TimeSpan s_tick = TimeSpan.FromSeconds(0.5);
+    private static readonly TimeSpan s_measure = TimeSpan.FromSeconds(10);
     private readonly Dictionary<Guid, DateTimeOffset> _looked = [];
+    private DateTimeOffset _measured;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -33,6 +35,7 @@ internal sealed class PipelineClock(
                     await ResumeAsync(await FindAsync(pipelines => pipelines, stoppingToken), stoppingToken);
                 isResumed = true;
                 await SendDueAsync(stoppingToken);
+                await MeasureAsync(stoppingToken);
                 if (queues is not null)
                     await ResumeSilentAsync(queues, stoppingToken);
                 failures = 0;
@@ -79,6 +82,19 @@ internal sealed class PipelineClock(
             .Distinct().ToListAsync(cancellation);
         foreach (var pipeline in due)
             await ApplyAsync(pipeline, new PipelineEvent.UnitsDue(), cancellation);
+    }
+
+    private async Task MeasureAsync(CancellationToken cancellation)
+    {
+        if (clock.GetUtcNow() - _measured < s_measure)
+            return;
+        await using var scope = scopes.CreateAsyncScope();
+        var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
+        var counts = await context.Units.Where(unit => unit.Status != UnitStatus.Done)
+            .Join(context.Pipelines.Where(pipeline => pipeline.Status == PipelineStatus.Running), unit => unit.PipelineId, pipeline => pipeline.Id, (unit, pipeline) => unit.Kind)
+            .GroupBy(kind => kind).Select(kind => new { kind.Key, Count = kind.Count() }).ToDictionaryAsync(kind => kind.Key, kind => kind.Count, cancellation);
+        meter.Measure(counts);
+        _measured = clock.GetUtcNow();
     }
 
     private async Task<List<(Guid Id, UnitKind Kind)>> FindAsync(Func<IQueryable<Pipeline>, IQueryable<Pipeline>> condition, CancellationToken cancellation)

@@ -15,6 +15,7 @@ internal static class PipelineEndpoints
         var group = routes.MapGroup("/api/pipelines").WithTags("pipelines");
         group.MapPost("/", Post).WithMetadata(Idempotent.Mark).WithSummary("Starts a pipeline that quantizes a version.").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422);
         group.MapGet("/", List).WithSummary("Lists pipelines, the newest first.");
+        group.MapGet("/work", Work).WithSummary("Lists what every running pipeline has outstanding, for whoever starts workers.");
         group.MapGet("/{id:guid}", Get).WithSummary("Shows a pipeline.").ProducesProblem(404);
         group.MapGet("/{id:guid}/events", Watch).WithSummary("The pipeline whenever it changes, as server-sent events, until it has ended.");
         group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("Cancels a pipeline; no further unit is started.").ProducesProblem(404);
@@ -45,6 +46,9 @@ internal static class PipelineEndpoints
     private static async Task<Ok<Page<PipelineView>>> List(
         string? model, string? state, Guid? after, int? limit, PipelineViews views, CancellationToken cancellation) =>
         TypedResults.Ok(await views.ListAsync(model, state, after, Paging.LimitOf(limit), cancellation));
+
+    private static async Task<Ok<IReadOnlyList<StageWork>>> Work(PipelineViews views, CancellationToken cancellation) =>
+        TypedResults.Ok(await views.WorkAsync(cancellation));
 
     private static async Task<Results<Ok<PipelineView>, StatusCodeHttpResult>> Get(
         Guid id, PipelineViews views, ETags tags, CancellationToken cancellation) => tags.Ok(await views.GetAsync(id, cancellation));

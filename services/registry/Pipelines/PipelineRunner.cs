@@ -153,6 +153,7 @@ internal sealed class PipelineMeter
     private readonly Counter<long> _units;
     private readonly Counter<long> _failures;
     private readonly Counter<long> _ended;
+    private IReadOnlyDictionary<UnitKind, int> _outstanding = new Dictionary<UnitKind, int>();
 
     public PipelineMeter(IMeterFactory factory)
     {
@@ -160,7 +161,15 @@ internal sealed class PipelineMeter
         _units = meter.CreateCounter<long>("qbb.units.done", description: "Units of work that are done");
         _failures = meter.CreateCounter<long>("qbb.units.failed", description: "Failures of units, those included that are tried again");
         _ended = meter.CreateCounter<long>("qbb.pipelines.ended", description: "Pipelines that ended");
+        meter.CreateObservableGauge("qbb.units.outstanding", Outstanding, description: "Units of running pipelines that are queued, run or wait for their next attempt");
     }
+
+    /// <summary>Takes a new count of outstanding units; a kind that was there before stays, with 0.</summary>
+    public void Measure(IReadOnlyDictionary<UnitKind, int> outstanding) =>
+        _outstanding = outstanding.Keys.Union(_outstanding.Keys).ToDictionary(kind => kind, kind => outstanding.GetValueOrDefault(kind));
+
+    private IEnumerable<Measurement<int>> Outstanding() =>
+        _outstanding.Select(kind => new Measurement<int>(kind.Value, new KeyValuePair<string, object?>("kind", $"{kind.Key}")));
 
     /// <summary>Counts what a decision changes.</summary>
     public void Count(Pipeline before, Decision decision)

@@ -44,6 +44,16 @@ internal sealed class PipelineViews(RegistryContext context, PipelineBoard board
         return new(await OfAsync(rows.GetRange(0, Math.Min(limit, rows.Count)), cancellation), rows.Count > limit ? rows[limit - 1].Pipeline.Id.ToString() : null);
     }
 
+    /// <summary>What every running pipeline has outstanding, those with nothing included.</summary>
+    public async Task<IReadOnlyList<StageWork>> WorkAsync(CancellationToken cancellation)
+    {
+        var running = await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running)
+            .OrderBy(pipeline => pipeline.Id)
+            .Select(pipeline => new { pipeline.Id, pipeline.Kind, Units = context.Units.Count(unit => unit.PipelineId == pipeline.Id && unit.Kind == pipeline.Kind && unit.Status != UnitStatus.Done) })
+            .ToListAsync(cancellation);
+        return [.. running.Select(pipeline => new StageWork(pipeline.Id, $"{pipeline.Kind}", UnitStages.Of(pipeline.Kind).Queue ?? "", pipeline.Units))];
+    }
+
     /// <summary>Pipelines of some models that have not ended, the oldest first.</summary>
     public async Task<IReadOnlyList<PipelineView>> ActiveAsync(IReadOnlyCollection<Guid> models, CancellationToken cancellation)
     {

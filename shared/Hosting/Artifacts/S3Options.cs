@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Amazon.Runtime;
 using Amazon.S3;
+using Qbb.Hosting.Options;
 
 namespace Qbb.Hosting.Artifacts;
 
@@ -74,7 +75,7 @@ public sealed partial class S3Options
         return AccessKey is null ? new AmazonS3Client(config) : new AmazonS3Client(new BasicAWSCredentials(AccessKey, ReadSecret()), config);
     }
 
-    private string ReadSecret() => SecretKeyFile is null ? SecretKey! : File.ReadLines(SecretKeyFile).FirstOrDefault()?.Trim() ?? "";
+    private string ReadSecret() => SecretKeyFile is null ? SecretKey! : OptionsExtensions.ReadSecret(SecretKeyFile);
 
     [GeneratedRegex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
     private static partial Regex BucketName();

@@ -12,8 +12,8 @@ namespace Qbb.Hosting.Bus;
 /// <summary>One bus for all services of a process.</summary>
 public static class BusExtensions
 {
-    private static readonly TimeSpan s_stop = TimeSpan.FromSeconds(28);
-    private static readonly TimeSpan s_finish = TimeSpan.FromSeconds(20);
+    // Left of a stop's time for what closes after the bus.
+    private static readonly TimeSpan s_close = TimeSpan.FromSeconds(2);
 
     /// <summary>Adds consumers to the process's bus; of one name only the first time.</summary>
     public static IHostApplicationBuilder AddConsumers(
@@ -34,14 +34,15 @@ public static class BusExtensions
     public static IHostApplicationBuilder AddBus(this IHostApplicationBuilder builder)
     {
         builder.Services.AddValidatedOptions<BusOptions>(BusOptions.Section);
+        var options = builder.Configuration.GetSection(BusOptions.Section).Read<BusOptions>();
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.StopTimeout);
         builder.Services.AddOptions<MassTransitHostOptions>().Configure(host =>
         {
-            // What is at hand may finish, then it is handed back: all in less than the 30 s that a stop may take.
+            // What is at hand may finish, then it is handed back: all in less time than a stop may take.
             host.WaitUntilStarted = true;
-            host.ConsumerStopTimeout = s_finish;
-            host.StopTimeout = s_stop;
+            host.ConsumerStopTimeout = TimeSpan.FromSeconds(options.FinishSeconds);
+            host.StopTimeout = options.StopTimeout - s_close;
         });
-        var options = builder.Configuration.GetSection(BusOptions.Section).Read<BusOptions>();
         var queues = Parts(builder).Queues;
         builder.Services.AddSingleton<QueueSender>();
         if (options.Transport == BusTransport.RabbitMq)

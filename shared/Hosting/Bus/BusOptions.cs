@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Qbb.Hosting.Options;
 using RabbitMQ.Client;
 
 namespace Qbb.Hosting.Bus;
@@ -29,6 +30,13 @@ public sealed class BusOptions : IValidatableObject
     [RegularExpression("[a-z0-9-]*", ErrorMessage = "Bus:Prefix may have lower-case letters, digits and hyphens only")]
     public string Prefix { get; set; } = "";
 
+    /// <summary>Seconds that the current unit may still take when the service is stopped; then it is handed back.</summary>
+    [Range(0, 3600)]
+    public int FinishSeconds { get; set; } = 20;
+
+    /// <summary>How long a stop may take: the current unit, handing it back, and closing everything.</summary>
+    public TimeSpan StopTimeout => TimeSpan.FromSeconds(FinishSeconds + 10);
+
     /// <summary>Of the broker's queues: classic, or quorum, which several nodes of a cluster keep.</summary>
     public QueueType QueueType { get; set; } = QueueType.Classic;
 
@@ -48,7 +56,7 @@ public sealed class BusOptions : IValidatableObject
     }
 
     /// <summary>The password, wherever it stands.</summary>
-    public string ReadPassword() => PasswordFile is null ? Password : File.ReadLines(PasswordFile).FirstOrDefault()?.Trim() ?? "";
+    public string ReadPassword() => PasswordFile is null ? Password : OptionsExtensions.ReadSecret(PasswordFile);
 
     /// <summary>The name of a queue.</summary>
     public string QueueOf(string service) => Prefix.Length == 0 ? service : $"{Prefix}-{service}";

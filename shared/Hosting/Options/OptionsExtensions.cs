@@ -27,6 +27,9 @@ public static class OptionsExtensions
         return result.Failed ? throw new OptionsValidationException(section.Path, typeof(T), result.Failures) : options;
     }
 
+    /// <summary>A secret that a file keeps: its first line.</summary>
+    public static string ReadSecret(string file) => File.ReadLines(file).FirstOrDefault()?.Trim() ?? "";
+
     private static void Bind<T>(IConfigurationSection section, T options)
         where T : class
     {

@@ -1,5 +1,8 @@
 using MassTransit.Logging;
 using MassTransit.Monitoring;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OpenTelemetry.Metrics;
@@ -18,16 +21,47 @@ public static class TelemetryExtensions
     public static IHostApplicationBuilder AddTelemetry(this IHostApplicationBuilder builder, string service)
     {
         builder.Services.AddValidatedOptions<TelemetryOptions>(TelemetryOptions.Section);
-        var endpoint = builder.Configuration.GetSection(TelemetryOptions.Section).Read<TelemetryOptions>().Endpoint;
-        if (endpoint is null)
+        var options = Read(builder.Configuration);
+        if (options is { Endpoint: null, MetricsPort: null })
             return builder;
-        var target = new Uri(endpoint);
-        builder.Services.AddOpenTelemetry()
+        var telemetry = builder.Services.AddOpenTelemetry()
             .ConfigureResource(resource => resource.AddService($"qbb-{service}", serviceVersion: typeof(TelemetryExtensions).Assembly.GetName().Version?.ToString()))
-            .WithTracing(traces => traces.AddSource(Source, DiagnosticHeaders.DefaultListenerName, "Microsoft.AspNetCore")
-                .AddOtlpExporter(exporter => exporter.Endpoint = target))
-            .WithMetrics(metrics => metrics.AddMeter(Source, InstrumentationOptions.MeterName, "Microsoft.AspNetCore.Hosting", "System.Runtime")
-                .AddOtlpExporter(exporter => exporter.Endpoint = target));
+            .WithMetrics(metrics => metrics.AddMeter(Source, InstrumentationOptions.MeterName, "Microsoft.AspNetCore.Hosting", "System.Runtime"));
+        if (options.Endpoint is { } endpoint)
+        {
+            telemetry.WithTracing(traces => traces.AddSource(Source, DiagnosticHeaders.DefaultListenerName, "Microsoft.AspNetCore")
+                .AddOtlpExporter(exporter => exporter.Endpoint = new Uri(endpoint)));
+            telemetry.WithMetrics(metrics => metrics.AddOtlpExporter(exporter => exporter.Endpoint = new Uri(endpoint)));
+        }
+        if (options.MetricsPort is { } port)
+        {
+            builder.Configuration["Urls"] = string.Join(';', ListenersWith(builder.Configuration["Urls"]!, port));
+            telemetry.WithMetrics(metrics => metrics.AddPrometheusExporter());
+        }
         return builder;
+    }
+
+    /// <summary>Answers /metrics at its own port, and nothing else there: what is open to people need not be open to Prometheus, nor the reverse.</summary>
+    public static void UseMetricsPort(this WebApplication app)
+    {
+        if (Read(app.Configuration).MetricsPort is not { } port)
+            return;
+        app.MapWhen(http => http.Connection.LocalPort == port, metrics =>
+        {
+            metrics.UseOpenTelemetryPrometheusScrapingEndpoint();
+            metrics.Run(http =>
+            {
+                http.Response.StatusCode = StatusCodes.Status404NotFound;
+                return Task.CompletedTask;
+            });
+        });
+    }
+
+    private static TelemetryOptions Read(IConfiguration configuration) => configuration.GetSection(TelemetryOptions.Section).Read<TelemetryOptions>();
+
+    private static IEnumerable<string> ListenersWith(string urls, int port)
+    {
+        var listeners = urls.Split(';', StringSplitOptions.RemoveEmptyEntries);
+        return [.. listeners, .. listeners.Select(url => $"http://{BindingAddress.Parse(url).Host}:{port}").Distinct()];
     }
 }

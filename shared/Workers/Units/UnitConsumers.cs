@@ -15,6 +15,9 @@ public static class UnitConsumers
     // Tries beside the first; then the registry decides.
     private const int Retries = 2;
 
+    // As a Job's manifest has them.
+    private static readonly (string Option, string Setting)[] s_options = [("stage", nameof(WorkerOptions.Stage)), ("until-idle", nameof(WorkerOptions.UntilIdle))];
+
     /// <summary>Adds what all workers have alike, and the consumers of one.</summary>
     /// <param name="builder">Of the process.</param>
     /// <param name="service">The worker's name, which is its queue's.</param>
@@ -23,6 +26,11 @@ public static class UnitConsumers
         this IHostApplicationBuilder builder, string service, Action<IBusRegistrationConfigurator, string> consumers)
     {
         var services = builder.Services;
+        foreach (var (option, setting) in s_options)
+        {
+            if (builder.Configuration[option] is { } value)
+                builder.Configuration[$"{WorkerOptions.Section}:{setting}"] = value;
+        }
         if (services.All(service => service.ServiceType != typeof(UnitRunner)))
         {
             services.AddValidatedOptions<WorkerOptions>(WorkerOptions.Section);
@@ -30,6 +38,8 @@ public static class UnitConsumers
             services.AddSingleton<ComputeGate>();
             services.AddSingleton<CancelledPipelines>();
             services.AddSingleton<UnitMetrics>();
+            services.AddSingleton<UnitActivity>();
+            services.AddHostedService<IdleEnd>();
             services.AddSingleton<IMachineCheck, MachineCheck>();
             services.AddSingleton<MachineBreaker>();
             services.AddHostedService(provider => provider.GetRequiredService<MachineBreaker>());

@@ -16,7 +16,7 @@ namespace Qbb.Workers.Units;
 /// and publishes a fault.
 /// </summary>
 public sealed class UnitRunner(
-    IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, MachineBreaker breaker, UnitMetrics metrics, TimeProvider clock,
+    IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, MachineBreaker breaker, UnitMetrics metrics, UnitActivity activity, TimeProvider clock,
     ILogger<UnitRunner> log)
 {
     private const string Pipeline = "pipelineId";
@@ -30,6 +30,7 @@ public sealed class UnitRunner(
         where TEvent : class
     {
         var (kind, command) = (typeof(TCommand).Name, context.Message);
+        using var begun = activity.Begin();
         using var atHand = cancelled.Begin(command);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, atHand.Token);
         try
@@ -61,7 +62,10 @@ public sealed class UnitRunner(
     private async Task<(FailureKind Kind, string Reason)?> ExplainAsync(Exception error, CancellationToken cancellation)
     {
         if (error is InvalidInputException)
+        {
+            activity.NoteInvalidInput();
             return (FailureKind.Input, error.Message);
+        }
         // Trying again at once would meet the same store; the registry waits longer each time.
         if (error is StoreAwayException)
             return (FailureKind.Away, error.Message);

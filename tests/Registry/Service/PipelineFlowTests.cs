@@ -64,6 +64,21 @@ public sealed class PipelineFlowTests : IDisposable
     }
 
     [Fact]
+    public async Task Outstanding_work_is_listed_while_a_pipeline_runs()
+    {
+        var hold = new TaskCompletionSource();
+        var script = new WorkerScript { Decompose = hold.Task, Layers = 3 };
+        await using var server = await RegistryServer.StartAsync(_folder, script);
+        await server.UploadAsync("tiny");
+        (await server.Api.ListWorkAsync()).ShouldBeEmpty();
+        var pipeline = await server.StartAsync(Plain);
+        (await server.Api.ListWorkAsync()).ShouldBe([new StageWork(pipeline, "decompose", WorkQueues.Quantizer, 1)]);
+        hold.SetResult();
+        (await server.EndOfAsync(pipeline)).State.ShouldBe(PipelineState.Succeeded);
+        (await server.Api.ListWorkAsync()).ShouldBeEmpty();
+    }
+
+    [Fact]
     public async Task A_refused_recipe_fails_with_its_reason_and_others_go_on()
     {
         var script = new WorkerScript { Refuse = command => command is DecomposeLayers d && d.Decomposition == Part("{\"bases\":8}") ? "the model has no layers" : null };

@@ -2,6 +2,8 @@ using System.Diagnostics;
 using System.Net.Http.Json;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Npgsql;
+using Qbb.Registry.Data;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Service;
@@ -57,7 +59,49 @@ public sealed class ProcessTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task Migrate_creates_the_database_and_ends()
+    {
+        var (code, error) = await MigrateAsync($"--Database:ConnectionString=Data Source={_folder.File("new.db")}");
+        code.ShouldBe(0, error);
+        File.Exists(_folder.File("new.db")).ShouldBeTrue();
+        // No store was given: it needs the database alone. A second run finds nothing to do.
+        (code, error) = await MigrateAsync($"--Database:ConnectionString=Data Source={_folder.File("new.db")}");
+        code.ShouldBe(0, error);
+    }
+
+    [Fact]
+    public async Task Migrate_says_what_keeps_it()
+    {
+        var (code, error) = await MigrateAsync("--Database:Provider=Postgres", "--Database:ConnectionString=Host=127.0.0.1;Port=1;Username=qbb", "--Startup:WaitSeconds=0");
+        code.ShouldBe(1);
+        error.ShouldStartWith("error: the database at 127.0.0.1:1 is away");
+        (code, error) = await MigrateAsync("--Database:Provider=Postgres", "--Database:ConnectionString=Host=127.0.0.1", "--Database:PasswordFile=/nowhere/password");
+        (code, error.TrimEnd()).ShouldBe((1, "error: Database:PasswordFile is /nowhere/password, where there is no file"));
+    }
+
+    [Fact]
+    public void A_password_is_read_from_its_file()
+    {
+        var options = new DatabaseOptions { Provider = DatabaseProvider.Postgres, ConnectionString = "Host=db;Username=qbb", PasswordFile = _folder.Write("password", "a;b\n") };
+        new NpgsqlConnectionStringBuilder(options.ReadConnectionString()).Password.ShouldBe("a;b");
+    }
+
     public void Dispose() => _folder.Dispose();
+
+    private static async Task<(int Code, string Error)> MigrateAsync(params string[] settings)
+    {
+        using var process = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "qbb-registry.dll"), "migrate", .. settings])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        var output = process.StandardOutput.ReadToEndAsync();
+        var error = await process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        await output;
+        return (process.ExitCode, error);
+    }
 
     private static async Task<Uri> ListeningAsync(Process process)
     {
