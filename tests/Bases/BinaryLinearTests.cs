@@ -4,7 +4,7 @@ public class BinaryLinearTests
 {
     [Theory]
     [InlineData(1, 5, 7, 3, false, 0), InlineData(3, 6, 40, 16, true, 0), InlineData(4, 3, 64, 32, true, -2)]
-    [InlineData(2, 70, 33, 33, true, 1), InlineData(8, 2, 5, 4, false, 0)]
+    [InlineData(2, 70, 33, 33, true, 1), InlineData(8, 2, 5, 4, false, 0), InlineData(3, 1, 40, 16, true, 1)]
     public void Products_and_gradients_agree_with_plain_ones(int count, int outFeatures, int inFeatures, int group, bool beta, int exponent)
     {
         const int seed = 17;
