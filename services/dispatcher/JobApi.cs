@@ -23,8 +23,7 @@ internal sealed class JobApi(IKubernetes kubernetes, IOptions<DispatcherOptions>
     public Task<List<V1Job>> ListAsync(CancellationToken cancellation) => CallAsync("list Jobs", async () =>
     {
         var jobs = new List<V1Job>();
-        string? next = null;
-        do
+        for (string? next = null; ;)
         {
             V1JobList page;
             try
@@ -41,9 +40,9 @@ internal sealed class JobApi(IKubernetes kubernetes, IOptions<DispatcherOptions>
             }
             jobs.AddRange(page.Items);
             next = page.Metadata?.ContinueProperty;
+            if (string.IsNullOrEmpty(next))
+                return jobs;
         }
-        while (!string.IsNullOrEmpty(next));
-        return jobs;
     });
 
     /// <returns>False where there is one of this name already.</returns>

@@ -20,7 +20,7 @@ public sealed class CustomResourceTests : IDisposable
         // And what is wrong is found: an unknown field, and a wrong type.
         var (version, kind, json) = all.First(made => made.Kind == "ScaledObject");
         Errors([(version, kind, json.Replace("cooldownPeriod", "coolDown", StringComparison.Ordinal))]).ShouldContain("coolDown");
-        Errors([(version, kind, json.Replace("\"minReplicaCount\": 0", "\"minReplicaCount\": \"none\"", StringComparison.Ordinal))]).ShouldContain("minReplicaCount");
+        Errors([(version, kind, json.Replace("\"minReplicaCount\": 0", "\"minReplicaCount\": \"none\"", StringComparison.Ordinal))]).ShouldContain("Type 'string' is not assignable to type 'number'");
     }
 
     private string Errors(IReadOnlyList<(string Version, string Kind, string Json)> objects)
