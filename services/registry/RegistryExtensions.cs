@@ -29,7 +29,7 @@ public static class RegistryExtensions
         builder.AddDatabase();
         services.AddHttp();
         services.AddScoped<ModelFinder>().AddScoped<VersionViews>().AddScoped<VersionFiler>().AddScoped<Champions>();
-        services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<Collector>();
+        services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<CollectionTurns>().AddScoped<Collector>();
         services.AddSingleton<OutboxSignal>().AddSingleton<PipelineBoard>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
         services.AddScoped<PipelinePlanner>().AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
         services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>().AddSingleton<VersionDocuments>();
