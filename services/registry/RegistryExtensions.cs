@@ -48,6 +48,7 @@ public static class RegistryExtensions
         app.UseExceptionHandler();
         app.UseStatusCodePages();
         app.UseMiddleware<CrossOriginGuard>();
+        app.UseOutputCache();
         app.UseMiddleware<IdempotencyMiddleware>();
         app.MapOpenApi();
         app.MapBlobs();
