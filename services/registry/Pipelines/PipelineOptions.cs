@@ -12,6 +12,10 @@ public sealed class PipelineOptions
     [Range(1, 100_000)]
     public int Outstanding { get; set; } = 64;
 
+    /// <summary>Seconds of a pipeline's own work that may be queued at once, so that others do not wait long behind it.</summary>
+    [Range(1, 10_000)]
+    public double QueueSeconds { get; set; } = 60;
+
     /// <summary>Failures of a unit after which its pipeline fails.</summary>
     [Range(1, 100)]
     public int Attempts { get; set; } = 5;
@@ -24,5 +28,5 @@ public sealed class PipelineOptions
     [Range(1, 10_000)]
     public double SilenceMinutes { get; set; } = 20;
 
-    internal PipelineLimits Limits => new() { Outstanding = Outstanding, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
+    internal PipelineLimits Limits => new() { Outstanding = Outstanding, QueueSeconds = QueueSeconds, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
 }
