@@ -77,7 +77,7 @@ internal sealed class ListBench(string data, ListSizes sizes, IEnumerable<string
             await database.ExecuteSqlRawAsync(statement, cancel);
         await transaction.CommitAsync(cancel);
         // As a database of that size has them in the course of time.
-        await database.ExecuteSqlRawAsync("ANALYZE", cancel);
+        await database.ExecuteSqlRawAsync(database.ProviderName!.Contains("Npgsql", StringComparison.Ordinal) ? "VACUUM ANALYZE" : "ANALYZE", cancel);
     }
 
     private static async Task WatchAsync(string address, string pipeline, CancellationToken stop)
