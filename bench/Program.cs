@@ -11,5 +11,6 @@ return await CommandLine.RunAsync(args, new ProgramCommand("qbb-bench", "Measure
     new BenchKernelsCommand(),
     new BenchDecodeCommand(),
     new BenchTransferCommand(),
+    new BenchListsCommand(),
     new TrainCommand(),
 });

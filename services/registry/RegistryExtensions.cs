@@ -33,7 +33,7 @@ public static class RegistryExtensions
         builder.AddDatabase();
         services.AddHttp();
         services.AddScoped<ModelFinder>().AddScoped<VersionViews>().AddScoped<VersionFiler>().AddScoped<Champions>();
-        services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<Collector>();
+        services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<CollectionTurns>().AddScoped<Collector>();
         services.AddSingleton<OutboxSignal>().AddSingleton<OutboxSender>().AddSingleton<PublishSignal>().AddSingleton<QueueMeter>();
         services.AddSingleton<PipelineBoard>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
         services.AddScoped<PipelinePlanner>().AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<IRefusedMessages, RefusedMessages>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
@@ -63,6 +63,7 @@ public static class RegistryExtensions
         app.UseExceptionHandler();
         app.UseStatusCodePages();
         app.UseMiddleware<CrossOriginGuard>();
+        app.UseOutputCache();
         app.UseMiddleware<IdempotencyMiddleware>();
         app.MapOpenApi();
         app.MapBlobs();

@@ -8,6 +8,8 @@ public sealed class RegistryOptions : IValidatableObject
 {
     public const string Section = "Registry";
 
+    private const int LeastKey = 16;
+
     /// <summary>The gate of models that have none of their own and no policy with one.</summary>
     public Gate? Gate { get; set; }
 
@@ -38,8 +40,21 @@ public sealed class RegistryOptions : IValidatableObject
     [Range(0, 10_000)]
     public double CollectHours { get; set; } = 24;
 
+    /// <summary>What a request for a collection has to send as its bearer token; where there is none, this machine alone may ask.</summary>
+    public string? CollectKey { get; set; }
+
+    /// <summary>A file whose first line is the key, instead of <see cref="CollectKey"/>.</summary>
+    public string? CollectKeyFile { get; set; }
+
+    /// <summary>The key, wherever it stands; null for none.</summary>
+    public string? ReadCollectKey() => CollectKeyFile is null ? CollectKey : File.ReadLines(CollectKeyFile).FirstOrDefault()?.Trim();
+
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
+        if (CollectKeyFile is not null && !File.Exists(CollectKeyFile))
+            yield return new($"Registry:CollectKeyFile is {CollectKeyFile}, where there is no file");
+        else if (ReadCollectKey() is { Length: < LeastKey })
+            yield return new($"Registry:CollectKey must have at least {LeastKey} characters");
         foreach (var problem in Gate?.Problems() ?? [])
             yield return new($"Registry:Gate:{problem}");
         foreach (var problem in DefaultPolicy?.Problems() ?? [])

@@ -123,6 +123,8 @@ public interface IRegistryApi : IDisposable
     [Post("/api/pipelines/{id}/retry")]
     Task<PipelineView> RetryPipelineAsync(Guid id, CancellationToken cancellation = default);
 
+    [Get("/api/collect")]
+    Task<CollectionView> GetCollectionAsync(CancellationToken cancellation = default);
     [Post("/api/collect")]
     Task<CollectionReport> CollectAsync(
         bool? dryRun = null, double? deletedDays = null, double? resultDays = null, double? graceMinutes = null, double? retryDays = null,

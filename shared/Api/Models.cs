@@ -93,6 +93,11 @@ public sealed record Gate
 /// <param name="Refused">Why the others do not pass, by number.</param>
 public sealed record GateView(Gate Gate, bool Own, int? Champion, IReadOnlyDictionary<int, string> Refused);
 
+/// <summary>When garbage is collected.</summary>
+/// <param name="LastAt">When a collection ended last, or the registry was started first; null where it has just been.</param>
+/// <param name="Running">One is under way.</param>
+public sealed record CollectionView(DateTimeOffset? LastAt, bool Running);
+
 /// <summary>What a collection removed, or would remove.</summary>
 /// <param name="DryRun">Nothing was removed.</param>
 /// <param name="Versions">Deleted versions whose files were let go.</param>

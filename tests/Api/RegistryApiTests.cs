@@ -21,6 +21,7 @@ public sealed class RegistryApiTests
         { "GET /api/search?kind=upload&tag=team%3Ared&tag=a%2Cb&metric=kl%3C%3D0.2&metric=kl%3E0.1&sort=-kl&limit=3",
             api => api.SearchAsync(new(Kind: VersionKind.Upload, Tag: ["team:red", "a,b"], Metric: ["kl<=0.2", "kl>0.1"], Sort: "-kl", Limit: 3)) },
         { "GET /api/search", api => api.SearchAsync(new()) },
+        { "GET /api/collect", api => api.GetCollectionAsync() },
         { "POST /api/collect?dryRun=true&deletedDays=0.5&graceMinutes=0", api => api.CollectAsync(true, 0.5, graceMinutes: 0) },
         { "GET /api/models/a%20b%2Fc/versions/champion", api => api.GetVersionAsync("a b/c", "champion") },
         { "GET /api/models/tiny/versions/1/files/onnx/a%20b%23%3F%25.json", api => api.GetFileAsync("tiny", "1", "onnx/a b#?%.json") },

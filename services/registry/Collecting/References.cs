@@ -9,6 +9,7 @@ namespace Qbb.Registry.Collecting;
 /// <summary>The blobs that something still needs.</summary>
 internal sealed class References(RegistryContext context, IArtifactStore store)
 {
+    private const int AtOnce = 32;
     private readonly HashSet<Digest> _all = [];
 
     public bool Contains(Digest digest) => _all.Contains(digest);
@@ -41,21 +42,21 @@ internal sealed class References(RegistryContext context, IArtifactStore store)
         await GatherPipelinesAsync(retry, cancellation);
     }
 
-    /// <summary>Adds a manifest and the files that it lists; one that cannot be read is added by itself.</summary>
-    public async Task AddManifestAsync(Digest manifest, CancellationToken cancellation)
-    {
-        if (!_all.Add(manifest))
-            return;
-        try
+    /// <summary>Adds manifests and the files that they list; one that is gone, or is not a manifest, is added by itself.</summary>
+    public Task AddManifestsAsync(IEnumerable<Digest> manifests, CancellationToken cancellation) => Parallel.ForEachAsync(
+        manifests.Where(_all.Add).ToList(), new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellation }, async (manifest, stop) =>
         {
-            foreach (var file in (await ArtifactManifest.ReadAsync(store, manifest, cancellation)).Files.Values)
-                _all.Add(file.Digest);
-        }
-        catch (ArtifactStoreException)
-        {
-            // It is gone, or is the single blob itself.
-        }
-    }
+            try
+            {
+                var files = (await ArtifactManifest.ReadAsync(store, manifest, stop)).Files.Values;
+                lock (_all)
+                    _all.UnionWith(files.Select(file => file.Digest));
+            }
+            // What a store that is away does not tell must not be taken for nothing.
+            catch (ArtifactStoreException error) when (error is not StoreAwayException)
+            {
+            }
+        });
 
     // The text that a policy's recipes score on is to be there when the next upload comes.
     private async Task GatherPoliciesAsync(CancellationToken cancellation)
@@ -73,14 +74,17 @@ internal sealed class References(RegistryContext context, IArtifactStore store)
             .Where(pipeline => pipeline.Status == PipelineStatus.Created || pipeline.Status == PipelineStatus.Running || pipeline.Status == PipelineStatus.Following
                 || pipeline.Status != PipelineStatus.Succeeded && pipeline.EndedAt > retry)
             .ToListAsync(cancellation);
+        var manifests = new List<string>();
         foreach (var pipeline in active)
         {
             _all.UnionWith(RecipeIntake.BlobsOf(PipelineRecipe.Parse(pipeline.RecipeJson)));
-            await AddManifestAsync(Digest.Parse(pipeline.Model), cancellation);
-            var results = await context.Units.AsNoTracking().Where(unit => unit.PipelineId == pipeline.Id && unit.Result != null)
-                .Select(unit => unit.Result!).ToListAsync(cancellation);
-            foreach (var result in results)
-                await AddManifestAsync(Digest.Parse(result), cancellation);
+            manifests.Add(pipeline.Model);
         }
+        foreach (var some in active.Select(pipeline => pipeline.Id).Chunk(AtOnce))
+        {
+            manifests.AddRange(await context.Units.AsNoTracking().Where(unit => some.Contains(unit.PipelineId) && unit.Result != null)
+                .Select(unit => unit.Result!).ToListAsync(cancellation));
+        }
+        await AddManifestsAsync(manifests.Select(Digest.Parse), cancellation);
     }
 }

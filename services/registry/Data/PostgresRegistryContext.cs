@@ -10,8 +10,8 @@ namespace Qbb.Registry.Data;
 /// <summary>On PostgreSQL rows are locked one by one.</summary>
 internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryContext> options) : RegistryContext(options)
 {
-    // Any number that nothing else locks in this database.
-    private const long DispatchLock = 0x716262_6F7574;
+    // Numbers of our own among the database's advisory locks: "qbb out" and "qbb upl".
+    private const long DispatchLock = 0x716262_6F7574, UploadLock = 0x71_62_62_20_75_70_6c;
 
     public override async Task MigrateAsync(TimeSpan wait, CancellationToken cancellation)
     {
@@ -39,6 +39,10 @@ internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryC
 
     public override Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation) =>
         Models.FromSql($"""SELECT * FROM models WHERE "Id" = {id} FOR UPDATE""").FirstOrDefaultAsync(cancellation);
+
+    public override Task LockUploadsAsync(bool isRemoving, CancellationToken cancellation) => isRemoving
+        ? Database.ExecuteSqlAsync($"SELECT pg_advisory_xact_lock({UploadLock})", cancellation)
+        : Database.ExecuteSqlAsync($"SELECT pg_advisory_xact_lock_shared({UploadLock})", cancellation);
 
     // In one order everywhere, so that two who receive the same messages wait for one another instead of both.
     public override async Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation)

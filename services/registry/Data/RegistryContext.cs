@@ -45,6 +45,9 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     /// <summary>A model that no other transaction can change until this one ends; null where there is none.</summary>
     public abstract Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation);
 
+    /// <summary>Until the transaction ends either blobs are removed, by one, or uploads get leases, any number of them.</summary>
+    public abstract Task LockUploadsAsync(bool isRemoving, CancellationToken cancellation);
+
     /// <summary>Notes messages in the inbox; those that were not there already.</summary>
     public abstract Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation);
 

@@ -22,6 +22,8 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
     public override Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation) =>
         Models.FirstOrDefaultAsync(model => model.Id == id, cancellation);
 
+    public override Task LockUploadsAsync(bool isRemoving, CancellationToken cancellation) => Task.CompletedTask;
+
     public override async Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation)
     {
         var seen = await Inbox.Where(row => messages.Contains(row.MessageId)).Select(row => row.MessageId).ToListAsync(cancellation);

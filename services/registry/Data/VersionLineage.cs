@@ -59,6 +59,7 @@ internal sealed class LineageMapping : IEntityTypeConfiguration<VersionLineage>
         builder.ToTable("lineages");
         builder.HasKey(lineage => lineage.VersionId);
         builder.HasIndex(lineage => lineage.Recipe);
+        builder.HasIndex(lineage => lineage.RecipeName);
         builder.HasOne(lineage => lineage.Parent).WithMany().HasForeignKey(lineage => lineage.ParentId).OnDelete(DeleteBehavior.Restrict);
         foreach (var digest in (string[])[nameof(VersionLineage.Recipe), nameof(VersionLineage.Data), nameof(VersionLineage.Filtered), nameof(VersionLineage.Windows)])
             builder.Property(digest).HasMaxLength(64);

@@ -3,9 +3,17 @@ namespace Qbb.Registry.Pages;
 /// <summary>The registry in a browser: rendered on the server, usable without scripts, with a keyboard and with a screen reader.</summary>
 internal static class Site
 {
-    public static void AddPages(this IServiceCollection services) =>
+    /// <summary>Of pages that a script brings up to date: why it does, as the same event for all who look at one pipeline.</summary>
+    private const string Refresh = "X-Refresh";
+
+    public static void AddPages(this IServiceCollection services)
+    {
         // Before the default writer of problems, which takes whatever comes.
         services.AddSingleton<IProblemDetailsWriter, ErrorPage>();
+        // However many look at a page while something is under way, it is made once in two seconds. Whoever opens it gets it as it is.
+        services.AddOutputCache(options => options.AddPolicy(Refresh, policy => policy
+            .With(context => context.HttpContext.Request.Headers.ContainsKey(Refresh)).SetVaryByHeader(Refresh).Expire(TimeSpan.FromSeconds(2))));
+    }
 
     public static void MapSite(this IEndpointRouteBuilder routes)
     {
@@ -19,7 +27,7 @@ internal static class Site
     /// twice. No tokens against forgery are needed: requests of other sites' pages are refused before.
     /// </summary>
     public static RouteGroupBuilder MapPages(this IEndpointRouteBuilder routes, string prefix) =>
-        routes.MapGroup(prefix).ExcludeFromDescription().DisableAntiforgery();
+        routes.MapGroup(prefix).ExcludeFromDescription().DisableAntiforgery().CacheOutput(Refresh);
 }
 
 /// <summary>Where the browser found the registry, for commands that people copy.</summary>

@@ -13,6 +13,10 @@ public sealed class PipelineOptions
     [Range(1, 100_000)]
     public int Outstanding { get; set; } = 64;
 
+    /// <summary>Seconds of a pipeline's own work that may be queued at once, so that others do not wait long behind it.</summary>
+    [Range(1, 10_000)]
+    public double QueueSeconds { get; set; } = 60;
+
     /// <summary>Failures of a unit after which its pipeline fails.</summary>
     [Range(1, 100)]
     public int Attempts { get; set; } = 5;
@@ -28,5 +32,5 @@ public sealed class PipelineOptions
     /// <summary>The type that a pipeline calculates in whose recipe names none; bf16 where the workers have GPUs.</summary>
     public Precision Type { get; set; }
 
-    internal PipelineLimits Limits => new() { Outstanding = Outstanding, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
+    internal PipelineLimits Limits => new() { Outstanding = Outstanding, QueueSeconds = QueueSeconds, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
 }

@@ -29,7 +29,7 @@ internal static class SearchEndpoints
             : throw RefusedException.Invalid("invalid after: use the value of an earlier response");
         var sort = query.Sort ?? "-created";
         await CheckSortAsync(sort.TrimStart('-'), services);
-        var found = Sort(Filter(services.Context.Versions, query), sort, services.Context);
+        var found = Sort(Filter(services.Context, query), sort, services.Context);
         var shown = await services.Views.OfVersionsAsync(found.Skip(skipped).Take(most + 1), services.Cancellation);
         return Paging.Make(shown, most, version => version, _ => $"{skipped + most}");
     }
@@ -49,21 +49,32 @@ internal static class SearchEndpoints
         throw RefusedException.Invalid($"unknown sort '{name}': sort is created or the name of a metric, with - before it for the largest first");
     }
 
-    private static IQueryable<ModelVersion> Filter(IQueryable<ModelVersion> versions, SearchQuery query)
+    // What few versions have is looked up in its own index, once for all of them; what many have is looked for in each until the page is full.
+    private static IQueryable<ModelVersion> Filter(RegistryContext context, SearchQuery query)
     {
-        versions = versions.Where(version => version.DeletedAt == null && version.Model.DeletedAt == null);
+        var versions = context.Versions.Where(version => version.DeletedAt == null && version.Model.DeletedAt == null);
         if (!string.IsNullOrEmpty(query.Q))
-            versions = versions.Where(version => version.Model.Name.Contains(query.Q) || version.Model.Description.Contains(query.Q));
+        {
+            var models = context.Models.Where(model => model.Name.Contains(query.Q) || model.Description.Contains(query.Q)).Select(model => model.Id);
+            versions = versions.Where(version => models.Contains(version.ModelId));
+        }
         if (query.Kind is { } kind)
             versions = versions.Where(version => version.Kind == kind);
         if (query.Recipe is { } recipe)
-            versions = versions.Where(version => version.Lineage!.Recipe == recipe || version.Lineage.RecipeName == recipe);
+        {
+            var made = context.Lineages.Where(lineage => lineage.Recipe == recipe || lineage.RecipeName == recipe).Select(lineage => lineage.VersionId);
+            versions = versions.Where(version => made.Contains(version.Id));
+        }
         if (query.Alias is { } alias)
-            versions = versions.Where(version => version.Model.Aliases.Any(row => row.Name == alias && row.VersionId == version.Id));
+        {
+            var named = context.Aliases.Where(row => row.Name == alias).Select(row => row.VersionId);
+            versions = versions.Where(version => named.Contains(version.Id));
+        }
         foreach (var tag in query.Tag ?? [])
         {
             var (key, value) = tag.IndexOf(':') is var colon and >= 0 ? (tag[..colon], tag[(colon + 1)..]) : (tag, null);
-            versions = versions.Where(version => version.Tags.Any(row => row.Key == key && (value == null || row.Value == value)));
+            var tagged = context.Set<VersionTag>().Where(row => row.Key == key && (value == null || row.Value == value)).Select(row => row.VersionId);
+            versions = versions.Where(version => tagged.Contains(version.Id));
         }
         return (query.Metric ?? []).Select(MetricCondition.Parse).Aggregate(versions, (rest, condition) => condition.Apply(rest));
     }

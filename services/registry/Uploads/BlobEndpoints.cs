@@ -44,9 +44,12 @@ internal static class BlobEndpoints
         if (request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = null;
         await store.PutAsync(request.Body, blob, cancellation);
-        // Only now, so that an upload which fails leaves no row; till then the blob is spared because it is new.
-        await leases.KeepAsync(blob, cancellation);
-        return TypedResults.Created();
+        // Only now, so that an upload which fails leaves no row; till then the blob is spared because it is new, unless older bytes of the same digest
+        // were being removed at this moment.
+        await leases.KeepAsync([blob], cancellation);
+        return await store.FindAsync(blob, cancellation) is not null
+            ? TypedResults.Created()
+            : throw new StoreAwayException($"{blob} was removed by a collection while it was uploaded: upload it again");
     }
 
     /// <summary>Keeps what is there for an upload; false where it is not.</summary>
@@ -54,9 +57,9 @@ internal static class BlobEndpoints
     {
         if (!await store.KeepAsync(blob, cancellation))
             return false;
-        await leases.KeepAsync(blob, cancellation);
-        // The collector may have come in between.
-        return await store.KeepAsync(blob, cancellation);
+        await leases.KeepAsync([blob], cancellation);
+        // The collector may have come in between; from now on it does not.
+        return await store.FindAsync(blob, cancellation) is not null;
     }
 
     private static Digest Parse(string digest) => Digest.TryParse(digest, out var parsed)
@@ -67,24 +70,18 @@ internal static class BlobEndpoints
 /// <summary>Keeps uploaded blobs until their version is made, or the upload is given up.</summary>
 internal sealed class BlobLeases(RegistryContext context, IOptions<RegistryOptions> options, TimeProvider clock)
 {
-    public async Task KeepAsync(Digest digest, CancellationToken cancellation)
+    public async Task KeepAsync(IReadOnlyCollection<Digest> digests, CancellationToken cancellation)
     {
         var until = clock.GetUtcNow() + TimeSpan.FromHours(options.Value.UploadHours);
-        if (await RenewAsync(digest, until, cancellation))
-            return;
-        var lease = context.Leases.Add(new BlobLease { Digest = digest.Value, ExpiresAt = until });
-        try
+        // In one order everywhere, so that two who want the same wait for one another.
+        string[] names = [.. digests.Select(digest => digest.Value).Distinct().Order(StringComparer.Ordinal)];
+        await context.ChangeAsync(async () =>
         {
-            await context.SaveChangesAsync(cancellation);
-        }
-        catch (DbUpdateException error) when (Transience.IsDuplicate(error, "leases"))
-        {
-            lease.State = EntityState.Detached;
-            await RenewAsync(digest, until, cancellation);
-        }
+            await context.LockUploadsAsync(isRemoving: false, cancellation);
+            var known = await context.Leases.AsNoTracking().Where(lease => names.Contains(lease.Digest)).Select(lease => lease.Digest).ToListAsync(cancellation);
+            context.Leases.AddRange(names.Except(known).Select(name => new BlobLease { Digest = name, ExpiresAt = until }));
+            return await context.Leases.Where(lease => names.Contains(lease.Digest)).ExecuteUpdateAsync(lease => lease.SetProperty(row => row.ExpiresAt, until), cancellation);
+        }, ["leases"], cancellation);
+        context.ChangeTracker.Clear();
     }
-
-    private async Task<bool> RenewAsync(Digest digest, DateTimeOffset until, CancellationToken cancellation) =>
-        await context.Leases.Where(lease => lease.Digest == digest.Value)
-            .ExecuteUpdateAsync(lease => lease.SetProperty(row => row.ExpiresAt, until), cancellation) > 0;
 }

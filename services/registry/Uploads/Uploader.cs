@@ -12,7 +12,7 @@ namespace Qbb.Registry.Uploads;
 
 /// <summary>Makes a version of files that are in the store, and starts what the policies ask for: all in one transaction.</summary>
 internal sealed class Uploader(
-    RegistryContext context, IArtifactStore store, VersionFiler filer, PipelineStarter starter, PipelineRunner runner, OutboxSignal signal,
+    RegistryContext context, IArtifactStore store, BlobLeases leases, VersionFiler filer, PipelineStarter starter, PipelineRunner runner, OutboxSignal signal,
     IOptions<PipelineOptions> options, TimeProvider clock)
 {
     /// <returns>The second value says whether the version is new.</returns>
@@ -23,6 +23,7 @@ internal sealed class Uploader(
         var manifest = Check(name, request);
         await CheckStoreAsync(manifest, request, cancellation);
         await manifest.PutAsync(store, cancellation);
+        await HoldAsync(manifest, request, cancellation);
         var config = await ModelFiles.ConfigAsync(manifest, store, cancellation);
         var method = ModelFiles.QuantizedBy(config);
         var recipes = request.Quantize && method is null ? await RecipesAsync(name, cancellation) : [];
@@ -74,23 +75,35 @@ internal sealed class Uploader(
         var wrong = new List<string>();
         foreach (var (name, entry) in manifest.Files)
         {
-            // Touched, so that the collector spares it until the version stands.
-            var isThere = await store.KeepAsync(entry.Digest, cancellation);
-            if (!isThere || await store.FindAsync(entry.Digest, cancellation) is not { } blob)
+            if (await store.FindAsync(entry.Digest, cancellation) is not { } blob)
                 missing.Add(name);
             else if (blob.Size != entry.Size)
                 wrong.Add($"{name} has {blob.Size} bytes, not {entry.Size}");
         }
         if (missing.Count > 0)
-        {
-            throw RefusedException.Conflict(
-                $"{missing.Count} of {request.Files.Count} files are not in the store: upload them with PUT /api/blobs/DIGEST, then try again", missing);
-        }
+            throw Missing(missing, request);
         if (wrong.Count == 0)
             wrong.AddRange(await ModelFiles.MissingShardsAsync(manifest, store, cancellation));
         if (wrong.Count > 0)
             throw RefusedException.Invalid("the upload cannot be a version: " + string.Join("; ", wrong), wrong);
     }
+
+    /// <summary>Sees to it that no collection takes the files before the version stands.</summary>
+    private async Task HoldAsync(ArtifactManifest manifest, VersionRequest request, CancellationToken cancellation)
+    {
+        await leases.KeepAsync([manifest.Digest, .. manifest.Files.Values.Select(entry => entry.Digest)], cancellation);
+        var missing = new List<string>();
+        foreach (var (name, entry) in manifest.Files)
+        {
+            if (!await store.KeepAsync(entry.Digest, cancellation))
+                missing.Add(name);
+        }
+        if (missing.Count > 0 || !await store.KeepAsync(manifest.Digest, cancellation))
+            throw Missing(missing, request);
+    }
+
+    private static RefusedException Missing(List<string> names, VersionRequest request) => RefusedException.Conflict(
+        $"{names.Count} of {request.Files.Count} files are not in the store: upload them with PUT /api/blobs/DIGEST, then try again", names);
 
     private async Task<Model> FindOrAddAsync(string name, CancellationToken cancellation)
     {

@@ -17,10 +17,12 @@ internal static class ComparePage
         var numbers = (v ?? []).Distinct().Order().ToList();
         if (numbers.Count is < 2 or > Most)
             throw RefusedException.Invalid($"select 2 to {Most} versions of {name} to compare");
-        var ids = new List<Guid>();
-        foreach (var number in numbers)
-            ids.Add((await services.Finder.VersionAsync(name, $"{number}", services.Cancellation)).Id);
-        var versions = await services.Views.OfVersionsAsync(ids, files: false, services.Cancellation);
+        var model = await services.Finder.ModelAsync(name, services.Cancellation);
+        var versions = await services.Views.OfVersionsAsync(
+            services.Context.Versions.Where(version => version.ModelId == model.Id && version.DeletedAt == null && numbers.Contains(version.Number)).OrderBy(version => version.Number),
+            services.Cancellation);
+        if (numbers.Except(versions.Select(version => version.Version)).ToList() is { Count: > 0 } missing)
+            throw RefusedException.NotFound($"{name} has no version {string.Join(", ", missing)}");
         Column[] columns = [new("Metric"), .. versions.Select(version => new Column($"version {version.Version}", IsNumber: true))];
         Markup[][] rows =
         [

@@ -263,6 +263,33 @@ public sealed class PipelineMachineTests
         machine.Pipeline.Error.ShouldBe("evaluate 1: the worker scored nothing");
     }
 
+    /// <summary>Workers in the order of the queue: a short pipeline that comes later waits for a minute of the long one's work, not for all of it.</summary>
+    [Theory]
+    [InlineData(1, 30, 4), InlineData(8, 30, 17), InlineData(1, 0.1, 64), InlineData(16, 5, 64)]
+    public void What_a_pipeline_has_queued_is_about_a_minute_of_its_work_and_keeps_all_workers_busy(int workers, double unitSeconds, int most)
+    {
+        var worker = new Worker { Layers = 400 };
+        var machine = New(new PipelineRoute(Calibrated: false, Distils: false, SamplesWindows: false));
+        var queue = new Queue<int>(machine.On(new Started()).Select(order => order.Index));
+        var atHand = new PriorityQueue<int, double>();
+        var (clock, done, longest, idle) = (0.0, 0, 0, 0);
+        while (done < 300)
+        {
+            while (atHand.Count < workers && queue.TryDequeue(out var next))
+                atHand.Enqueue(next, clock + unitSeconds * (0.8 + 0.4 * (next * 7 % 10 / 9.0)));
+            // Once the rate is known no worker waits.
+            idle += done > 60 && done < 280 ? workers - atHand.Count : 0;
+            atHand.TryDequeue(out var unit, out clock);
+            machine.Now = DateTimeOffset.UnixEpoch.AddSeconds(clock);
+            foreach (var order in machine.On(worker.Answer(DecomposeStage.Kind, unit)).Where(order => order.Kind == DecomposeStage.Kind))
+                queue.Enqueue(order.Index);
+            done++;
+            longest = Math.Max(longest, queue.Count + atHand.Count);
+        }
+        longest.ShouldBeLessThanOrEqualTo(most);
+        idle.ShouldBe(0);
+    }
+
     [Fact]
     public void Results_that_were_found_are_counted_apart_and_a_retry_begins_to_count_anew()
     {

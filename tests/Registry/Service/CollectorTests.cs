@@ -75,7 +75,55 @@ public sealed class CollectorTests : IDisposable
         (await CountAsync(server)).ShouldBe(files.Count + 1, "the upload's files and their manifest");
     }
 
+    [Fact]
+    public async Task A_collection_asks_for_a_right()
+    {
+        const string Key = "a key of the operators";
+        await using (var open = await RegistryServer.StartAsync(_folder))
+        {
+            (await PostAsync(open)).StatusCode.ShouldBe(HttpStatusCode.OK, "this machine may");
+            var forwarded = await PostAsync(open, ("X-Forwarded-For", "203.0.113.9"));
+            forwarded.StatusCode.ShouldBe(HttpStatusCode.Forbidden);
+            (await forwarded.Content.ReadAsStringAsync()).ShouldContain("Registry:CollectKey");
+        }
+        await using var server = await RegistryServer.StartAsync(_folder, null, $"--Registry:CollectKey={Key}");
+        var without = await PostAsync(server);
+        without.StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
+        without.Headers.WwwAuthenticate.Single().Scheme.ShouldBe("Bearer");
+        (await PostAsync(server, ("Authorization", "Bearer another key of somebody"))).StatusCode.ShouldBe(HttpStatusCode.Forbidden);
+        (await PostAsync(server, ("Authorization", $"Bearer {Key}"))).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await PostAsync(server, ("Authorization", $"Bearer {Key}"), ("X-Forwarded-For", "203.0.113.9"))).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await server.Client.GetAsync("/api/collect")).StatusCode.ShouldBe(HttpStatusCode.OK, "to look needs no right");
+    }
+
+    [Fact]
+    public async Task A_store_that_is_away_while_manifests_are_read_loses_nothing()
+    {
+        var script = new WorkerScript { Decompose = new TaskCompletionSource().Task };
+        await using var server = await RegistryServer.StartAsync(_folder, script);
+        await server.UploadAsync("tiny");
+        var id = await server.StartAsync("""{"decomposition":{"bases":2,"importance":"full"}}""");
+        while ((await server.Api.GetPipelineAsync(id)).Stage != Stage.Decompose)
+            await Task.Delay(50);
+        await server.ExpireLeasesAsync();
+        var before = await CountAsync(server);
+        // What the results of units list is in their manifests alone.
+        script.IsStoreAway = method => method == nameof(IArtifactStore.OpenReadAsync);
+        await RegistryServer.RefusedAsync(HttpStatusCode.ServiceUnavailable, () => server.Api.CollectAsync(graceMinutes: 0));
+        script.IsStoreAway = _ => false;
+        (await CountAsync(server)).ShouldBe(before);
+        (await server.Api.GetCollectionAsync()).Running.ShouldBeFalse();
+    }
+
     public void Dispose() => _folder.Dispose();
+
+    private static Task<HttpResponseMessage> PostAsync(RegistryServer server, params (string Name, string Value)[] headers)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Post, "/api/collect?dryRun=true");
+        foreach (var (name, value) in headers)
+            request.Headers.TryAddWithoutValidation(name, value);
+        return server.Client.SendAsync(request);
+    }
 
     private static async Task<int> CountAsync(RegistryServer server) => await server.Store.ListAsync().CountAsync();
 }

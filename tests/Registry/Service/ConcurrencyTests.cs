@@ -6,6 +6,8 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Registry.Collecting;
@@ -119,14 +121,104 @@ public sealed class ConcurrencyTests(PostgresServer postgres) : IClassFixture<Po
     public async Task Of_several_registries_one_collects_and_a_restart_does_not_begin_the_time_anew(bool onPostgres)
     {
         await using var server = await StartAsync(onPostgres);
-        var (start, day) = (DateTimeOffset.UtcNow, TimeSpan.FromDays(1));
-        async Task<int> ClaimsAsync(TimeSpan after) => (await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => server.InDatabaseAsync(context =>
-            CollectionClock.ClaimAsync(context, start + after, day, CancellationToken.None))))).Count(isOurs => isOurs);
-        (await ClaimsAsync(TimeSpan.Zero)).ShouldBe(0, "it has just been started for the first time");
-        (await ClaimsAsync(day / 2)).ShouldBe(0);
-        (await ClaimsAsync(day)).ShouldBe(1);
-        (await ClaimsAsync(day * 1.5)).ShouldBe(0);
-        (await ClaimsAsync(day * 2.5)).ShouldBe(1);
+        var (clock, day) = (new FakeTimeProvider(DateTimeOffset.UtcNow), TimeSpan.FromDays(1));
+        async Task<int> RunsAsync(TimeSpan after)
+        {
+            clock.Advance(after);
+            // Each as a registry of its own would.
+            return (await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => Task.Run(() => server.InDatabaseAsync(async context =>
+            {
+                var turns = new CollectionTurns(context, clock);
+                var collector = new Collector(context, server.Store, server.Services.GetRequiredService<IUnitResults>(), new References(context, server.Store), turns, clock);
+                return await collector.RunIfDueAsync(new(day, day, day, day), day, CancellationToken.None);
+            }))))).Count(report => report is not null);
+        }
+        (await RunsAsync(TimeSpan.Zero)).ShouldBe(0, "it has just been started for the first time");
+        (await RunsAsync(day / 2)).ShouldBe(0);
+        (await RunsAsync(day / 2)).ShouldBe(1);
+        (await RunsAsync(day / 2)).ShouldBe(0);
+        (await RunsAsync(day)).ShouldBe(1);
+
+        // One that dies in between, or fails, has not collected; another takes over when its turn has run out.
+        clock.Advance(day);
+        (await server.InDatabaseAsync(context => new CollectionTurns(context, clock).TryTakeAsync(CancellationToken.None))).ShouldBeTrue();
+        (await RunsAsync(TimeSpan.FromMinutes(4))).ShouldBe(0);
+        (await RunsAsync(TimeSpan.FromMinutes(2))).ShouldBe(1);
+        (await RunsAsync(TimeSpan.FromMinutes(2))).ShouldBe(0);
+        (await server.Api.GetCollectionAsync()).LastAt!.Value.ShouldBe(clock.GetUtcNow() - TimeSpan.FromMinutes(2), TimeSpan.FromSeconds(1));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Uploads_during_collections_that_spare_nothing_lose_nothing(bool onPostgres)
+    {
+        await using var server = await StartAsync(onPostgres);
+        // Every step of an upload lets a collection begin, which takes place during the next ones.
+        using var steps = new SemaphoreSlim(0);
+        using var stop = new CancellationTokenSource();
+        var collected = 0;
+        var collecting = Task.Run(async () =>
+        {
+            while (true)
+            {
+                await steps.WaitAsync();
+                if (stop.IsCancellationRequested)
+                    return;
+                collected += (await server.CollectAsync()).Blobs;
+            }
+        });
+        var uploads = Enumerable.Range(0, 3).Select(sender => Task.Run(async () =>
+        {
+            for (var k = 0; k < 7; k++)
+            {
+                // The same bytes again and again, which are garbage in between.
+                var files = new Dictionary<string, byte[]>(RegistryServer.SmallModel(10 * sender + k % 3)) { ["config.json"] = Encoding.UTF8.GetBytes($"{{\"sender\":{sender}}}") };
+                var own = files.Values.Select(bytes => Digest.Of(bytes).Value).ToList();
+                UploadedVersion? uploaded = null;
+                while (uploaded is null)
+                {
+                    try
+                    {
+                        foreach (var bytes in files.Values)
+                        {
+                            steps.Release();
+                            await server.PutAsync(bytes);
+                        }
+                        steps.Release();
+                        uploaded = await server.Api.CreateVersionAsync($"model-{sender}", RegistryServer.RequestOf(files));
+                        steps.Release();
+                    }
+                    catch (RegistryRefusedException refused) when (refused.Status is HttpStatusCode.Conflict or HttpStatusCode.ServiceUnavailable)
+                    {
+                        // As a client does that is told so: the same again.
+                    }
+                }
+                foreach (var (name, bytes) in files)
+                    (await server.Client.GetByteArrayAsync($"/api/models/model-{sender}/versions/{uploaded.Version}/files/{name}")).ShouldBe(bytes);
+                await server.Api.DeleteVersionAsync($"model-{sender}", $"{uploaded.Version}");
+                await server.InDatabaseAsync(context => context.Leases.Where(lease => own.Contains(lease.Digest)).ExecuteDeleteAsync());
+            }
+        })).ToList();
+        await Task.WhenAll(uploads);
+        await stop.CancelAsync();
+        steps.Release();
+        await collecting;
+        collected.ShouldBeGreaterThan(0);
+        await server.ExpireLeasesAsync();
+        await server.CollectAsync();
+        (await server.Store.ListAsync().CountAsync()).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Of_two_collections_at_once_the_second_is_refused()
+    {
+        await using var server = await RegistryServer.StartAsync(_folder);
+        (await server.Api.GetCollectionAsync()).Running.ShouldBeFalse();
+        (await server.InDatabaseAsync(context => new CollectionTurns(context, TimeProvider.System).TryTakeAsync(CancellationToken.None))).ShouldBeTrue();
+        (await server.Api.GetCollectionAsync()).Running.ShouldBeTrue();
+        (await RegistryServer.RefusedAsync(HttpStatusCode.Conflict, () => server.CollectAsync())).Message.ShouldContain("under way");
+        (await server.CollectAsync(dryRun: true)).DryRun.ShouldBeTrue();
     }
 
     [Fact]

@@ -24,6 +24,8 @@ public sealed class ListTests : IDisposable
     [InlineData("/", 4)]
     [InlineData("/pipelines", 2)]
     [InlineData("/search", 2)]
+    [InlineData("/models/model-03/compare?v=1&v=2&v=3", 3)]
+    [InlineData("/models/model-03", 10)]
     public async Task A_page_costs_as_many_queries_whatever_is_in_it(string address, int most)
     {
         await using var server = await RegistryServer.StartAsync(_folder);
@@ -110,6 +112,28 @@ public sealed class ListTests : IDisposable
             }
             return all;
         }
+    }
+
+    [Theory]
+    [InlineData("/")]
+    [InlineData("/pipelines")]
+    public async Task Pages_that_are_brought_up_to_date_are_made_once_for_all_browsers(string address)
+    {
+        await using var server = await RegistryServer.StartAsync(_folder);
+        await FillAsync(server, models: 3, running: 2);
+        using var queries = new QueryCount();
+        Task<IReadOnlyList<string>> ReadAsync(string? reason) => queries.OfAsync(async () =>
+        {
+            var request = new HttpRequestMessage(HttpMethod.Get, address);
+            if (reason is not null)
+                request.Headers.Add("X-Refresh", reason);
+            var answer = await server.Client.SendAsync(request);
+            (await answer.EnsureSuccessStatusCode().Content.ReadAsStringAsync()).ShouldContain("model-01");
+        });
+        (await ReadAsync("time")).Count.ShouldBeGreaterThan(0);
+        (await ReadAsync("time")).ShouldBeEmpty();
+        (await ReadAsync("running decompose 1 4")).Count.ShouldBeGreaterThan(0, "something else has happened");
+        (await ReadAsync(null)).Count.ShouldBeGreaterThan(0, "whoever opens the page sees it as it is");
     }
 
     [Fact]

@@ -1,8 +1,12 @@
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
+using Qbb.Registry.Pipelines;
+using Qbb.Registry.Pipelines.Machine;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Service;
@@ -226,6 +230,33 @@ public sealed class PipelineFlowTests : IDisposable
         end.State.ShouldBe(PipelineState.Failed);
         end.Error!.ShouldStartWith("the registry cannot make use of what a worker said: ");
         (await server.EndOfAsync(other)).State.ShouldBe(PipelineState.Succeeded);
+    }
+
+    [Fact]
+    public async Task What_is_undone_is_not_counted()
+    {
+        await using var server = await RegistryServer.StartAsync(_folder, new WorkerScript { Decompose = new TaskCompletionSource().Task });
+        await server.UploadAsync("tiny");
+        var id = await server.StartAsync(Plain);
+        var ended = 0L;
+        using var listener = new MeterListener();
+        listener.InstrumentPublished = (instrument, own) =>
+        {
+            if (instrument.Name == "qbb.pipelines.ended" && instrument.Meter.Scope == server.Services.GetRequiredService<IMeterFactory>())
+                own.EnableMeasurementEvents(instrument);
+        };
+        listener.SetMeasurementEventCallback<long>((_, value, _, _) => Interlocked.Add(ref ended, value));
+        listener.Start();
+        async Task CancelAsync(Func<Task> also)
+        {
+            await using var scope = server.Services.CreateAsyncScope();
+            await scope.ServiceProvider.GetRequiredService<PipelineInbox>().ApplyAsync([id], new PipelineEvent.Cancelled(), also, CancellationToken.None);
+        }
+        await Should.ThrowAsync<TimeoutException>(() => CancelAsync(() => throw new TimeoutException()));
+        (await server.Api.GetPipelineAsync(id)).State.ShouldBe(PipelineState.Running);
+        ended.ShouldBe(0);
+        await CancelAsync(() => Task.CompletedTask);
+        ended.ShouldBe(1);
     }
 
     [Fact]

@@ -51,7 +51,8 @@ internal sealed class RegistryServer : IAsyncDisposable
             builder.AddRegistry();
             script ??= new WorkerScript();
             builder.Services.AddSingleton(script);
-            builder.Services.AddSingleton(services => AwayStore.Over(services.GetRequiredService<LocalArtifactStore>(), script));
+            if (!args.Contains("--Artifacts:Store=S3"))
+                builder.Services.AddSingleton(services => AwayStore.Over(services.GetRequiredService<LocalArtifactStore>(), script));
             builder.AddConsumers("workers", (bus, _) =>
             {
                 Add<ScriptedWorker>(bus, WorkQueues.Synthdata);

@@ -6,6 +6,7 @@ let source = null;
 let timer = null;
 let isReading = false;
 let isAsked = false;
+let why = "";
 
 const keyOf = (element) => element && (element.id || element.getAttribute("href") || element.name);
 
@@ -25,14 +26,16 @@ const stop = () => {
   clearInterval(timer);
 };
 
-const read = async () => {
+// Browsers that read a page for the same reason get the same answer, which the server makes once.
+const read = async (reason) => {
   isAsked = true;
+  why = reason;
   if (isReading) return;
   isReading = true;
   while (isAsked) {
     isAsked = false;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Refresh": why } });
       if (answer.ok) {
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const part of document.querySelectorAll("[data-part]")) {
@@ -53,8 +56,9 @@ const read = async () => {
 if (main.dataset.events) {
   source = new EventSource(main.dataset.events);
   source.addEventListener("pipeline", (event) => {
-    if (ended.includes(JSON.parse(event.data).state)) source.close();
-    read();
+    const { state, stage, done, total } = JSON.parse(event.data);
+    if (ended.includes(state)) source.close();
+    read(`${state} ${stage} ${done} ${total}`);
   });
 }
-if (main.dataset.refresh) timer = setInterval(() => { if (!document.hidden) read(); }, 1000 * Number(main.dataset.refresh));
+if (main.dataset.refresh) timer = setInterval(() => { if (!document.hidden) read("time"); }, 1000 * Number(main.dataset.refresh));

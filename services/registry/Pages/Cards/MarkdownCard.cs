@@ -18,8 +18,6 @@ namespace Qbb.Registry.Pages.Cards;
 internal static class MarkdownCard
 {
     private const int MostCharacters = 200_000;
-    // Markdig's time grows with the square of the marks in a paragraph; so many take a second at most.
-    private const int MostMarks = 10_000;
     private const string IdPrefix = "card-";
 
     private static readonly MarkdownPipeline s_pipeline = new MarkdownPipelineBuilder().DisableHtml().UseYamlFrontMatter().UsePipeTables().UseAutoLinks()
@@ -37,11 +35,13 @@ internal static class MarkdownCard
 
     private static Markup Html(string text, int level, Func<string, string?> file)
     {
-        if (text.AsSpan().Count('[') + text.AsSpan().Count('*') + text.AsSpan().Count('_') > MostMarks)
+        var (parted, cost) = CardParts.Of(text);
+        if (cost > CardParts.MostCost)
             return Plain(text);
         try
         {
-            var card = Markdown.Parse(text, s_pipeline);
+            var card = Markdown.Parse(parted, s_pipeline);
+            CardParts.Join(card);
             var ids = Adapt(card, level);
             using var writer = new StringWriter { NewLine = "\n" };
             var renderer = new HtmlRenderer(writer);

@@ -74,6 +74,23 @@ internal sealed record PipelineLimits
     /// <summary>Units of one pipeline that are outstanding at once: enough for all workers, few enough to stop soon and be fair.</summary>
     public int Outstanding { get; init; } = 64;
 
+    /// <summary>The seconds of its own work that a pipeline may have queued: those who come later wait no longer for it.</summary>
+    public double QueueSeconds { get; init; } = 60;
+
+    // However long units take several workers have some at once; and so many while nothing is known of their time, as after a retry.
+    private const int Least = 4, Unknown = 16;
+
+    /// <summary>
+    /// Units that may be outstanding: as many as are done in <see cref="QueueSeconds"/> at the rate seen so far. Where a unit takes half of that, it is
+    /// twice what the workers have in hand, however many they are: none of them waits.
+    /// </summary>
+    public int OutstandingOf(Pipeline pipeline)
+    {
+        var (run, seconds) = (pipeline.Done - pipeline.Given, (pipeline.ActiveAt - pipeline.KindStartedAt).TotalSeconds);
+        var wanted = run <= 0 ? Unknown : seconds <= 0 ? Outstanding : Math.Max(Least, run / seconds * QueueSeconds);
+        return (int)Math.Min(wanted, Outstanding);
+    }
+
     /// <summary>Failures of a unit after which its pipeline fails.</summary>
     public int Attempts { get; init; } = 5;
 

@@ -204,7 +204,7 @@ internal static class PipelineMachine
     // A kind whose number of units is not known yet begins with the first, which tells.
     private static Decision Fill(Pipeline pipeline, PipelineLimits limits)
     {
-        var last = UnitStages.Of(pipeline.Kind).MostIssued(pipeline, IsOneByOne(pipeline) ? 1 : limits.Outstanding);
+        var last = UnitStages.Of(pipeline.Kind).MostIssued(pipeline, IsOneByOne(pipeline) ? 1 : limits.OutstandingOf(pipeline));
         if (last <= pipeline.Issued)
             return Decision.None(pipeline);
         var added = Enumerable.Range(pipeline.Issued, last - pipeline.Issued)

@@ -572,6 +572,8 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasIndex("Recipe");
 
+                    b.HasIndex("RecipeName");
+
                     b.ToTable("lineages", (string)null);
                 });
 

@@ -53,6 +53,11 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                 columns: new[] { "Status", "Id" });
 
             migrationBuilder.CreateIndex(
+                name: "IX_lineages_RecipeName",
+                table: "lineages",
+                column: "RecipeName");
+
+            migrationBuilder.CreateIndex(
                 name: "IX_metrics_Name_Value_VersionId",
                 table: "metrics",
                 columns: new[] { "Name", "Value", "VersionId" });
@@ -72,6 +77,10 @@ namespace Qbb.Registry.Data.Migrations.Postgres
             migrationBuilder.DropIndex(
                 name: "IX_pipelines_Status_Id",
                 table: "pipelines");
+
+            migrationBuilder.DropIndex(
+                name: "IX_lineages_RecipeName",
+                table: "lineages");
 
             migrationBuilder.DropIndex(
                 name: "IX_metrics_Name_Value_VersionId",

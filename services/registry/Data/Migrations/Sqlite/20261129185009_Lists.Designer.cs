@@ -565,6 +565,8 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasIndex("Recipe");
 
+                    b.HasIndex("RecipeName");
+
                     b.ToTable("lineages", (string)null);
                 });
 
