@@ -7,6 +7,8 @@ using Qbb.Registry.Http;
 using Qbb.Registry.Lineage;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Metrics;
+using Qbb.Registry.Mlflow;
+using Qbb.Registry.Mlflow.Routes;
 using Qbb.Registry.Models;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
@@ -38,6 +40,8 @@ public static class RegistryExtensions
         services.AddHostedService<OutboxDispatcher>();
         services.AddHostedService<PipelineClock>();
         services.AddHostedService<CollectionClock>();
+        builder.AddMlflow();
+        services.AddMlflowRoutes();
         builder.AddConsumers("registry", PipelineConsumers.Add);
         return builder;
     }
@@ -63,6 +67,8 @@ public static class RegistryExtensions
         app.MapPolicies();
         app.MapPipelines();
         app.MapCollection();
+        app.MapMlflow();
+        app.MapMlflowRoutes();
         app.MapSite();
         return app;
     }

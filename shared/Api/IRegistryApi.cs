@@ -69,6 +69,10 @@ public interface IRegistryApi : IDisposable
     [Get("/api/models/{name}/versions/{reference}/manifest")]
     Task<Stream> GetManifestAsync(string name, string reference, CancellationToken cancellation = default);
 
+    /// <summary>The model card in Markdown, from all that the registry knows.</summary>
+    [Get("/api/models/{name}/versions/{reference}/card")]
+    Task<string> GetCardAsync(string name, string reference, CancellationToken cancellation = default);
+
     /// <summary>A file, as it arrives.</summary>
     [Get("/api/models/{name}/versions/{reference}/files/{**file}")]
     Task<Stream> GetFileAsync(string name, string reference, string file, CancellationToken cancellation = default);
@@ -119,6 +123,10 @@ public interface IRegistryApi : IDisposable
     Task RemovePipelineAsync(Guid id, CancellationToken cancellation = default);
     [Post("/api/pipelines/{id}/retry")]
     Task<PipelineView> RetryPipelineAsync(Guid id, CancellationToken cancellation = default);
+
+    /// <summary>The registry itself fetches the files.</summary>
+    [Post("/api/mlflow/imports")]
+    Task<UploadedVersion> ImportAsync([Body] MlflowImportRequest request, CancellationToken cancellation = default);
 
     [Post("/api/collect")]
     Task<CollectionReport> CollectAsync(

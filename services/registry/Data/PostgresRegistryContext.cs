@@ -47,4 +47,30 @@ internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryC
 
     public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
         Outbox.FromSql($"""SELECT * FROM outbox ORDER BY "Id" LIMIT {count} FOR UPDATE SKIP LOCKED""").AsNoTracking().ToListAsync(cancellation);
+
+    // A session's lock: it ends with the connection too, where the process is killed. A connection that goes back to the pool keeps it.
+    public override async Task<IAsyncDisposable?> TryLockAsync(long what, CancellationToken cancellation)
+    {
+        await Database.OpenConnectionAsync(cancellation);
+        if (await Database.SqlQuery<bool>($"""SELECT pg_try_advisory_lock({what}) AS "Value" """).SingleAsync(cancellation))
+            return new SessionLock(this, what);
+        await Database.CloseConnectionAsync();
+        return null;
+    }
+
+    private sealed class SessionLock(PostgresRegistryContext context, long what) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            try
+            {
+                await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_unlock({what})");
+            }
+            catch (NpgsqlException)
+            {
+                // The connection is gone, and the lock with it.
+            }
+            await context.Database.CloseConnectionAsync();
+        }
+    }
 }

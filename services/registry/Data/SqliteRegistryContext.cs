@@ -33,6 +33,14 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
     public override Task<List<OutboxMessage>> TakeOutboxAsync(int count, CancellationToken cancellation) =>
         Outbox.AsNoTracking().OrderBy(message => message.Id).Take(count).ToListAsync(cancellation);
 
+    // The file belongs to this process alone.
+    public override Task<IAsyncDisposable?> TryLockAsync(long what, CancellationToken cancellation) => Task.FromResult<IAsyncDisposable?>(new NoLock());
+
+    private sealed class NoLock : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
     // SQLite has no type for times and compares their text wrongly.
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
         configurationBuilder.Properties<DateTimeOffset>().HaveConversion<MicrosecondsConverter>();

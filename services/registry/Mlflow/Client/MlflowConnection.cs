@@ -83,7 +83,7 @@ internal static class MlflowConnection
         });
     }
 
-    private static SocketsHttpHandler Network(MlflowOptions options)
+    internal static SocketsHttpHandler Network(MlflowOptions options)
     {
         // Addresses of a name that moves to another machine are looked up again.
         var handler = new SocketsHttpHandler { ConnectTimeout = s_connect, PooledConnectionLifetime = s_lifetime, AllowAutoRedirect = false };

@@ -91,7 +91,7 @@ internal sealed record Run(RunInfo Info, RunData? Data = null);
 
 internal sealed record RunInfo(
     string RunId, string ExperimentId, string? RunName = null, string? UserId = null, RunStatus? Status = null, long? StartTime = null,
-    long? EndTime = null, string? ArtifactUri = null, string? LifecycleStage = null);
+    long? EndTime = null, string? ArtifactUri = null, string? LifecycleStage = null, string? RunUuid = null);
 
 /// <summary>Of every metric the last value; empty lists are left out.</summary>
 internal sealed record RunData(

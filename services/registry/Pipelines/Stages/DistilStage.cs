@@ -44,6 +44,6 @@ internal sealed class DistilStage() : UnitStage<DistillRound, RoundDistilled>(Ki
         Units = e.Steps,
         Step = e.Step,
         Finished = e.Finished,
-        Report = new UnitReport { StartKl = e.StartKl, Kl = e.Kl },
+        Report = new UnitReport { Step = e.Step, StartKl = e.StartKl, Kl = e.Kl },
     });
 }

@@ -2,7 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
-namespace Qbb.Registry.Mlflow;
+namespace Qbb.Registry.Mlflow.Client;
 
 /// <summary>Section <c>Mlflow</c> of the configuration: the MLflow server that is told of pipelines and versions.</summary>
 public sealed class MlflowOptions : IValidatableObject
