@@ -8,6 +8,8 @@ using Qbb.Registry.Http;
 using Qbb.Registry.Lineage;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Metrics;
+using Qbb.Registry.Mlflow;
+using Qbb.Registry.Mlflow.Routes;
 using Qbb.Registry.Models;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
@@ -45,6 +47,8 @@ public static class RegistryExtensions
         services.AddHostedService<PublishClock>();
         services.AddHostedService(provider => provider.GetRequiredService<QueueMeter>());
         services.AddHostedService<CollectionClock>();
+        builder.AddMlflow();
+        services.AddMlflowRoutes();
         builder.AddQueues([Queue, .. WorkQueues.All]);
         builder.AddConsumers(Queue, PipelineConsumers.Add);
         return builder;
@@ -79,6 +83,8 @@ public static class RegistryExtensions
         app.MapPolicies();
         app.MapPipelines();
         app.MapCollection();
+        app.MapMlflow();
+        app.MapMlflowRoutes();
         app.MapSite();
         return app;
     }

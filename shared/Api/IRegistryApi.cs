@@ -69,6 +69,10 @@ public interface IRegistryApi : IDisposable
     [Get("/api/models/{name}/versions/{reference}/manifest")]
     Task<Stream> GetManifestAsync(string name, string reference, CancellationToken cancellation = default);
 
+    /// <summary>The model card in Markdown, from all that the registry knows.</summary>
+    [Get("/api/models/{name}/versions/{reference}/card")]
+    Task<string> GetCardAsync(string name, string reference, CancellationToken cancellation = default);
+
     /// <summary>A file, as it arrives.</summary>
     [Get("/api/models/{name}/versions/{reference}/files/{**file}")]
     Task<Stream> GetFileAsync(string name, string reference, string file, CancellationToken cancellation = default);
@@ -125,6 +129,11 @@ public interface IRegistryApi : IDisposable
 
     [Get("/api/collect")]
     Task<CollectionView> GetCollectionAsync(CancellationToken cancellation = default);
+
+    /// <summary>The registry itself fetches the files.</summary>
+    [Post("/api/mlflow/imports")]
+    Task<UploadedVersion> ImportAsync([Body] MlflowImportRequest request, CancellationToken cancellation = default);
+
     [Post("/api/collect")]
     Task<CollectionReport> CollectAsync(
         bool? dryRun = null, double? deletedDays = null, double? resultDays = null, double? graceMinutes = null, double? retryDays = null,

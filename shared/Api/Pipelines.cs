@@ -96,11 +96,19 @@ public sealed record NamedRecipe(string Name, JsonNode Recipe);
 
 /// <summary>What a policy is to say.</summary>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
-public sealed record PolicyChange(string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null);
+public sealed record PolicyChange(
+    string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null, MlflowSource? Mlflow = null);
+
+/// <summary>Versions of an MLflow server that a policy takes and quantizes, each once.</summary>
+/// <param name="Name">The registered model there; here the model has the same name.</param>
+/// <param name="Tag">A tag that the versions have: key, or key:value.</param>
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
+public sealed record MlflowSource(string Name, string Tag);
 
 /// <summary>Which recipes run on uploads of which models.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="Models">Names of models; * stands for any characters, ? for one.</param>
 /// <param name="Recipes">What runs on every upload.</param>
 /// <param name="Gate">What decides on the champion of those models.</param>
-public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate);
+/// <param name="Mlflow">What it takes from an MLflow server.</param>
+public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate, MlflowSource? Mlflow = null);

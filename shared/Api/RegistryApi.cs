@@ -95,7 +95,7 @@ public static class RegistryApi
         private static bool CanBeRegistrys(HttpContentHeaders content) => content.ContentType?.MediaType switch
         {
             MediaTypeNames.Application.Json => content.ContentLength != 0,
-            MediaTypeNames.Application.Octet or MediaTypeNames.Text.EventStream => true,
+            MediaTypeNames.Application.Octet or MediaTypeNames.Text.EventStream or MediaTypeNames.Text.Markdown => true,
             _ => false,
         };
 

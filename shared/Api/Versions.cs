@@ -112,6 +112,13 @@ public sealed record FileEntry(string Name, Digest Digest, long Size);
 /// <param name="Quantize">False: no policy is applied.</param>
 public sealed record VersionRequest(IReadOnlyList<FileEntry> Files, IReadOnlyDictionary<string, string>? Tags = null, bool Quantize = true);
 
+/// <summary>A version of a registered model in MLflow, to become a version here.</summary>
+/// <param name="Name">The registered model.</param>
+/// <param name="Version">A number, or an alias.</param>
+/// <param name="Model">The model's name here; null for the same.</param>
+/// <param name="Quantize">False: no policy is applied.</param>
+public sealed record MlflowImportRequest(string Name, string Version, string? Model = null, bool Quantize = true);
+
 /// <summary>The result of an upload.</summary>
 /// <param name="Model">The model.</param>
 /// <param name="Version">The version's number.</param>

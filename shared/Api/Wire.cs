@@ -54,7 +54,7 @@ public static class Wire
 internal sealed partial class WireContext : JsonSerializerContext;
 
 /// <summary>Values in addresses as the registry reads them, in no culture and at no machine's time: Refit by itself writes True, and month/day/year.</summary>
-internal sealed class UrlValues : IUrlParameterFormatter
+public sealed class UrlValues : IUrlParameterFormatter
 {
     public string? Format(object? value, ICustomAttributeProvider attributeProvider, Type type) => value switch
     {

@@ -105,6 +105,11 @@ public sealed class RegistryVerbTests(RegistryVerbTests.Server server) : IClassF
         Done("policy", "ls")["policies"]!.AsArray().Select(one => one!["name"]!.GetValue<string>()).ShouldContain("small");
         Said("policy", "show", "small").ShouldContain("KL ≤ 0.5");
         Done("policy", "rm", "small");
+        var nightly = Done("policy", "set", "nightly", "--models", "llama", "--recipe", file, "--mlflow", "llama", "--mlflow-tag", "quantize:yes");
+        nightly["mlflow"]!["tag"]!.GetValue<string>().ShouldBe("quantize:yes");
+        Done("policy", "rm", "nightly");
+        Refused(2, "the registry has no MLflow server", "push", "mlflow:/llama/3");
+        Refused(2, "does not name a version in MLflow", "push", "mlflow:/llama");
         Refused(2, "there is no policy small", "policy", "show", "small");
         Refused(2, "the recipe cannot be used", "policy", "set", "small", "--recipe", server.Write("bad.json", """{ "decomposition": { "bases": 99 } }"""));
     }

@@ -60,24 +60,33 @@ internal sealed class PolicyCommand : Command
             AllowMultipleArgumentsPerToken = true,
             Required = true,
         };
+        private readonly Option<string?> _mlflow = new("--mlflow") { Description = "Also take versions of this registered model from the registry's MLflow server, each once.", HelpName = "NAME" };
+        private readonly Option<string?> _tag = new("--mlflow-tag") { Description = "With --mlflow: the tag that versions to take have, KEY or KEY:VALUE.", HelpName = "TAG" };
         private readonly Option<double?> _kl = new("--max-kl") { Description = "Gate: largest KL to the model, nats per token." };
         private readonly Option<double?> _ratio = new("--max-perplexity-ratio") { Description = "Gate: largest perplexity over the model's." };
         private readonly Option<double?> _bits = new("--max-bits") { Description = "Gate: most bits per weight." };
 
         public Set() : base("set", "Creates or replaces a policy; it applies to uploads from now on.",
-            "qbb policy set small --models 'llama-*' --recipe two-bases.json three-bases.json", "qbb policy set small --recipe two-bases.json --max-kl 0.1")
+            "qbb policy set small --models 'llama-*' --recipe two-bases.json three-bases.json", "qbb policy set small --recipe two-bases.json --max-kl 0.1",
+            "qbb policy set nightly --models llama --recipe two-bases.json --mlflow llama --mlflow-tag quantize:yes")
         {
             Arguments.Add(_name);
-            foreach (var option in new Option[] { _models, _recipes, _kl, _ratio, _bits })
+            foreach (var option in new Option[] { _models, _recipes, _mlflow, _tag, _kl, _ratio, _bits })
                 Options.Add(option);
+            Validators.Add(result =>
+            {
+                if (result.GetValue(_mlflow) is null != result.GetValue(_tag) is null)
+                    result.AddError("--mlflow and --mlflow-tag go together");
+            });
         }
 
         protected override async Task RunAsync(IRegistryApi registry, ParseResult parsed, Output output, CancellationToken cancel)
         {
             var recipes = RecipeFiles.ReadAll(parsed.GetRequiredValue(_recipes)).Select(recipe => new NamedRecipe(recipe.Key, JsonNode.Parse(recipe.Value.ToJson())!)).ToList();
             var gate = new Gate { MaxKl = parsed.GetValue(_kl), MaxPerplexityRatio = parsed.GetValue(_ratio), MaxBitsPerWeight = parsed.GetValue(_bits) };
+            var source = parsed.GetValue(_mlflow) is { } name ? new MlflowSource(name, parsed.GetValue(_tag)!) : null;
             var policy = await registry.SetPolicyAsync(
-                parsed.GetRequiredValue(_name), new PolicyChange(parsed.GetRequiredValue(_models), recipes, gate == new Gate() ? null : gate), cancel);
+                parsed.GetRequiredValue(_name), new PolicyChange(parsed.GetRequiredValue(_models), recipes, gate == new Gate() ? null : gate, source), cancel);
             output.Result(Json(policy).AsObject(), _ => RegistryTables.Print([policy]));
         }
     }

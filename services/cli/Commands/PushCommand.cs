@@ -25,7 +25,8 @@ internal sealed partial class PushCommand : AsyncCommand
         "qbb push MODEL --name tiny",
         "qbb push model.gguf --url http://registry:8080 --json",
         "qbb push MODEL --preset balanced --bases 3",
-        "qbb push MODEL --recipe two-bases.json")
+        "qbb push MODEL --recipe two-bases.json",
+        "qbb push mlflow:/llama/3 --recipe two-bases.json")
     {
         Arguments.Add(_model);
         foreach (var option in new Option[] { _name, _preset, _bases, _recipe, _store, _url })
@@ -42,7 +43,10 @@ internal sealed partial class PushCommand : AsyncCommand
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var model = parsed.GetRequiredValue(_model);
-        var name = parsed.GetValue(_name) ?? NameOf(model);
+        var remote = MlflowReference.Parse(model);
+        if (remote is not null && parsed.GetValue(_preset) is not null)
+            throw new InvalidInputException($"--preset plans for a model on this machine, and {model} is in MLflow", "give --recipe FILE");
+        var name = parsed.GetValue(_name) ?? remote?.Name ?? NameOf(model);
         var (recipe, recipeName) = RecipeOf(parsed, model);
         var isStored = parsed.GetValue(_store);
         if (ModelName.ProblemOf(name) is { } problem)
@@ -51,10 +55,9 @@ internal sealed partial class PushCommand : AsyncCommand
         using var registry = RegistryAddress.Connect(address);
         // Before a large model is read for nothing.
         await registry.ListModelsAsync(limit: 1, cancellation: cancel);
-        if (!isStored)
-            WarnOfTokenizer(model, output);
-        var files = await ProgressBars.RunAsync(output, "uploading", report => Uploading.RunAsync(registry, model, !isStored, report, cancel));
-        var version = await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: recipe is null && !isStored), NewKey(), cancel);
+        var version = remote is not null
+            ? await registry.ImportAsync(new MlflowImportRequest(remote.Name, remote.Version, name, Quantize: recipe is null && !isStored), cancel)
+            : await UploadAsync(registry, model, name, recipe is null && !isStored, isStored, output, cancel);
         if (recipe is not null)
         {
             var request = new PipelineRequest(version.Model, version.Version, JsonNode.Parse(recipe.ToJson()), recipeName!);
@@ -68,6 +71,15 @@ internal sealed partial class PushCommand : AsyncCommand
                 ? "no pipeline started: these files are already a version, or no policy applies; use --recipe FILE to start one"
                 : $"pipelines started: {version.Pipelines.Count}; follow with  qbb watch {version.Model}{RegistryAddress.OptionFor(address)}");
         });
+    }
+
+    private static async Task<UploadedVersion> UploadAsync(
+        IRegistryApi registry, string model, string name, bool quantize, bool isStored, Output output, CancellationToken cancel)
+    {
+        if (!isStored)
+            WarnOfTokenizer(model, output);
+        var files = await ProgressBars.RunAsync(output, "uploading", report => Uploading.RunAsync(registry, model, !isStored, report, cancel));
+        return await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: quantize), NewKey(), cancel);
     }
 
     /// <summary>The recipe of a file or of a preset, and its name; null for those of the policies.</summary>
@@ -112,4 +124,16 @@ internal sealed partial class PushCommand : AsyncCommand
 
     // A proxy that sends a request twice starts nothing twice.
     private static string NewKey() => Guid.NewGuid().ToString();
+}
+
+/// <summary>A registered model's version in MLflow: mlflow:/NAME/VERSION, or an alias in the version's place. The registry fetches it.</summary>
+internal sealed record MlflowReference(string Name, string Version)
+{
+    private const string Scheme = "mlflow:/";
+
+    /// <summary>Null for what is a path.</summary>
+    /// <exception cref="InvalidInputException">It begins as one, and is none.</exception>
+    public static MlflowReference? Parse(string text) => !text.StartsWith(Scheme, StringComparison.Ordinal) ? null
+        : text[Scheme.Length..].Split('/') is [{ Length: > 0 } name, { Length: > 0 } version] ? new(name, version)
+        : throw new InvalidInputException($"{text} does not name a version in MLflow", "write mlflow:/NAME/VERSION or mlflow:/NAME/ALIAS");
 }

@@ -1,5 +1,6 @@
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Options;
 using Npgsql;
@@ -16,9 +17,9 @@ internal static class Database
         var services = builder.Services;
         services.AddValidatedOptions<DatabaseOptions>(DatabaseOptions.Section);
         if (builder.Configuration.GetSection(DatabaseOptions.Section).Read<DatabaseOptions>().Provider == DatabaseProvider.Postgres)
-            services.AddDbContext<RegistryContext, PostgresRegistryContext>((services, context) => context.UseNpgsql(ConnectionOf(services)));
+            services.AddDbContext<RegistryContext, PostgresRegistryContext>((services, context) => Listen(services, context.UseNpgsql(ConnectionOf(services))));
         else
-            services.AddDbContext<RegistryContext, SqliteRegistryContext>((services, context) => context.UseSqlite(SqliteConnectionOf(services)));
+            services.AddDbContext<RegistryContext, SqliteRegistryContext>((services, context) => Listen(services, context.UseSqlite(SqliteConnectionOf(services))));
         services.AddSingleton<IDependency, DatabaseDependency>();
         services.AddHostedService<DatabaseMigration>();
         services.AddHealthChecks().AddCheck<DatabaseHealth>("database");
@@ -26,6 +27,9 @@ internal static class Database
     }
 
     private static string ConnectionOf(IServiceProvider services) => services.GetRequiredService<IOptions<DatabaseOptions>>().Value.ReadConnectionString();
+
+    // Features that follow what is saved, such as what is told to MLflow, add theirs.
+    private static void Listen(IServiceProvider services, DbContextOptionsBuilder context) => context.AddInterceptors(services.GetServices<ISaveChangesInterceptor>());
 
     private static string SqliteConnectionOf(IServiceProvider services)
     {

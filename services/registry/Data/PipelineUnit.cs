@@ -33,6 +33,8 @@ internal sealed record PipelineUnit
     public string? Result { get; init; }
 
     public UnitReport? Report { get; init; }
+
+    public DateTimeOffset? DoneAt { get; init; }
 }
 
 internal enum UnitStatus
@@ -49,6 +51,9 @@ internal enum UnitStatus
 /// <summary>The metrics that a unit reports; null where it does not.</summary>
 internal sealed record UnitReport
 {
+    /// <summary>Steps of the distillation that are done with this unit.</summary>
+    public int? Step { get; init; }
+
     /// <summary>‖W − Ŵ‖²/‖W‖² of the unit's layers.</summary>
     public double? RelativeError { get; init; }
 

@@ -16,11 +16,16 @@ internal sealed class Policy
 
     public Gate? Gate { get; set; }
 
+    /// <summary>Versions in MLflow that are taken and quantized; null for none.</summary>
+    public MlflowSource? Mlflow { get; set; }
+
     public required DateTimeOffset UpdatedAt { get; set; }
 
     public int Revision { get; set; }
 
-    public bool AppliesTo(string model) => FileSystemName.MatchesSimpleExpression(Models, model, ignoreCase: false);
+    public bool AppliesTo(string model) => Matches(Models, model);
+
+    public static bool Matches(string pattern, string model) => FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false);
 }
 
 /// <summary>A recipe of a policy.</summary>
@@ -38,6 +43,7 @@ internal sealed class PolicyMapping : IEntityTypeConfiguration<Policy>
         builder.Property(policy => policy.Models).HasMaxLength(128);
         builder.Property(policy => policy.Recipes).AsJson();
         builder.Property(policy => policy.Gate).AsJson();
+        builder.Property(policy => policy.Mlflow).AsJson();
         builder.Property(policy => policy.Revision).IsConcurrencyToken();
     }
 }

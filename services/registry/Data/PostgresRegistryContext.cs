@@ -10,8 +10,8 @@ namespace Qbb.Registry.Data;
 /// <summary>On PostgreSQL rows are locked one by one.</summary>
 internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryContext> options) : RegistryContext(options)
 {
-    // Numbers of our own among the database's advisory locks: "qbb out" and "qbb upl".
-    private const long DispatchLock = 0x716262_6F7574, UploadLock = 0x71_62_62_20_75_70_6c;
+    // A number of our own among the database's advisory locks: "qbb upl".
+    private const long UploadLock = 0x71_62_62_20_75_70_6c;
 
     public override async Task MigrateAsync(TimeSpan wait, CancellationToken cancellation)
     {
@@ -53,25 +53,29 @@ internal sealed class PostgresRegistryContext(DbContextOptions<PostgresRegistryC
         return [.. await fresh.ToListAsync(cancellation)];
     }
 
-    public override async Task<IAsyncDisposable?> TakeDispatchTurnAsync(CancellationToken cancellation)
+    // A session's lock: it ends with the connection too, where the process is killed. A connection that goes back to the pool keeps it.
+    public override async Task<IAsyncDisposable?> TryLockAsync(long what, CancellationToken cancellation)
     {
         await Database.OpenConnectionAsync(cancellation);
-        return await Database.SqlQuery<bool>($"""SELECT pg_try_advisory_lock({DispatchLock}) AS "Value" """).SingleAsync(cancellation) ? new DispatchTurn(this) : null;
+        if (await Database.SqlQuery<bool>($"""SELECT pg_try_advisory_lock({what}) AS "Value" """).SingleAsync(cancellation))
+            return new SessionLock(this, what);
+        await Database.CloseConnectionAsync();
+        return null;
     }
 
-    /// <summary>Gives the lock back, which else would last until the pool uses its connection again.</summary>
-    private sealed class DispatchTurn(PostgresRegistryContext context) : IAsyncDisposable
+    private sealed class SessionLock(PostgresRegistryContext context, long what) : IAsyncDisposable
     {
         public async ValueTask DisposeAsync()
         {
             try
             {
-                await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_unlock({DispatchLock})");
+                await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_unlock({what})");
             }
             catch (Exception error) when (error is DbException or InvalidOperationException)
             {
                 // A connection that is lost has no lock.
             }
+            await context.Database.CloseConnectionAsync();
         }
     }
 }

@@ -29,6 +29,12 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     public DbSet<InboxMessage> Inbox => Set<InboxMessage>();
 
+    public DbSet<MlflowChange> MlflowChanges => Set<MlflowChange>();
+
+    public DbSet<MlflowLink> MlflowLinks => Set<MlflowLink>();
+
+    public DbSet<MlflowImport> MlflowImports => Set<MlflowImport>();
+
     public DbSet<BlobLease> Leases => Set<BlobLease>();
 
     public DbSet<IdempotentRequest> IdempotentRequests => Set<IdempotentRequest>();
@@ -51,8 +57,8 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     /// <summary>Notes messages in the inbox; those that were not there already.</summary>
     public abstract Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation);
 
-    /// <summary>Takes the turn to dispatch the outbox, until it is disposed or this context's connection ends; null where another registry has it.</summary>
-    public abstract Task<IAsyncDisposable?> TakeDispatchTurnAsync(CancellationToken cancellation);
+    /// <summary>Lets this process do what one process at a time does, until the result is disposed; null where another one is at it.</summary>
+    public abstract Task<IAsyncDisposable?> TryLockAsync(long what, CancellationToken cancellation);
 
     /// <summary>
     /// Runs a change in a transaction and saves it. Where somebody else changed or added the same rows at the same moment, it runs again and

@@ -32,17 +32,17 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
         return fresh;
     }
 
-    // The file belongs to one process.
-    public override Task<IAsyncDisposable?> TakeDispatchTurnAsync(CancellationToken cancellation) => Task.FromResult<IAsyncDisposable?>(new OnlyTurn());
+    // The file belongs to this process alone.
+    public override Task<IAsyncDisposable?> TryLockAsync(long what, CancellationToken cancellation) => Task.FromResult<IAsyncDisposable?>(new NoLock());
+
+    private sealed class NoLock : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
 
     // SQLite has no type for times and compares their text wrongly.
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
         configurationBuilder.Properties<DateTimeOffset>().HaveConversion<MicrosecondsConverter>();
-
-    private sealed class OnlyTurn : IAsyncDisposable
-    {
-        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
-    }
 
     private sealed class MicrosecondsConverter() : ValueConverter<DateTimeOffset, long>(
         time => time.UtcTicks / TimeSpan.TicksPerMicrosecond,

@@ -16,6 +16,9 @@ internal sealed class OutboxDispatcher(
     IServiceScopeFactory scopes, OutboxSender sender, OutboxSignal signal, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<OutboxDispatcher> log)
     : BackgroundService
 {
+    /// <summary>Of the lock that the dispatching registry holds: "qbbout".</summary>
+    private const long Turn = 0x716262_6F7574;
+
     private const int Batch = 200;
     private const int LongestBackoff = 5;
     private static readonly TimeSpan s_poll = TimeSpan.FromSeconds(0.5);
@@ -31,7 +34,7 @@ internal sealed class OutboxDispatcher(
                 await using var scope = scopes.CreateAsyncScope();
                 var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
                 // A registry that dies gives its turn up.
-                await using var turn = await context.TakeDispatchTurnAsync(stoppingToken);
+                await using var turn = await context.TryLockAsync(Turn, stoppingToken);
                 if (turn is null)
                     await Task.Delay(s_poll, clock, stoppingToken);
                 else

@@ -10,7 +10,7 @@ internal static class PageLayout
     private static readonly (Area Area, string Address, string Name)[] s_areas =
     [
         (Area.Models, "/", "Models"), (Area.Pipelines, "/pipelines", "Pipelines"), (Area.Policies, "/policies", "Policies"),
-        (Area.Search, "/search", "Search"), (Area.Interface, "/interface", "API"),
+        (Area.Search, "/search", "Search"), (Area.Mlflow, "/mlflow", "MLflow"), (Area.Interface, "/interface", "API"),
     ];
 
     public static IResult Page(HttpContext http, PageParts page)
@@ -97,5 +97,6 @@ internal enum Area
     Pipelines,
     Policies,
     Search,
+    Mlflow,
     Interface,
 }

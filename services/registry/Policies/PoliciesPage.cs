@@ -34,6 +34,7 @@ internal static class PoliciesPage
         [
             ("Models", Markup.Of($"<code>{policy.Models}</code>{(policy.Models == "*" ? " (all)" : "")}")),
             ("Gate", Text(policy.Gate is { } gate ? GateEndpoints.Limits(gate, "no limits") : "the registry’s")), ("Changed", Numbers.Ago(policy.UpdatedAt, now)),
+            ("Takes from MLflow", Text(policy.Mlflow is { } source ? $"versions of {source.Name} with the tag {source.Tag}" : null)),
         ])}
         {policy.Recipes.Select(recipe => Markup.Of($"<details open><summary>Recipe {recipe.Name}</summary>{RecipeView.Of(recipe.Json)}</details>"))}
         {PolicyForms.Change(policy)}

@@ -67,7 +67,7 @@ internal static class PolicyEndpoints
             services.Tags.Require(there is null ? null : View(there));
             var now = services.Clock.GetUtcNow();
             var policy = there ?? services.Context.Policies.Add(new Policy { Name = name, Models = change.Models!, Recipes = recipes, UpdatedAt = now }).Entity;
-            (policy.Models, policy.Recipes, policy.Gate, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, now);
+            (policy.Models, policy.Recipes, policy.Gate, policy.Mlflow, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, change.Mlflow, now);
             policy.Revision++;
             return (View(policy), there is null);
         }, ["policies"], services.Cancellation);
@@ -92,6 +92,15 @@ internal static class PolicyEndpoints
         if (change.Recipes is not { Count: > 0 and <= MostRecipes })
             problems.Add($"recipes must be 1 to {MostRecipes}");
         problems.AddRange(change.Gate?.Problems() ?? []);
+        if (change.Mlflow is { } source)
+        {
+            if (ModelName.ProblemOf(source.Name ?? "") is { } unusable)
+                problems.Add($"mlflow.name {source.Name} cannot be a model's name here: {unusable}");
+            else if (change.Models is { } pattern && !Policy.Matches(pattern, source.Name!))
+                problems.Add($"mlflow.name {source.Name} does not match models {pattern}: the policy would not apply to what it takes");
+            if (string.IsNullOrWhiteSpace(source.Tag) || source.Tag.Length > MostPattern)
+                problems.Add($"mlflow.tag must be key or key:value, of at most {MostPattern} characters");
+        }
         var recipes = new List<PolicyRecipe>();
         foreach (var recipe in change.Recipes ?? [])
         {
@@ -111,5 +120,5 @@ internal static class PolicyEndpoints
         services.Context.Policies.FirstOrDefaultAsync(policy => policy.Name == name, services.Cancellation);
 
     internal static PolicyView View(Policy policy) => new(
-        policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate);
+        policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate, policy.Mlflow);
 }

@@ -69,8 +69,9 @@ internal static class TagEndpoints
     private static Task<NoContent> Delete(string name, string reference, string key, [AsParameters] VersionServices services) =>
         services.ChangeAsync(name, reference, async version =>
         {
-            var removed = await services.Context.Set<VersionTag>().Where(tag => tag.VersionId == version.Id && tag.Key == key)
-                .ExecuteDeleteAsync(services.Cancellation);
-            return removed > 0 ? TypedResults.NoContent() : throw RefusedException.NotFound($"the version has no tag {key}");
+            var there = await services.Context.Set<VersionTag>().FindAsync([version.Id, key], services.Cancellation)
+                ?? throw RefusedException.NotFound($"the version has no tag {key}");
+            services.Context.Remove(there);
+            return TypedResults.NoContent();
         });
 }

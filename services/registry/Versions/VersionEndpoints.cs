@@ -18,6 +18,7 @@ internal static class VersionEndpoints
         group.MapGet("/", List).WithSummary("Lists a model's versions, the newest first.");
         group.MapGet("/{reference}", Get).WithSummary("Shows a version with its files.").ProducesProblem(404);
         group.MapGet("/{reference}/manifest", Manifest).WithSummary("The manifest, whose digest is the version's identity.");
+        group.MapGet("/{reference}/card", Card).WithSummary("The model card in Markdown, with the YAML head that Hugging Face reads.").Produces<string>(200, "text/markdown").ProducesProblem(404);
         group.MapMethods("/{reference}/files/{**file}", [HttpMethods.Get, HttpMethods.Head], Download)
             .WithSummary("A file, or a range of it.").Produces(200).Produces(206).ProducesProblem(404).Produces(416);
         group.MapDelete("/{reference}", Delete).WithSummary("Deletes a version; it can be restored until garbage collection.").ProducesProblem(409);
@@ -60,6 +61,14 @@ internal static class VersionEndpoints
         var version = await services.Finder.VersionAsync(name, reference, services.Cancellation);
         var manifest = await ArtifactManifest.ReadAsync(store, Digest.Parse(version.Manifest), services.Cancellation);
         return TypedResults.Text(Encoding.UTF8.GetString(manifest.ToJson().Span), "application/json");
+    }
+
+    private static async Task<ContentHttpResult> Card(
+        string name, string reference, HttpContext http, VersionDocuments documents, [AsParameters] VersionServices services)
+    {
+        var row = await services.Finder.VersionAsync(name, reference, services.Cancellation);
+        var version = await services.Views.OfVersionAsync(row.Id, services.Cancellation);
+        return TypedResults.Text(VersionCard.Write(version, await documents.TextAsync(version, "README.md", services.Cancellation), SiteAddress.Of(http)), "text/markdown", Encoding.UTF8);
     }
 
     private static async Task<BlobResult> Download(string name, string reference, string file, [AsParameters] VersionServices services)

@@ -34,6 +34,7 @@ internal static class VersionPage
             version.Lineage is { } lineage ? Section("Recipe", RecipeView.Of(lineage.Choices)) : Markup.Empty,
             Architecture(await documents.JsonAsync(version, "config.json", cancellation)),
             Files(version),
+            Section("Card", Markup.Of($"""<p><a href="/api/models/{name}/versions/{version.Version}/card">Model card</a> in Markdown, with results, lineage and how to load it.</p>""")),
             card is null ? Markup.Empty : Section("Model card", Markup.Of($"""<article class="prose">{MarkdownCard.Render(card, 2, name => AddressOf(version, name))}</article>""")),
             VersionForms.Make(version),
         ];

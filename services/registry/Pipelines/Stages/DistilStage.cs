@@ -43,6 +43,6 @@ internal sealed class DistilStage() : UnitStage<DistillRound, RoundDistilled>(Ki
         Step = e.Step,
         Finished = e.Finished,
         Note = e.Note,
-        Report = new UnitReport { StartKl = e.StartKl, Kl = e.Kl },
+        Report = new UnitReport { Step = e.Step, StartKl = e.StartKl, Kl = e.Kl },
     });
 }

@@ -153,6 +153,102 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.ToTable("metrics", (string)null);
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.MlflowChange", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("Body")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<string>("Error")
+                        .HasColumnType("text");
+
+                    b.Property<DateTimeOffset?>("SentAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid>("SubjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Topic")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Id")
+                        .HasDatabaseName("IX_mlflow_outbox_pending")
+                        .HasFilter("\"SentAt\" IS NULL");
+
+                    b.HasIndex("SubjectId");
+
+                    b.ToTable("mlflow_outbox", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.MlflowImport", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)");
+
+                    b.Property<string>("Version")
+                        .HasMaxLength(32)
+                        .HasColumnType("character varying(32)");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("integer");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<DateTimeOffset?>("DueAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<string>("Error")
+                        .HasColumnType("text");
+
+                    b.Property<Guid?>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.HasKey("Name", "Version");
+
+                    b.HasIndex("DueAt");
+
+                    b.ToTable("mlflow_imports", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.MlflowLink", b =>
+                {
+                    b.Property<Guid>("SubjectId")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)");
+
+                    b.Property<string>("RemoteId")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.HasKey("SubjectId");
+
+                    b.ToTable("mlflow_links", (string)null);
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Property<Guid>("Id")
@@ -449,6 +545,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<int>("Attempt")
                         .HasColumnType("integer");
 
+                    b.Property<DateTimeOffset?>("DoneAt")
+                        .HasColumnType("timestamp with time zone");
+
                     b.Property<DateTimeOffset?>("DueAt")
                         .HasColumnType("timestamp with time zone");
 
@@ -490,6 +589,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .HasColumnType("character varying(64)");
 
                     b.Property<string>("Gate")
+                        .HasColumnType("text");
+
+                    b.Property<string>("Mlflow")
                         .HasColumnType("text");
 
                     b.Property<string>("Models")

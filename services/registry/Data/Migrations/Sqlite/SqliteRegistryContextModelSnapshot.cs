@@ -148,6 +148,100 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("metrics", (string)null);
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.MlflowChange", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Body")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Error")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("SentAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("SubjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Topic")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Id")
+                        .HasDatabaseName("IX_mlflow_outbox_pending")
+                        .HasFilter("\"SentAt\" IS NULL");
+
+                    b.HasIndex("SubjectId");
+
+                    b.ToTable("mlflow_outbox", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.MlflowImport", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Version")
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("DueAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Error")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Name", "Version");
+
+                    b.HasIndex("DueAt");
+
+                    b.ToTable("mlflow_imports", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.MlflowLink", b =>
+                {
+                    b.Property<Guid>("SubjectId")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("RemoteId")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("SubjectId");
+
+                    b.ToTable("mlflow_links", (string)null);
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.Model", b =>
                 {
                     b.Property<Guid>("Id")
@@ -442,6 +536,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<int>("Attempt")
                         .HasColumnType("INTEGER");
 
+                    b.Property<long?>("DoneAt")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long?>("DueAt")
                         .HasColumnType("INTEGER");
 
@@ -483,6 +580,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Gate")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Mlflow")
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Models")
