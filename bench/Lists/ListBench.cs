@@ -16,7 +16,7 @@ namespace Qbb.Bench.Lists;
 /// <param name="settings">Of the registry, as --Section:Name=value.</param>
 internal sealed class ListBench(string data, ListSizes sizes, IEnumerable<string> settings)
 {
-    private const int Requests = 200;
+    private const int Requests = 100;
     private const int Watchers = 100;
 
     private static readonly string[] s_pages =
