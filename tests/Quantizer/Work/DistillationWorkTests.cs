@@ -47,10 +47,10 @@ public sealed class DistillationWorkTests(TinyModels models, ITestOutputHelper o
             """{ "steps": 8, "batch": 8, "evaluateEvery": 4, "learningRate": 3, "warmup": 0, "heldOut": 0.2 }"""u8.ToArray()));
         var command = new DistillRound(
             Guid.NewGuid(), await StoreAsync(store, TinyModels.Teacher), await StoreAsync(store, models.Student), recipe.Digest,
-            await StoreAsync(store, WriteData(TinyModels.Teacher, 16, 256)), Checkpoint: null);
+            await StoreAsync(store, WorkData.Write(_folder.File("data"), TinyModels.Teacher, Sequences, 16, 256)), Checkpoint: null);
         var options = Options.Create(new WorkerOptions { Folder = _folder.File("work"), Device = "cpu", UnitSeconds = 600 });
         using var folders = new ModelFolders(store, store, options);
-        using var warm = new WarmTraining(options);
+        using var warm = new WarmMemory(options);
         var done = await new DistillationWork(folders, warm, options).RunAsync(command, CancellationToken.None);
         (done.Result, done.Finished, done.Step, done.Steps).ShouldBe((command.Student, true, 8, 8));
         done.Note.ShouldNotBeNull().ShouldStartWith("published without distillation: the distilled student is no better than before: held-out KL");
