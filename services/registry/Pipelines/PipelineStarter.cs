@@ -29,19 +29,27 @@ internal sealed class PipelineDesk(
         if (request.Name is { Length: > MostName })
             throw RefusedException.Invalid($"name must have at most {MostName} characters");
         var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString()).WithType(options.Value.Type);
+        // Looked for twice: a model that is not there leaves no recipe in the store, and no transaction waits for the store.
+        await using (var scope = scopes.CreateAsyncScope())
+            _ = await SourceAsync(scope.ServiceProvider, request.Model, request.Version, cancellation);
         await RecipeIntake.StoreAsync(recipe, store, cancellation);
         return await InTransactionAsync(async services =>
         {
-            var finder = services.GetRequiredService<ModelFinder>();
-            var model = await finder.ModelAsync(request.Model, cancellation);
-            var version = request.Version is { } number
-                ? await finder.VersionAsync(request.Model, $"{number}", cancellation)
-                : await NewestUploadAsync(services.GetRequiredService<RegistryContext>(), model, cancellation);
+            var (model, version) = await SourceAsync(services, request.Model, request.Version, cancellation);
             var pipeline = await services.GetRequiredService<PipelineStarter>().StartAsync(model, version, recipe, request.Name, cancellation);
             var created = new PipelineCreated(pipeline.Id);
             key?.Keep(services.GetRequiredService<RegistryContext>(), clock.GetUtcNow(), StatusCodes.Status202Accepted, AddressOf(created.Id), created);
             return created;
         }, cancellation);
+    }
+
+    private static async Task<(Model Model, ModelVersion Version)> SourceAsync(IServiceProvider services, string name, int? of, CancellationToken cancellation)
+    {
+        var finder = services.GetRequiredService<ModelFinder>();
+        var model = await finder.ModelAsync(name, cancellation);
+        return (model, of is { } number
+            ? await finder.VersionAsync(name, $"{number}", cancellation)
+            : await NewestUploadAsync(services.GetRequiredService<RegistryContext>(), model, cancellation));
     }
 
     /// <summary>Lets a failed or cancelled pipeline go on.</summary>
