@@ -132,7 +132,7 @@ internal sealed class ListRows(bool isPostgres, ListSizes sizes)
         ];
         yield return Insert("pipelines", sizes.Pipelines,
             [("Id", Id('d', "i")), ("Status", "'Running'"), ("Kind", "'Decompose'"), ("Done", "i % 8"), ("Recipe", $"'{Digest}' || {Hex("i")}"), .. pipeline]);
-        yield return Insert("pipelines", sizes.Versions,  $"i % {Each} > 0",
+        yield return Insert("pipelines", sizes.Versions, $"i % {Each} > 0",
             [("Id", Id('c', "i")), ("Status", "CASE WHEN i % 50 = 3 THEN 'Failed' ELSE 'Succeeded' END"), ("Kind", "'Publish'"), ("Done", "1"), ("Recipe", $"'{Digest}' || {Hex("i % 40")}"), ("ResultId", Id('b', "i")), ("EndedAt", Time("i")), .. pipeline]);
     }
 

@@ -94,8 +94,16 @@ public sealed partial class MetricsTests : IDisposable
         var now = DateTimeOffset.UnixEpoch;
         var before = new Pipeline
         {
-            Id = Guid.NewGuid(), ModelId = Guid.NewGuid(), ModelName = "m", SourceId = Guid.NewGuid(), Model = "", Recipe = "", RecipeJson = "{}", Route = new(false, false, false),
-            Kind = DecomposeStage.Kind, CreatedAt = now,
+            Id = Guid.NewGuid(),
+            ModelId = Guid.NewGuid(),
+            ModelName = "m",
+            SourceId = Guid.NewGuid(),
+            Model = "",
+            Recipe = "",
+            RecipeJson = "{}",
+            Route = new(false, false, false),
+            Kind = DecomposeStage.Kind,
+            CreatedAt = now,
         };
         PipelineUnit Unit(UnitStatus status) => new() { PipelineId = before.Id, Kind = DecomposeStage.Kind, Index = 0, Status = status };
         meter.Count(before, new Decision(before with { Status = PipelineStatus.Failed }, [Unit(UnitStatus.Done), Unit(UnitStatus.Waiting)], []));

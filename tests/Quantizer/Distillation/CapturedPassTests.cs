@@ -13,7 +13,15 @@ public sealed class CapturedPassTests(TinyModels models, ITestOutputHelper outpu
             Assert.Skip("no GPU");
         var recipe = new DistillationRecipe
         {
-            Steps = 12, Batch = 4, LearningRate = 0.01, SignRate = signRate, FeatureWeight = features, Loss = loss, EvaluateEvery = 6, HeldOut = 0.2, Precision = Precision.Bf16,
+            Steps = 12,
+            Batch = 4,
+            LearningRate = 0.01,
+            SignRate = signRate,
+            FeatureWeight = features,
+            Loss = loss,
+            EvaluateEvery = 6,
+            HeldOut = 0.2,
+            Precision = Precision.Bf16,
         };
         var (plain, captured) = (Losses(false), Losses(true));
         output.WriteLine(string.Join(", ", plain.Zip(captured, (a, b) => $"{a:g8} {b:g8}")));

@@ -188,8 +188,13 @@ public sealed class ListTests : IDisposable
             {
                 var version = new ModelVersion
                 {
-                    Id = Guid.CreateVersion7(), ModelId = model.Id, Number = number, Manifest = Contracts.Digest.Of($"{k} {number}").Value,
-                    Kind = number == 1 ? VersionKind.Upload : VersionKind.Quantized, Bytes = 1000, CreatedAt = now.AddSeconds(k),
+                    Id = Guid.CreateVersion7(),
+                    ModelId = model.Id,
+                    Number = number,
+                    Manifest = Contracts.Digest.Of($"{k} {number}").Value,
+                    Kind = number == 1 ? VersionKind.Upload : VersionKind.Quantized,
+                    Bytes = 1000,
+                    CreatedAt = now.AddSeconds(k),
                 };
                 context.Versions.Add(version);
                 source ??= version;
@@ -199,7 +204,12 @@ public sealed class ListTests : IDisposable
                 version.SetMetric("bitsPerWeight", 5 - number);
                 context.Lineages.Add(new VersionLineage
                 {
-                    VersionId = version.Id, ParentId = source.Id, Recipe = Contracts.Digest.Of("recipe").Value, RecipeJson = "{}", RecipeName = "mine", ToolVersion = "1",
+                    VersionId = version.Id,
+                    ParentId = source.Id,
+                    Recipe = Contracts.Digest.Of("recipe").Value,
+                    RecipeJson = "{}",
+                    RecipeName = "mine",
+                    ToolVersion = "1",
                 });
                 if (number == 3)
                     context.Aliases.Add(new Alias { ModelId = model.Id, Name = Alias.Champion, VersionId = version.Id, UpdatedAt = now });
@@ -209,9 +219,21 @@ public sealed class ListTests : IDisposable
             ids.Add(Guid.CreateVersion7());
             context.Pipelines.Add(new Pipeline
             {
-                Id = ids[^1], ModelId = model.Id, ModelName = model.Name, SourceId = source!.Id, Model = source.Manifest, Recipe = Contracts.Digest.Of($"recipe {k}").Value,
-                RecipeJson = """{"decomposition":{}}""", Route = new PipelineRoute(false, false, false), Kind = DecomposeStage.Kind, Status = PipelineStatus.Running,
-                Issued = 1, CreatedAt = now, StartedAt = now, KindStartedAt = now, ActiveAt = now,
+                Id = ids[^1],
+                ModelId = model.Id,
+                ModelName = model.Name,
+                SourceId = source!.Id,
+                Model = source.Manifest,
+                Recipe = Contracts.Digest.Of($"recipe {k}").Value,
+                RecipeJson = """{"decomposition":{}}""",
+                Route = new PipelineRoute(false, false, false),
+                Kind = DecomposeStage.Kind,
+                Status = PipelineStatus.Running,
+                Issued = 1,
+                CreatedAt = now,
+                StartedAt = now,
+                KindStartedAt = now,
+                ActiveAt = now,
             });
         }
         await context.SaveChangesAsync();
