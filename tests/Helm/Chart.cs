@@ -168,7 +168,7 @@ internal static class Matrix
             image: { registry: registry.example.com/team, tag: 1.2.3, pullPolicy: Always, pullSecrets: [pull] }
             settings: { 'Logging:LogLevel:Microsoft.AspNetCore': Warning }
             registry: { settings: { Pipelines:Outstanding: 32, Registry__UploadHours: 1.5 }, nodeSelector: { disk: ssd } }
-            workers: { defaults: { settings: { Worker:WarmModels: 4 } }, quantizer: { unitSeconds: 60, drainSeconds: 300, device: cpu } }
+            workers: { defaults: { settings: { Worker:WarmMegabytes: 4000 } }, quantizer: { unitSeconds: 60, drainSeconds: 300, device: cpu } }
             """,
     };
 
