@@ -33,7 +33,7 @@ internal sealed class SlowQuantizer : IAsyncDisposable
         const string anywhere = "http://127.0.0.1:0";
         var app = ServiceHost.Build([.. settings.Append($"Urls={anywhere}").Append("Logging:LogLevel:Qbb=Warning").Select(setting => "--" + setting)], "quantizer", anywhere, builder =>
         {
-            builder.Services.AddSingleton<DecompositionWork>();
+            builder.Services.AddSingleton<UnitActivations>().AddSingleton<DecompositionWork>();
             builder.Services.AddSingleton(new SlowLayers(cost, fault));
             builder.AddWorker("quantizer", (bus, queue) =>
             {
