@@ -91,14 +91,14 @@ internal sealed class DistillationTrainer : IDisposable
                 Save(checkpoint, state);
                 cancellation.ThrowIfCancellationRequested();
             }
-            var rate = _recipe.RateAt(state.Step) * (state.LoweredAt is null ? 1 : LoweredRate);
+            var rate = RateOf(state);
             var loss = Step(state.Step, rate);
             if (!double.IsFinite(loss))
             {
                 state = GoBack(checkpoint, state);
                 continue;
             }
-            state = state with { Step = state.Step + 1, LossSum = state.LossSum + loss, LossCount = state.LossCount + 1 };
+            state = After(state, loss);
             if (state.Step % _recipe.EvaluateEvery == 0 || state.Step == _recipe.Steps)
                 state = Evaluate(state, rate);
             if (state.Step % _options.CheckpointEvery == 0 || IsOver(state))
@@ -128,12 +128,17 @@ internal sealed class DistillationTrainer : IDisposable
     {
         while (_paused is { } state && IsPlain(state.Step + 1) && !isOver())
         {
-            var loss = Step(state.Step, _recipe.RateAt(state.Step) * (state.LoweredAt is null ? 1 : LoweredRate));
+            var loss = Step(state.Step, RateOf(state));
             if (!double.IsFinite(loss))
                 return;
-            _paused = state with { Step = state.Step + 1, LossSum = state.LossSum + loss, LossCount = state.LossCount + 1 };
+            _paused = After(state, loss);
         }
     }
+
+    private double RateOf(DistillationState state) => _recipe.RateAt(state.Step) * (state.LoweredAt is null ? 1 : LoweredRate);
+
+    private static DistillationState After(DistillationState state, double loss) =>
+        state with { Step = state.Step + 1, LossSum = state.LossSum + loss, LossCount = state.LossCount + 1 };
 
     private bool IsPlain(int step) => step % _recipe.EvaluateEvery != 0 && step % _options.CheckpointEvery != 0 && step < _recipe.Steps;
 
