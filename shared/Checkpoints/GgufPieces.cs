@@ -3,14 +3,19 @@ using System.Text.RegularExpressions;
 namespace Qbb.Checkpoints;
 
 /// <summary>GGUF files that were split in pieces: NAME-00001-of-00003.gguf and so on, each of which says which it is.</summary>
-internal static partial class GgufPieces
+public static partial class GgufPieces
 {
+    /// <summary>The paths of all pieces of which a path names one, in order; of a whole file its own.</summary>
+    public static IReadOnlyList<string> PathsOf(string path) => Piece().Match(path) is { Success: true } match
+        ? [.. Enumerable.Range(1, int.Parse(match.Groups[3].Value)).Select(k => $"{match.Groups[1].Value}-{k:00000}-of-{match.Groups[3].Value}.gguf")]
+        : [path];
+
     /// <summary>How many pieces there are; null for a whole file.</summary>
-    public static int? CountOf(GgufHeader header) => Number(header, "split.count") is > 1 and <= 99_999 and var count ? (int)count : null;
+    internal static int? CountOf(GgufHeader header) => Number(header, "split.count") is > 1 and <= 99_999 and var count ? (int)count : null;
 
     /// <summary>The paths of all pieces in order, found beside one of them by their names.</summary>
     /// <exception cref="InvalidInputException">The file is not named as a piece, or others are missing.</exception>
-    public static IReadOnlyList<string> Find(string path, GgufHeader header, int count)
+    internal static IReadOnlyList<string> Find(string path, GgufHeader header, int count)
     {
         var what = $"{path}: is piece {(Number(header, "split.no") ?? 0) + 1} of {count} of a model";
         var folder = Path.GetDirectoryName(path) ?? "";
@@ -26,7 +31,7 @@ internal static partial class GgufPieces
     }
 
     /// <exception cref="InvalidInputException">The pieces do not belong together.</exception>
-    public static void Check(IReadOnlyList<string> paths, IReadOnlyList<GgufHeader> headers)
+    internal static void Check(IReadOnlyList<string> paths, IReadOnlyList<GgufHeader> headers)
     {
         var names = new HashSet<string>(StringComparer.Ordinal);
         for (var k = 0; k < headers.Count; k++)
@@ -41,7 +46,7 @@ internal static partial class GgufPieces
     }
 
     /// <summary>Whether the files are the pieces of one whole, by their names.</summary>
-    public static bool AreOneWhole(IReadOnlyList<string> paths) =>
+    internal static bool AreOneWhole(IReadOnlyList<string> paths) =>
         paths.All(path => Piece().IsMatch(Path.GetFileName(path))) && paths.Select(path => Piece().Replace(Path.GetFileName(path), "$1-of-$3")).Distinct().Count() == 1;
 
     private static long? Number(GgufHeader header, string key) => header.Metadata.Values.GetValueOrDefault(key) switch

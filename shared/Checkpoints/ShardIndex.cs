@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace Qbb.Checkpoints;
 
 /// <summary>Parses <c>model.safetensors.index.json</c>: which shard holds which tensor.</summary>
-internal static class ShardIndex
+public static class ShardIndex
 {
     private const int MaxLength = 64 << 20;
 

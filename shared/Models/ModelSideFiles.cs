@@ -15,6 +15,10 @@ public static class ModelSideFiles
         "tokenizer.model", "vocab.json", "merges.txt",
     ];
 
+    /// <summary>Whether a file of a model's repository goes along with its configuration and weights.</summary>
+    public static bool IsSideFile(string name) => s_sideFiles.Contains(name)
+        || (Path.GetDirectoryName(name) == Templates && name.EndsWith(".jinja", StringComparison.Ordinal));
+
     /// <summary>The files of a folder that go along with its configuration and weights: tokenizer, chat templates, generation settings.</summary>
     /// <returns>Names relative to the folder, with slashes.</returns>
     public static IReadOnlyList<string> SideFiles(this ModelSource model)

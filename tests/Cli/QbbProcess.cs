@@ -14,6 +14,9 @@ internal static class QbbProcess
 
     public static Result Run(params string[] arguments) => Ended(Start(arguments));
 
+    /// <summary>The same with environment variables.</summary>
+    public static Result RunWith(IEnumerable<(string Name, string Value)> variables, params string[] arguments) => Ended(Start("qbb.dll", arguments, variables));
+
     /// <summary>The same of <c>qbb-bench</c>, for projects that refer to it.</summary>
     public static Result Bench(params string[] arguments) => Ended(Start("qbb-bench.dll", arguments));
 
@@ -28,12 +31,14 @@ internal static class QbbProcess
         return new Result(process.ExitCode, output, error.Result);
     }
 
-    private static Process Start(string program, string[] arguments)
+    private static Process Start(string program, string[] arguments, IEnumerable<(string Name, string Value)>? variables = null)
     {
         var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
         info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, program));
         foreach (var argument in arguments)
             info.ArgumentList.Add(argument);
+        foreach (var (name, value) in variables ?? [])
+            info.Environment[name] = value;
         return Process.Start(info)!;
     }
 }

@@ -64,7 +64,7 @@ internal sealed class CalibrationChoices
     /// <summary>Whether there are data on the command line.</summary>
     public bool HasData(ParseResult parsed) => parsed.GetValue(_data) is not null || parsed.GetValue(_text) is not null;
 
-    /// <summary>The data; null where there are none.</summary>
+    /// <summary>The data; null if there are none.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="model">The model to calibrate; its tokenizer reads the text.</param>
     /// <param name="device">Where it runs.</param>

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Comparison;
 using Qbb.Cli.Distilling;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Terminal;
@@ -63,7 +64,7 @@ internal sealed class CompareCommand : QbbCommand
     {
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var (path, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
+        var (path, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
         ModelLimits.CheckGroup(path, parsed.GetValue(_group).Inputs, parsed.GetResult(_group) is { Implicit: false });
         ComparedModels.CheckTargets(folder, parsed.GetRequiredValue(_bases), parsed.GetValue(_distill), force);
         var options = new ScoreOptions(512, parsed.GetRequiredValue(_windows), Batch: 4);

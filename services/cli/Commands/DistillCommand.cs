@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Diagnostics;
 using Qbb.Cli.Distilling;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -75,7 +76,7 @@ internal sealed class DistillCommand : QbbCommand
             Force = parsed.GetValue(_force),
         };
         options.Validate();
-        var (student, teacher) = (parsed.GetRequiredValue(_student), parsed.GetRequiredValue(_teacher));
+        var (student, teacher) = (parsed.GetRequiredValue(_student), HubModels.Local(parsed.GetRequiredValue(_teacher), output, cancel));
         var folder = parsed.GetRequiredValue(_output);
         ITokenSequences data = parsed.GetValue(_data) is { } sampled
             ? new SampledSequences(SampledData.Open(sampled, cancel))

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Bases;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Evaluator.Accounting;
@@ -61,7 +62,7 @@ internal sealed class EvalCommand : QbbCommand
         var text = parsed.GetValue(_text) is { } file ? EvaluationText.Read(file, parsed.GetValue(_layout)) : ((string Text, TextLayout Layout)?)null;
         var questions = parsed.GetValue(_task) is { } task ? ChoiceQuestion.ReadAll(task) : null;
         var options = new ScoreOptions(Windows: parsed.GetValue(_windows));
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, products: new() { Integer = parsed.GetValue(_integer) }, bases: parsed.GetValue(_bases),
+        using var loaded = LoadedModel.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), device, products: new() { Integer = parsed.GetValue(_integer) }, bases: parsed.GetValue(_bases),
             needsTokenizer: true, check: config =>
             {
                 options = options with { Context = ModelLimits.Context(_context.Name, parsed.GetValue(_context), options.Context, config.MaxPositions, parsed.GetValue(_allowLong)) };
@@ -70,7 +71,7 @@ internal sealed class EvalCommand : QbbCommand
         var ids = text is { } given ? loaded.Tokenizer.Encode(given.Text) : null;
         if (ids is not null)
             Scorer.Windows(ids, options);
-        using var teacher = parsed.GetValue(_teacher) is { } path ? LoadedModel.Open(path, device) : null;
+        using var teacher = parsed.GetValue(_teacher) is { } path ? LoadedModel.Open(HubModels.Local(path, output, cancel), device) : null;
         var score = ids is null ? null : ProgressBars.Run(output, "scoring", report => Scorer.Run(loaded.Model, ids, options, teacher?.Model,
             new Relay<ScoreProgress>(p => report(p.Done, p.Total, $"perplexity {Finite(p.Perplexity):0.000}")), cancel));
         var answers = questions is null ? null : ProgressBars.Run(output, "answering",

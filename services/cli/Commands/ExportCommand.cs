@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
 using Qbb.Quantizer.Driver;
@@ -29,7 +30,7 @@ internal sealed class ExportCommand : QbbCommand
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var source = ModelSource.Open(parsed.GetRequiredValue(_model));
+        using var source = ModelSource.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel));
         var type = parsed.GetRequiredValue(_format) switch { "fp16" => "F16", "bf16" => "BF16", _ => "F32" };
         var folder = parsed.GetRequiredValue(_output);
         var bytes = ProgressBars.Run(output, "writing", report => DenseExport.Write(

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -54,9 +55,10 @@ internal sealed class FilterCommand : QbbCommand
         options.Validate();
         var folder = parsed.GetRequiredValue(_output);
         WrittenFiles.CheckTarget(folder, parsed.GetValue(_force));
+        LoadedModel? Open(string? model) => model is null ? null : LoadedModel.Open(HubModels.Local(model, output, cancel), device, dtype);
         using var data = SampledData.Open(parsed.GetRequiredValue(_data), cancel);
-        using var teacher = Open(parsed.GetValue(_teacher), device, dtype);
-        using var student = Open(parsed.GetValue(_student), device, dtype);
+        using var teacher = Open(parsed.GetValue(_teacher));
+        using var student = Open(parsed.GetValue(_student));
         var models = teacher is null || student is null ? null
             : new ScoredPair(teacher.Model, ProgressBars.Digest(output, teacher.Source, cancel), student.Model, ProgressBars.Digest(output, student.Source, cancel));
         var watch = Stopwatch.StartNew();
@@ -75,8 +77,6 @@ internal sealed class FilterCommand : QbbCommand
         if (parsed.GetValue(_seed) is not null && !parsed.GetValue(_random))
             throw new UsageException("--seed goes with --random: a filter by discrepancy is not random");
     }
-
-    private static LoadedModel? Open(string? path, Device device, ScalarType dtype) => path is null ? null : LoadedModel.Open(path, device, dtype);
 
     private static string Spelling(Measure measure) => measure.ToString().ToLowerInvariant();
 

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Bases;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -49,7 +50,7 @@ internal sealed class GenerateCommand : QbbCommand
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var (device, type) = _compute.Apply(parsed);
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), device, type,
+        using var loaded = LoadedModel.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), device, type,
             new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases), needsTokenizer: true);
         var tokenizer = loaded.Tokenizer;
         var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Terminal;
@@ -33,7 +34,7 @@ internal sealed class InspectCommand : QbbCommand
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        var inspection = CheckpointInspector.Inspect(parsed.GetRequiredValue(_path));
+        var inspection = CheckpointInspector.Inspect(HubModels.Local(parsed.GetRequiredValue(_path), output, cancel));
         var outlook = Outlook.Of(inspection.Path, (source, config, layout) => _plan.Read(parsed, source, config, layout));
         var json = inspection.ToJson();
         if (outlook.Size is { } size)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -23,7 +24,7 @@ internal sealed class LogitsCommand : QbbCommand
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_model), SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)));
+        using var loaded = LoadedModel.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), SharedOptions.ParseDevice(parsed.GetRequiredValue(_device)));
         var vocabulary = loaded.Model.Config.VocabularySize;
         var ids = ParseIds(parsed.GetRequiredValue(_ids), vocabulary);
         using var off = torch.no_grad();

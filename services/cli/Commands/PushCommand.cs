@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Qbb.Checkpoints;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
@@ -24,7 +25,7 @@ internal sealed partial class PushCommand : AsyncCommand
     public PushCommand() : base("push", "Uploads a model to a registry, which quantizes it automatically.",
         "qbb push MODEL --name tiny",
         "qbb push model.gguf --url http://registry:8080 --json",
-        "qbb push MODEL --preset balanced --bases 3",
+        "qbb push hf:HuggingFaceTB/SmolLM2-135M-Instruct --preset balanced --bases 3",
         "qbb push MODEL --recipe two-bases.json",
         "qbb push mlflow:/llama/3 --recipe two-bases.json")
     {
@@ -46,6 +47,8 @@ internal sealed partial class PushCommand : AsyncCommand
         var remote = MlflowReference.Parse(model);
         if (remote is not null && parsed.GetValue(_preset) is not null)
             throw new InvalidInputException($"--preset plans for a model on this machine, and {model} is in MLflow", "give --recipe FILE");
+        if (remote is null)
+            model = await HubModels.LocalAsync(model, output, cancel);
         var name = parsed.GetValue(_name) ?? remote?.Name ?? NameOf(model);
         var (recipe, recipeName) = RecipeOf(parsed, model);
         var isStored = parsed.GetValue(_store);
@@ -131,8 +134,8 @@ internal sealed record MlflowReference(string Name, string Version)
 {
     private const string Scheme = "mlflow:/";
 
-    /// <summary>Null for what is a path.</summary>
-    /// <exception cref="InvalidInputException">It begins as one, and is none.</exception>
+    /// <summary>The reference; null if the text is a path.</summary>
+    /// <exception cref="InvalidInputException">It has the scheme but not the form of a reference.</exception>
     public static MlflowReference? Parse(string text) => !text.StartsWith(Scheme, StringComparison.Ordinal) ? null
         : text[Scheme.Length..].Split('/') is [{ Length: > 0 } name, { Length: > 0 } version] ? new(name, version)
         : throw new InvalidInputException($"{text} does not name a version in MLflow", "write mlflow:/NAME/VERSION or mlflow:/NAME/ALIAS");

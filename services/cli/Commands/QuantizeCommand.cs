@@ -2,6 +2,7 @@ using System.CommandLine;
 using Qbb.Checkpoints;
 using Qbb.Cli.Calibrating;
 using Qbb.Cli.Distilling;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Quantizing;
 using Qbb.Cli.Registry;
@@ -73,7 +74,7 @@ internal sealed class QuantizeCommand : QbbCommand
         var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
         var file = parsed.GetValue(_recipe) is { } path ? RecipeFiles.ReadQuantization(path, machine.UsualType) : null;
         var recipe = file?.Recipe ?? FromOptions(parsed);
-        var (model, folder, force) = (parsed.GetRequiredValue(_model), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
+        var (model, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
         if (folder.Length > 0)
             WrittenFiles.CheckTarget(folder, force, model);
         ModelLimits.CheckGroup(model, recipe.Group, parsed.GetResult(_group) is { Implicit: false });

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -51,7 +52,7 @@ internal sealed class SampleCommand : QbbCommand
         var options = ReadOptions(parsed);
         options.Validate();
         using var earlier = parsed.GetValue(_earlier) is { } path ? SampledData.Open(path, cancel) : null;
-        using var loaded = LoadedModel.Open(parsed.GetRequiredValue(_teacher), device, dtype,
+        using var loaded = LoadedModel.Open(HubModels.Local(parsed.GetRequiredValue(_teacher), output, cancel), device, dtype,
             check: config => ModelLimits.Context(_length.Name, options.Length, options.Length, config.MaxPositions, parsed.GetValue(_allowLong)));
         var tokenizer = loaded.TryTokenizer;
         if (tokenizer is null)

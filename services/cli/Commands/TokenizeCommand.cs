@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Evaluator.Text;
@@ -30,7 +31,7 @@ internal sealed class TokenizeCommand : QbbCommand
         var (text, file) = (parsed.GetValue(_text), parsed.GetValue(_file));
         if (text is null == file is null)
             throw new UsageException("give either --text TEXT or --file FILE");
-        var tokenizer = TokenizerFiles.Open(parsed.GetRequiredValue(_model));
+        var tokenizer = TokenizerFiles.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel));
         text ??= EvaluationText.Read(file!, TextLayout.Raw, mayBeEmpty: true).Text;
         var ids = tokenizer.Encode(text, !parsed.GetValue(_plain));
         var decoded = tokenizer.Decode(ids);

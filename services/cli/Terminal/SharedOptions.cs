@@ -10,7 +10,7 @@ namespace Qbb.Cli.Terminal;
 /// <summary>Options and arguments that several commands have alike.</summary>
 internal static class SharedOptions
 {
-    public static Argument<string> Model(string description = "A Hugging Face folder, or a GGUF file.") => new("MODEL") { Description = description };
+    public static Argument<string> Model(string description = "A Hugging Face folder, a GGUF file, or hf:OWNER/NAME (hf:OWNER/NAME/FILE.gguf, @REVISION) on the hub.") => new("MODEL") { Description = description };
 
     public static Option<string> Device() => new("--device")
     {
