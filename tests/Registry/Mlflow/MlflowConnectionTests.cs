@@ -60,9 +60,10 @@ public sealed class MlflowConnectionTests : IDisposable
     public async Task Servers_that_hang_fail_or_are_gone_are_told_from_refusals()
     {
         var fake = await FakeMlflow.StartAsync();
-        using var api = Connect(fake, options => options.RequestSeconds = 0.2);
+        using var api = Connect(fake, _ => { });
+        using var impatient = Connect(fake, options => options.RequestSeconds = 0.2);
         fake.Fault = _ => Fault.Hangs;
-        var hung = await Should.ThrowAsync<MlflowException>(() => api.CreateExperimentAsync(new("a")));
+        var hung = await Should.ThrowAsync<MlflowException>(() => impatient.CreateExperimentAsync(new("a")));
         hung.Message.ShouldContain("did not answer within 0.2 s (Mlflow:RequestSeconds)");
         fake.Fault = _ => Fault.LosesAnswer;
         var lost = await Should.ThrowAsync<MlflowException>(() => api.CreateExperimentAsync(new("b")));

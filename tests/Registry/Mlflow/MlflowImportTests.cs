@@ -59,14 +59,14 @@ public sealed class MlflowImportTests : IDisposable
         for (var number = 1; number <= 205; number++)
             Put(fake, "llama", $"{number}", "", seed: number, tag: number is 3 or 205 ? "yes" : "no");
         await server.Api.SetPolicyAsync("nightly", new PolicyChange("llama", [new NamedRecipe("three", JsonNode.Parse(Plain)!)], Mlflow: new MlflowSource("llama", "quantize:yes")));
-        await UntilAsync(async () => await server.InDatabaseAsync(context => context.MlflowImports.CountAsync(import => import.VersionId != null)) == 2);
+        await RegistryServer.UntilAsync(async () => await server.InDatabaseAsync(context => context.MlflowImports.CountAsync(import => import.VersionId != null)) == 2);
         var searches = fake.Count("GET /api/2.0/mlflow/model-versions/search");
-        await UntilAsync(() => Task.FromResult(fake.Count("GET /api/2.0/mlflow/model-versions/search") > searches + 4));
+        await RegistryServer.UntilAsync(() => Task.FromResult(fake.Count("GET /api/2.0/mlflow/model-versions/search") > searches + 4));
         (await server.Api.ListVersionsAsync("llama")).Items.Count(version => version.Kind == VersionKind.Upload).ShouldBe(2);
         (await server.Api.ListPipelinesAsync("llama")).Items.Count.ShouldBe(2);
         (await server.Client.GetStringAsync("/mlflow")).ShouldContain("llama/205");
         fake.State.Models[0].Versions[9].Tags["quantize"] = "yes";
-        await UntilAsync(async () => (await server.Api.ListPipelinesAsync("llama")).Items.Count == 3);
+        await RegistryServer.UntilAsync(async () => (await server.Api.ListPipelinesAsync("llama")).Items.Count == 3);
         var refused = await RegistryServer.RefusedAsync(HttpStatusCode.UnprocessableEntity, () => server.Api.SetPolicyAsync(
             "bad", new PolicyChange("tiny*", [new NamedRecipe("three", JsonNode.Parse(Plain)!)], Mlflow: new MlflowSource("llama", ""))));
         refused.Message.ShouldContain("does not match models tiny*");
@@ -101,15 +101,5 @@ public sealed class MlflowImportTests : IDisposable
             fake.State.Artifacts[$"9/{version}/artifacts/m/{below}{file}"] = bytes;
         fake.State.Artifacts[$"9/{version}/artifacts/m/MLmodel"] = "flavors: {}"u8.ToArray();
         fake.State.Artifacts[$"9/{version}/artifacts/m/components/tokenizer/tokenizer.json"] = "{}"u8.ToArray();
-    }
-
-    private static async Task UntilAsync(Func<Task<bool>> holds)
-    {
-        for (var limit = DateTime.UtcNow.AddSeconds(30); !await holds();)
-        {
-            if (DateTime.UtcNow > limit)
-                throw new TimeoutException();
-            await Task.Delay(30);
-        }
     }
 }

@@ -306,11 +306,6 @@ public sealed class MlflowServiceTests(PostgresServer postgres) : IClassFixture<
 
     public void Dispose() => _folder.Dispose();
 
-    private static async Task SyncedAsync(RegistryServer server)
-    {
-        var limit = DateTime.UtcNow.AddSeconds(30);
-        while (await server.InDatabaseAsync(context => context.MlflowChanges.AnyAsync(change => change.SentAt == null)) && DateTime.UtcNow < limit)
-            await Task.Delay(50);
-        (await server.InDatabaseAsync(context => context.MlflowChanges.Where(change => change.SentAt == null).Select(change => change.Error).ToListAsync())).ShouldBeEmpty();
-    }
+    private static Task SyncedAsync(RegistryServer server) =>
+        RegistryServer.UntilAsync(() => server.InDatabaseAsync(context => context.MlflowChanges.AllAsync(change => change.SentAt != null)));
 }

@@ -63,9 +63,9 @@ public sealed class BadInputTests : IDisposable
             await sender.GetStream().WriteAsync(Encoding.ASCII.GetBytes(
                 $"PUT /api/blobs/{Digest.Of("something")} HTTP/1.1\r\nHost: {server.Client.BaseAddress.Authority}\r\nContent-Length: 4000000\r\n\r\n"));
             await sender.GetStream().WriteAsync(new byte[3 << 20]);
-            await UntilAsync(() => Incoming().Length == 1);
+            await RegistryServer.UntilAsync(() => Task.FromResult(Incoming().Length == 1));
         }
-        await UntilAsync(() => Incoming().Length == 0);
+        await RegistryServer.UntilAsync(() => Task.FromResult(Incoming().Length == 0));
         await ShouldHaveNothingAsync(server, leases: 0);
     }
 
@@ -135,15 +135,6 @@ public sealed class BadInputTests : IDisposable
     }
 
     private string[] Incoming() => Directory.Exists(_folder.File("store/incoming")) ? Directory.GetFiles(_folder.File("store/incoming")) : [];
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        for (var tries = 0; !condition(); tries++)
-        {
-            tries.ShouldBeLessThan(200, "it does not happen");
-            await Task.Delay(50);
-        }
-    }
 
     /// <param name="server">Whose.</param>
     /// <param name="leases">Of uploads that may yet go on; null for any number.</param>

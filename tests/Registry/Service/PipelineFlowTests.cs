@@ -209,7 +209,7 @@ public sealed class PipelineFlowTests : IDisposable
         {
             await server.UploadAsync("tiny");
             id = await server.StartAsync(Plain);
-            await WaitForAsync(() => server.InDatabaseAsync(async context => !await context.Outbox.AnyAsync()));
+            await RegistryServer.UntilAsync(() => server.InDatabaseAsync(async context => !await context.Outbox.AnyAsync()));
         }
         await using var again = await RegistryServer.StartAsync(_folder);
         (await again.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
@@ -318,15 +318,4 @@ public sealed class PipelineFlowTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     private static Digest Part(string json) => PipelineRecipe.DigestOf((JsonObject)JsonNode.Parse(json)!);
-
-    private static async Task WaitForAsync(Func<Task<bool>> condition)
-    {
-        for (var tries = 0; tries < 200; tries++)
-        {
-            if (await condition())
-                return;
-            await Task.Delay(50);
-        }
-        throw new TimeoutException("it did not happen");
-    }
 }

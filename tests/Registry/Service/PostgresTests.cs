@@ -55,7 +55,7 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
             await Task.Delay(300);
             await postgres.StartAsync();
         }
-        (await server.EndOfAsync(id, seconds: 120)).State.ShouldBe(PipelineState.Succeeded);
+        (await server.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
         var units = await server.InDatabaseAsync(context => context.Units.Where(unit => unit.Kind == DecomposeStage.Kind).ToListAsync());
         units.Count.ShouldBe(60);
         units.ShouldAllBe(unit => unit.Status == UnitStatus.Done);

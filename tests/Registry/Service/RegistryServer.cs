@@ -96,7 +96,7 @@ internal sealed class RegistryServer : IAsyncDisposable
         (await Api.StartPipelineAsync(new PipelineRequest(model, 1, JsonNode.Parse(recipe), name))).Id;
 
     /// <summary>Waits until a pipeline has ended.</summary>
-    public async Task<PipelineView> EndOfAsync(Guid pipeline, double seconds = 60, int lookMilliseconds = 50)
+    public async Task<PipelineView> EndOfAsync(Guid pipeline, double seconds = 240, int lookMilliseconds = 50)
     {
         var limit = DateTime.UtcNow.AddSeconds(seconds);
         PipelineView? shown = null;
@@ -109,6 +109,17 @@ internal sealed class RegistryServer : IAsyncDisposable
         }
         while (DateTime.UtcNow < limit);
         throw new TimeoutException($"the pipeline has not ended within {seconds} s: {shown}");
+    }
+
+    /// <summary>Waits until something holds, which it does soon on any machine that is not overloaded.</summary>
+    public static async Task UntilAsync(Func<Task<bool>> holds, double seconds = 240)
+    {
+        for (var limit = DateTime.UtcNow.AddSeconds(seconds); !await holds();)
+        {
+            if (DateTime.UtcNow > limit)
+                throw new TimeoutException($"it does not hold within {seconds} s");
+            await Task.Delay(30);
+        }
     }
 
     /// <summary>A collection that spares nothing.</summary>
