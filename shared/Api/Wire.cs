@@ -33,7 +33,7 @@ public static class Wire
     public static IEnumerable<string> NamesOf<T>()
         where T : struct, Enum => Enum.GetValues<T>().Select(value => NameOf(value));
 
-    /// <summary>The value of a name; null where there is none.</summary>
+    /// <summary>The value of a name; null if there is none.</summary>
     public static T? Find<T>(string name)
         where T : struct, Enum => Enum.GetValues<T>().Cast<T?>().FirstOrDefault(value => NameOf(value!.Value) == name);
 }

@@ -17,7 +17,7 @@ internal static class Folders
         }
     }
 
-    /// <summary>The only GGUF file of a folder, or the first piece of the only one; null where there is none.</summary>
+    /// <summary>The only GGUF file of a folder, or the first piece of the only one; null if there is none.</summary>
     /// <exception cref="InvalidInputException">There are several.</exception>
     public static string? SingleGguf(string folder)
     {

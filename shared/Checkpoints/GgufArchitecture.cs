@@ -161,7 +161,7 @@ internal sealed record GgufArchitecture(string Name, string ModelType, string Cl
 
     public static bool IsRopeFactors(string name) => name is RopeFactors or LongFactors or ShortFactors;
 
-    /// <summary>Hugging Face's name of a tensor, or null where there is none.</summary>
+    /// <summary>Hugging Face's name of a tensor, or null if there is none.</summary>
     public string? HuggingFaceName(string name)
     {
         var parts = name.Split('.');

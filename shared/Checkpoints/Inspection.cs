@@ -26,7 +26,7 @@ public sealed record Inspection
     /// <summary>The file's own key-value pairs; long arrays of GGUF as their type, count and first elements.</summary>
     public required JsonObject Metadata { get; init; }
 
-    /// <summary>The content of config.json; null where there is none.</summary>
+    /// <summary>The content of config.json; null if there is none.</summary>
     public JsonObject? Config { get; init; }
 
     /// <summary>Elements of all tensors.</summary>

@@ -44,7 +44,7 @@ public sealed class KernelCache(string folder)
         }
     }
 
-    /// <summary>The image of a key, or null where there is none or its bytes are not those that were written.</summary>
+    /// <summary>The image of a key, or null if there is none or its bytes are not those that were written.</summary>
     public byte[]? Find(string key)
     {
         try

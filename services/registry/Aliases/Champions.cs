@@ -59,8 +59,8 @@ internal sealed class Champions(RegistryContext context, IOptions<RegistryOption
     }
 
     /// <summary>
-    /// Sets the alias inside the caller's transaction. It stays where it is when a person set it, when no version passes, and, unless the gate has a
-    /// budget of bits, when those that are better are larger.
+    /// Sets the alias inside the caller's transaction. It does not move if a person set it, if no version passes the gate or, unless the gate
+    /// has a budget of bits, if the better versions are larger.
     /// </summary>
     /// <param name="model">A locked row.</param>
     /// <param name="isAsked">A person has just set the gate: its limits alone decide.</param>

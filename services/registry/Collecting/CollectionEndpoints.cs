@@ -41,7 +41,7 @@ internal static class CollectionEndpoints
     };
 }
 
-/// <summary>Lets those collect who have the key of the settings, and where there is none this machine alone: what is collected is gone.</summary>
+/// <summary>Permits a collection with the key from the settings, or from this machine alone if no key is set: collected blobs cannot be restored.</summary>
 internal sealed class CollectionRight(IOptions<RegistryOptions> options) : IEndpointFilter
 {
     private const string Scheme = "Bearer ";

@@ -52,7 +52,7 @@ internal sealed record Pipeline
     /// <summary>A unit of this kind needs the results of those before it.</summary>
     public bool Chained { get; init; }
 
-    /// <summary>Of those that are done (steps, of the distillation) the ones that took no time since <see cref="KindStartedAt"/>: done before, or found among earlier results.</summary>
+    /// <summary>Units done (of the distillation: steps) that took no time since <see cref="KindStartedAt"/>: finished earlier, or reused from stored results.</summary>
     public int Given { get; init; }
 
     /// <summary>What a unit of this kind holds, as the first of them said.</summary>

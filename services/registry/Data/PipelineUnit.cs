@@ -13,7 +13,7 @@ internal sealed record PipelineUnit
     /// <summary>From 0 within its kind.</summary>
     public required int Index { get; init; }
 
-    /// <summary>Its identity to workers: the digest of all that its result depends on. Null until its command is made.</summary>
+    /// <summary>Its identity to workers: the digest of everything its result depends on. Null until its command exists.</summary>
     public string? Key { get; init; }
 
     public UnitStatus Status { get; init; }

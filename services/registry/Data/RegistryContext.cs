@@ -45,13 +45,13 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
     /// <exception cref="StartupException">Another process has held the lock for longer.</exception>
     public abstract Task MigrateAsync(TimeSpan wait, CancellationToken cancellation);
 
-    /// <summary>A pipeline that no other transaction can change until this one ends; null where there is none.</summary>
+    /// <summary>Locks a pipeline until the transaction ends; null if there is no such pipeline.</summary>
     public abstract Task<Pipeline?> LockPipelineAsync(Guid id, CancellationToken cancellation);
 
-    /// <summary>A model that no other transaction can change until this one ends; null where there is none.</summary>
+    /// <summary>Locks a model until the transaction ends; null if there is no such model.</summary>
     public abstract Task<Model?> LockModelAsync(Guid id, CancellationToken cancellation);
 
-    /// <summary>Until the transaction ends either blobs are removed, by one, or uploads get leases, any number of them.</summary>
+    /// <summary>Locks out uploads while blobs are removed, or the removal while uploads get leases, until the transaction ends.</summary>
     public abstract Task LockUploadsAsync(bool isRemoving, CancellationToken cancellation);
 
     /// <summary>Notes messages in the inbox; those that were not there already.</summary>

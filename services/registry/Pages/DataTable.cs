@@ -2,7 +2,7 @@ namespace Qbb.Registry.Pages;
 
 /// <summary>
 /// Tables that scroll where they are wide and turn into one block a row where the screen is narrow. Roles are spelt out, since a table that
-/// is laid out as blocks is none to some readers otherwise.
+/// is laid out as blocks is not announced as a table by some screen readers otherwise.
 /// </summary>
 internal static class DataTable
 {

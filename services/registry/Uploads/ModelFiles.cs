@@ -33,7 +33,7 @@ internal static class ModelFiles
             yield return "config.json is missing";
     }
 
-    /// <summary>The config.json; null where there is none that can be read, of which the workers say what is wrong.</summary>
+    /// <summary>The config.json; null if it is missing or invalid, which the workers then report.</summary>
     public static async Task<JsonObject?> ConfigAsync(ArtifactManifest manifest, IArtifactStore store, CancellationToken cancellation)
     {
         if (!manifest.Files.TryGetValue("config.json", out var entry) || entry.Size > MostConfigBytes)

@@ -45,7 +45,7 @@ internal sealed class VersionDocuments(IArtifactStore store)
 {
     private const int MostBytes = 2 << 20;
 
-    /// <summary>A text; null where there is none that can be shown.</summary>
+    /// <summary>A text; null if there is none that can be shown.</summary>
     public async Task<string?> TextAsync(VersionView version, string name, CancellationToken cancellation, int most = MostBytes)
     {
         if (version.Files?.FirstOrDefault(file => file.Name == name) is not { } file || file.Size > most)

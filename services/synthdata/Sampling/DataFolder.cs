@@ -56,7 +56,7 @@ internal sealed class DataFolder : IDisposable
 
     public string ShardPath(int shard) => System.IO.Path.Combine(Path, ShardFile.NameOf(shard));
 
-    /// <summary>The manifest of an earlier run that finished; null where there is none.</summary>
+    /// <summary>The manifest of an earlier run that finished; null if there is none.</summary>
     public DataManifest? TryReadManifest() => File.Exists(ManifestPath) ? DataManifest.Read(ManifestPath).Manifest : null;
 
     /// <summary>Marks the data as not finished.</summary>

@@ -62,7 +62,7 @@ internal sealed record SampledShard(string Path, IReadOnlyList<DroppedSequence> 
         }
     }
 
-    /// <summary>A shard that an earlier run finished; null where there is none that is whole.</summary>
+    /// <summary>A shard that an earlier run finished; null if none is complete.</summary>
     /// <param name="path">The file.</param>
     /// <param name="origin">That it must have.</param>
     /// <param name="shard">Its number.</param>

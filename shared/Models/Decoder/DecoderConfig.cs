@@ -112,7 +112,7 @@ public sealed record DecoderConfig
     /// <summary>The config.json that this was read from.</summary>
     public required JsonObject Json { get; init; }
 
-    /// <summary>The method of quantization_config, where it is another than ours; null where there is none.</summary>
+    /// <summary>The method of quantization_config, where it is another than ours; null if there is none.</summary>
     public string? ForeignQuantization =>
         Json["quantization_config"] is not JsonObject quantization ? null
         : quantization["quant_method"] is not JsonValue method || !method.TryGetValue<string>(out var name) ? "unknown method"

@@ -110,10 +110,10 @@ public sealed class Tokenizer
     /// <inheritdoc cref="Decode(ReadOnlySpan{int}, bool)"/>
     public string Decode(IEnumerable<int> ids, bool skipSpecialTokens = false) => Decode(ids.ToArray().AsSpan(), skipSpecialTokens);
 
-    /// <summary>The token of an id as the vocabulary spells it (bytes in GPT-2's alphabet, ▁ for a space); null where there is none.</summary>
+    /// <summary>The token of an id as the vocabulary spells it (bytes in GPT-2's alphabet, ▁ for a space); null if there is none.</summary>
     public string? IdToToken(int id) => id >= 0 && id < parts.Tokens.Count ? parts.Tokens[id] : null;
 
-    /// <summary>The id of a token as the vocabulary spells it; null where there is none.</summary>
+    /// <summary>The id of a token as the vocabulary spells it; null if there is none.</summary>
     public int? TokenToId(string token) => parts.Ids.TryGetValue(token, out var id) ? id : null;
 
     /// <summary>The whole tokenizer.json, as it was read.</summary>

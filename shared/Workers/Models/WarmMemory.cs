@@ -20,7 +20,7 @@ public sealed class WarmMemory(IOptions<WorkerOptions> options) : IDisposable
     private long Most => _most ??= options.Value.WarmMegabytes is { } megabytes ? (long)megabytes << 20
         : options.Value.ReadDevice() is { type: DeviceType.CUDA } device ? CudaDevice.Get(device).Memory.Free / 2 : 0;
 
-    /// <summary>What is kept under a key, which the caller now owns; null where there is none.</summary>
+    /// <summary>What is kept under a key, which the caller now owns; null if there is none.</summary>
     /// <param name="key">All that the thing depends on, with value equality.</param>
     public T? Take<T>(object key)
         where T : class, IDisposable

@@ -108,7 +108,7 @@ internal sealed class RowBlock
     /// <summary>Takes rows over from a block of the same shape whose objective is lower there.</summary>
     public void TakeBetter(RowBlock other) => Take(other, row => other.Objective[row] < Objective[row]);
 
-    /// <summary>Takes rows over from a block of the same shape: all, or those that are asked for.</summary>
+    /// <summary>Copies rows from a block of the same shape: all, or the selected ones.</summary>
     public void Take(RowBlock other, Func<int, bool>? wanted = null)
     {
         Rows = other.Rows;
