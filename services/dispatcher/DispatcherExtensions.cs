@@ -52,7 +52,7 @@ public static class DispatcherExtensions
         var services = builder.Services;
         services.AddValidatedOptions<DispatcherOptions>(DispatcherOptions.Section);
         services.AddSingleton(TimeProvider.System);
-        services.AddSingleton(provider => RegistryApi.Connect(new Uri(Options(provider).Registry)));
+        services.AddSingleton(provider => RegistryApi.Connect(new Uri(Options(provider).Registry), RetryOptions.None));
         services.AddSingleton<IKubernetes>(provider => new Kubernetes(Options(provider).ApiServer is { } address
             ? new KubernetesClientConfiguration { Host = address }
             : KubernetesClientConfiguration.InClusterConfig()));

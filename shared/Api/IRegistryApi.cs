@@ -5,7 +5,7 @@ namespace Qbb.Api;
 
 /// <summary>
 /// The registry's REST interface. A reference is a version's number, an alias, or the first digits of its manifest's digest. Errors are
-/// <see cref="RegistryRefusedException"/> and <see cref="RegistryAwayException"/>. Disposing closes the connections.
+/// <see cref="RegistryRefusedException"/>, <see cref="RegistryAwayException"/> and <see cref="RegistryLostException"/>. Disposing closes the connections.
 /// </summary>
 public interface IRegistryApi : IDisposable
 {
@@ -19,7 +19,7 @@ public interface IRegistryApi : IDisposable
     Task KeepBlobAsync(Digest digest, CancellationToken cancellation = default);
 
     /// <param name="digest">Of the content.</param>
-    /// <param name="content">Streamed; memory does not depend on its size.</param>
+    /// <param name="content">Streamed; memory does not depend on its size. A retry reads it again from its beginning.</param>
     /// <param name="cancellation">Stops in the middle.</param>
     [Put("/api/blobs/{digest}")]
     Task PutBlobAsync(Digest digest, [Body] HttpContent content, CancellationToken cancellation = default);
@@ -74,8 +74,13 @@ public interface IRegistryApi : IDisposable
     Task<string> GetCardAsync(string name, string reference, CancellationToken cancellation = default);
 
     /// <summary>A file, as it arrives.</summary>
+    /// <param name="name">The model.</param>
+    /// <param name="reference">The version.</param>
+    /// <param name="file">The file's name.</param>
+    /// <param name="range">A part of it, such as bytes=100-.</param>
+    /// <param name="cancellation">Stops.</param>
     [Get("/api/models/{name}/versions/{reference}/files/{**file}")]
-    Task<Stream> GetFileAsync(string name, string reference, string file, CancellationToken cancellation = default);
+    Task<Stream> GetFileAsync(string name, string reference, string file, [Header("Range")] string? range = null, CancellationToken cancellation = default);
     [Get("/api/models/{name}/versions/{reference}/lineage")]
     Task<LineageAnswer> GetLineageAsync(string name, string reference, CancellationToken cancellation = default);
 

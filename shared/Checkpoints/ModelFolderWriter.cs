@@ -21,16 +21,17 @@ public sealed class ModelFolderWriter : IDisposable
 
     /// <param name="path">The folder to write.</param>
     /// <param name="force">Replace a folder that qbb wrote (<see cref="WrittenFiles"/>); only at <see cref="Commit"/>, so that a failure keeps the old one.</param>
-    /// <param name="work">Where everything goes until <see cref="Commit"/>, on the same disk; what is there is removed. Null for a new hidden folder.</param>
+    /// <param name="work">Where everything goes until <see cref="Commit"/>, on the same disk. Null for a new hidden folder.</param>
+    /// <param name="resume">What is in that folder stays; else it is removed.</param>
     /// <exception cref="InvalidInputException">The target must not be replaced, or its parent cannot be written.</exception>
-    public static ModelFolderWriter Create(string path, bool force, string? work = null)
+    public static ModelFolderWriter Create(string path, bool force, string? work = null, bool resume = false)
     {
         var target = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path));
         WrittenFiles.CheckTarget(path, force);
         work ??= System.IO.Path.Combine(System.IO.Path.GetDirectoryName(target) ?? "/", $".{System.IO.Path.GetFileName(target)}.{Guid.NewGuid():N}.partial");
         return Guard(path, () =>
         {
-            if (Directory.Exists(work))
+            if (!resume && Directory.Exists(work))
                 Directory.Delete(work, recursive: true);
             Directory.CreateDirectory(work);
             return new ModelFolderWriter(target, work);
@@ -44,6 +45,9 @@ public sealed class ModelFolderWriter : IDisposable
         WrittenFiles.CheckTarget(path, force);
         new ModelFolderWriter(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)), finished).Commit();
     }
+
+    /// <summary>Whether what is written stays where it is without <see cref="Commit"/>, to be resumed.</summary>
+    public bool IsKept { get; set; }
 
     /// <summary>Bytes of the files written so far.</summary>
     public long Bytes { get; private set; }
@@ -110,10 +114,10 @@ public sealed class ModelFolderWriter : IDisposable
         return 0;
     });
 
-    /// <summary>Removes what was written, unless it was committed.</summary>
+    /// <summary>Removes what was written, unless it was committed or is kept.</summary>
     public void Dispose()
     {
-        if (!_committed && Directory.Exists(_work))
+        if (!_committed && !IsKept && Directory.Exists(_work))
             Directory.Delete(_work, recursive: true);
     }
 

@@ -39,7 +39,7 @@ public sealed class RegistryApiTests
         foreach (var path in new[] { "", "/behind/a/proxy" })
         {
             var handler = new Handler(_ => new HttpResponseMessage(HttpStatusCode.NotFound));
-            using var api = RegistryApi.Connect(new Uri($"http://registry{path}/"), handler);
+            using var api = RegistryApi.Connect(new Uri($"http://registry{path}/"), handler: handler);
             await Should.ThrowAsync<RegistryRefusedException>(() => call(api));
             handler.Sent.ShouldBe([expected.Replace(" /", $" {path}/", StringComparison.Ordinal)]);
         }
@@ -54,7 +54,7 @@ public sealed class RegistryApiTests
             (body, key) = (await request.Content!.ReadAsStringAsync(), request.Headers.GetValues("Idempotency-Key").Single());
             return Json("""{"model":"tiny","version":1,"manifest":"m","pipelines":["01a2190b-4bed-754b-a4a6-5b09073c2fe1"]}""");
         });
-        using var api = RegistryApi.Connect(new Uri("http://registry"), handler);
+        using var api = RegistryApi.Connect(new Uri("http://registry"), handler: handler);
         var uploaded = await api.CreateVersionAsync("tiny", new VersionRequest([new FileEntry("config.json", s_digest, 2)], Quantize: false), "key-1");
         JsonNode.DeepEquals(JsonNode.Parse(body!), JsonNode.Parse($$"""
             {"files":[{"name":"config.json","digest":"{{s_digest}}","size":2}],"tags":null,"quantize":false}
@@ -77,7 +77,7 @@ public sealed class RegistryApiTests
     [MemberData(nameof(Kinds))]
     public async Task A_refusal_is_the_registrys_own_words(Func<IRegistryApi, Task> call)
     {
-        using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => Json(
+        using var api = RegistryApi.Connect(new Uri("http://registry"), handler: new Handler(_ => Json(
             """{"title":"Conflict","detail":"2 are wrong: first","errors":["first","second"]}""", HttpStatusCode.Conflict)));
         var refused = await Should.ThrowAsync<RegistryRefusedException>(() => call(api));
         (refused.Status, refused.Message).ShouldBe((HttpStatusCode.Conflict, "2 are wrong: first: second"));
@@ -91,7 +91,7 @@ public sealed class RegistryApiTests
     [InlineData("""{"title":"Bad Gateway","errors":{"a":["b"]}}""", "Bad Gateway")]
     public async Task A_refusal_by_something_else_names_the_status(string text, string message)
     {
-        using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => Json(text, HttpStatusCode.BadGateway)));
+        using var api = RegistryApi.Connect(new Uri("http://registry"), RetryOptions.None, new Handler(_ => Json(text, HttpStatusCode.BadGateway)));
         (await Should.ThrowAsync<RegistryRefusedException>(() => api.GetModelAsync("tiny"))).Message.ShouldBe(message);
     }
 
@@ -119,7 +119,7 @@ public sealed class RegistryApiTests
     public async Task Something_else_at_the_address_is_told_with_the_remedy(string answer, string type)
     {
         using var api = RegistryApi.Connect(
-            new Uri("http://registry"), new Handler(_ => new HttpResponseMessage { Content = new StringContent(answer, Encoding.UTF8, type) }));
+            new Uri("http://registry"), handler: new Handler(_ => new HttpResponseMessage { Content = new StringContent(answer, Encoding.UTF8, type) }));
         var message = (await Should.ThrowAsync<RegistryAwayException>(() => api.GetModelAsync("tiny"))).Message;
         message.ShouldBe("the server at http://registry/ is not a qbb registry: give the address of one with --url");
     }
@@ -128,7 +128,7 @@ public sealed class RegistryApiTests
     [MemberData(nameof(Kinds))]
     public async Task Cancelling_is_cancelling(Func<IRegistryApi, Task> call)
     {
-        using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => Task.FromException<HttpResponseMessage>(new TaskCanceledException())));
+        using var api = RegistryApi.Connect(new Uri("http://registry"), handler: new Handler(_ => Task.FromException<HttpResponseMessage>(new TaskCanceledException())));
         await Should.ThrowAsync<OperationCanceledException>(() => call(api));
     }
 
@@ -136,7 +136,7 @@ public sealed class RegistryApiTests
     public async Task What_is_not_in_the_store_is_no_error()
     {
         var status = HttpStatusCode.NotFound;
-        using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => new HttpResponseMessage(status)));
+        using var api = RegistryApi.Connect(new Uri("http://registry"), handler: new Handler(_ => new HttpResponseMessage(status)));
         (await api.HasBlobAsync(s_digest)).ShouldBeFalse();
         status = HttpStatusCode.OK;
         (await api.HasBlobAsync(s_digest)).ShouldBeTrue();
@@ -149,7 +149,7 @@ public sealed class RegistryApiTests
     {
         var pipe = new System.IO.Pipelines.Pipe();
         var bytes = new StreamContent(pipe.Reader.AsStream()) { Headers = { ContentType = new("application/octet-stream") } };
-        using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => new HttpResponseMessage { Content = bytes }));
+        using var api = RegistryApi.Connect(new Uri("http://registry"), handler: new Handler(_ => new HttpResponseMessage { Content = bytes }));
         // Nothing of the answer is there yet.
         await using var file = await api.GetFileAsync("tiny", "1", "model.safetensors").WaitAsync(TimeSpan.FromSeconds(30));
         await pipe.Writer.WriteAsync("first"u8.ToArray());
@@ -157,7 +157,7 @@ public sealed class RegistryApiTests
         Encoding.UTF8.GetString(buffer, 0, await file.ReadAsync(buffer)).ShouldBe("first");
 
         var content = new Unread();
-        using var other = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => new HttpResponseMessage(HttpStatusCode.Created)));
+        using var other = RegistryApi.Connect(new Uri("http://registry"), handler: new Handler(_ => new HttpResponseMessage(HttpStatusCode.Created)));
         await other.PutBlobAsync(s_digest, new StreamContent(content));
         content.Reads.ShouldBe(0, "only what is sent is read");
     }
@@ -169,7 +169,7 @@ public sealed class RegistryApiTests
             s_id, "tiny", 1, "r", null, PipelineState.Queued, null, Stage.Distil, [], 1, 2, 0.5, null, null, DateTimeOffset.UnixEpoch, null, null, null, null), Wire.Json);
         var events = string.Concat(new[] { "queued", "running", "succeeded" }.Select(state =>
             $"event: pipeline\ndata: {pipeline.Replace("queued", state, StringComparison.Ordinal)}\n\n"));
-        using var api = RegistryApi.Connect(new Uri("http://registry"), new Handler(_ => new HttpResponseMessage
+        using var api = RegistryApi.Connect(new Uri("http://registry"), handler: new Handler(_ => new HttpResponseMessage
         {
             Content = new StringContent(events, Encoding.UTF8, "text/event-stream"),
         }));

@@ -18,11 +18,14 @@ internal static class QbbCommands
     // Apart from the runner's threads: a few that all wait would leave none to go on.
     public static QbbProcess.Result Run(params string[] arguments) => Task.Run(() => RunAsync(arguments)).GetAwaiter().GetResult();
 
-    public static async Task<QbbProcess.Result> RunAsync(params string[] arguments)
+    public static Task<QbbProcess.Result> RunAsync(params string[] arguments) => RunAsync(TimeProvider.System, arguments);
+
+    /// <summary>The same with a clock of the test's, by which requests are retried.</summary>
+    public static async Task<QbbProcess.Result> RunAsync(TimeProvider clock, params string[] arguments)
     {
         using var output = s_out.Capture();
         using var error = s_error.Capture();
-        var code = await CommandLine.RunAsync(arguments);
+        var code = await CommandLine.RunAsync(arguments, clock);
         return new QbbProcess.Result(code, $"{output}", $"{error}");
     }
 

@@ -5,13 +5,17 @@ using Qbb.Tests;
 namespace Qbb.Cli.Tests;
 
 /// <summary>ls, show, rm, tag, alias, policy, cancel and retry against all services in the test's process.</summary>
-public sealed class RegistryVerbTests(RegistryVerbTests.Server server) : IClassFixture<RegistryVerbTests.Server>
+[Collection(Server.Name)]
+public sealed class RegistryVerbTests(RegistryVerbTests.Server server)
 {
     private const string Recipe = """{ "decomposition": { "bases": 2, "group": 16 }, "evaluation": { "sampling": { "sequences": 8, "length": 16 } } }""";
 
     /// <summary>A registry with the model tiny, its upload version 1 and its champion version 2.</summary>
-    public sealed class Server : IAsyncLifetime
+    [CollectionDefinition(Name)]
+    public sealed class Server : IAsyncLifetime, ICollectionFixture<Server>
     {
+        public const string Name = "registry";
+
         private readonly TemporaryFolder _folder = new();
         private readonly CancellationTokenSource _stop = new();
         private Task _running = Task.CompletedTask;

@@ -158,7 +158,7 @@ public sealed class DispatcherTests : IAsyncLifetime
     {
         _registry.Work = work;
         var options = Options.Create(new DispatcherOptions { Registry = "http://registry", Templates = _folder.Path, Namespace = "models", Owner = "qbb-dispatcher" });
-        using var registry = RegistryApi.Connect(new Uri("http://registry"), _registry);
+        using var registry = RegistryApi.Connect(new Uri("http://registry"), RetryOptions.None, _registry);
         using var client = new Kubernetes(new KubernetesClientConfiguration { Host = _kubernetes.Url });
         using var loop = new DispatchLoop(registry, new JobApi(client, options), JobTemplates.Read(_folder.Path), options, TimeProvider.System, NullLogger<DispatchLoop>.Instance);
         await loop.LookAsync(CancellationToken.None);

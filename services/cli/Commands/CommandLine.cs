@@ -6,15 +6,18 @@ namespace Qbb.Cli.Commands;
 /// <summary>A program's commands.</summary>
 /// <param name="program">What people type; the library would take the process's name.</param>
 /// <param name="description">For its help.</param>
-public sealed class ProgramCommand(string program, string description) : RootCommand(description)
+/// <param name="clock">By which requests are retried; null for the system's.</param>
+public sealed class ProgramCommand(string program, string description, TimeProvider? clock = null) : RootCommand(description)
 {
     public string Program => program;
+
+    public TimeProvider Clock => clock ?? TimeProvider.System;
 }
 
 /// <summary>The <c>qbb</c> command: exit code 0 done, 1 failed, 2 the input is at fault, 130 cancelled.</summary>
 public static class CommandLine
 {
-    public static Task<int> RunAsync(string[] args) => RunAsync(args, Root(),
+    public static Task<int> RunAsync(string[] args, TimeProvider? clock = null) => RunAsync(args, Root(clock),
         "qbb quantize MODEL -o OUT --bases 3 --group 128",
         "qbb eval OUT --teacher MODEL --text wiki.test.raw",
         "qbb up",
@@ -40,8 +43,8 @@ public static class CommandLine
         return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });
     }
 
-    private static ProgramCommand Root() =>
-        new("qbb", "Quantizes language models into sums of binary matrices (QBB), and scores them.")
+    private static ProgramCommand Root(TimeProvider? clock) =>
+        new("qbb", "Quantizes language models into sums of binary matrices (QBB), and scores them.", clock)
         {
             new QuantizeCommand(),
             new EvalCommand(),

@@ -17,7 +17,7 @@ internal abstract class RegistryCommand : AsyncCommand
 
     protected sealed override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
+        using var registry = RegistryAddress.Connect(parsed, _url, output);
         await RunAsync(registry, parsed, output, cancel);
     }
 

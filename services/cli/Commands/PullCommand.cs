@@ -24,9 +24,11 @@ internal sealed class PullCommand : AsyncCommand
             Options.Add(option);
     }
 
+    protected override string Kept => "what arrived is kept beside the output";
+
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
+        using var registry = RegistryAddress.Connect(parsed, _url, output);
         var (model, reference) = ModelReference.Parse(parsed.GetRequiredValue(_version));
         var folder = parsed.GetRequiredValue(_output);
         WrittenFiles.CheckTarget(folder, parsed.GetValue(_force));

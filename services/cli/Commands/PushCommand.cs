@@ -41,6 +41,8 @@ internal sealed partial class PushCommand : AsyncCommand
         });
     }
 
+    protected override string Kept => "the registry keeps the files that arrived";
+
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var model = parsed.GetRequiredValue(_model);
@@ -55,7 +57,7 @@ internal sealed partial class PushCommand : AsyncCommand
         if (ModelName.ProblemOf(name) is { } problem)
             throw new InvalidInputException($"{name} cannot be the model's name there ({problem})", "choose another with --name");
         var address = parsed.GetRequiredValue(_url);
-        using var registry = RegistryAddress.Connect(address);
+        using var registry = RegistryAddress.Connect(parsed, _url, output);
         // Before a large model is read for nothing.
         await registry.ListModelsAsync(limit: 1, cancellation: cancel);
         var version = remote is not null
@@ -64,7 +66,7 @@ internal sealed partial class PushCommand : AsyncCommand
         if (recipe is not null)
         {
             var request = new PipelineRequest(version.Model, version.Version, JsonNode.Parse(recipe.ToJson()), recipeName!);
-            version = version with { Pipelines = [(await registry.StartPipelineAsync(request, NewKey(), cancel)).Id] };
+            version = version with { Pipelines = [(await registry.StartPipelineAsync(request, cancellation: cancel)).Id] };
         }
         output.Result(JsonSerializer.SerializeToNode(version, Wire.Json)!.AsObject(), _ =>
         {
@@ -82,7 +84,7 @@ internal sealed partial class PushCommand : AsyncCommand
         if (!isStored)
             WarnOfTokenizer(model, output);
         var files = await ProgressBars.RunAsync(output, "uploading", report => Uploading.RunAsync(registry, model, !isStored, report, cancel));
-        return await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: quantize), NewKey(), cancel);
+        return await registry.CreateVersionAsync(name, new VersionRequest(files, Quantize: quantize), cancellation: cancel);
     }
 
     /// <summary>The recipe of a file or of a preset, and its name; null for those of the policies.</summary>
@@ -124,9 +126,6 @@ internal sealed partial class PushCommand : AsyncCommand
         if (source.TokenizerJsonPath is null && source.GgufMetadata is null)
             output.Warning($"{model} has no tokenizer.json: recipes that evaluate on a text will fail, and its versions cannot generate");
     }
-
-    // A proxy that sends a request twice starts nothing twice.
-    private static string NewKey() => Guid.NewGuid().ToString();
 }
 
 /// <summary>A registered model's version in MLflow: mlflow:/NAME/VERSION, or an alias in the version's place. The registry fetches it.</summary>

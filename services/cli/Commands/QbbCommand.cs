@@ -32,6 +32,9 @@ internal abstract class AsyncCommand : Command
 
     public IReadOnlyList<string> Examples { get; }
 
+    /// <summary>What stays done where the registry is lost in the middle.</summary>
+    protected virtual string Kept => "no change is lost or made twice";
+
     protected abstract Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel);
 
     private async Task<int> GuardedAsync(ParseResult parsed, CancellationToken cancel)
@@ -45,7 +48,7 @@ internal abstract class AsyncCommand : Command
         }
         catch (Exception error)
         {
-            return output.Fail(Failure.Of(error, this));
+            return output.Fail(error is RegistryLostException lost ? Failure.Of(lost, Kept, parsed) : Failure.Of(error, this));
         }
     }
 }

@@ -22,9 +22,11 @@ internal sealed class WatchCommand : AsyncCommand
         Options.Add(_url);
     }
 
+    protected override string Kept => "the pipelines resume with the registry";
+
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
+        using var registry = RegistryAddress.Connect(parsed, _url, output);
         var pipelines = await registry.PipelinesAsync(parsed.GetRequiredValue(_model), cancel);
         PipelineView[] ended;
         try

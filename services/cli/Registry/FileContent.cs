@@ -5,22 +5,19 @@ namespace Qbb.Cli.Registry;
 /// <summary>A file on its way to a registry, which tells how many bytes went.</summary>
 internal sealed class FileContent(Stream file, Action<long> report) : HttpContent
 {
-    /// <summary>Copies what comes, and tells how many bytes did.</summary>
-    public static async Task CopyAsync(Stream from, Stream to, Action<long> report, CancellationToken cancel)
+    // From the beginning: a retry sends it again.
+    protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
         var buffer = new byte[1 << 20];
-        var done = 0L;
-        while (await from.ReadAsync(buffer, cancel) is var count and > 0)
+        file.Position = 0;
+        while (await file.ReadAsync(buffer, cancellationToken) is var count and > 0)
         {
-            await to.WriteAsync(buffer.AsMemory(0, count), cancel);
-            report(done += count);
+            await stream.WriteAsync(buffer.AsMemory(0, count), cancellationToken);
+            report(file.Position);
         }
     }
 
-    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken) =>
-        CopyAsync(file, stream, report, cancellationToken);
-
-    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => CopyAsync(file, stream, report, CancellationToken.None);
+    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
 
     protected override bool TryComputeLength(out long length)
     {

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Qbb.Cli.Commands;
+using Qbb.Cli.Terminal;
 
 namespace Qbb.Cli.Registry;
 
@@ -19,9 +21,16 @@ internal static class RegistryAddress
     /// <summary>What a command needs to find the same registry; empty where it looks there anyway.</summary>
     public static string OptionFor(string address) => address == Usual ? "" : $" --url {address}";
 
-    /// <summary>A client of the registry at an address; dispose it.</summary>
+    /// <summary>A client of the registry at a command's address; dispose it.</summary>
     /// <exception cref="InvalidInputException">The URL is invalid.</exception>
-    public static IRegistryApi Connect(string text) => RegistryApi.Connect(Parse(text));
+    public static IRegistryApi Connect(ParseResult parsed, Option<string> option, Output output)
+    {
+        var retries = new RetryOptions { Clock = ((ProgramCommand)parsed.RootCommandResult.Command).Clock };
+        return RegistryApi.Connect(Parse(parsed.GetRequiredValue(option)), retries with
+        {
+            OnRetry = reason => output.Note($"the registry does not answer ({reason.TrimEnd('.')}); retrying for up to {retries.Limit.TotalMinutes:0} minutes"),
+        });
+    }
 
     /// <exception cref="InvalidInputException">The URL is invalid.</exception>
     public static Uri Parse(string text) => Uri.TryCreate(text.TrimEnd('/') + "/", UriKind.Absolute, out var uri) && uri.Scheme is ("http" or "https")

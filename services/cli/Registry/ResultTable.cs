@@ -40,11 +40,11 @@ internal static class ResultTable
     {
         try
         {
-            await using var file = await registry.GetFileAsync(version.Model, $"{version.Version}", "metrics.json", cancel);
+            await using var file = await registry.GetFileAsync(version.Model, $"{version.Version}", "metrics.json", cancellation: cancel);
             var distillation = (await JsonSerializer.DeserializeAsync<MetricsFile>(file, JsonSerializerOptions.Web, cancel))?.Distillation;
             return Perplexity(distillation?.Start) is { Length: > 0 } start ? $"{start} → {Perplexity(distillation?.End)}" : "";
         }
-        catch (Exception error) when (error is InvalidInputException or JsonException)
+        catch (Exception error) when (error is InvalidInputException or JsonException or IOException)
         {
             return "";
         }

@@ -11,12 +11,11 @@ namespace Qbb.Cli.Registry;
 /// </summary>
 internal sealed class WatchScreen(Output output, IRegistryApi registry)
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan s_quiet = TimeSpan.FromSeconds(10);
 
     /// <returns>The pipelines as they ended, in the order given.</returns>
     public Task<PipelineView[]> RunAsync(IReadOnlyList<PipelineView> pipelines, CancellationToken cancel) =>
-        output.Status.Profile.Capabilities.Interactive && !Console.IsErrorRedirected ? BarsAsync(pipelines, cancel) : LinesAsync(pipelines, cancel);
+        output.IsInteractive ? BarsAsync(pipelines, cancel) : LinesAsync(pipelines, cancel);
 
     private Task<PipelineView[]> BarsAsync(IReadOnlyList<PipelineView> pipelines, CancellationToken cancel)
     {
@@ -31,7 +30,7 @@ internal sealed class WatchScreen(Output output, IRegistryApi registry)
                     task.Value = state.Progress;
                     task.Description = Markup.Escape($"{PipelineStage.Name(state)}: {PipelineStage.Text(state)}");
                     left.Texts[task.Id] = PipelineStage.Left(state);
-                }, () => left.Texts[task.Id] = "registry unreachable", cancel);
+                }, cancel);
             })));
     }
 
@@ -49,12 +48,12 @@ internal sealed class WatchScreen(Output output, IRegistryApi registry)
                 told[pipeline.Id] = (stage, watch.Elapsed);
                 var left = PipelineStage.Left(state);
                 output.Note($"{PipelineStage.Name(state)}: {PipelineStage.Text(state)}  {100 * state.Progress:0} %{(left.Length > 0 ? $", {left}" : "")}");
-            }, () => output.Note($"{PipelineStage.Name(pipeline)}: the registry does not answer; waiting for it"), cancel);
+            }, cancel);
         }));
     }
 
-    private Task<PipelineView> FollowAsync(PipelineView pipeline, Action<PipelineView> report, Action away, CancellationToken cancel) =>
-        new Watching(registry, report, s_patience).RunAsync(pipeline.Id, away, cancel);
+    private Task<PipelineView> FollowAsync(PipelineView pipeline, Action<PipelineView> report, CancellationToken cancel) =>
+        new Watching(registry, report).RunAsync(pipeline.Id, cancel);
 
     /// <summary>The time left, as the registry estimates it: it knows what earlier pipelines took.</summary>
     private sealed class LeftColumn : ProgressColumn

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Qbb.Cli.Commands;
 using Qbb.Cli.Registry;
 using Qbb.Cuda;
@@ -12,12 +13,12 @@ namespace Qbb.Cli.Terminal;
 internal sealed class UsageException(string message) : InvalidInputException(message);
 
 /// <summary>Why a command failed, for people (lines on stderr) and for programs (one object).</summary>
-/// <param name="Code">usage, invalid-input, registry-refused, registry-away, pipeline-failed, failed, internal or cancelled.</param>
+/// <param name="Code">usage, invalid-input, registry-refused, registry-away, registry-lost, pipeline-failed, failed, internal or cancelled.</param>
 /// <param name="ExitCode">One of <see cref="Commands.ExitCode"/>.</param>
 /// <param name="Message">What is wrong.</param>
 /// <param name="Remedy">What to do about it.</param>
 /// <param name="More">Further lines for people.</param>
-internal sealed record Failure(string Code, int ExitCode, string Message, string Remedy, params string[] More)
+internal sealed partial record Failure(string Code, int ExitCode, string Message, string Remedy, params string[] More)
 {
     private const string TraceVariable = "QBB_TRACE";
 
@@ -41,6 +42,18 @@ internal sealed record Failure(string Code, int ExitCode, string Message, string
             new("failed", Commands.ExitCode.Failed, error.Message, "try a smaller batch or context, or --device cpu"),
         _ => Internal(error),
     };
+
+    /// <summary>A registry that stopped answering: what is kept, and the command that resumes.</summary>
+    public static Failure Of(RegistryLostException lost, string kept, ParseResult parsed)
+    {
+        var resume = string.Join(' ', parsed.Tokens.Select(token => Quoted(token.Value)).Prepend(CommandHelp.NameOf(parsed.RootCommandResult.Command)));
+        return new("registry-lost", Commands.ExitCode.Failed, $"{lost.Message}; {kept}: {resume}  resumes", resume);
+    }
+
+    private static string Quoted(string text) => Plain().IsMatch(text) ? text : $"'{text.Replace("'", @"'\''")}'";
+
+    [GeneratedRegex(@"\A[A-Za-z0-9_@%+=:,./-]+\z")]
+    private static partial Regex Plain();
 
     /// <summary>What the parser refused; null if it refused nothing.</summary>
     public static Failure? Of(ParseResult parsed)

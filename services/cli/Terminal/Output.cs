@@ -22,6 +22,9 @@ internal sealed class Output(bool json)
     /// <summary>Console of stderr, for progress.</summary>
     public IAnsiConsole Status { get; } = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
 
+    /// <summary>Whether bars can be drawn.</summary>
+    public bool IsInteractive => Status.Profile.Capabilities.Interactive && !Console.IsErrorRedirected;
+
     /// <summary>Console of stdout, for tables.</summary>
     public IAnsiConsole Screen { get; } = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out) });
 
@@ -56,8 +59,14 @@ internal sealed class Output(bool json)
         return failure.ExitCode;
     }
 
-    /// <summary>Tells what goes on, where no bar can.</summary>
-    public void Note(string message) => Console.Error.WriteLine(message);
+    /// <summary>Tells what goes on, above the bars where there are any.</summary>
+    public void Note(string message)
+    {
+        if (IsInteractive)
+            Status.WriteLine(message);
+        else
+            Console.Error.WriteLine(message);
+    }
 
     /// <summary>On stderr at once; with --json in the result's <c>warnings</c> too.</summary>
     public void Warning(string message)

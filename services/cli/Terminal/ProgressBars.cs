@@ -15,7 +15,7 @@ internal static class ProgressBars
     /// <summary>Runs <paramref name="work"/>, which reports (done of total, what is at hand).</summary>
     public static T Run<T>(Output output, string title, Func<Action<double, double, string>, T> work)
     {
-        if (!IsInteractive(output))
+        if (!output.IsInteractive)
         {
             var watch = Stopwatch.StartNew();
             using var lines = FileHashes.Listen(HashingLines(watch));
@@ -33,7 +33,7 @@ internal static class ProgressBars
     /// <summary>The same of work that waits.</summary>
     public static async Task<T> RunAsync<T>(Output output, string title, Func<Action<double, double, string>, Task<T>> work)
     {
-        if (IsInteractive(output))
+        if (output.IsInteractive)
         {
             return await Bars(output).StartAsync(async context =>
             {
@@ -49,8 +49,6 @@ internal static class ProgressBars
     /// <summary>A model's digest, which takes a while the first time.</summary>
     public static string Digest(Output output, ModelSource model, CancellationToken cancel) =>
         Run(output, Hashing, _ => ModelDigest.Compute(model, cancel));
-
-    private static bool IsInteractive(Output output) => output.Status.Profile.Capabilities.Interactive && !Console.IsErrorRedirected;
 
     private static Progress Bars(Output output) => output.Status.Progress().AutoClear(true).HideCompleted(true)
         .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn());

@@ -34,7 +34,7 @@ internal static class MlflowExtensions
 
     public static void MapMlflow(this IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/api/mlflow/imports", ImportAsync).WithTags("mlflow").ProducesProblem(400).ProducesProblem(404).ProducesProblem(409).ProducesProblem(502)
+        routes.MapPost("/api/mlflow/imports", ImportAsync).WithMetadata(Idempotent.Mark).WithTags("mlflow").ProducesProblem(400).ProducesProblem(404).ProducesProblem(409).ProducesProblem(502)
             .WithSummary("Takes a registered model's version from MLflow; policies quantize it as any upload. The same files again return the existing version.");
         var pages = routes.MapPages("/mlflow");
         pages.MapGet("", MlflowPage.Show);
@@ -50,7 +50,7 @@ internal static class MlflowExtensions
         });
     }
 
-    private static async Task<Ok<UploadedVersion>> ImportAsync(MlflowImportRequest request, IServiceScopeFactory scopes, MlflowOptions options, CancellationToken cancellation)
+    private static async Task<Ok<UploadedVersion>> ImportAsync(MlflowImportRequest request, IServiceScopeFactory scopes, MlflowOptions options, HttpContext http, CancellationToken cancellation)
     {
         if (!options.IsOn)
             throw RefusedException.Conflict("the registry has no MLflow server: set Mlflow:TrackingUri, as with qbb up --set Mlflow:TrackingUri=ADDRESS");
@@ -60,7 +60,7 @@ internal static class MlflowExtensions
             try
             {
                 return TypedResults.Ok(await scope.ServiceProvider.GetRequiredService<MlflowImporter>()
-                    .ImportAsync(request.Name, request.Version, request.Model ?? request.Name, request.Quantize, cancellation));
+                    .ImportAsync(request.Name, request.Version, request.Model ?? request.Name, request.Quantize, IdempotencyKey.Of(http), cancellation));
             }
             catch (DbUpdateException error) when (attempt < RegistryContext.Tries && MlflowImporter.IsConflict(error))
             {

@@ -19,10 +19,11 @@ internal sealed class MlflowImporter(IMlflowApi api, MlflowFiles files, IArtifac
     /// <param name="version">A number, or an alias.</param>
     /// <param name="model">The model's name here.</param>
     /// <param name="quantize">Whether policies apply.</param>
+    /// <param name="key">Keeps the answer, where the request has a key.</param>
     /// <param name="cancellation">Stops in the middle of a file.</param>
     /// <exception cref="MlflowException">The server is away, or has no such version.</exception>
     /// <exception cref="RefusedException">Its files cannot be had from MLflow, or are not a model.</exception>
-    public async Task<UploadedVersion> ImportAsync(string name, string version, string model, bool quantize, CancellationToken cancellation)
+    public async Task<UploadedVersion> ImportAsync(string name, string version, string model, bool quantize, IdempotencyKey? key, CancellationToken cancellation)
     {
         if (ModelName.ProblemOf(model) is { } problem)
             throw RefusedException.Invalid($"{model} cannot be the model's name here ({problem}): choose another");
@@ -47,7 +48,7 @@ internal sealed class MlflowImporter(IMlflowApi api, MlflowFiles files, IArtifac
         var tags = new Dictionary<string, string> { ["mlflow.version"] = $"{name}/{there.Version}" };
         if (!string.IsNullOrEmpty(there.RunId))
             tags["mlflow.run"] = there.RunId;
-        return (await uploader.UploadAsync(model, new VersionRequest(entries, tags, quantize), key: null, cancellation)).Version;
+        return (await uploader.UploadAsync(model, new VersionRequest(entries, tags, quantize), key, cancellation)).Version;
     }
 
     /// <summary>Whether somebody made the same model, version or pipeline at the same moment: another try finds theirs.</summary>
@@ -148,7 +149,7 @@ internal sealed class MlflowWatcher(IServiceScopeFactory scopes, IMlflowApi api,
         try
         {
             await using var work = scopes.CreateAsyncScope();
-            var made = await work.ServiceProvider.GetRequiredService<MlflowImporter>().ImportAsync(version.Name, version.Version, version.Name, quantize: true, cancellation);
+            var made = await work.ServiceProvider.GetRequiredService<MlflowImporter>().ImportAsync(version.Name, version.Version, version.Name, quantize: true, key: null, cancellation);
             import.VersionId = await context.Versions.Where(row => row.Model.Name == made.Model && row.Number == made.Version).Select(row => (Guid?)row.Id).FirstOrDefaultAsync(cancellation);
             (import.DueAt, import.Error) = (null, null);
             log.LogInformation("{Name} version {Version} of MLflow is {Model} version {Number}", version.Name, version.Version, made.Model, made.Version);

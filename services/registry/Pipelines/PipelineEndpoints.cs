@@ -20,7 +20,7 @@ internal static class PipelineEndpoints
         group.MapGet("/{id:guid}/events", Watch).WithSummary("The pipeline whenever it changes, as server-sent events, until it has ended.");
         group.MapPost("/{id:guid}/cancel", Cancel).WithSummary("Cancels a pipeline; no further unit is started.").ProducesProblem(404);
         group.MapDelete("/{id:guid}", Remove).WithSummary("Removes a pipeline that has ended; its version stays.").ProducesProblem(404).ProducesProblem(409);
-        group.MapPost("/{id:guid}/retry", Retry).WithSummary("Resumes a failed or cancelled pipeline where it stopped.").ProducesProblem(404).ProducesProblem(409);
+        group.MapPost("/{id:guid}/retry", Retry).WithMetadata(Idempotent.Mark).WithSummary("Resumes a failed or cancelled pipeline where it stopped.").ProducesProblem(404).ProducesProblem(409);
 
         var pages = routes.MapPages("/pipelines");
         pages.MapGet("", PipelineListPage.Show);
@@ -32,7 +32,7 @@ internal static class PipelineEndpoints
         });
         pages.MapPost("/{id:guid}/retry", async (Guid id, PipelineDesk desk, CancellationToken cancellation) =>
         {
-            await desk.RetryAsync(id, cancellation);
+            await desk.RetryAsync(id, key: null, cancellation);
             return new SeeOther($"/pipelines/{id}");
         });
     }
@@ -77,12 +77,12 @@ internal static class PipelineEndpoints
         return TypedResults.NoContent();
     }, [], cancellation);
 
-    private static async Task<Ok<PipelineView>> Retry(Guid id, PipelineDesk desk, PipelineViews views, CancellationToken cancellation)
+    private static async Task<Ok<PipelineView>> Retry(Guid id, PipelineDesk desk, PipelineViews views, HttpContext http, CancellationToken cancellation)
     {
         var before = await views.GetAsync(id, cancellation);
         if (before.State is not (PipelineState.Failed or PipelineState.Cancelled))
             throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(before.State)}: only a failed or cancelled one can be tried again");
-        await desk.RetryAsync(id, cancellation);
+        await desk.RetryAsync(id, IdempotencyKey.Of(http), cancellation);
         return TypedResults.Ok(await views.GetAsync(id, cancellation));
     }
 }

@@ -53,7 +53,10 @@ internal sealed class PipelineDesk(
     }
 
     /// <summary>Lets a failed or cancelled pipeline go on.</summary>
-    public async Task RetryAsync(Guid id, CancellationToken cancellation)
+    /// <param name="id">The pipeline.</param>
+    /// <param name="key">Keeps the answer, where the request has a key.</param>
+    /// <param name="cancellation">Undoes it.</param>
+    public async Task RetryAsync(Guid id, IdempotencyKey? key, CancellationToken cancellation)
     {
         bool isDone;
         do
@@ -61,8 +64,15 @@ internal sealed class PipelineDesk(
             Rewind? rewind;
             await using (var scope = scopes.CreateAsyncScope())
                 rewind = await scope.ServiceProvider.GetRequiredService<PipelineStarter>().FindRewindAsync(id, cancellation);
-            isDone = rewind is null || await InTransactionAsync(
-                services => services.GetRequiredService<PipelineStarter>().RetryAsync(rewind, cancellation), cancellation);
+            isDone = rewind is null || await InTransactionAsync(async services =>
+            {
+                if (!await services.GetRequiredService<PipelineStarter>().RetryAsync(rewind, cancellation))
+                    return false;
+                var context = services.GetRequiredService<RegistryContext>();
+                await context.SaveChangesAsync(cancellation);
+                key?.Keep(context, clock.GetUtcNow(), StatusCodes.Status200OK, null, await services.GetRequiredService<PipelineViews>().GetAsync(id, cancellation));
+                return true;
+            }, cancellation);
         }
         while (!isDone);
     }

@@ -161,9 +161,18 @@ public sealed class PipelineFlowTests : IDisposable
         await Task.Delay(300);
         (await server.Api.GetPipelineAsync(id)).State.ShouldBe(PipelineState.Cancelled);
         script.Count<AssembleModel>().ShouldBe(0);
-        await server.Api.RetryPipelineAsync(id);
+        (await server.Api.CancelPipelineAsync(id)).State.ShouldBe(PipelineState.Cancelled, "a client may repeat it");
+        // The answer of the first may be lost: the second has the same key, and the same answer.
+        var first = await RetryAsync("key");
+        first.StatusCode.ShouldBe(HttpStatusCode.OK);
         (await server.EndOfAsync(id)).State.ShouldBe(PipelineState.Succeeded);
+        var second = await RetryAsync("key");
+        (await second.Content.ReadAsStringAsync()).ShouldBe(await first.Content.ReadAsStringAsync());
+        second.Headers.GetValues("Idempotency-Replayed").ShouldBe(["true"]);
         await RegistryServer.RefusedAsync(HttpStatusCode.Conflict, () => server.Api.RetryPipelineAsync(id));
+
+        Task<HttpResponseMessage> RetryAsync(string key) =>
+            server.Client.SendAsync(new HttpRequestMessage(HttpMethod.Post, $"/api/pipelines/{id}/retry") { Headers = { { "Idempotency-Key", key } } });
     }
 
     [Fact]

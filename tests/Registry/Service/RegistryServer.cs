@@ -24,7 +24,7 @@ internal sealed class RegistryServer : IAsyncDisposable
     {
         _app = app;
         Client = new HttpClient { BaseAddress = new Uri(app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
-        Api = RegistryApi.Connect(Client.BaseAddress);
+        Api = RegistryApi.Connect(Client.BaseAddress, RetryOptions.None);
     }
 
     /// <summary>The raw wire.</summary>
