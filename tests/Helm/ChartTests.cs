@@ -225,6 +225,12 @@ public sealed partial class ChartTests
         var other = rendering.Get<V1Deployment>("qbb-evaluator").Spec.Template.Spec;
         other.NodeSelector.ShouldBe(new Dictionary<string, string> { ["pool"] = "cpu" });
         other.Containers[0].Env.ShouldNotContain(variable => variable.Name == "Worker__Device");
+        Type(rendering).ShouldBe("Bf16");
+        Type(Chart.Render(4)).ShouldBeNull();
+        Type(Chart.Render(4, Matrix.Values["gpu"] + "\nregistry: { settings: { Pipelines:Type: F32 } }")).ShouldBe("F32");
+
+        static string? Type(Rendering chart) =>
+            chart.Get<V1Deployment>("qbb-registry").Spec.Template.Spec.Containers[0].Env.SingleOrDefault(variable => variable.Name == "Pipelines__Type")?.Value;
     }
 
     /// <summary>Of an upgrade the API server refuses changes of these fields, and what is kept must not go.</summary>
