@@ -94,10 +94,12 @@ public static class RegistryExtensions
         services.AddHttpContextAccessor();
         services.AddScoped<ETags>();
         services.AddPages();
-        services.AddProblemDetails();
+        // So that what the framework refuses has a detail as well.
+        services.AddProblemDetails(problems => problems.CustomizeProblemDetails = context =>
+            context.ProblemDetails.Detail ??= ApiDocument.TextOf(context.ProblemDetails.Status ?? context.HttpContext.Response.StatusCode));
         services.AddSingleton<IProblemDetailsWriter, ProblemsForAll>();
         services.AddExceptionHandler<Problems>();
-        services.AddOpenApi();
+        services.AddApiDocument();
         // So that a body that cannot be read is answered with the reason, in production too.
         services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
         services.ConfigureHttpJsonOptions(json => Wire.Configure(json.SerializerOptions));
