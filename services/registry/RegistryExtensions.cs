@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.HostFiltering;
 using Qbb.Contracts;
 using Qbb.Hosting.Bus;
 using Qbb.Hosting.Options;
@@ -91,6 +92,9 @@ public static class RegistryExtensions
 
     private static void AddHttp(this IServiceCollection services)
     {
+        // The outermost of all.
+        services.Insert(0, ServiceDescriptor.Transient<IStartupFilter, HostRefusals>());
+        services.Configure<HostFilteringOptions>(hosts => hosts.IncludeFailureMessage = false);
         services.AddHttpContextAccessor();
         services.AddScoped<ETags>();
         services.AddPages();

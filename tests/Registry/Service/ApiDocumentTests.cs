@@ -137,6 +137,7 @@ public sealed partial class ApiDocumentTests(ApiDocumentTests.Server server) : I
         { 400, "POST /api/pipelines", "body", "" },
         { 400, "PUT /api/blobs/xyz Content-Type: application/octet-stream", "64 lower-case hexadecimal digits", "bytes" },
         { 400, "PUT /api/models/tiny/gate", "unknown member", """{"most":1}""" },
+        { 400, "GET /api/models Host: elsewhere.example", "the host name elsewhere.example is not accepted: allow it with the setting AllowedHosts", null },
         { 401, "POST /api/collect", "Registry:CollectKey", "" },
         { 403, "POST /api/collect Authorization: Bearer other", "the key is not", "" },
         { 403, "DELETE /api/models/tiny Origin: http://elsewhere", "page of another site", null },
@@ -167,7 +168,9 @@ public sealed partial class ApiDocumentTests(ApiDocumentTests.Server server) : I
         var header = parts.ElementAtOrDefault(2)?.Split(": ", 2);
         if (body is not null)
             message.Content = new StringContent(body, Encoding.UTF8, MediaTypeHeaderValue.Parse(header?[0] == "Content-Type" ? header[1] : "application/json"));
-        if (header is not null and not ["Content-Type", _])
+        if (header is ["Host", var host])
+            message.Headers.Host = host;
+        else if (header is not null and not ["Content-Type", _])
             message.Headers.TryAddWithoutValidation(header[0], header[1]).ShouldBeTrue();
         using var answer = await server.Registry.Client.SendAsync(message);
         var text = await answer.Content.ReadAsStringAsync();
