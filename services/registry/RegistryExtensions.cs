@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.HostFiltering;
 using Qbb.Contracts;
 using Qbb.Hosting.Bus;
 using Qbb.Hosting.Options;
@@ -91,13 +92,18 @@ public static class RegistryExtensions
 
     private static void AddHttp(this IServiceCollection services)
     {
+        // The outermost of all.
+        services.Insert(0, ServiceDescriptor.Transient<IStartupFilter, HostRefusals>());
+        services.Configure<HostFilteringOptions>(hosts => hosts.IncludeFailureMessage = false);
         services.AddHttpContextAccessor();
         services.AddScoped<ETags>();
         services.AddPages();
-        services.AddProblemDetails();
+        // So that what the framework refuses has a detail as well.
+        services.AddProblemDetails(problems => problems.CustomizeProblemDetails = context =>
+            context.ProblemDetails.Detail ??= ApiDocument.TextOf(context.ProblemDetails.Status ?? context.HttpContext.Response.StatusCode));
         services.AddSingleton<IProblemDetailsWriter, ProblemsForAll>();
         services.AddExceptionHandler<Problems>();
-        services.AddOpenApi();
+        services.AddApiDocument();
         // So that a body that cannot be read is answered with the reason, in production too.
         services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
         services.ConfigureHttpJsonOptions(json => Wire.Configure(json.SerializerOptions));

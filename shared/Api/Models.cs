@@ -3,9 +3,9 @@ using System.Text.RegularExpressions;
 
 namespace Qbb.Api;
 
-/// <summary>Some of many.</summary>
-/// <param name="Items">These.</param>
-/// <param name="Next">What to give as "after" for those that follow; null where there are no more.</param>
+/// <summary>A page of a list.</summary>
+/// <param name="Items">Its entries.</param>
+/// <param name="Next">The value of "after" for the next page; null on the last one.</param>
 public sealed record Page<T>(IReadOnlyList<T> Items, string? Next);
 
 /// <summary>The names that models and aliases may have; they stand in addresses and on command lines.</summary>
@@ -42,10 +42,13 @@ public static partial class ModelName
 /// <param name="Latest">The number of the newest; null if all were deleted.</param>
 /// <param name="Aliases">Numbers of versions by alias.</param>
 /// <param name="CreatedAt">When it was created.</param>
+/// <example>{"name":"tiny","description":"A small teacher.","versions":2,"latest":2,"aliases":{"champion":2},"createdAt":"2026-11-29T12:00:00+00:00"}</example>
 public sealed record ModelView(
     string Name, string Description, int Versions, int? Latest, IReadOnlyDictionary<string, int> Aliases, DateTimeOffset CreatedAt);
 
 /// <summary>What to change of a model.</summary>
+/// <param name="Description">The new description, of at most 10,000 characters.</param>
+/// <example>{"description":"A small teacher."}</example>
 public sealed record ModelChange(string? Description = null);
 
 /// <summary>Where an alias points.</summary>
@@ -53,15 +56,19 @@ public sealed record ModelChange(string? Description = null);
 /// <param name="Version">The version's number.</param>
 /// <param name="UpdatedAt">When it was last moved.</param>
 /// <param name="Held">A person set it, and the gate leaves it there until it is removed.</param>
+/// <example>{"alias":"champion","version":2,"updatedAt":"2026-11-29T12:30:00+00:00","held":false}</example>
 public sealed record AliasView(string Alias, int Version, DateTimeOffset UpdatedAt, bool Held = false);
 
 /// <summary>The version that an alias is to point to.</summary>
+/// <param name="Version">The version's number.</param>
+/// <example>{"version":2}</example>
 public sealed record AliasChange(int Version);
 
 /// <summary>
 /// What a version must keep to become the champion; of those that do, the one of the lowest KL is. Null: no limit, except that without a budget
 /// of bits a champion is never replaced by a larger version.
 /// </summary>
+/// <example>{"maxPerplexityRatio":1.1,"maxKl":0.2,"maxBitsPerWeight":4}</example>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record Gate
 {
@@ -91,11 +98,13 @@ public sealed record Gate
 /// <param name="Own">The model has its own; else they are its policy's or the registry's.</param>
 /// <param name="Champion">The champion, or the version that would be; null if none passes.</param>
 /// <param name="Refused">Why the others do not pass, by number.</param>
+/// <example>{"gate":{"maxPerplexityRatio":1.1,"maxKl":0.2,"maxBitsPerWeight":4},"own":true,"champion":2,"refused":{"3":"kl is 0.31, more than 0.2"}}</example>
 public sealed record GateView(Gate Gate, bool Own, int? Champion, IReadOnlyDictionary<int, string> Refused);
 
 /// <summary>When garbage is collected.</summary>
 /// <param name="LastAt">When a collection ended last, or the registry was started first; null where it has just been.</param>
 /// <param name="Running">One is under way.</param>
+/// <example>{"lastAt":"2026-11-29T03:00:00+00:00","running":false}</example>
 public sealed record CollectionView(DateTimeOffset? LastAt, bool Running);
 
 /// <summary>What a collection removed, or would remove.</summary>
@@ -107,5 +116,6 @@ public sealed record CollectionView(DateTimeOffset? LastAt, bool Running);
 /// <param name="Bytes">Their bytes.</param>
 /// <param name="Kept">Blobs that stay.</param>
 /// <param name="KeptBytes">Their bytes.</param>
+/// <example>{"dryRun":true,"versions":1,"results":12,"leases":0,"blobs":7,"bytes":104857600,"kept":41,"keptBytes":2147483648}</example>
 public sealed record CollectionReport(
     bool DryRun, int Versions, int Results, int Leases, int Blobs, long Bytes, int Kept, long KeptBytes);

@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 
 namespace Qbb.Api;
 
+/// <summary>How far a pipeline is. One that is queued has not started, or waits for the result of an identical one.</summary>
 public enum PipelineState
 {
     /// <summary>Not started, or waiting for the result of another pipeline of the same model and recipe.</summary>
@@ -24,6 +25,7 @@ public enum Stage
     Publish,
 }
 
+/// <summary>How far a stage is.</summary>
 public enum StageState
 {
     Waiting,
@@ -44,6 +46,7 @@ public static class PipelineStates
 /// <param name="State">Its state.</param>
 /// <param name="Done">Units that are done; of a distillation its steps.</param>
 /// <param name="Total">Units that are known so far; 0 if none is.</param>
+/// <example>{"name":"decompose","state":"done","done":14,"total":14}</example>
 public sealed record StageView(Stage Name, StageState State, int Done, int Total);
 
 /// <summary>A pipeline.</summary>
@@ -68,6 +71,14 @@ public sealed record StageView(Stage Name, StageState State, int Done, int Total
 /// <param name="Metrics">The metrics of that version.</param>
 /// <param name="Note">What to know of the result, such as that its distillation was of no use.</param>
 /// <param name="Ahead">Units of other pipelines that its worker may do first; null of one that does not wait for its first unit of a stage.</param>
+/// <example>
+/// {"id":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","model":"tiny","version":1,
+/// "recipe":"5feceb66ffc86f38d952786c6d696c79c2dbc239dd4ac7b3b0f3e6b1e7c1d7a1","recipeName":"three-bases","state":"running","follows":null,
+/// "stage":"distil","stages":[{"name":"decompose","state":"done","done":14,"total":14},{"name":"distil","state":"running","done":40,
+/// "total":60},{"name":"evaluate","state":"waiting","done":0,"total":0},{"name":"publish","state":"waiting","done":0,"total":1}],"done":40,
+/// "total":60,"progress":0.72,"etaSeconds":95.5,"error":null,"createdAt":"2026-11-29T12:00:00+00:00","startedAt":"2026-11-29T12:00:01+00:00",
+/// "endedAt":null,"result":null,"metrics":null,"note":null,"ahead":null}
+/// </example>
 public sealed record PipelineView(
     Guid Id, string Model, int Version, string Recipe, string? RecipeName, PipelineState State, Guid? Follows, Stage Stage,
     IReadOnlyList<StageView> Stages, int Done, int Total, double Progress, double? EtaSeconds, string? Error, DateTimeOffset CreatedAt,
@@ -79,6 +90,7 @@ public sealed record PipelineView(
 /// <param name="Stage">Its current kind of work.</param>
 /// <param name="Queue">Whose workers do that; empty for what the registry does itself.</param>
 /// <param name="Units">Units that are queued, run or wait for their next attempt.</param>
+/// <example>{"pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","stage":"Decompose","queue":"quantizer","units":4}</example>
 public sealed record StageWork(Guid Pipeline, string Stage, string Queue, int Units);
 
 /// <summary>A quantization that is requested.</summary>
@@ -86,15 +98,30 @@ public sealed record StageWork(Guid Pipeline, string Stage, string Queue, int Un
 /// <param name="Version">The version's number; null for the newest upload.</param>
 /// <param name="Recipe">The recipe.</param>
 /// <param name="Name">What people call the recipe.</param>
+/// <example>{"model":"tiny","version":1,"recipe":{"decomposition":{"bases":3,"group":128}},"name":"three-bases"}</example>
 public sealed record PipelineRequest(string? Model = null, int? Version = null, JsonNode? Recipe = null, string? Name = null);
 
+/// <summary>A pipeline that was started, or that waits for an identical one.</summary>
+/// <param name="Id">Its id.</param>
+/// <example>{"id":"01a2190b-4bed-754b-a4a6-5b09073c2fe1"}</example>
 public sealed record PipelineCreated(Guid Id);
 
 /// <summary>A recipe and what people call it.</summary>
+/// <param name="Name">What people call it.</param>
+/// <param name="Recipe">The recipe, as in its file.</param>
+/// <example>{"name":"three-bases","recipe":{"decomposition":{"bases":3,"group":128}}}</example>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record NamedRecipe(string Name, JsonNode Recipe);
 
 /// <summary>What a policy is to say.</summary>
+/// <param name="Models">Names of models; * matches any characters, ? one.</param>
+/// <param name="Recipes">What runs on every upload.</param>
+/// <param name="Gate">What decides on the champion of those models; null for the registry's.</param>
+/// <param name="Mlflow">Versions of an MLflow server to take; null for none.</param>
+/// <example>
+/// {"models":"llama-*","recipes":[{"name":"three-bases","recipe":{"decomposition":{"bases":3,"group":128}}}],"gate":{"maxPerplexityRatio":1.1,
+/// "maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null}
+/// </example>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record PolicyChange(
     string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null, MlflowSource? Mlflow = null);
@@ -102,6 +129,7 @@ public sealed record PolicyChange(
 /// <summary>Versions of an MLflow server that a policy takes and quantizes, each once.</summary>
 /// <param name="Name">The registered model there; here the model has the same name.</param>
 /// <param name="Tag">A tag that the versions have: key, or key:value.</param>
+/// <example>{"name":"llama","tag":"quantize:yes"}</example>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record MlflowSource(string Name, string Tag);
 
@@ -111,4 +139,8 @@ public sealed record MlflowSource(string Name, string Tag);
 /// <param name="Recipes">What runs on every upload.</param>
 /// <param name="Gate">What decides on the champion of those models.</param>
 /// <param name="Mlflow">What it takes from an MLflow server.</param>
+/// <example>
+/// {"name":"small","models":"llama-*","recipes":[{"name":"three-bases","recipe":{"decomposition":{"bases":3,"group":128}}}],
+/// "gate":{"maxPerplexityRatio":1.1,"maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null}
+/// </example>
 public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate, MlflowSource? Mlflow = null);

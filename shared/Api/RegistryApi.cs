@@ -124,11 +124,17 @@ public static class RegistryApi
         private readonly Uri _address;
         private readonly RetryOptions _retries;
         private volatile bool _wasThere;
+        private int _isTold;
 
         public Answers(Uri address, RetryOptions retries, HttpMessageHandler network)
         {
             (_address, _retries) = (address, retries);
-            InnerHandler = Attempts.Handler(network, retries, () => _wasThere);
+            InnerHandler = Attempts.Handler(network, retries, () => _wasThere, reason =>
+            {
+                // Of several requests at the same time one speaks.
+                if (Interlocked.Exchange(ref _isTold, 1) == 0)
+                    retries.OnRetry?.Invoke(reason);
+            });
         }
 
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
@@ -138,7 +144,7 @@ public static class RegistryApi
             try
             {
                 answer = await base.SendAsync(request, cancellationToken);
-                _wasThere = true;
+                (_wasThere, _isTold) = (true, 0);
             }
             catch (HttpRequestException error) when (_retries.Limit == TimeSpan.Zero || !attempts.IsRepeated && Attempts.IsNobody(error))
             {
@@ -148,6 +154,10 @@ public static class RegistryApi
             catch (HttpRequestException error)
             {
                 throw new RegistryLostException($"the registry at {_address} has not answered for {_retries.Limit.TotalSeconds:0} s ({error.Message})", error);
+            }
+            catch (InvalidOperationException error) when (attempts.IsRepeated)
+            {
+                throw new RegistryLostException($"the connection to the registry at {_address} broke, and the body of the request cannot be sent again", error);
             }
             if (answer.IsSuccessStatusCode && (request.Method != HttpMethod.Get || CanBeRegistrys(answer.Content.Headers)))
                 return answer;

@@ -18,7 +18,7 @@ public sealed record RetryOptions
     /// <summary>Measures the time and waits.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;
 
-    /// <summary>Called with the reason before the first retry of a request.</summary>
+    /// <summary>Called with the reason when the registry stops answering.</summary>
     public Action<string>? OnRetry { get; init; }
 }
 
@@ -59,7 +59,8 @@ internal sealed class Attempts(RetryOptions options)
     /// <param name="network">What sends the requests.</param>
     /// <param name="options">How long to retry.</param>
     /// <param name="wasThere">Whether a registry has answered before: an address where none ever did is not retried.</param>
-    public static HttpMessageHandler Handler(HttpMessageHandler network, RetryOptions options, Func<bool> wasThere) => new ResilienceHandler(
+    /// <param name="tell">Told of the reason before a request is retried for the first time.</param>
+    public static HttpMessageHandler Handler(HttpMessageHandler network, RetryOptions options, Func<bool> wasThere, Action<string> tell) => new ResilienceHandler(
         new ResiliencePipelineBuilder<HttpResponseMessage> { TimeProvider = options.Clock }.AddRetry(new HttpRetryStrategyOptions
         {
             MaxRetryAttempts = int.MaxValue,
@@ -71,7 +72,7 @@ internal sealed class Attempts(RetryOptions options)
             DelayGenerator = retry => ValueTask.FromResult(RetryAfter(retry.Outcome.Result, options.Clock)),
             OnRetry = retry =>
             {
-                Of(retry.Context)!.Repeat(retry);
+                Of(retry.Context)!.Repeat(retry, tell);
                 return ValueTask.CompletedTask;
             },
         }).Build())
@@ -98,10 +99,10 @@ internal sealed class Attempts(RetryOptions options)
         return options.Clock.GetElapsedTime(failedAt) + (RetryAfter(outcome.Result, options.Clock) ?? TimeSpan.Zero) < options.Limit;
     }
 
-    private void Repeat(OnRetryArguments<HttpResponseMessage> retry)
+    private void Repeat(OnRetryArguments<HttpResponseMessage> retry, Action<string> tell)
     {
         if (!IsRepeated)
-            options.OnRetry?.Invoke(retry.Outcome.Exception?.Message ?? $"it answered {(int)retry.Outcome.Result!.StatusCode}");
+            tell(retry.Outcome.Exception?.Message ?? $"it answered {(int)retry.Outcome.Result!.StatusCode}");
         (IsRepeated, _from, _delay) = (true, options.Clock.GetTimestamp(), retry.RetryDelay);
         retry.Outcome.Result?.Dispose();
     }

@@ -3,7 +3,7 @@ using Qbb.Contracts;
 
 namespace Qbb.Api;
 
-/// <summary>Where a version comes from.</summary>
+/// <summary>Where a version comes from: an upload, or a pipeline (or another program that quantized it).</summary>
 public enum VersionKind
 {
     Upload,
@@ -13,6 +13,9 @@ public enum VersionKind
 }
 
 /// <summary>A version by model and number.</summary>
+/// <param name="Model">The model's name.</param>
+/// <param name="Version">The version's number.</param>
+/// <example>{"model":"tiny","version":2}</example>
 public sealed record VersionName(string Model, int Version);
 
 /// <summary>The figures that the pipeline files with a version; people may add others.</summary>
@@ -60,6 +63,15 @@ public static class MetricNames
 /// <param name="Metrics">By name.</param>
 /// <param name="Lineage">How it came about; null of an upload.</param>
 /// <param name="Files">By name; null in lists.</param>
+/// <example>
+/// {"model":"tiny","version":2,"manifest":"aa3c1f0e52b7d8c96f4e1b0a7d3c5e9f2b4d6a8c0e1f3b5d7a9c2e4f6b8d0a1c","kind":"quantized",
+/// "bytes":79600000,"createdAt":"2026-11-29T12:30:00+00:00","aliases":["champion"],"tags":{"team":"red"},"metrics":{"perplexity":12.4,
+/// "teacherPerplexity":11.9,"kl":0.081,"bitsPerWeight":3.25},"lineage":{"parent":{"model":"tiny","version":1},
+/// "pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","recipe":"5feceb66ffc86f38d952786c6d696c79c2dbc239dd4ac7b3b0f3e6b1e7c1d7a1",
+/// "recipeName":"three-bases","choices":{"decomposition":{"bases":3,"group":128}},
+/// "data":{"kept":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},"toolVersion":"0.1.0","commit":"df10e25","note":null},
+/// "files":[{"name":"config.json","digest":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","size":2103}]}
+/// </example>
 public sealed record VersionView(
     string Model, int Version, string Manifest, VersionKind Kind, long Bytes, DateTimeOffset CreatedAt, IReadOnlyList<string> Aliases,
     IReadOnlyDictionary<string, string> Tags, IReadOnlyDictionary<string, double> Metrics, LineageView? Lineage, IReadOnlyList<FileEntry>? Files);
@@ -74,6 +86,12 @@ public sealed record VersionView(
 /// <param name="ToolVersion">Version of the program.</param>
 /// <param name="Commit">The commit that it was built from.</param>
 /// <param name="Note">What to know of how it was created, such as that its distillation was of no use.</param>
+/// <example>
+/// {"parent":{"model":"tiny","version":1},"pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1",
+/// "recipe":"5feceb66ffc86f38d952786c6d696c79c2dbc239dd4ac7b3b0f3e6b1e7c1d7a1","recipeName":"three-bases",
+/// "choices":{"decomposition":{"bases":3,"group":128}},"data":{"kept":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
+/// "toolVersion":"0.1.0","commit":"df10e25","note":null}
+/// </example>
 public sealed record LineageView(
     VersionName Parent, Guid? Pipeline, string Recipe, string? RecipeName, JsonElement Choices, IReadOnlyDictionary<string, string> Data,
     string ToolVersion, string? Commit, string? Note = null);
@@ -82,8 +100,17 @@ public sealed record LineageView(
 /// <param name="Version">The version.</param>
 /// <param name="From">What it was created from and how; null of an upload.</param>
 /// <param name="Children">What was created from it.</param>
+/// <example>
+/// {"version":{"model":"tiny","version":2},"from":{"parent":{"model":"tiny","version":1},"pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1",
+/// "recipe":"5feceb66ffc86f38d952786c6d696c79c2dbc239dd4ac7b3b0f3e6b1e7c1d7a1","recipeName":"three-bases",
+/// "choices":{"decomposition":{"bases":3,"group":128}},"data":{"kept":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
+/// "toolVersion":"0.1.0","commit":"df10e25","note":null},"children":[]}
+/// </example>
 public sealed record LineageAnswer(VersionName Version, LineageView? From, IReadOnlyList<VersionName> Children);
 
+/// <summary>A tag's value.</summary>
+/// <param name="Value">At most 256 characters, without control characters.</param>
+/// <example>{"value":"red"}</example>
 public sealed record TagValue(string Value);
 
 /// <summary>What is searched for; all conditions must hold.</summary>
@@ -104,12 +131,17 @@ public sealed record SearchQuery(
 /// <param name="Name">Relative, with forward slashes.</param>
 /// <param name="Digest">SHA-256 of its bytes.</param>
 /// <param name="Size">Bytes.</param>
+/// <example>{"name":"config.json","digest":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","size":2103}</example>
 public sealed record FileEntry(string Name, Digest Digest, long Size);
 
 /// <summary>Files that are in the store already, to become a version.</summary>
 /// <param name="Files">Of a Hugging Face folder, or one GGUF file.</param>
 /// <param name="Tags">Tags of the version.</param>
 /// <param name="Quantize">False: no policy is applied.</param>
+/// <example>
+/// {"files":[{"name":"config.json","digest":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","size":2103}],
+/// "tags":{"team":"red"},"quantize":true}
+/// </example>
 public sealed record VersionRequest(IReadOnlyList<FileEntry> Files, IReadOnlyDictionary<string, string>? Tags = null, bool Quantize = true);
 
 /// <summary>A version of a registered model in MLflow, to become a version here.</summary>
@@ -117,6 +149,7 @@ public sealed record VersionRequest(IReadOnlyList<FileEntry> Files, IReadOnlyDic
 /// <param name="Version">A number, or an alias.</param>
 /// <param name="Model">The model's name here; null for the same.</param>
 /// <param name="Quantize">False: no policy is applied.</param>
+/// <example>{"name":"llama","version":"3","model":"llama","quantize":true}</example>
 public sealed record MlflowImportRequest(string Name, string Version, string? Model = null, bool Quantize = true);
 
 /// <summary>The result of an upload.</summary>
@@ -125,4 +158,8 @@ public sealed record MlflowImportRequest(string Name, string Version, string? Mo
 /// <param name="Manifest">Its identity.</param>
 /// <param name="Pipelines">Those that policies started.</param>
 /// <param name="Note">Why none was started, where that is not for lack of a policy.</param>
+/// <example>
+/// {"model":"tiny","version":1,"manifest":"aa3c1f0e52b7d8c96f4e1b0a7d3c5e9f2b4d6a8c0e1f3b5d7a9c2e4f6b8d0a1c",
+/// "pipelines":["01a2190b-4bed-754b-a4a6-5b09073c2fe1"],"note":null}
+/// </example>
 public sealed record UploadedVersion(string Model, int Version, string Manifest, IReadOnlyList<Guid> Pipelines, string? Note = null);

@@ -112,6 +112,15 @@ public sealed class RetryTests
     }
 
     [Fact]
+    public async Task A_body_that_cannot_be_sent_again_is_told()
+    {
+        using var api = Connect(sent => throw Broken());
+        var (error, _) = await FailAsync(WithResultAsync(api.PutBlobAsync(Digest.Of("abc"), new StreamContent(new OneWayStream("abc"u8.ToArray())))));
+        error.ShouldBeOfType<RegistryLostException>().Message.ShouldBe("the connection to the registry at http://registry/ broke, and the body of the request cannot be sent again");
+        _sent.ShouldHaveSingleItem().Body.ShouldBe("abc");
+    }
+
+    [Fact]
     public async Task What_an_attempt_without_an_answer_deleted_is_deleted()
     {
         using var api = Connect(sent => sent.Number == 0 ? throw Broken() : new HttpResponseMessage(HttpStatusCode.NotFound));
@@ -207,15 +216,12 @@ public sealed class RetryTests
         return await call;
     }
 
-    private Task DoneAsync(Task call)
-    {
-        return DoneAsync(WithResultAsync());
+    private Task DoneAsync(Task call) => DoneAsync(WithResultAsync(call));
 
-        async Task<bool> WithResultAsync()
-        {
-            await call;
-            return true;
-        }
+    private static async Task<bool> WithResultAsync(Task call)
+    {
+        await call;
+        return true;
     }
 
     private async Task<(Exception Error, TimeSpan Took)> FailAsync<T>(Task<T> call)
@@ -255,6 +261,11 @@ public sealed class RetryTests
             answered.RequestMessage = request;
             return answered;
         }
+    }
+
+    private sealed class OneWayStream(byte[] bytes) : MemoryStream(bytes)
+    {
+        public override bool CanSeek => false;
     }
 
     /// <summary>Breaks after some bytes, if it has more.</summary>

@@ -9,15 +9,21 @@ internal sealed class TemporaryFolder : IDisposable
 
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
+    private string Place(string name)
+    {
+        Directory.CreateDirectory(System.IO.Path.GetDirectoryName(File(name))!);
+        return File(name);
+    }
+
     public string Write(string name, ReadOnlySpan<byte> bytes)
     {
-        System.IO.File.WriteAllBytes(File(name), bytes);
+        System.IO.File.WriteAllBytes(Place(name), bytes);
         return File(name);
     }
 
     public string Write(string name, string text)
     {
-        System.IO.File.WriteAllText(File(name), text);
+        System.IO.File.WriteAllText(Place(name), text);
         return File(name);
     }
 

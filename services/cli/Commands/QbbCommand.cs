@@ -33,7 +33,7 @@ internal abstract class AsyncCommand : Command
     public IReadOnlyList<string> Examples { get; }
 
     /// <summary>What stays done where the registry is lost in the middle.</summary>
-    protected virtual string Kept => "no change is lost or made twice";
+    protected virtual string Kept => "changes made so far are kept";
 
     protected abstract Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel);
 

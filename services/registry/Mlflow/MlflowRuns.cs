@@ -20,6 +20,8 @@ internal sealed class MlflowRuns(RegistryContext context, IMlflowApi api, Mlflow
         if (isAgain || isFound)
             points = await MissingAsync(run, points, cancellation);
         await api.LogAsync(run, points, note.Start?.Parameters ?? [], note.State?.Tags ?? [], cancellation);
+        if (note.State is { } known && RunNotes.Datasets(known) is { Count: > 0 } datasets)
+            await api.LogInputsAsync(new RunInputs(run, datasets), cancellation);
         if (note.State is { } end)
             await api.UpdateRunAsync(new RunUpdate(run, end.Status, end.EndTime), cancellation);
     }

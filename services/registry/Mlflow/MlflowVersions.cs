@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Contracts;
@@ -7,7 +8,7 @@ using Qbb.Registry.Mlflow.Client;
 namespace Qbb.Registry.Mlflow;
 
 /// <summary>Brings registered models, their versions and aliases up to date. The database says how they are to be, not the change that was noted.</summary>
-internal sealed class MlflowVersions(RegistryContext context, IMlflowApi api, MlflowFiles files, IArtifactStore store, MlflowLinks links, MlflowOptions options)
+internal sealed class MlflowVersions(RegistryContext context, IMlflowApi api, MlflowFiles files, IArtifactStore store, MlflowExperiment experiment, MlflowLinks links, MlflowOptions options)
 {
     /// <param name="id">The version.</param>
     /// <param name="removed">Tags that were removed here.</param>
@@ -85,7 +86,8 @@ internal sealed class MlflowVersions(RegistryContext context, IMlflowApi api, Ml
         var tags = VersionNotes.Tags(version).Select(tag => new KeyValue(tag.Key, MlflowLimits.Cut(tag.Value, MlflowLimits.TagValue)));
         var creation = new ModelVersionCreation(
             name, source, run, $"[{version.Model.Name} version {version.Number}]({page})", [.. tags],
-            version.Lineage?.PipelineId is { } maker ? links.Of($"pipelines/{maker}") : null);
+            version.Lineage?.PipelineId is { } maker ? links.Of($"pipelines/{maker}") : null,
+            run is null ? null : await LogModelAsync(version, run, [.. tags], cancellation));
         MlflowVersion created;
         try
         {
@@ -97,6 +99,29 @@ internal sealed class MlflowVersions(RegistryContext context, IMlflowApi api, Ml
             created = (await api.CreateVersionAsync(creation, cancellation)).ModelVersion;
         }
         return (await links.AddAsync(version.Id, created.Version, name, cancellation), true);
+    }
+
+    /// <summary>The version as the logged model of its run, which 3.x puts before registered versions.</summary>
+    /// <returns>Its id; null where the server has no logged models.</returns>
+    private async Task<string?> LogModelAsync(ModelVersion version, string run, IReadOnlyList<KeyValue> tags, CancellationToken cancellation)
+    {
+        try
+        {
+            var search = new LoggedModelSearch([experiment.Id], 100, $"tags.`{VersionNotes.ManifestTag}` = '{version.Manifest}'");
+            var found = (await api.SearchLoggedModelsAsync(search, cancellation)).Models?.FirstOrDefault(model => model.Info.SourceRunId == run)?.Info;
+            var model = found ?? (await api.CreateLoggedModelAsync(
+                new(experiment.Id, NameOf(version.Model.Name), "qbb", run, [.. RunNotes.Flatten("", JsonNode.Parse(version.Lineage!.RecipeJson))], tags), cancellation)).Model.Info;
+            // Servers refuse the same output a second time.
+            if (found is null || (await api.GetRunAsync(run, cancellation)).Run.Outputs?.ModelOutputs?.Any(output => output.ModelId == model.ModelId) != true)
+                await api.LogOutputsAsync(new(run, [new(model.ModelId)]), cancellation);
+            if (model.Status != LoggedModelStatus.Ready)
+                await api.FinalizeLoggedModelAsync(model.ModelId, new(model.ModelId, LoggedModelStatus.Ready), cancellation);
+            return model.ModelId;
+        }
+        catch (MlflowException error) when (error.IsUnknownRoute)
+        {
+            return null;
+        }
     }
 
     private async Task CreateModelAsync(Model model, string name, CancellationToken cancellation)

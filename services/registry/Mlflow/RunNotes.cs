@@ -46,6 +46,9 @@ internal sealed record RunState(RunStatus Status, long? EndTime, IReadOnlyList<K
 /// <summary>Pipelines and their units in MLflow's terms.</summary>
 internal static class RunNotes
 {
+    private static readonly (string Tag, string Name, string Context)[] s_datasets =
+        [("qbb.data", "sampled", "training"), ("qbb.filtered", "filtered", "training"), ("qbb.windows", "windows", "evaluation")];
+
     /// <summary>By this tag runs are found again.</summary>
     public const string PipelineTag = "qbb.pipeline";
 
@@ -72,6 +75,16 @@ internal static class RunNotes
             pipeline.HasEnded ? [.. pipeline.Times.Select(stage => new MetricPoint($"{stage.Kind}/seconds", stage.Seconds, time))] : [],
             pipeline.ResultId);
     }
+
+    /// <summary>The data that a run made and used; MLflow knows each of them once, however often it is told.</summary>
+    public static IReadOnlyList<DatasetInput> Datasets(RunState state) =>
+    [
+        .. from kind in s_datasets
+           join tag in state.Tags on kind.Tag equals tag.Key
+           select new DatasetInput(
+               new Dataset(kind.Name, MlflowLimits.Cut(tag.Value, MlflowLimits.Digest), "qbb", new JsonObject { ["manifest"] = tag.Value }.ToJsonString()),
+               [new("mlflow.data.context", kind.Context)]),
+    ];
 
     public static RunStatus StatusOf(PipelineStatus status) => status switch
     {
@@ -121,10 +134,13 @@ internal static class RunNotes
 /// <summary>Versions in MLflow's terms.</summary>
 internal static class VersionNotes
 {
+    /// <summary>By this tag logged models are found again.</summary>
+    public const string ManifestTag = "qbb.manifest";
+
     /// <summary>Tags that we set, and bring up to date later: metrics, what people noted, and where the version comes from.</summary>
     public static IReadOnlyList<KeyValue> Tags(ModelVersion version) =>
     [
-        new("qbb.model", version.Model.Name), new("qbb.version", $"{version.Number}"), new("qbb.manifest", version.Manifest), new("qbb.kind", Wire.NameOf(version.Kind)),
+        new("qbb.model", version.Model.Name), new("qbb.version", $"{version.Number}"), new(ManifestTag, version.Manifest), new("qbb.kind", Wire.NameOf(version.Kind)),
         new("qbb.state", version.DeletedAt is null ? "available" : "deleted"),
         .. version.Lineage is { } lineage
             ? new KeyValue[] { new("qbb.parent", $"{lineage.Parent.Model.Name}/{lineage.Parent.Number}"), new("qbb.recipe", lineage.Recipe), new("qbb.pipeline", $"{lineage.PipelineId}") } : [],

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.Metadata;
+using Qbb.Registry.Http;
 using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Pages;
@@ -6,18 +7,16 @@ namespace Qbb.Registry.Pages;
 /// <summary>What programs can ask for, out of the endpoints themselves.</summary>
 internal static class InterfacePage
 {
-    private static readonly string[] s_order = ["models", "versions", "aliases", "tags", "metrics", "lineage", "gate", "search", "pipelines", "policies"];
-
     public static IResult Show(HttpContext http, EndpointDataSource endpoints)
     {
         var sections = endpoints.Endpoints.OfType<RouteEndpoint>()
             .Where(endpoint => endpoint.RoutePattern.RawText?.StartsWith("/api/", StringComparison.Ordinal) == true)
             .GroupBy(endpoint => endpoint.Metadata.GetMetadata<ITagsMetadata>()?.Tags.FirstOrDefault() ?? "other")
-            .OrderBy(group => Array.IndexOf(s_order, group.Key) is var place and >= 0 ? place : s_order.Length)
+            .OrderBy(group => ApiDocument.PlaceOf(group.Key))
             .Select(group => Section(
                 group.Key, DataTable.Of($"API of {group.Key}", [new("Request"), new("What it does")], group.Select(Row)), $"api-{group.Key}"));
         return PageLayout.Page(http, new PageParts("API", Markup.Of($"""
-            <p class="lead">JSON over HTTP, described in full by <a href="/openapi/v1.json">/openapi/v1.json</a>. Errors are
+            <p class="lead">JSON over HTTP, described in full by the <a href="/docs">reference</a> and <a href="/openapi/v1.json">/openapi/v1.json</a>. Errors are
             ProblemDetails: <code>detail</code> is for people, <code>errors</code> lists the single problems.</p>
             <div class="interface">{sections}</div>
             """))

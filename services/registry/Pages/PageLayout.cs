@@ -53,7 +53,7 @@ internal static class PageLayout
             {again}
             {page.Body}
             </main>
-            <footer><div class="inner">qbb {Tool.Version} · <a href="/health/ready">health</a> · <a href="/openapi/v1.json">OpenAPI</a></div></footer>
+            <footer><div class="inner">qbb {Tool.Version} · <a href="/health/ready">health</a> · <a href="/docs">API reference</a> · <a href="/openapi/v1.json">OpenAPI</a></div></footer>
             </body>
             </html>
             """);

@@ -1,3 +1,5 @@
+using Scalar.AspNetCore;
+
 namespace Qbb.Registry.Pages;
 
 /// <summary>The registry in a browser: rendered on the server, usable without scripts, with a keyboard and with a screen reader.</summary>
@@ -19,6 +21,16 @@ internal static class Site
     {
         var group = routes.MapPages("");
         group.MapGet("/interface", InterfacePage.Show);
+        group.MapScalarApiReference("/docs", options =>
+        {
+            options.Title = "API · qbb";
+            options.Favicon = Assets.Address("icon.svg");
+            options.DynamicNonce = true;
+            options.OperationTitleSource = OperationTitleSource.Path;
+            (options.ShowDeveloperTools, options.HideClientButton) = (DeveloperToolsVisibility.Never, true);
+            // Nothing of it comes from elsewhere or goes there.
+            (options.DefaultFonts, options.Telemetry, options.Agent, options.Mcp) = (false, false, new ScalarAgentOptions { Disabled = true }, new ScalarMcpOptions { Disabled = true });
+        });
         group.MapAssets();
     }
 
@@ -63,12 +75,18 @@ internal static class SecurityHeaders
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
         + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+    /// <summary>Of the API reference, whose script makes styles and pictures itself; scripts have the nonce of the answer.</summary>
+    private static string PolicyOf(HttpContext http) => http.Items[ScalarOptions.NonceHttpContextItemKey] is not string nonce ? Policy : Policy
+        .Replace("script-src 'self'", $"script-src 'self' 'nonce-{nonce}'", StringComparison.Ordinal)
+        .Replace("style-src 'self'", "style-src 'self' 'unsafe-inline'", StringComparison.Ordinal)
+        .Replace("img-src 'self'", "img-src 'self' data:", StringComparison.Ordinal);
+
     public static void UseSecurityHeaders(this IApplicationBuilder app) => app.Use((http, next) =>
     {
         http.Response.OnStarting(() =>
         {
             var headers = http.Response.Headers;
-            headers.ContentSecurityPolicy = Policy;
+            headers.ContentSecurityPolicy = PolicyOf(http);
             headers.XContentTypeOptions = "nosniff";
             headers["Referrer-Policy"] = "same-origin";
             return Task.CompletedTask;

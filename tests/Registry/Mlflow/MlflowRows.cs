@@ -74,11 +74,14 @@ internal sealed class FakeRun(string id, string experiment)
             data["params"] = Pairs(Params);
         if (Tags.Count > 0)
             data["tags"] = Pairs(Tags);
-        var run = new JsonObject { ["info"] = Info(), ["data"] = data, ["inputs"] = new JsonObject() };
+        var run = new JsonObject { ["info"] = Info(), ["data"] = data, ["inputs"] = Of("dataset_inputs", Inputs) };
         if (withOutputs)
-            run["outputs"] = new JsonObject();
+            run["outputs"] = Of("model_outputs", Outputs);
         return run;
     }
+
+    private static JsonObject Of(string name, List<JsonNode> items) =>
+        items.Count == 0 ? [] : new JsonObject { [name] = new JsonArray([.. items.Select(item => item.DeepClone())]) };
 
     public static JsonArray Pairs(Dictionary<string, string> pairs) =>
         new([.. pairs.Select(pair => (JsonNode?)new JsonObject { ["key"] = pair.Key, ["value"] = pair.Value })]);
@@ -126,6 +129,9 @@ internal sealed class FakeVersion(string name, string number, string source)
     public string Run { get; init; } = "";
 
     public string Link { get; init; } = "";
+
+    /// <summary>The logged model.</summary>
+    public string? Model { get; init; }
 
     public string? Description { get; set; }
 

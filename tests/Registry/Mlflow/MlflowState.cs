@@ -1,12 +1,9 @@
-using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 
 namespace Qbb.Registry.Tests.Mlflow;
 
-/// <summary>What an MLflow server remembers, and what its routes do with it.</summary>
+/// <summary>What an MLflow server remembers, and what its routes do with it. Here: tracking, and what all routes share.</summary>
 internal sealed partial class MlflowState
 {
     private const string Api = "/api/2.0/mlflow/";
@@ -27,6 +24,9 @@ internal sealed partial class MlflowState
     public Dictionary<string, byte[]> Artifacts { get; } = [];
 
     public Dictionary<string, byte[]> Parts { get; } = [];
+
+    /// <summary>Whether routes of 3.x are missing.</summary>
+    public bool IsVersion2 { get; set; }
 
     /// <summary>Whether the artifact store takes files in parts.</summary>
     public bool HasMultipart { get; set; }
@@ -59,7 +59,7 @@ internal sealed partial class MlflowState
         if (!path.StartsWith(Api, StringComparison.Ordinal))
             throw new FakeMlflowException(404, "ENDPOINT_NOT_FOUND", $"The requested URL {path} was not found");
         var route = path[Api.Length..];
-        if (route.StartsWith("logged-models", StringComparison.Ordinal))
+        if (route.StartsWith("logged-models", StringComparison.Ordinal) && !IsVersion2)
             return Logged(method, route.Split('/'), p);
         return (method, route) switch
         {
@@ -103,11 +103,20 @@ internal sealed partial class MlflowState
                 {
                     if (Text(input!["dataset"]!.AsObject(), "digest")!.Length > 36)
                         throw Invalid("Dataset digest exceeds the maximum length of 36");
-                    if (!ActiveRun(p).Inputs.Any(known => JsonNode.DeepEquals(known, input)))
+                    if (!ActiveRun(p).Inputs.Any(known => JsonNode.DeepEquals(known["dataset"], input["dataset"])))
                         RunOf(p).Inputs.Add(input!.DeepClone());
                 }
             }),
-            ("POST", "runs/outputs") => Change(() => p["models"]!.AsArray().ToList().ForEach(model => ActiveRun(p).Outputs.Add(model!.DeepClone()))),
+            ("POST", "runs/outputs") when !IsVersion2 => Change(() =>
+            {
+                foreach (var model in p["models"]!.AsArray())
+                {
+                    // A primary key of the database.
+                    if (ActiveRun(p).Outputs.Any(known => (string?)known["model_id"] == (string?)model!["model_id"]))
+                        throw new FakeMlflowException(500, "INTERNAL_ERROR", "UNIQUE constraint failed: inputs");
+                    RunOf(p).Outputs.Add(model!.DeepClone());
+                }
+            }),
             ("GET", "metrics/get-history") => History(p),
             ("GET", "artifacts/list") => new JsonObject
             {
@@ -251,172 +260,10 @@ internal sealed partial class MlflowState
         return Paged(p, "metrics", points);
     }
 
-    private JsonObject Logged(string method, string[] route, JsonObject p)
-    {
-        if (method == "POST" && route is [_])
-        {
-            var id = $"m-{Guid.NewGuid():N}";
-            var info = new JsonObject
-            {
-                ["model_id"] = id,
-                ["experiment_id"] = Needed(p, "experiment_id"),
-                ["name"] = Text(p, "name"),
-                ["creation_timestamp_ms"] = Now(),
-                ["last_updated_timestamp_ms"] = Now(),
-                ["artifact_uri"] = $"mlflow-artifacts:/{Text(p, "experiment_id")}/models/{id}/artifacts",
-                ["status"] = "LOGGED_MODEL_PENDING",
-                ["source_run_id"] = Text(p, "source_run_id"),
-                ["tags"] = p["tags"]?.DeepClone() ?? new JsonArray(),
-            };
-            LoggedModels.Add(new JsonObject { ["info"] = info, ["data"] = new JsonObject { ["params"] = p["params"]?.DeepClone() } });
-            return new JsonObject { ["model"] = LoggedModels[^1].DeepClone() };
-        }
-        if (method == "POST" && route is [_, "search"])
-            return Paged(p, "models", LoggedModels.Where(model => p["experiment_ids"]!.AsArray().Any(id => (string?)id == (string?)model["info"]!["experiment_id"])));
-        var found = LoggedModels.Find(model => (string?)model["info"]!["model_id"] == route[1]) ?? throw Missing($"Logged model with ID '{route[1]}' not found.");
-        switch (method, route.Length)
-        {
-            case ("GET", 2):
-                break;
-            case ("PATCH", 2):
-                found["info"]!["status"] = Needed(p, "status");
-                break;
-            case ("PATCH", 3):
-                foreach (var tag in p["tags"]!.AsArray())
-                    Set(found["info"]!["tags"]!.AsArray(), Text(tag!.AsObject(), "key")!, Text(tag!.AsObject(), "value")!);
-                return [];
-            case ("DELETE", 2):
-                LoggedModels.Remove(found);
-                return [];
-        }
-        return new JsonObject { ["model"] = found.DeepClone() };
-    }
-
-    private JsonObject Multipart(string action, JsonObject p, Uri address)
-    {
-        if (!HasMultipart)
-            throw new FakeMlflowException(501, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository");
-        if (action == "create")
-        {
-            var (id, count) = ($"u{_uploads.Count}", (int)p["num_parts"]!);
-            _uploads[id] = new List<byte[]?>(new byte[count][]);
-            return new JsonObject
-            {
-                ["upload_id"] = id,
-                ["credentials"] = new JsonArray([.. Enumerable.Range(1, count).Select(number => (JsonNode?)new JsonObject
-                {
-                    ["url"] = new Uri(address, $"/parts/{id}/{number}").AbsoluteUri,
-                    ["part_number"] = number,
-                    ["headers"] = new JsonObject { ["x-part"] = "signed" },
-                })]),
-            };
-        }
-        var upload = Needed(p, "upload_id");
-        if (action == "abort")
-            return Change(() => _uploads.Remove(upload));
-        var parts = p["parts"]!.AsArray();
-        if (parts.Count != _uploads[upload].Count || parts.Any(part => string.IsNullOrEmpty((string?)part!["etag"])))
-            throw Invalid("a part is missing");
-        Artifacts[Needed(p, "path")] = [.. parts.SelectMany(part => Parts[$"/parts/{upload}/{part!["part_number"]}"])];
-        return [];
-    }
-
-    private JsonObject CreateModel(JsonObject p)
-    {
-        var name = Needed(p, "name");
-        if (Models.Any(model => model.Name == name))
-            throw new FakeMlflowException(400, "RESOURCE_ALREADY_EXISTS", $"Registered Model (name={name}) already exists.");
-        var added = new FakeModel(name) { Description = Text(p, "description") };
-        foreach (var tag in p["tags"]?.AsArray() ?? [])
-            added.Tags[Text(tag!.AsObject(), "key")!] = Text(tag!.AsObject(), "value")!;
-        Models.Add(added);
-        return Model(added);
-    }
-
-    private JsonObject CreateVersion(JsonObject p)
-    {
-        var model = ModelOf(p);
-        var version = new FakeVersion(model.Name, $"{model.Versions.Count + 1}", Needed(p, "source"))
-        {
-            Run = Text(p, "run_id") ?? "",
-            Link = Text(p, "run_link") ?? "",
-            Description = Text(p, "description") ?? "",
-        };
-        foreach (var tag in p["tags"]?.AsArray() ?? [])
-            version.Tags[Text(tag!.AsObject(), "key")!] = Text(tag!.AsObject(), "value")!;
-        model.Versions.Add(version);
-        return new JsonObject { ["model_version"] = version.ToJson(null) };
-    }
-
-    private static JsonObject Model(FakeModel model) => new() { ["registered_model"] = model.ToJson() };
-
-    private static JsonObject Then(FakeModel model, Action<FakeModel> change)
-    {
-        change(model);
-        return Model(model);
-    }
-
-    private JsonObject Version(FakeVersion version, Action<FakeVersion>? change = null)
-    {
-        change?.Invoke(version);
-        return new JsonObject { ["model_version"] = version.ToJson(Models.Find(model => model.Name == version.Name)) };
-    }
-
     private FakeRun RunOf(JsonObject p) => Runs.Find(run => run.Id == Needed(p, "run_id")) ?? throw Missing($"Run with id={Text(p, "run_id")} not found");
 
     private FakeRun ActiveRun(JsonObject p) => RunOf(p) is { Stage: "active" } run ? run
         : throw Invalid($"The run {Text(p, "run_id")} must be in the 'active' state. Current state is deleted.");
-
-    private FakeModel ModelOf(JsonObject p) => Models.Find(model => model.Name == Needed(p, "name")) ?? throw Missing($"Registered Model with name={Text(p, "name")} not found");
-
-    private FakeVersion VersionOf(JsonObject p) => ModelOf(p).Versions.Find(version => version.Number == Needed(p, "version") && !version.IsDeleted)
-        ?? throw Missing($"Model Version (name={Text(p, "name")}, version={Text(p, "version")}) not found");
-
-    private IEnumerable<string> Below(FakeRun run)
-    {
-        var root = $"{run.Experiment}/{run.Id}/artifacts/";
-        return Artifacts.Keys.Where(path => path.StartsWith(root, StringComparison.Ordinal)).Select(path => path[root.Length..]);
-    }
-
-    private JsonArray List(IEnumerable<string> paths, string folder, bool relative)
-    {
-        var below = folder.Length == 0 ? "" : folder + "/";
-        return new JsonArray([.. paths.Where(path => path.StartsWith(below, StringComparison.Ordinal)).GroupBy(path => path[below.Length..].Split('/')[0]).OrderBy(group => group.Key, StringComparer.Ordinal).Select(group =>
-        {
-            var (shown, isFolder) = (relative ? group.Key : below + group.Key, group.Any(path => path[below.Length..].Contains('/')));
-            var entry = new JsonObject { ["path"] = shown, ["is_dir"] = isFolder };
-            if (!isFolder)
-                entry["file_size"] = Artifacts.First(file => file.Key.EndsWith(group.First(), StringComparison.Ordinal)).Value.Length;
-            return (JsonNode?)entry;
-        })]);
-    }
-
-    private static JsonObject Paged(JsonObject p, string name, IEnumerable<JsonObject> items)
-    {
-        var most = p["max_results"] is { } given ? int.Parse(given.ToString(), CultureInfo.InvariantCulture) : 1000;
-        if (most < 1)
-            throw Invalid($"Invalid value {most} for parameter 'max_results' supplied: It must be at least 1, but got value {most}");
-        var offset = Text(p, "page_token") is { Length: > 0 } token ? (int)JsonNode.Parse(Convert.FromBase64String(token))!["offset"]! : 0;
-        var all = items.ToList();
-        var page = new JsonObject();
-        if (all.Count > offset)
-            page[name] = new JsonArray([.. all.Skip(offset).Take(most).Select(item => item.DeepClone())]);
-        if (all.Count > offset + most)
-            page["next_page_token"] = Token(offset + most);
-        return page;
-    }
-
-    private static string Token(int offset) => Convert.ToBase64String(Encoding.UTF8.GetBytes($$"""{"offset": {{offset}}}"""));
-
-    private static bool Matches(JsonObject p, Func<string, string?> find) => Text(p, "filter") is not { Length: > 0 } filter
-        || And().Split(filter).All(part => Condition().Match(part) is { Success: true } match
-            ? match.Groups[2].Value.ToUpperInvariant() switch
-            {
-                "=" => find(match.Groups[1].Value) == match.Groups[3].Value,
-                "LIKE" => find(match.Groups[1].Value) is { } text && Regex.IsMatch(text, $"^{Regex.Escape(match.Groups[3].Value).Replace("%", ".*")}$"),
-                _ => throw Invalid($"Invalid comparator '{match.Groups[2].Value}'"),
-            }
-            : throw Invalid($"Invalid clause(s) in filter string: '{part}'"));
 
     public static string Unquoted(string key) => key[(key.IndexOf('.') + 1)..].Trim('`', '"');
 
@@ -436,10 +283,4 @@ internal sealed partial class MlflowState
     private static FakeMlflowException Invalid(string message) => new(400, "INVALID_PARAMETER_VALUE", message);
 
     private static FakeMlflowException Missing(string message) => new(404, "RESOURCE_DOES_NOT_EXIST", message);
-
-    [GeneratedRegex(@"\s+AND\s+", RegexOptions.IgnoreCase)]
-    private static partial Regex And();
-
-    [GeneratedRegex(@"^\s*([\w.`""-]+)\s*(=|LIKE)\s*'([^']*)'\s*$", RegexOptions.IgnoreCase)]
-    private static partial Regex Condition();
 }

@@ -1,6 +1,8 @@
+using System.Diagnostics;
 using System.Text;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Tests.Service;
 using Qbb.Tests;
@@ -99,6 +101,60 @@ public sealed class MlflowSyncTests(ITestOutputHelper output)
         output.WriteLine($"{desk.Fake.Requests.Count} requests");
         desk.Fake.Requests.Count.ShouldBeLessThanOrEqualTo(15);
         desk.Fake.State.Runs.Single().Series("decompose/relativeError").Select(point => point.Step).ShouldBe(Enumerable.Range(0, 10_000).Select(step => (long)step));
+    }
+
+    [Fact]
+    public async Task A_server_of_2_without_logged_models_gets_all_the_rest()
+    {
+        await using var desk = await SyncDesk.StartAsync();
+        desk.Fake.State.IsVersion2 = true;
+        var pipeline = await desk.AddPipelineAsync();
+        await desk.WorkAsync(pipeline, 0, 3);
+        await desk.PublishAsync(pipeline);
+        await desk.CatchUpAsync();
+        Check(desk, pipeline, 3);
+        desk.Fake.State.Models.Single().Versions.ShouldAllBe(version => version.Model == null);
+        (await desk.InDatabaseAsync(context => context.MlflowChanges.CountAsync(change => change.Error != null))).ShouldBe(0);
+    }
+
+    /// <summary>What a pipeline pays for the sync: the row of each save, and the requests, although they run beside it.</summary>
+    [Fact]
+    public async Task A_unit_costs_one_row_and_a_pipeline_a_few_requests()
+    {
+        const int units = 300;
+        await using var off = await SyncDesk.StartAsync("--Mlflow:TrackingUri=");
+        await using var on = await SyncDesk.StartAsync();
+        var (without, with) = (await off.AddPipelineAsync(), await on.AddPipelineAsync());
+        await on.CatchUpAsync();
+        var rows = await RowsAsync(on);
+        var (bare, noted) = (new List<double>(), new List<double>());
+        for (var unit = 0; unit < units; unit++)
+        {
+            bare.Add(await TimeAsync(() => off.WorkAsync(without, unit, 1)));
+            noted.Add(await TimeAsync(() => on.WorkAsync(with, unit, 1)));
+        }
+        (await RowsAsync(on)).ShouldBe(rows + units);
+        (await RowsAsync(off)).ShouldBe(0);
+        await on.PublishAsync(with);
+        on.Fake.Requests.Clear();
+        var sending = await TimeAsync(() => on.CatchUpAsync());
+        on.Fake.Requests.Count.ShouldBeLessThanOrEqualTo(20);
+        Check(on, with, units);
+        var (before, after) = (Median(bare), Median(noted));
+        var share = (Math.Max(0, after - before) * units + sending) / (units * 1000.0);
+        output.WriteLine(
+            $"{units} units: a save takes {before:0.00} ms, with the sync {after:0.00} ms; {on.Fake.Requests.Count} requests take {sending:0} ms. Of a pipeline whose units take 1 s this is {share:P2}.");
+
+        static Task<int> RowsAsync(SyncDesk desk) => desk.InDatabaseAsync(context => context.MlflowChanges.CountAsync());
+
+        static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+
+        static async Task<double> TimeAsync(Func<Task> work)
+        {
+            var watch = Stopwatch.StartNew();
+            await work();
+            return watch.Elapsed.TotalMilliseconds;
+        }
     }
 
     [Fact]
@@ -229,6 +285,18 @@ public sealed class MlflowSyncTests(ITestOutputHelper output)
         model.Versions[1].Run.ShouldBe(run.Id);
         (model.Versions[1].Source, model.Versions[1].Tags["kl"]).ShouldBe(($"http://registry.test:8080/models/{pipeline.ModelName}/versions/2", "0.1"));
         model.Aliases.ShouldBe(new Dictionary<string, string> { ["champion"] = "2" });
+        run.Inputs.Select(input => ((string?)input["dataset"]!["name"], (string?)input["dataset"]!["digest"], (string?)input["tags"]![0]!["value"])).ShouldBe(
+        [
+            ("sampled", Digest.Of("data").Value[..36], "training"), ("filtered", Digest.Of("filtered").Value[..36], "training"), ("windows", Digest.Of("windows").Value[..36], "evaluation"),
+        ]);
+        if (desk.Fake.State.IsVersion2)
+            return;
+        var logged = desk.Fake.State.LoggedModels.Single(known => (string?)known["info"]!["source_run_id"] == run.Id);
+        ((string?)logged["info"]!["status"], (string?)logged["info"]!["name"]).ShouldBe(("LOGGED_MODEL_READY", pipeline.ModelName));
+        logged["data"]!["params"]!.AsArray().ShouldContain(parameter => (string?)parameter!["key"] == "decomposition.bases" && (string?)parameter["value"] == "2");
+        var id = (string?)logged["info"]!["model_id"];
+        model.Versions[1].Model.ShouldBe(id);
+        run.Outputs.Select(outcome => (string?)outcome["model_id"]).ShouldBe([id]);
     }
 }
 

@@ -156,6 +156,9 @@ internal sealed class SyncDesk : IAsyncDisposable
         {
             Status = PipelineStatus.Succeeded,
             ResultId = version.Id,
+            Data = Digest.Of("data").Value,
+            Filtered = Digest.Of("filtered").Value,
+            Windows = Digest.Of("windows").Value,
             EndedAt = now,
             Times = [new KindTime(DecomposeStage.Kind, 4, 12.5)],
             Revision = row.Revision + 1,

@@ -39,6 +39,10 @@ internal sealed class MlflowException(string message, string? code, HttpStatusCo
     public bool MayHaveActed => status is null or >= HttpStatusCode.InternalServerError or HttpStatusCode.RequestTimeout;
 
     public bool IsMissing => code == MlflowCodes.DoesNotExist;
+
+    /// <summary>The server is too old for the route.</summary>
+    public bool IsUnknownRoute => status is HttpStatusCode.NotFound or HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotImplemented
+        && code is null or MlflowCodes.EndpointNotFound or MlflowCodes.NotImplemented;
 }
 
 /// <summary>Makes clients of an MLflow server.</summary>

@@ -87,7 +87,8 @@ internal sealed record RunAnswer(Run Run);
 
 internal sealed record RunInfoAnswer(RunInfo RunInfo);
 
-internal sealed record Run(RunInfo Info, RunData? Data = null);
+/// <param name="Outputs">Of 3.x.</param>
+internal sealed record Run(RunInfo Info, RunData? Data = null, LoggedOutputs? Outputs = null);
 
 internal sealed record RunInfo(
     string RunId, string ExperimentId, string? RunName = null, string? UserId = null, RunStatus? Status = null, long? StartTime = null,
@@ -124,6 +125,8 @@ internal sealed record RunOutputs(string RunId, IReadOnlyList<ModelOutput> Model
 
 internal sealed record ModelOutput(string ModelId, long Step = 0);
 
+internal sealed record LoggedOutputs(IReadOnlyList<ModelOutput>? ModelOutputs = null);
+
 internal sealed record MetricPage(IReadOnlyList<MetricPoint>? Metrics = null, string? NextPageToken = null);
 
 internal sealed record ArtifactPage(string? RootUri = null, IReadOnlyList<ArtifactFile>? Files = null, string? NextPageToken = null);
@@ -142,8 +145,11 @@ internal sealed record LoggedModelInfo(
     string ModelId, string ExperimentId, string? Name = null, string? ArtifactUri = null, string? Status = null, string? ModelType = null,
     string? SourceRunId = null, IReadOnlyList<KeyValue>? Tags = null);
 
-/// <param name="Status">LOGGED_MODEL_READY or LOGGED_MODEL_UPLOAD_FAILED.</param>
-internal sealed record LoggedModelStatus(string ModelId, string Status);
+/// <param name="Status"><see cref="Ready"/> or LOGGED_MODEL_UPLOAD_FAILED.</param>
+internal sealed record LoggedModelStatus(string ModelId, string Status)
+{
+    public const string Ready = "LOGGED_MODEL_READY";
+}
 
 internal sealed record LoggedModelTags(IReadOnlyList<KeyValue> Tags);
 
