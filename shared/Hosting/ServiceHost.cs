@@ -162,5 +162,8 @@ public static class HostStart
 /// <summary>The exit code of a service that ends by itself.</summary>
 public sealed class ServiceExit
 {
+    /// <summary>An endpoint cannot connect to the broker again: a new process can.</summary>
+    public const int ConnectionLost = 30;
+
     public int Code { get; set; }
 }

@@ -56,6 +56,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
 
     public async Task Consume(ConsumeContext<Batch<T>> context)
     {
+        var cancellation = context.CancellationToken;
         var pipelines = context.Message
             .Select(message => (Id: message.MessageId ?? Guid.NewGuid(), Said: Read(message)))
             .GroupBy(message => message.Said.Pipeline, message => (message.Id, EventOf(message.Said))).ToDictionary(group => group.Key, group => group.ToList());
@@ -67,10 +68,10 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
             {
                 try
                 {
-                    await ReceiveAsync(pipeline, messages, context.CancellationToken);
+                    await ReceiveAsync(pipeline, messages, cancellation);
                     pipelines.Remove(pipeline);
                 }
-                catch (Exception error) when (!context.CancellationToken.IsCancellationRequested)
+                catch (Exception error) when (!cancellation.IsCancellationRequested)
                 {
                     // The other pipelines' messages are not to wait for this one's.
                     if (Transience.IsTransient(error))
@@ -82,7 +83,7 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
             if (away is null)
                 continue;
             log.LogWarning("Messages of {Count} pipelines wait for the database: {Reason}", pipelines.Count, away.GetBaseException().Message);
-            await Task.Delay(Backoff.After(tries, s_backoff), clock, context.CancellationToken);
+            await Task.Delay(Backoff.After(tries, s_backoff), clock, cancellation);
         }
         if (poison is not null)
             throw new PoisonException(poison);

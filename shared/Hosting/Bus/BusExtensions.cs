@@ -48,6 +48,10 @@ public static class BusExtensions
         if (options.Transport == BusTransport.RabbitMq)
         {
             builder.Services.AddSingleton<IDependency, BrokerDependency>();
+            builder.Services.AddSingleton<CutDeliveryFilter>();
+            // By the time of the connections, whatever the service's clock says.
+            builder.Services.AddSingleton(provider => ActivatorUtilities.CreateInstance<ConnectionWatch>(provider, TimeProvider.System));
+            builder.Services.AddHealthChecks().AddCheck<ConnectionWatch>("connection", tags: [ServiceHost.Live]);
             builder.Services.AddSingleton(provider => new BrokerQueues(provider.GetRequiredService<IOptions<BusOptions>>(), queues));
             // Before the bus, which finds them as they are to be.
             builder.Services.AddHostedService<QueueDeclaration>();
@@ -70,9 +74,12 @@ public static class BusExtensions
     {
         bus.AddConfigureEndpointsCallback((context, name, endpoint) =>
         {
-            var type = context.GetRequiredService<IOptions<BusOptions>>().Value.QueueType;
-            if (type == QueueType.Quorum && queues.Contains(name) && endpoint is IRabbitMqReceiveEndpointConfigurator rabbit)
+            if (endpoint is not IRabbitMqReceiveEndpointConfigurator rabbit)
+                return;
+            if (context.GetRequiredService<IOptions<BusOptions>>().Value.QueueType == QueueType.Quorum && queues.Contains(name))
                 rabbit.SetQuorumQueue();
+            rabbit.UseFilter(context.GetRequiredService<CutDeliveryFilter>());
+            rabbit.ConfigureChannel(channel => channel.UseFilter(context.GetRequiredService<ConnectionWatch>()));
         });
         bus.UsingRabbitMq(Configure);
     }

@@ -29,15 +29,16 @@ public sealed class UnitRunner(
         where TCommand : class, IUnitCommand
         where TEvent : class
     {
-        var (kind, command) = (typeof(TCommand).Name, context.Message);
+        // A delivery whose connection is cut is over before its unit has ended.
+        var (kind, command, cancellation) = (typeof(TCommand).Name, context.Message, context.CancellationToken);
         using var begun = activity.Begin();
         using var atHand = cancelled.Begin(command);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, atHand.Token);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, atHand.Token);
         try
         {
             stop.Token.ThrowIfCancellationRequested();
             var found = await FindAsync<TEvent>(kind, command, stop.Token);
-            await PublishAsync(context, found ?? await DoAsync(kind, command, resultOf, work, stop.Token), found is not null);
+            await PublishAsync(context, found ?? await DoAsync(kind, command, resultOf, work, stop.Token), cancellation, found is not null);
         }
         catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {
@@ -45,7 +46,7 @@ public sealed class UnitRunner(
         }
         catch (Exception error) when (error is not OperationCanceledException)
         {
-            if (await ExplainAsync(error, context.CancellationToken) is not var (failure, reason))
+            if (await ExplainAsync(error, cancellation) is not var (failure, reason))
             {
                 metrics.Failed(kind);
                 log.LogWarning(error, "{Kind} {Unit} failed, try {Try}", kind, command.Unit, context.GetRetryAttempt() + 1);
@@ -54,7 +55,7 @@ public sealed class UnitRunner(
             if (failure == FailureKind.Input)
                 metrics.Failed(kind);
             log.LogWarning("{Kind} {Unit} cannot be done ({Failure}): {Reason}", kind, command.Unit, failure, reason);
-            await PublishAsync(context, new UnitFailed(command.PipelineId, command.Unit, reason, failure));
+            await PublishAsync(context, new UnitFailed(command.PipelineId, command.Unit, reason, failure), cancellation);
         }
     }
 
@@ -77,7 +78,7 @@ public sealed class UnitRunner(
     }
 
     /// <summary>Publishes, if need be when the broker is back; a result is not to be lost to an outage.</summary>
-    private async Task PublishAsync(ConsumeContext context, object message, bool found = false)
+    private async Task PublishAsync(ConsumeContext context, object message, CancellationToken cancellation, bool found = false)
     {
         for (var tries = 1; ; tries++)
         {
@@ -86,10 +87,10 @@ public sealed class UnitRunner(
                 await context.Publish(message, message.GetType(), Pipe.Execute<PublishContext>(sent => sent.Headers.Set(UnitKey.FoundHeader, found)), CancellationToken.None);
                 return;
             }
-            catch (Exception error) when (BrokerFaults.IsAway(error) && !context.CancellationToken.IsCancellationRequested)
+            catch (Exception error) when (BrokerFaults.IsAway(error) && !cancellation.IsCancellationRequested)
             {
                 log.LogWarning("The broker is away, {Message} waits: {Reason}", message.GetType().Name, error.GetBaseException().Message);
-                await Task.Delay(Backoff.After(tries), clock, context.CancellationToken);
+                await Task.Delay(Backoff.After(tries), clock, cancellation);
             }
         }
     }
