@@ -18,6 +18,7 @@ using Qbb.Registry.Policies;
 using Qbb.Registry.Search;
 using Qbb.Registry.Uploads;
 using Qbb.Registry.Versions;
+using Qbb.Registry.Webhooks;
 
 namespace Qbb.Registry;
 
@@ -49,6 +50,7 @@ public static class RegistryExtensions
         services.AddHostedService(provider => provider.GetRequiredService<QueueMeter>());
         services.AddHostedService<CollectionClock>();
         builder.AddMlflow();
+        builder.AddWebhooks();
         services.AddMlflowRoutes();
         builder.AddQueues([Queue, .. WorkQueues.All]);
         builder.AddConsumers(Queue, PipelineConsumers.Add);
@@ -84,6 +86,7 @@ public static class RegistryExtensions
         app.MapPolicies();
         app.MapPipelines();
         app.MapCollection();
+        app.MapWebhooks();
         app.MapMlflow();
         app.MapMlflowRoutes();
         app.MapSite();

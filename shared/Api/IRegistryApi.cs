@@ -139,6 +139,21 @@ public interface IRegistryApi : IDisposable
     [Post("/api/mlflow/imports")]
     Task<UploadedVersion> ImportAsync([Body] MlflowImportRequest request, CancellationToken cancellation = default);
 
+    [Get("/api/webhooks")]
+    Task<Page<WebhookView>> ListWebhooksAsync(CancellationToken cancellation = default);
+    [Put("/api/webhooks/{name}")]
+    Task<WebhookView> SetWebhookAsync(string name, [Body] WebhookChange change, CancellationToken cancellation = default);
+    [Delete("/api/webhooks/{name}")]
+    Task RemoveWebhookAsync(string name, CancellationToken cancellation = default);
+    [Post("/api/webhooks/{name}/rotate")]
+    Task<WebhookView> RotateWebhookAsync(string name, CancellationToken cancellation = default);
+    [Post("/api/webhooks/{name}/ping")]
+    Task PingWebhookAsync(string name, CancellationToken cancellation = default);
+    [Get("/api/webhooks/{name}/deliveries")]
+    Task<Page<WebhookDeliveryView>> ListDeliveriesAsync(string name, long? after = null, int? limit = null, CancellationToken cancellation = default);
+    [Post("/api/webhooks/{name}/deliveries/{delivery}/redeliver")]
+    Task RedeliverAsync(string name, long delivery, CancellationToken cancellation = default);
+
     [Post("/api/collect")]
     Task<CollectionReport> CollectAsync(
         bool? dryRun = null, double? deletedDays = null, double? resultDays = null, double? graceMinutes = null, double? retryDays = null,

@@ -35,6 +35,10 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     public DbSet<MlflowImport> MlflowImports => Set<MlflowImport>();
 
+    public DbSet<Webhook> Webhooks => Set<Webhook>();
+
+    public DbSet<WebhookDelivery> WebhookDeliveries => Set<WebhookDelivery>();
+
     public DbSet<BlobLease> Leases => Set<BlobLease>();
 
     public DbSet<IdempotentRequest> IdempotentRequests => Set<IdempotentRequest>();

@@ -18,7 +18,7 @@ internal static class MlflowExtensions
         var services = builder.Services;
         services.AddValidatedOptions<MlflowOptions>(MlflowOptions.Section);
         var options = builder.Configuration.GetSection(MlflowOptions.Section).Read<MlflowOptions>();
-        options.PublicUrl ??= AddressOf(builder.Configuration["Urls"]);
+        options.PublicUrl ??= SiteAddress.Listening(builder.Configuration["Urls"]);
         services.AddSingleton(options);
         if (!options.IsOn)
             return builder;
@@ -74,10 +74,4 @@ internal static class MlflowExtensions
             }
         }
     }
-
-    // Who listens on all addresses has none that others could use: then the machine's name.
-    private static string AddressOf(string? urls) =>
-        ((urls ?? "").Split(';', StringSplitOptions.RemoveEmptyEntries).FirstOrDefault() ?? "http://localhost:8080")
-            .Replace("://0.0.0.0", $"://{Environment.MachineName}", StringComparison.Ordinal).Replace("://[::]", $"://{Environment.MachineName}", StringComparison.Ordinal)
-            .Replace("://+", $"://{Environment.MachineName}", StringComparison.Ordinal).Replace("://*", $"://{Environment.MachineName}", StringComparison.Ordinal);
 }

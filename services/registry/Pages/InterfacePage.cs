@@ -17,7 +17,8 @@ internal static class InterfacePage
                 group.Key, DataTable.Of($"API of {group.Key}", [new("Request"), new("What it does")], group.Select(Row)), $"api-{group.Key}"));
         return PageLayout.Page(http, new PageParts("API", Markup.Of($"""
             <p class="lead">JSON over HTTP, described in full by the <a href="/docs">reference</a> and <a href="/openapi/v1.json">/openapi/v1.json</a>. Errors are
-            ProblemDetails: <code>detail</code> is for people, <code>errors</code> lists the single problems.</p>
+            ProblemDetails: <code>detail</code> is for people, <code>errors</code> lists the single problems.
+            <a href="/webhooks">Webhooks</a> post signed events to other systems.</p>
             <div class="interface">{sections}</div>
             """))
         {

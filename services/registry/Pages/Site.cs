@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Scalar.AspNetCore;
 
 namespace Qbb.Registry.Pages;
@@ -43,11 +44,17 @@ internal static class Site
 }
 
 /// <summary>Where the browser found the registry, for commands that people copy.</summary>
-internal static class SiteAddress
+internal static partial class SiteAddress
 {
     private const int UsualPort = 8080;
 
     public static string Of(HttpContext http) => $"{http.Request.Scheme}://{http.Request.Host}";
+
+    /// <summary>An address by which others may reach the registry. Who listens on all addresses has none that they could use: then the machine's name.</summary>
+    public static string Listening(string? urls) => AnyAddress().Replace((urls ?? "").Split(';', StringSplitOptions.RemoveEmptyEntries).FirstOrDefault() ?? $"http://localhost:{UsualPort}", $"://{Environment.MachineName}");
+
+    [GeneratedRegex(@"://(?:0\.0\.0\.0|\[::\]|\+|\*)")]
+    private static partial Regex AnyAddress();
 
     /// <summary>What the command needs to find the same registry; empty where it looks there anyway.</summary>
     public static string Option(HttpContext http) =>

@@ -191,10 +191,11 @@ public sealed partial class PageTests : IDisposable
         await PostAsync(server, "/models/tiny/versions/1/tags", ("key", "k"), ("value", Hostile));
         var id = await StartAsync(server, Hostile);
         await server.EndOfAsync(id);
+        await server.Api.SetWebhookAsync("hook", new WebhookChange($"http://example.com/{Hostile}", ["alias.moved"]));
         string[] pages =
         [
             "/", $"/?q={Uri.EscapeDataString(Hostile)}", "/models/tiny", "/models/tiny/versions/1", "/models/tiny/versions/2", "/models/tiny/versions/1/view/README.md",
-            "/models/tiny/compare?v=1&v=2", "/pipelines", $"/pipelines/{id}", "/policies", "/interface", $"/search?q={Uri.EscapeDataString(Hostile)}&sort=-kl",
+            "/models/tiny/compare?v=1&v=2", "/pipelines", $"/pipelines/{id}", "/policies", "/interface", "/webhooks", $"/search?q={Uri.EscapeDataString(Hostile)}&sort=-kl",
             $"/models/{Uri.EscapeDataString(Hostile)}", $"/pipelines?state={Uri.EscapeDataString(Hostile)}",
         ];
         foreach (var address in pages)
