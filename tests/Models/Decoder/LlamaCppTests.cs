@@ -30,7 +30,7 @@ public sealed class LlamaCppTests(ITestOutputHelper output) : IDisposable
     [MemberData(nameof(Files))]
     public void Of_files(string path)
     {
-        _ = LlamaCpp.Libraries;
+        LlamaCpp.RequireAll();
         Assert.SkipWhen(path.Contains("gguf-eot-key", StringComparison.Ordinal), "llama.cpp ends where a tokenizer of this kind lacks the new line");
         using var file = GgufFile.Open(Reference.Path(path));
         Compare(path, Widened(file), Reference.Path(path));
@@ -40,7 +40,7 @@ public sealed class LlamaCppTests(ITestOutputHelper output) : IDisposable
     [MemberData(nameof(Families))]
     public void Of_families(string architecture, string? golden)
     {
-        _ = LlamaCpp.Libraries;
+        LlamaCpp.RequireAll();
         var file = _folder.Write("family.gguf", GgufFamiliesTests.File(architecture, golden).Build());
         Compare(architecture, file, file);
     }
@@ -54,14 +54,14 @@ public sealed class LlamaCppTests(ITestOutputHelper output) : IDisposable
         var vocabulary = model.Config.VocabularySize;
         long[] ids = [.. Enumerable.Range(0, 24).Select(i => (long)(i * 17 % Math.Min(vocabulary, 100)))];
         var logits = model.forward(torch.tensor(ids, 1, ids.Length)).log_softmax(-1).ToArray<float>();
-        var rows = LlamaCpp.Ask(_folder, widened, [ids]).Logits[0];
+        var rows = LlamaCpp.Ask(_folder, widened, [ids]).Logits;
         var difference = 0.0;
         for (var position = 0; position < ids.Length; position++)
         {
             rows[position].Length.ShouldBe(vocabulary);
             for (var token = 0; token < vocabulary; token++)
             {
-                if (rows[position][token] is { } theirs && theirs > LeastLogProbability)
+                if (rows[position][token] is var theirs && theirs > LeastLogProbability)
                     difference = Math.Max(difference, Math.Abs(logits[position * vocabulary + token] - theirs));
             }
         }
