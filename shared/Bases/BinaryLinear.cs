@@ -38,8 +38,8 @@ public sealed class BinaryLinear : IGraphLinear
             return torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device).DetachFromDisposeScope();
         });
         using var scope = torch.NewDisposeScope();
-        Alpha = Scales(bases.Alpha, [bases.Count, bases.OutFeatures, bases.Groups], device);
-        Beta = bases.Beta == null ? null : Scales(bases.Beta, [bases.OutFeatures, bases.Groups], device);
+        Alpha = torch.tensor(bases.Alpha, bases.Count, bases.OutFeatures, bases.Groups).to(ScalarType.Float32).to(device).DetachFromDisposeScope();
+        Beta = bases.Biases() is { } biases ? torch.tensor(biases, bases.OutFeatures, bases.Groups).to(device).DetachFromDisposeScope() : null;
     }
 
     public int InFeatures => _bases.InFeatures;
@@ -268,7 +268,4 @@ public sealed class BinaryLinear : IGraphLinear
         });
         return weight.to(_dtype).MoveToOuterDisposeScope();
     }
-
-    private static Tensor Scales(Half[] values, long[] shape, Device device) =>
-        torch.tensor(values, shape).to(ScalarType.Float32).to(device).DetachFromDisposeScope();
 }

@@ -33,7 +33,7 @@ public static class ReferenceProduct
             var sum = 0.0;
             for (var column = first; column < last; column++)
                 sum += x[column];
-            y += (double)bases.Bias(row, group) * sum;
+            y += bases.Bias(row, group) * sum;
             for (var basis = 0; basis < bases.Count; basis++)
             {
                 var words = bases.Row(basis, row);

@@ -159,6 +159,13 @@ internal sealed record GgufArchitecture(string Name, string ModelType, string Cl
                 + "Give the model as a Hugging Face folder instead");
     }
 
+    /// <summary>The architecture under which llama.cpp's converter writes a model type; null where it is not known.</summary>
+    public static GgufArchitecture? OfModelType(string modelType) =>
+        Known.Values.FirstOrDefault(architecture => architecture.ModelType == (modelType == "mistral" ? "llama" : modelType));
+
+    /// <summary>The model types that can be written.</summary>
+    public static IEnumerable<string> ModelTypes => Known.Values.Select(architecture => architecture.ModelType).Append("mistral").Order(StringComparer.Ordinal);
+
     public static bool IsRopeFactors(string name) => name is RopeFactors or LongFactors or ShortFactors;
 
     /// <summary>Hugging Face's name of a tensor, or null if there is none.</summary>
@@ -172,6 +179,21 @@ internal sealed record GgufArchitecture(string Name, string ModelType, string Cl
         return parts.Length == 4 && parts[0] == "blk" && Block.TryGetValue(parts[2], out var part) && IsNumber(parts[1])
             ? $"{Blocks}.{parts[1]}.{part}.{parts[3]}"
             : null;
+    }
+
+    /// <summary>GGUF's name of a tensor, or null where there is none.</summary>
+    public string? GgufName(string huggingFace)
+    {
+        var suffix = huggingFace[(huggingFace.LastIndexOf('.') + 1)..];
+        if (suffix is not ("weight" or "bias"))
+            return null;
+        var module = huggingFace[..^(suffix.Length + 1)];
+        if (Top.FirstOrDefault(pair => pair.Value == module).Key is { } top)
+            return $"{top}.{suffix}";
+        if (!module.StartsWith(Blocks + ".", StringComparison.Ordinal))
+            return null;
+        var parts = module[(Blocks.Length + 1)..].Split('.', 2);
+        return parts.Length == 2 && IsNumber(parts[0]) && Block.FirstOrDefault(pair => pair.Value == parts[1]).Key is { } name ? $"blk.{parts[0]}.{name}.{suffix}" : null;
     }
 
     private static bool IsNumber(string text) =>

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Models.Tokenizers;
 
@@ -49,6 +50,30 @@ public static class ModelSideFiles
             if (value is string template && variant.All(character => char.IsAsciiLetterOrDigit(character) || character is '_' or '-'))
                 writer.WriteText(variant.Length == 0 ? ChatTemplate : $"{Templates}/{variant}.jinja", template);
         }
+    }
+
+    /// <summary>The model's chat templates; the usual one has no name.</summary>
+    /// <exception cref="InvalidInputException">A file that holds them is damaged.</exception>
+    public static IReadOnlyList<(string Variant, string Text)> ChatTemplates(this ModelSource model)
+    {
+        if (model.Format != ModelSource.HuggingFace)
+            return [];
+        var files = model.SideFiles().Where(name => name.EndsWith(".jinja", StringComparison.Ordinal))
+            .Select(name => (name == ChatTemplate ? "" : Path.GetFileNameWithoutExtension(name), File.ReadAllText(Path.Combine(model.Path, name)))).ToList();
+        if (files.Count > 0)
+            return files;
+        foreach (var name in new[] { "chat_template.json", "tokenizer_config.json" }.Select(name => Path.Combine(model.Path, name)).Where(File.Exists))
+        {
+            switch (ConfigFile.Read(name)["chat_template"])
+            {
+                case JsonValue text when text.TryGetValue<string>(out var template):
+                    return [("", template)];
+                case JsonArray list:
+                    return [.. list.OfType<JsonObject>().Where(item => item["template"] is JsonValue && item["name"] is JsonValue)
+                        .Select(item => (item["name"]!.ToString() is "default" ? "" : item["name"]!.ToString(), item["template"]!.ToString()))];
+            }
+        }
+        return [];
     }
 
     /// <summary>The model's tokenizer.</summary>

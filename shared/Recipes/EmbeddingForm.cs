@@ -26,6 +26,11 @@ public static class StoredBytes
     public static long Bases(long rows, long columns, int bases, int? group, bool bias) =>
         rows * (4L * bases * ((columns + 31) / 32) + 2 * Groups(columns, group ?? columns) * (bases + (bias ? 1 : 0)));
 
+    /// <summary>A layer as a recipe has it: on a grid a step, and where it is free a minimum, in place of N scales and a bias.</summary>
+    public static long Layer(long rows, long columns, Recipe recipe) => recipe.IsOnGrid
+        ? rows * (4L * recipe.Bases * ((columns + 31) / 32) + 2 * Groups(columns, recipe.Group ?? columns) * (recipe.Target!.Minimum.IsFree ? 2 : 1))
+        : Bases(rows, columns, recipe.Bases, recipe.Group, recipe.Bias);
+
     /// <summary>Integers with a scale per group; a row begins at a byte.</summary>
     public static long Integers(long rows, long columns, int bits, int group) => rows * ((columns * bits + 7) / 8 + 2 * Groups(columns, group));
 

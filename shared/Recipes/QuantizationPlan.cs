@@ -119,7 +119,7 @@ public sealed record QuantizationPlan
         var calibration = machine.Gpu ? MostCalibration : CalibrationOnCpu(recipe, model, length, machine);
         var sampling = new SamplingOptions { Sequences = calibration + HeldOut, Length = length, Seed = (ulong)recipe.Seed };
         var fast = new Choices(Preset.Fast, recipe, sampling, calibration, null);
-        if (preset == Preset.Fast || recipe.Nested)
+        if (preset == Preset.Fast || recipe.Nested || recipe.Target is not null)
             return Describe(fast, model, machine);
         return Describe(machine.Gpu ? OnAGpu(preset, fast, model, machine) : OnACpu(preset, fast, model, machine), model, machine);
     }
@@ -284,6 +284,6 @@ public sealed record MeasuredQuality(double Least, double Most)
 
     /// <summary>Null where no model was measured: other numbers of bases, groups over 128 or other choices.</summary>
     public static MeasuredQuality? Of(QuantizationPlan plan) =>
-        plan.Decomposition is { Group: <= 128, Bias: true, Nested: false, Bits: null } && s_measured.TryGetValue((plan.Preset, plan.Decomposition.Bases), out var found)
+        plan.Decomposition is { Group: <= 128, Bias: true, Nested: false, Bits: null, Target: null } && s_measured.TryGetValue((plan.Preset, plan.Decomposition.Bases), out var found)
             ? found : null;
 }

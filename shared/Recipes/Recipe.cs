@@ -55,11 +55,14 @@ public sealed record Recipe
     /// <summary>N of every layer; <see cref="Bases"/> is then the largest. Null where N is the same for all.</summary>
     public LayerBases? BasesPerLayer { get; init; }
 
+    /// <summary>The format of other programs whose grid the levels are restricted to (<see cref="For"/>); null for free levels.</summary>
+    public Target? Target { get; init; }
+
     /// <summary>How embedding and head are stored.</summary>
     public EmbeddingForm Embedding { get; init; } = EmbeddingForm.Bits8;
 
-    /// <summary>Columns of an embedding of integers that share a scale: the layers' group, at most 128, and at most 32 below 8 bits, where it matters.</summary>
-    public int EmbeddingGroup => Math.Min(Group ?? 128, Embedding == EmbeddingForm.Bits8 ? 128 : 32);
+    /// <summary>Columns of an embedding of integers that share a scale: the layers' group, at most 128, and at most 32 below 8 bits, where it matters; 32 for a target.</summary>
+    public int EmbeddingGroup => Target is not null ? Target.EmbeddingGroup : Math.Min(Group ?? 128, Embedding == EmbeddingForm.Bits8 ? 128 : 32);
 
     /// <summary>Random seed, for inits that use randomness.</summary>
     public long Seed { get; init; }
@@ -70,8 +73,14 @@ public sealed record Recipe
     /// <summary>SHA-256 of <see cref="ToCanonicalJson"/>, 64 lower-case hexadecimal digits.</summary>
     public string Digest => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(ToCanonicalJson())));
 
+    /// <summary>Whether a group's levels are a step and a minimum rather than N free scales. A target of one symmetric basis has the same freedom as any.</summary>
+    public bool IsOnGrid => Target is not null && Target.Minimum != GridMinimum.Symmetric;
+
     /// <summary>Whether this is round to nearest rather than QBB.</summary>
     public bool IsRounding => Init is Init.Rtn or Init.RtnClip;
+
+    /// <summary>The same choices under a target's grid, which has bases, group and bias of its own.</summary>
+    public Recipe For(Target target) => this with { Target = target, Bases = target.Bases, Group = target.Group, Bias = target.Bias };
 
     private bool IsGradient => Refinement is Refinement.Gradient or Refinement.Simultaneous;
 
@@ -86,7 +95,7 @@ public sealed record Recipe
         {
             Bases = BasesPerLayer?.Most ?? Bases,
             Rounds = rounds,
-            Starts = Refinement != Refinement.Alternating ? null
+            Starts = Refinement != Refinement.Alternating || IsOnGrid ? null
                 : Starts ?? (Init == Init.Cascaded && rounds > 0 ? Recipes.Starts.Both : Recipes.Starts.Greedy),
             Steps = IsGradient ? Steps ?? 20 : null,
             LearningRate = IsGradient ? LearningRate ?? 0.03 : null,
@@ -163,9 +172,27 @@ public sealed record Recipe
             yield return "nested is set but bases is 1, which holds no smaller model";
         if (Nested && (Refinement != Refinement.Alternating || Init != Init.Cascaded || Rounds == 0))
             yield return "nested needs alternating refinement of at least 1 round from the cascaded init";
+        foreach (var problem in Target is null ? [] : ProblemsWith(Target))
+            yield return problem;
         if (LearningRate is { } rate && (!double.IsFinite(rate) || rate <= 0))
             yield return $"learningRate is {rate}, it must be positive";
         if (LearningRate is not null && !IsGradient)
             yield return "learningRate is set but the refinement takes no gradient steps";
+    }
+
+    private IEnumerable<string> ProblemsWith(Target target)
+    {
+        if (Bases != target.Bases || Group != target.Group || Bias != target.Bias)
+            yield return $"target {target} has {target.Bases} bases in groups of {target.Group} {(target.Bias ? "with" : "without")} a bias: leave out bases, group and bias";
+        if (Init != Init.Cascaded || Refinement != Refinement.Alternating || Rounds == 0)
+            yield return $"target {target} needs alternating refinement of at least 1 round from the cascaded init";
+        if (Starts is not null && IsOnGrid)
+            yield return $"starts is set but target {target} has starting points of its own";
+        if (Nested || Bits is not null || BasesPerLayer is not null)
+            yield return $"target {target} has the same bases in every layer: leave out nested, bits and basesPerLayer";
+        if (Embedding is not (EmbeddingForm.Bits8 or EmbeddingForm.Bits16))
+            yield return $"target {target} stores embedding and head in 8 or 16 bits: set embedding to 8 or 16";
+        if (Distillation is not null)
+            yield return $"target {target} fixes the grid of the levels, which a distillation would leave: take the distillation out";
     }
 }

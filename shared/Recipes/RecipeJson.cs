@@ -53,6 +53,8 @@ internal static class RecipeJson
                 writer.WriteString("starts", Name(starts));
             if (recipe.Steps is { } steps)
                 writer.WriteNumber("steps", steps);
+            if (recipe.Target is { } target)
+                writer.WriteString("target", target.Name);
             writer.WriteEndObject();
             if (recipe.Distillation is { } distillation)
                 DistillationRecipeJson.Write(writer, distillation);
@@ -67,13 +69,18 @@ internal static class RecipeJson
         try
         {
             using var document = JsonDocument.Parse(json);
-            return MemberReader.Read(document.RootElement, new Recipe(), Set, problems);
+            return MemberReader.Read(document.RootElement, Start(document.RootElement), Set, problems);
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
             throw new InvalidInputException($"the recipe is not a valid JSON object: {error.Message}", error);
         }
     }
+
+    /// <summary>What members that are left out are: with a target, what it has.</summary>
+    private static Recipe Start(JsonElement json) =>
+        json.TryGetProperty("target", out var name) && Target.All.FirstOrDefault(target => name.ValueKind == JsonValueKind.String && target.Name == name.GetString()) is { } target
+            ? new Recipe().For(target) : new Recipe();
 
     private static Recipe Set(Recipe recipe, string name, JsonElement value) => name switch
     {
@@ -95,6 +102,7 @@ internal static class RecipeJson
         "seed" => recipe with { Seed = value.GetInt64() },
         "starts" => recipe with { Starts = Parse<Starts>(value) },
         "steps" => recipe with { Steps = value.GetInt32() },
+        "target" => recipe with { Target = Target.Parse(value.GetString()) },
         _ => throw MemberReader.Unknown(),
     };
 

@@ -109,6 +109,9 @@ public static class WorkPlan
     private static readonly double[] s_cpuWeight = [7e-8, 9e-8, 11e-8, 16e-8, 3e-7, 6e-7, 1.2e-6, 2.4e-6];
     private static readonly double[] s_gpuWeight = [8e-11, 9.8e-11, 1.37e-10, 2.63e-10, 4.6e-10, 8e-10, 1.4e-9, 2.42e-9];
 
+    /// <summary>The fit of a target's grid: seconds of a core for a weight.</summary>
+    private const double CpuGridWeight = 16e-8;
+
     /// <summary>Output-aware steps: seconds for a weight and input of its layer, plus those for a layer.</summary>
     private const double CpuCurvature = 2.5e-10, GpuCurvature = 1.4e-12, GpuLayer = 0.008;
 
@@ -132,8 +135,10 @@ public static class WorkPlan
             return null;
         var bases = recipe.Bases;
         var share = recipe.Refinement == Refinement.None ? 0.1 : (1 + (recipe.Rounds ?? 0)) / 16.0 * (recipe.Starts == Starts.Both ? 1 : 0.6);
-        var seconds = machine.Gpu ? GpuStart + model.LinearWeights * s_gpuWeight[bases - 1] * share
-            : CpuStart + model.LinearWeights * s_cpuWeight[bases - 1] * share / machine.Cores;
+        // A target's grid is fitted on the CPU alone.
+        var onGpu = machine.Gpu && !recipe.IsOnGrid;
+        var seconds = onGpu ? GpuStart + model.LinearWeights * s_gpuWeight[bases - 1] * share
+            : CpuStart + model.LinearWeights * (recipe.IsOnGrid ? CpuGridWeight : s_cpuWeight[bases - 1] * share) / machine.Cores;
         // A layer as it is read and as it becomes; the planes are bits.
         var largest = model.Linears.Max(layer => (long)layer.Out * layer.In);
         var (memory, gpu) = (BaseBytes + 24 * largest + Pages(model), machine.Gpu ? 300_000_000 + 12 * largest : 0);
@@ -150,8 +155,8 @@ public static class WorkPlan
             var working = 4 * 8 * inputs * inputs + 3 * block + 4L * 2048 * (3 * inputs + 8 * model.Hidden) + 4 * (long)model.Vocabulary * model.Hidden;
             if (recipe.Importance == Importance.Full)
             {
-                var steps = model.Linears.Sum(layer => (double)layer.Out * layer.In * layer.In) * (bases / 3.0);
-                seconds += machine.Gpu ? steps * GpuCurvature + model.Linears.Count * GpuLayer : steps * CpuCurvature / machine.Cores;
+                var steps = model.Linears.Sum(layer => (double)layer.Out * layer.In * layer.In) * (recipe.IsOnGrid ? 1 : bases / 3.0);
+                seconds += onGpu ? steps * GpuCurvature + model.Linears.Count * GpuLayer : steps * CpuCurvature / machine.Cores;
             }
             memory += CalibrationBytes + (machine.Gpu ? 0 : working + 2 * store);
             gpu += machine.Gpu ? working + store : 0;
@@ -265,7 +270,7 @@ public static class WorkPlan
 
     /// <summary>Bytes of a quantized model: packed layers, embedding and head, the rest in fp16, and the files beside the weights.</summary>
     public static long OutputBytes(ModelCounts model, Recipe recipe) =>
-        model.Linears.Sum(layer => StoredBytes.Bases(layer.Out, layer.In, recipe.Bases, recipe.Group, recipe.Bias)) + OtherBytes(model, recipe);
+        model.Linears.Sum(layer => StoredBytes.Layer(layer.Out, layer.In, recipe)) + OtherBytes(model, recipe);
 
     /// <summary>Bytes of what is not quantized to binary bases.</summary>
     public static long OtherBytes(ModelCounts model, Recipe recipe) => model.SideBytes + HeaderBytes * (4L * model.Linears.Count + 16) + model.Embeddings.Sum(matrix => StoredBytes.Embedding(matrix.Rows, matrix.Columns, recipe))

@@ -37,6 +37,39 @@ public class BasesTensorsTests
         scaled.ShouldBe(plain.Select(value => MathF.ScaleB(value, exponent)));
     }
 
+    [Theory]
+    [InlineData(true), InlineData(false)]
+    public void A_weight_on_a_grid_is_read_back(bool free)
+    {
+        var random = RandomBases.Create(5, 4, 6, 96, 32, bias: true);
+        Half[] steps = [.. Enumerable.Range(1, 18).Select(k => (Half)(k / 64f))], minima = [.. Enumerable.Range(1, 18).Select(k => (Half)(-k / 5f))];
+        var bases = BinaryBases.OnGrid(4, 6, 96, 32, random.Planes, steps, free ? null : -8, free ? minima : null);
+        var tensors = BasesTensors.Write("m", bases);
+        tensors.Select(tensor => $"{tensor.Name} {tensor.Type} [{string.Join(", ", tensor.Shape)}]").ShouldBe(
+            ["m.planes I32 [4, 6, 3]", "m.step F16 [6, 3]", free ? "m.minimum F16 [6, 3]" : "m.lowest I32 [1]"]);
+        (bases.EffectiveBitsPerWeight, bases.StoredBytes).ShouldBe(free ? (5, 360) : (4.5, 324));
+        using var source = new MemoryTensorSource(tensors);
+        var back = BasesTensors.Read(source, "m", 6, 96, 32);
+        back.Steps.ShouldBe(steps);
+        back.Minima.ShouldBe(free ? minima : null);
+        back.Lowest.ShouldBe(free ? null : -8);
+        float[] found = new float[6 * 96], plain = new float[6 * 96];
+        back.Dequantize(0, 6, found);
+        BasesExpansion.ReferenceExpand(bases, 0, 6, plain);
+        found.ShouldBe(plain);
+        for (var place = 0; place < found.Length; place++)
+        {
+            var q = 0;
+            for (var basis = 0; basis < 4; basis++)
+                q |= SignPacking.IsPositive(bases.Row(basis, place / 96), place % 96) ? 8 >> basis : 0;
+            var (d, group) = ((float)steps[place / 32], place / 32);
+            found[place].ShouldBe(free ? d * q + (float)minima[group] : d * (q - 8), 1e-6);
+        }
+        using var damaged = new MemoryTensorSource(tensors.Take(2));
+        Should.Throw<InvalidInputException>(() => BasesTensors.Read(damaged, "m", 6, 96, 32)).Message.ShouldContain("m.minimum");
+        Should.Throw<InvalidInputException>(() => BinaryBases.OnGrid(8, 1, 32, 32, new uint[8], [(Half)2000f], -128, null)).Message.ShouldContain("too large");
+    }
+
     [Fact]
     public void Row_scales_are_read_without_a_group_size()
     {

@@ -14,7 +14,7 @@ public sealed class LlamaCppTests(ITestOutputHelper output)
     [MemberData(nameof(Files))]
     public void Of_files(string path)
     {
-        var folder = LlamaCpp.Folder;
+        var folder = LlamaCpp.Libraries;
         using var file = GgufFile.Open(Reference.Path(path));
         foreach (var entry in file.Entries)
         {
@@ -32,7 +32,7 @@ public sealed class LlamaCppTests(ITestOutputHelper output)
     public void Of_random_bytes(string name)
     {
         const int seed = 5, blocks = 4096;
-        var folder = LlamaCpp.Folder;
+        var folder = LlamaCpp.Libraries;
         var type = GgmlTypes.ByNumber.Values.Single(type => type.Name == name);
         var stored = new byte[blocks * type.BlockBytes];
         new Random(seed).NextBytes(stored);
@@ -65,7 +65,7 @@ public sealed class LlamaCppTests(ITestOutputHelper output)
             "BF16" => "ggml_bf16_to_fp32_row",
             _ => "dequantize_row_" + type.ToLowerInvariant().Replace("_k", "_K", StringComparison.Ordinal),
         };
-        var library = NativeLibrary.Load(Path.Combine(folder, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so"));
+        var library = NativeLibrary.Load(Path.Combine(folder, "libggml-base.so"));
         var dequantize = (delegate* unmanaged[Cdecl]<byte*, float*, long, void>)NativeLibrary.GetExport(library, name);
         fixed (byte* from = stored)
         fixed (float* to = values)

@@ -22,6 +22,10 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<GroupSize> _group = SharedOptions.Group("Inputs that share a scale, or row for one scale per row.");
     private readonly Option<bool> _noBias = new("--no-bias") { Description = "Leave out the bias of every group." };
     private readonly Option<string> _embedding = SharedOptions.Embedding();
+    private readonly Option<string?> _target = new("--target")
+    {
+        Description = "Restrict the levels to the grid of another format, so that qbb export --format of the same name holds the result bit for bit; it decides bases, group and bias.",
+    };
     private readonly Option<bool> _nested = new("--nested")
     {
         Description = "Using only the first n bases gives a complete n-bit model with its own scales, for every n up to N.",
@@ -48,16 +52,18 @@ internal sealed class QuantizeCommand : QbbCommand
         "qbb quantize model.gguf -o OUT --size 80MB --plan",
         "qbb quantize MODEL -o OUT --bits 3 --preset best --max-kl 0.2 --json",
         "qbb quantize MODEL -o OUT --bases 2 --text books.txt",
+        "qbb quantize MODEL -o OUT --target gguf-q4_1",
         "qbb quantize MODEL -o OUT --bases 4 --preset weights --nested")
     {
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, .. _preset.All, _bases, .. _mixed.All, _group, _noBias, _embedding, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe,
+            _output, .. _preset.All, _bases, .. _mixed.All, _group, _noBias, _target, _embedding, _nested, _init, _refine, _starts, _rounds, _steps, _rate, _seed, _recipe,
             .. _calibration.All, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
+        _target.AcceptOnlyFromAmong([.. Target.All.Select(target => target.Name)]);
         Validators.Add(_mixed.CheckTogether);
         Validators.Add(_calibration.CheckTogether);
         Validators.Add(result =>
@@ -77,11 +83,16 @@ internal sealed class QuantizeCommand : QbbCommand
         var (model, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
         if (folder.Length > 0)
             WrittenFiles.CheckTarget(folder, force, model);
-        ModelLimits.CheckGroup(model, recipe.Group, parsed.GetResult(_group) is { Implicit: false });
+        if (recipe.Target is { } target)
+            ModelLimits.CheckTarget(model, target);
+        else
+            ModelLimits.CheckGroup(model, recipe.Group, parsed.GetResult(_group) is { Implicit: false });
         var (counts, positions, size) = ModelPlans.Read(model);
         var mixed = _mixed.Read(parsed, recipe, counts, machine.Gpu);
         if (mixed is not null && (file is not null || parsed.GetResult(_bases) is { Implicit: false }))
             throw new InvalidInputException("--size and --bits choose the bases of every layer: leave out --bases and --recipe");
+        if (mixed is not null && recipe.Target is not null)
+            throw new InvalidInputException("--target decides the bases of every layer: leave out --size and --bits");
         if (mixed is not null)
             recipe = recipe with { Bases = mixed.Bases };
         var preset = _preset.Read(parsed, recipe, _calibration, _overrides);
@@ -175,7 +186,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private Recipe FromOptions(ParseResult parsed)
     {
         var init = parsed.GetRequiredValue(_init);
-        return new Recipe
+        var recipe = new Recipe
         {
             Bases = parsed.GetRequiredValue(_bases),
             Group = parsed.GetValue(_group).Inputs,
@@ -190,6 +201,11 @@ internal sealed class QuantizeCommand : QbbCommand
             LearningRate = parsed.GetValue(_rate),
             Seed = parsed.GetValue(_seed),
             Importance = _calibration.Given(parsed) ?? Importance.None,
-        }.Resolve();
+        };
+        if (parsed.GetValue(_target) is not { } name)
+            return recipe.Resolve();
+        if (new Option[] { _bases, _group, _noBias }.FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } given)
+            throw new InvalidInputException($"--target {name} has bases, group and bias of its own: leave out {given.Name}");
+        return recipe.For(Target.Parse(name)).Resolve();
     }
 }

@@ -26,6 +26,14 @@ internal static class ModelLimits
         : throw new InvalidInputException(
             $"{option} is {given}, but the model's context length is {longest}: beyond it attention is slow and its predictions mean little", $"use {option} {longest} or less, or add {AllowName}");
 
+    /// <summary>Refuses rows that a target's blocks do not divide.</summary>
+    public static void CheckTarget(string model, Target target)
+    {
+        using var source = ModelSource.Open(model);
+        foreach (var layer in DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors).Linears)
+            target.CheckRows(layer.Weight, layer.InFeatures);
+    }
+
     /// <summary>Refuses a group that is longer than a row. The default's 128 then means the row; a larger number that was typed is a mistake.</summary>
     /// <param name="model">Folder or GGUF file.</param>
     /// <param name="group">Inputs that share a scale; null for the row.</param>

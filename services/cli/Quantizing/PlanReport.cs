@@ -29,7 +29,7 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
     /// <summary>Refuses what costs more than rounding to 8 bits.</summary>
     public void Refuse(bool allowLarger)
     {
-        if (allowLarger || mixed is not null || BitsPerWeight <= MostBits)
+        if (allowLarger || mixed is not null || plan.Decomposition.Target is not null || BitsPerWeight <= MostBits)
             return;
         throw new InvalidInputException(FormattableString.Invariant(
             $"{plan.Decomposition.Bases} bases with a scale per {plan.Decomposition.Group?.ToString(CultureInfo.InvariantCulture) ?? "row"} inputs take {BitsPerWeight:0.0} bits per weight, more than plain 8-bit rounding: use fewer --bases or a larger --group, or insist with --allow-larger"));

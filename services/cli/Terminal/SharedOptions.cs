@@ -40,7 +40,7 @@ internal static class SharedOptions
         CustomParser = ParseIntegerScale,
     };
 
-    public static Option<string> OutputFolder() => new("--output", "-o") { Description = "The folder to write.", Required = true };
+    public static Option<string> OutputFolder(string description = "The folder to write.") => new("--output", "-o") { Description = description, Required = true };
 
     public static Option<bool> Force() => new("--force") { Description = "Replace an output that qbb wrote; other files are never deleted." };
 

@@ -33,18 +33,19 @@ public sealed record ArtifactSize(ModelSize Model, double EffectiveBitsPerWeight
                 operations += OperationCounts.Dense(layer.OutFeatures, layer.InFeatures);
                 continue;
             }
-            var alpha = source.Tensors.Describe(layer.Module + ".alpha").Shape;
-            var hasBias = source.Tensors.Contains(layer.Module + ".beta");
             var planes = source.Tensors.Describe(layer.Module + ".planes");
+            var onGrid = source.Tensors.Contains(layer.Module + ".step");
+            var groups = source.Tensors.Describe(layer.Module + (onGrid ? ".step" : ".alpha")).Shape[^1];
+            var hasBias = onGrid || source.Tensors.Contains(layer.Module + ".beta");
             bits += bases is { } count
-                ? 8 * planes.Bytes / planes.Shape[0] * count + 16 * layer.OutFeatures * alpha[2] * (count + (hasBias ? 1 : 0))
+                ? 8 * planes.Bytes / planes.Shape[0] * count + 16 * layer.OutFeatures * groups * (count + (hasBias ? 1 : 0))
                 : 8 * source.Tensors.Entries.Where(entry => IsPart(entry.Name, layer.Module)).Sum(entry => entry.Bytes);
-            operations += OperationCounts.Bases(bases ?? alpha[0], layer.OutFeatures, layer.InFeatures, alpha[2], hasBias);
+            operations += OperationCounts.Bases(bases ?? planes.Shape[0], layer.OutFeatures, layer.InFeatures, groups, hasBias);
         }
         return new ArtifactSize(ModelSize.Of(source), (double)bits / weights, operations, dense);
     }
 
     // The scales of a nested layer's smaller models are .alpha.n and .beta.n.
     private static bool IsPart(string name, string module) => name.StartsWith(module, StringComparison.Ordinal)
-        && new[] { ".planes", ".alpha", ".beta", ".scale_exponent" }.Any(suffix => name.AsSpan(module.Length).StartsWith(suffix, StringComparison.Ordinal));
+        && new[] { ".planes", ".alpha", ".beta", ".step", ".lowest", ".minimum", ".scale_exponent" }.Any(suffix => name.AsSpan(module.Length).StartsWith(suffix, StringComparison.Ordinal));
 }

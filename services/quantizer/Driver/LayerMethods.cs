@@ -1,5 +1,6 @@
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.Alternating;
+using Qbb.Quantizer.Methods.Grids;
 using Qbb.Quantizer.Methods.Mixed;
 using Qbb.Quantizer.Methods.Nested;
 using Qbb.Quantizer.Methods.OutputAware;
@@ -12,7 +13,7 @@ namespace Qbb.Quantizer.Driver;
 public static class LayerMethods
 {
     /// <summary>
-    /// On a GPU in batches where the recipe allows it, else on the CPU. Dispose the result where it is <see cref="IDisposable"/>.
+    /// On a GPU in batches where the recipe allows it, else on the CPU: a target's grid, nested bases, other inits. Dispose the result where it is <see cref="IDisposable"/>.
     /// </summary>
     /// <param name="recipe">The choices.</param>
     /// <param name="device">A GPU is used where it helps.</param>
@@ -25,6 +26,9 @@ public static class LayerMethods
             return new RtnBasesMethod(recipe, threads);
         if (recipe.Nested)
             return recipe.Importance == Importance.Full ? new NestedOutputAware(recipe, threads) : new NestedMethod(recipe, threads);
+        // Steps and minima are solved for on the CPU alone.
+        if (recipe.IsOnGrid)
+            return recipe.Importance == Importance.Full ? new OutputAwareMethod(recipe, threads) : new GridMethod(recipe, threads);
         if (recipe.Importance == Importance.Full)
             return device.type == DeviceType.CUDA && TorchOutputAware.Supports(recipe) ? new TorchOutputAware(recipe, device, threads) : new OutputAwareMethod(recipe, threads);
         return device.type == DeviceType.CUDA && TorchAlternating.Supports(recipe)

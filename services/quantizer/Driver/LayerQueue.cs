@@ -5,6 +5,7 @@ using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.OutputAware;
+using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Driver;
 
@@ -13,7 +14,7 @@ internal sealed class LayerQueue : ILayerSink
 {
     private readonly ITensorSource _tensors;
     private readonly ILayerMethod _method;
-    private readonly int? _groupSize;
+    private readonly Recipe _recipe;
     private readonly IReadOnlyList<(LinearSpec Spec, string Path)> _layers;
     private readonly Dictionary<string, int> _places;
     private readonly LayerReport?[] _reports;
@@ -26,14 +27,14 @@ internal sealed class LayerQueue : ILayerSink
 
     /// <param name="tensors">The model.</param>
     /// <param name="method">What quantizes a layer.</param>
-    /// <param name="groupSize">Columns that share a scale; null for row scales.</param>
+    /// <param name="recipe">What the method carries out.</param>
     /// <param name="layers">All layers and their files; a layer whose file exists is finished.</param>
     /// <param name="progress">Told of every finished layer.</param>
     public LayerQueue(
-        ITensorSource tensors, ILayerMethod method, int? groupSize, IReadOnlyList<(LinearSpec Spec, string Path)> layers,
+        ITensorSource tensors, ILayerMethod method, Recipe recipe, IReadOnlyList<(LinearSpec Spec, string Path)> layers,
         IProgress<QuantizeProgress>? progress)
     {
-        (_tensors, _method, _groupSize, _layers, _progress) = (tensors, method, groupSize, layers, progress);
+        (_tensors, _method, _recipe, _layers, _progress) = (tensors, method, recipe, layers, progress);
         _places = layers.Select((layer, place) => (layer.Spec.Module, place)).ToDictionary(layer => layer.Module, layer => layer.place);
         _reports = [.. layers.Select(layer => LayerFile.TryReadReport(layer.Path, layer.Spec))];
         _counted = new bool[layers.Count];
@@ -80,7 +81,7 @@ internal sealed class LayerQueue : ILayerSink
     public BinaryBases Read(LinearSpec spec)
     {
         using var file = SafetensorsFile.Open(_layers[_places[spec.Module]].Path);
-        return BasesTensors.Read(file, spec.Module, spec.OutFeatures, spec.InFeatures, _groupSize);
+        return BasesTensors.Read(file, spec.Module, spec.OutFeatures, spec.InFeatures, _recipe.Group);
     }
 
     private LayerReport Quantize(LinearSpec spec, string path, InputStatistics? inputs, CancellationToken cancellation)
@@ -88,7 +89,8 @@ internal sealed class LayerQueue : ILayerSink
         var values = new float[spec.WeightCount];
         WeightLoader.ReadWeight(_tensors, spec, values);
         var weights = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs };
-        var result = _method.QuantizeInRange(weights, cancellation);
+        // A target has no power of two beside its scales.
+        var result = _recipe.Target is null ? _method.QuantizeInRange(weights, cancellation) : _method.Quantize(weights, cancellation);
         LayerFile.Write(path, spec, result.Weight, result.Report);
         return result.Report;
     }

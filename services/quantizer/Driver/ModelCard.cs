@@ -77,6 +77,17 @@ internal static class ModelCard
         ?? Named(source.GgufMetadata?.GetValueOrDefault("general.name") as string)
         ?? Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path)));
 
+    /// <summary>The base model's name and license, of a card that qbb wrote or of the model itself.</summary>
+    public static (string Name, string? License) NameAndLicense(ModelSource source)
+    {
+        var card = Path.Combine(source.Path, "README.md");
+        var lines = source.Format == ModelSource.HuggingFace && File.Exists(card) ? File.ReadLines(card).Skip(1).TakeWhile(line => line != "---").ToList() : [];
+        return (Member("base_model") ?? NameOf(source), Member("license") ?? source.GgufMetadata?.GetValueOrDefault("general.license") as string);
+
+        string? Member(string name) => Named(lines.FirstOrDefault(line => line.StartsWith($"{name}: ", StringComparison.Ordinal))?[(name.Length + 2)..]
+            .Trim('"').Replace("\\\"", "\"").Replace("\\\\", "\\"));
+    }
+
     /// <summary>Null for what is no name: empty, or a path of someone's machine.</summary>
     private static string? Named(string? name) =>
         string.IsNullOrWhiteSpace(name) || name.StartsWith('/') || name.StartsWith('.') || name.Contains('\n') ? null : name.Trim();

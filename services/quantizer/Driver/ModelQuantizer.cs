@@ -74,7 +74,7 @@ public sealed class ModelQuantizer
         try
         {
             var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
-            var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, progress);
+            var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, progress);
             var embeddings = WriteEmbeddings(opened, work.Layers, cancellation);
             Quantize(opened, work.Layers, queue, null, _ => true, cancellation)?.Dispose();
             using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
@@ -112,7 +112,7 @@ public sealed class ModelQuantizer
         if (_calibration != null)
             CheckTeacher(DigestOf(opened.Source, cancellation));
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
-        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
+        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, null);
         List<LinearSpec> order = _calibration is null ? [.. opened.Layers] : [.. CalibrationStream.Order(opened.Config, opened.Layout)];
         var first = unit.Index * (unit.Size ?? 0);
         var ours = order.Take(first..Math.Min(order.Count, first + (unit.Size ?? order.Count))).ToList();
@@ -137,7 +137,7 @@ public sealed class ModelQuantizer
     {
         using var opened = Open(model);
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
-        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe.Group, layers, null);
+        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, null);
         if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
             throw new InvalidInputException($"{folder}: the layer {missing.Module} is missing or damaged");
         using var writer = ModelFolderWriter.Create(output, force: false);
@@ -218,6 +218,8 @@ public sealed class ModelQuantizer
         try
         {
             CheckBasesPerLayer(opened.Layers);
+            foreach (var layer in opened.Layers)
+                _recipe.Target?.CheckRows(layer.Weight, layer.InFeatures);
             return opened;
         }
         catch
@@ -255,6 +257,8 @@ public sealed class ModelQuantizer
         };
         if (embedding is not null)
             quantization["embedding"] = embedding.ToJson();
+        if (_recipe.Target is { } target)
+            quantization["target"] = target.Name;
         if (_recipe.Nested)
             quantization["nested"] = true;
         if (_recipe.BasesPerLayer is { } perLayer)

@@ -4,7 +4,7 @@ namespace Qbb.Bases.Cpu;
 
 /// <summary>
 /// Binary bases in the order in which the processor's kernels read them, see <see cref="TileLayout"/>. Made once when a layer is first
-/// used; nothing is lost: <see cref="Unpack"/> gives the same bases back.
+/// used; nothing is lost, <see cref="Unpack"/> gives the same bases back, but that the biases of a grid with free minima are rounded to fp16.
 /// </summary>
 internal sealed unsafe class PackedBases : IDisposable
 {
@@ -34,7 +34,7 @@ internal sealed unsafe class PackedBases : IDisposable
     public static PackedBases Pack(BinaryBases bases)
     {
         var packed = new PackedBases(
-            new TileLayout(bases.Count, bases.OutFeatures, bases.InFeatures, bases.GroupSize, bases.Beta != null), bases.GroupSize);
+            new TileLayout(bases.Count, bases.OutFeatures, bases.InFeatures, bases.GroupSize, bases.HasBias), bases.GroupSize);
         Parallel.For(0, packed.Layout.Tiles, tile =>
         {
             foreach (ref readonly var panel in packed.Layout.Panels.AsSpan())
@@ -94,9 +94,9 @@ internal sealed unsafe class PackedBases : IDisposable
         for (var index = panel.FirstSegment; index < panel.FirstSegment + panel.Segments; index++)
         {
             var segment = Layout.Segments[index];
-            if (bases.Beta != null)
+            if (bases.HasBias)
                 for (var lane = 0; lane < TileRows; lane++)
-                    *scales++ = tile * TileRows + lane < bases.OutFeatures ? bases.Bias(tile * TileRows + lane, segment.Group) : default;
+                    *scales++ = tile * TileRows + lane < bases.OutFeatures ? (Half)bases.Bias(tile * TileRows + lane, segment.Group) : default;
             for (var basis = 0; basis < bases.Count; basis++)
             {
                 for (var word = 0; word < segment.Words; word++)

@@ -30,7 +30,7 @@ internal sealed class CudaProduct : IBasesProduct
         using var scope = torch.NewDisposeScope();
         var planes = torch.from_array((int[])(object)bases.Planes, bases.Count, bases.OutFeatures, bases.WordsPerRow).to(device);
         var alpha = torch.tensor(bases.Alpha, bases.Count, bases.OutFeatures, bases.Groups).to(device);
-        var beta = bases.Beta is null ? null : torch.tensor(bases.Beta, bases.OutFeatures, bases.Groups).to(device);
+        var beta = bases.Biases() is { } biases ? torch.tensor(biases, bases.OutFeatures, bases.Groups).to(ScalarType.Float16).to(device) : null;
         return Ready(PackedBases.Pack(planes, alpha, beta, bases.InFeatures, bases.GroupSize) with { Factor = bases.Factor });
     }
 

@@ -29,6 +29,9 @@ public sealed class Tokenizer
     /// <summary>Id of the token that is put before every text; null where the tokenizer puts none.</summary>
     public int? BeginOfSequence => parts.Template.Before.Count > 0 ? parts.Template.Before[0] : null;
 
+    /// <summary>Id of the token that is put behind every text; null where the tokenizer puts none.</summary>
+    public int? EndOfSequence => parts.Template.After.Count > 0 ? parts.Template.After[^1] : null;
+
     /// <summary>Ids of the special tokens, in rising order.</summary>
     public IReadOnlyList<int> SpecialIds { get; }
 

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Text.Json;
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
 using Qbb.Tests;
@@ -32,7 +30,7 @@ public sealed class LlamaCppTests(ITestOutputHelper output) : IDisposable
     [MemberData(nameof(Files))]
     public void Of_files(string path)
     {
-        _ = LlamaCpp.Folder;
+        LlamaCpp.RequireAll();
         Assert.SkipWhen(path.Contains("gguf-eot-key", StringComparison.Ordinal), "llama.cpp ends where a tokenizer of this kind lacks the new line");
         using var file = GgufFile.Open(Reference.Path(path));
         Compare(path, Widened(file), Reference.Path(path));
@@ -42,7 +40,7 @@ public sealed class LlamaCppTests(ITestOutputHelper output) : IDisposable
     [MemberData(nameof(Families))]
     public void Of_families(string architecture, string? golden)
     {
-        _ = LlamaCpp.Folder;
+        LlamaCpp.RequireAll();
         var file = _folder.Write("family.gguf", GgufFamiliesTests.File(architecture, golden).Build());
         Compare(architecture, file, file);
     }
@@ -56,14 +54,14 @@ public sealed class LlamaCppTests(ITestOutputHelper output) : IDisposable
         var vocabulary = model.Config.VocabularySize;
         long[] ids = [.. Enumerable.Range(0, 24).Select(i => (long)(i * 17 % Math.Min(vocabulary, 100)))];
         var logits = model.forward(torch.tensor(ids, 1, ids.Length)).log_softmax(-1).ToArray<float>();
-        var rows = ByLlamaCpp(widened, ids);
+        var rows = LlamaCpp.Ask(_folder, widened, [ids]).Logits;
         var difference = 0.0;
         for (var position = 0; position < ids.Length; position++)
         {
             rows[position].Length.ShouldBe(vocabulary);
             for (var token = 0; token < vocabulary; token++)
             {
-                if (rows[position][token] is { } theirs && theirs > LeastLogProbability)
+                if (rows[position][token] is var theirs && theirs > LeastLogProbability)
                     difference = Math.Max(difference, Math.Abs(logits[position * vocabulary + token] - theirs));
             }
         }
@@ -95,19 +93,5 @@ public sealed class LlamaCppTests(ITestOutputHelper output) : IDisposable
             builder.Tensor(entry.Name, [.. entry.Shape], values);
         }
         return _folder.Write("widened.gguf", builder.Build());
-    }
-
-    private double?[][] ByLlamaCpp(string file, long[] ids)
-    {
-        var result = _folder.File("logits.json");
-        var info = new ProcessStartInfo("node", [Path.Combine(LlamaCpp.Folder, "logits.mjs"), file, string.Join(',', ids), result])
-        {
-            RedirectStandardError = true,
-        };
-        using var process = Process.Start(info)!;
-        var error = process.StandardError.ReadToEnd();
-        process.WaitForExit();
-        process.ExitCode.ShouldBe(0, error);
-        return JsonSerializer.Deserialize<double?[][]>(File.ReadAllText(result))!;
     }
 }

@@ -63,7 +63,7 @@ public sealed class NestedOutputAware : ILayerMethod
     /// <summary>All rows; returns the objective of every n, [N].</summary>
     private double[] Improve(LayerWeights weights, Curvature curvature, LayerState[] layers, CancellationToken cancellation)
     {
-        var rows = JointScales.RowsAtOnce(layers[^1].Groups, layers[^1].Bases, layers[^1].HasBias);
+        var rows = JointScales.RowsAtOnce(layers[^1].Groups, layers[^1].Bases + (layers[^1].HasBias ? 1 : 0));
         var objectives = new double[weights.OutFeatures][];
         Parallel.For(
             0,

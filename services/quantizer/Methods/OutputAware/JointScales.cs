@@ -1,5 +1,6 @@
 using Qbb.Models;
 using Qbb.Quantizer.Methods.Alternating;
+using Qbb.Quantizer.Methods.Grids;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
@@ -7,7 +8,7 @@ namespace Qbb.Quantizer.Methods.OutputAware;
 /// <summary>
 /// All scales and biases of a row at once, given its signs: min over a of (w − Xa)H(w − Xa)ᵀ, where X [in, groups·(N + 1)] holds the signs
 /// of
-/// each group's columns, and ones for its bias. Solved for the change of a, (XᵀHX)·δ = Xᵀ(eH)ᵀ, so that directions that the signs leave
+/// each group's columns, and ones for its bias; on a grid what a step counts at each column, and ones for a free minimum. Solved for the change of a, (XᵀHX)·δ = Xᵀ(eH)ᵀ, so that directions that the signs leave
 /// open stay as they are; then rounded to fp16. XᵀHX is summed from blocks H[group, group'] over signed columns.
 /// <see cref="ReferenceSteps.JointScales"/> is the plain form.
 /// </summary>
@@ -38,7 +39,7 @@ internal sealed class JointScales
     public JointScales(double[] matrix, RowBlock shape, int capacity, bool keepsPlanes = false)
     {
         (_matrix, _features, _keepsPlanes) = (matrix, shape.Features, keepsPlanes);
-        _unknowns = shape.Bases + (shape.HasBias ? 1 : 0);
+        _unknowns = shape.Unknowns;
         _order = shape.Groups * _unknowns;
         _signs = new double[capacity * _unknowns * _features];
         _products = new double[_signs.Length];
@@ -48,9 +49,9 @@ internal sealed class JointScales
     }
 
     /// <summary>How many rows to take at once, so that their systems of equations stay small: 1 to 16.</summary>
-    public static int RowsAtOnce(int groups, int bases, bool bias)
+    public static int RowsAtOnce(int groups, int unknowns)
     {
-        var order = (long)groups * (bases + (bias ? 1 : 0));
+        var order = (long)groups * unknowns;
         return (int)Math.Clamp(SystemBytes / (8 * order * order), 1, 16);
     }
 
@@ -59,7 +60,7 @@ internal sealed class JointScales
     public static void CheckSize(Recipe recipe, LayerWeights weights)
     {
         var group = Math.Min(recipe.Group ?? weights.InFeatures, weights.InFeatures);
-        var unknowns = ((weights.InFeatures - 1L) / group + 1) * (recipe.Bases + (recipe.Bias ? 1 : 0));
+        var unknowns = ((weights.InFeatures - 1L) / group + 1) * (LevelGrid.Of(recipe)?.Unknowns ?? recipe.Bases + (recipe.Bias ? 1 : 0));
         if (unknowns > MostUnknowns)
         {
             throw new InvalidInputException(
@@ -78,8 +79,9 @@ internal sealed class JointScales
         {
             var system = _systems.AsSpan(row * _order * _order, _order * _order);
             FillRight(block, row);
+            // A step that counts 0 at every column stays as it is.
             for (var k = 0; k < _order; k++)
-                system[k * _order + k] *= 1 + Ridge;
+                system[k * _order + k] = system[k * _order + k] is > 0 and var value ? value * (1 + Ridge) : 1;
             if (Cholesky.SolveInPlace(system, _right))
                 Change(block, row);
         }
@@ -94,7 +96,13 @@ internal sealed class JointScales
             for (var unknown = 0; unknown < _unknowns; unknown++)
             {
                 var signs = _signs.AsSpan((row * _unknowns + unknown) * _features, _features);
-                if (unknown == block.Bases)
+                if (block.Grid is { } grid && unknown == 0)
+                {
+                    for (var column = 0; column < signs.Length; column++)
+                        signs[column] = grid.Coefficient(codes[column]);
+                    continue;
+                }
+                if (block.Grid is not null || unknown == block.Bases)
                 {
                     signs.Fill(1);
                     continue;
@@ -155,6 +163,12 @@ internal sealed class JointScales
             var (first, length) = block.ColumnsOf(group);
             var codes = block.Codes.AsSpan(row * _features + first, length);
             var alpha = block.AlphaOf(row, group);
+            ref var beta = ref block.Beta[row * block.Groups + group];
+            if (block.Grid is { } grid)
+            {
+                grid.Write(grid.Read(alpha, beta).Plus(_right.AsSpan(group * _unknowns, _unknowns)), alpha, out beta);
+                continue;
+            }
             _fit.Resize(length);
             codes.CopyTo(_fit.Codes);
             for (var basis = 0; basis < alpha.Length; basis++)
@@ -164,10 +178,7 @@ internal sealed class JointScales
             _fit.Codes.CopyTo(codes);
             _fit.Alpha.CopyTo(alpha);
             if (block.HasBias)
-            {
-                ref var beta = ref block.Beta[row * block.Groups + group];
                 beta = (double)(Half)(beta + _right[group * _unknowns + block.Bases]);
-            }
         }
     }
 }

@@ -1,5 +1,6 @@
 using Qbb.Bases;
 using Qbb.Quantizer.Methods.Alternating;
+using Qbb.Quantizer.Methods.Grids;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
 
@@ -9,14 +10,15 @@ internal sealed class LayerState
     private readonly BinaryBases _start;
     private readonly byte[] _codes;
     private readonly Half[] _alpha;
-    private readonly Half[]? _beta;
+    private readonly float[]? _beta;
+    private readonly LevelGrid? _grid;
 
-    public LayerState(BinaryBases start)
+    public LayerState(BinaryBases start, LevelGrid? grid = null)
     {
-        _start = start;
+        (_start, _grid) = (start, grid);
         _codes = Unpack(start);
         _alpha = [.. start.Alpha];
-        _beta = start.Beta == null ? null : [.. start.Beta];
+        _beta = start.Biases();
     }
 
     /// <summary>N.</summary>
@@ -26,8 +28,11 @@ internal sealed class LayerState
 
     public bool HasBias => _beta != null;
 
+    /// <summary>Numbers of one group that decide its levels.</summary>
+    public int Unknowns => _grid?.Unknowns ?? Bases + (HasBias ? 1 : 0);
+
     /// <summary>Room for some rows.</summary>
-    public RowBlock NewBlock(int capacity) => new(capacity, _start.InFeatures, _start.GroupSize, Bases, HasBias);
+    public RowBlock NewBlock(int capacity) => new(capacity, _start.InFeatures, _start.GroupSize, Bases, HasBias, _grid);
 
     /// <summary>Loads rows.</summary>
     public void Read(int first, int count, RowBlock block)
@@ -41,7 +46,7 @@ internal sealed class LayerState
                 var alpha = block.AlphaOf(row, group);
                 for (var basis = 0; basis < Bases; basis++)
                     alpha[basis] = (double)_alpha[PlaceOf(basis, first + row, group)];
-                block.Beta[row * Groups + group] = _beta == null ? 0 : (double)_beta[(first + row) * Groups + group];
+                block.Beta[row * Groups + group] = _beta == null ? 0 : _beta[(first + row) * Groups + group];
             }
         }
     }
@@ -58,7 +63,7 @@ internal sealed class LayerState
                 for (var basis = 0; basis < Bases; basis++)
                     _alpha[PlaceOf(basis, first + row, group)] = (Half)alpha[basis];
                 if (_beta != null)
-                    _beta[(first + row) * Groups + group] = (Half)block.Beta[row * Groups + group];
+                    _beta[(first + row) * Groups + group] = (float)block.Beta[row * Groups + group];
             }
         }
     }
@@ -75,7 +80,9 @@ internal sealed class LayerState
                 SignPacking.PackBit(_codes.AsSpan(row * _start.InFeatures, _start.InFeatures), basis, words);
             }
         }
-        return new BinaryBases(Bases, _start.OutFeatures, _start.InFeatures, _start.GroupSize, planes, _alpha, _beta);
+        return _grid is null
+            ? new BinaryBases(Bases, _start.OutFeatures, _start.InFeatures, _start.GroupSize, planes, _alpha, _beta is null ? null : Array.ConvertAll(_beta, value => (Half)value))
+            : _grid.ToBases(_start.OutFeatures, _start.InFeatures, _start.GroupSize, planes, _alpha, _beta!);
     }
 
     /// <summary>‖W − Ŵ‖² with the first 1..N bases and the bias, [N].</summary>
@@ -95,7 +102,7 @@ internal sealed class LayerState
                 var length = Math.Min(_start.GroupSize, _start.InFeatures - first);
                 GroupFit.SquaredErrors(
                     weights.Row(row).Slice(first, length), _codes.AsSpan(row * _start.InFeatures + first, length), alpha,
-                    _beta == null ? 0 : (double)_beta[row * Groups + group], levels, squares);
+                    _beta == null ? 0 : _beta[row * Groups + group], levels, squares);
                 for (var basis = 0; basis < Bases; basis++)
                     sums[basis] += squares[basis];
             }
@@ -118,7 +125,7 @@ internal sealed class LayerState
 
     /// <summary>Scales and biases below 6.1e-5, where fp16 has fewer digits.</summary>
     public long SubnormalScales() =>
-        _alpha.Concat(_beta ?? []).LongCount(value => value != (Half)0 && Math.Abs((double)value) < HalfScales.SmallestNormal);
+        _alpha.Select(value => (float)value).Concat(_beta ?? []).LongCount(value => value != 0 && Math.Abs(value) < HalfScales.SmallestNormal);
 
     private static byte[] Unpack(BinaryBases bases)
     {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Qbb.Bases;
 using Qbb.Quantizer.Methods.Alternating;
+using Qbb.Quantizer.Methods.Grids;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
@@ -8,7 +9,7 @@ namespace Qbb.Quantizer.Methods.OutputAware;
 /// <summary>
 /// Decomposes layers so that their outputs change least: min tr((W − Ŵ) H (W − Ŵ)ᵀ) with H = E[xxᵀ] of calibration, damped. (1) Alternating
 /// refinement of every group, an error in column j counting 1/[H⁻¹]_jj; (2) column feedback; (3) joint scales of each row; (4) coordinate
-/// descent over the signs; 3 and 4 once more, and 3 at the end. Every state is one that can be stored, scales in fp16, and a row
+/// descent over the signs; 3 and 4 once more, and 3 at the end. Under a target's grid the unknowns of 3 are steps and minima. Every state is one that can be stored, scales in fp16, and a row
 /// takes a step's result only where it is better. Rows are independent and run in parallel.
 /// </summary>
 public sealed class OutputAwareMethod : ILayerMethod
@@ -16,14 +17,16 @@ public sealed class OutputAwareMethod : ILayerMethod
     /// <summary>How often the joint scales are solved; coordinate descent runs in between.</summary>
     public const int Rounds = 3;
 
-    private readonly BasesMethod _start;
+    private readonly Recipe _recipe;
+    private readonly Func<LayerWeights, double[]?, CancellationToken, LayerResult> _start;
     private readonly int _threads;
 
     /// <param name="recipe">The choices, importance being full; resolved here.</param>
     /// <param name="threads">Threads of one layer; 0 for one per processor. The result does not depend on it.</param>
     public OutputAwareMethod(Recipe recipe, int threads = 0)
     {
-        _start = new BasesMethod(recipe, threads);
+        _recipe = recipe.Resolve();
+        _start = recipe.IsOnGrid ? new GridMethod(recipe, threads).Quantize : new BasesMethod(recipe, threads).Quantize;
         _threads = threads == 0 ? Environment.ProcessorCount : threads;
     }
 
@@ -37,11 +40,11 @@ public sealed class OutputAwareMethod : ILayerMethod
         var inputs = weights.RequireInputs();
         if (inputs.Features != weights.InFeatures)
             throw new ArgumentException($"{weights.Name} has {weights.InFeatures} inputs, the statistics {inputs.Features}");
-        JointScales.CheckSize(_start.Recipe, weights);
+        JointScales.CheckSize(_recipe, weights);
         var curvature = Curvature.Of(inputs, weights.Name);
         var importance = Array.ConvertAll(curvature.InverseDiagonal, value => 1 / value);
-        var start = _start.Quantize(weights, importance, cancellation);
-        var layer = new LayerState((BinaryBases)start.Weight);
+        var start = _start(weights, importance, cancellation);
+        var layer = new LayerState((BinaryBases)start.Weight, LevelGrid.Of(_recipe));
         var objectives = Improve(weights, curvature, layer, cancellation);
         var bases = layer.ToBases();
         var errors = layer.SquaredErrors(weights);
@@ -60,7 +63,7 @@ public sealed class OutputAwareMethod : ILayerMethod
     /// <summary>Steps 2 to 5 on all rows; returns the objective after each step, the start being the first.</summary>
     private double[] Improve(LayerWeights weights, Curvature curvature, LayerState layer, CancellationToken cancellation)
     {
-        var rows = JointScales.RowsAtOnce(layer.Groups, layer.Bases, layer.HasBias);
+        var rows = JointScales.RowsAtOnce(layer.Groups, layer.Unknowns);
         var blocks = (weights.OutFeatures + rows - 1) / rows;
         var objectives = new double[weights.OutFeatures][];
         Parallel.For(

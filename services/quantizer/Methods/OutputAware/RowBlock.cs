@@ -1,4 +1,5 @@
 using Qbb.Quantizer.Methods.Alternating;
+using Qbb.Quantizer.Methods.Grids;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Methods.OutputAware;
@@ -13,9 +14,10 @@ internal sealed class RowBlock
     /// <param name="groupSize">Columns that share a scale; at most in.</param>
     /// <param name="bases">N.</param>
     /// <param name="bias">Whether groups have a bias.</param>
-    public RowBlock(int capacity, int features, int groupSize, int bases, bool bias)
+    /// <param name="grid">What the levels are restricted to; null for free ones.</param>
+    public RowBlock(int capacity, int features, int groupSize, int bases, bool bias, LevelGrid? grid = null)
     {
-        (Features, GroupSize, Bases, HasBias) = (features, groupSize, bases, bias);
+        (Features, GroupSize, Bases, HasBias, Grid) = (features, groupSize, bases, bias, grid);
         Groups = (features - 1) / groupSize + 1;
         Codes = new byte[capacity * features];
         Alpha = new double[capacity * Groups * bases];
@@ -23,7 +25,7 @@ internal sealed class RowBlock
         Error = new double[capacity * features];
         Gradient = new double[capacity * features];
         Objective = new double[capacity];
-        Levels = new LevelTable(capacity, Groups, bases);
+        Levels = new LevelTable(capacity, Groups, bases, grid);
     }
 
     /// <summary>Rows at hand.</summary>
@@ -39,13 +41,19 @@ internal sealed class RowBlock
 
     public bool HasBias { get; }
 
+    /// <summary>What the levels are restricted to; null for free ones.</summary>
+    public LevelGrid? Grid { get; }
+
+    /// <summary>Numbers of one group that decide its levels.</summary>
+    public int Unknowns => Grid?.Unknowns ?? Bases + (HasBias ? 1 : 0);
+
     /// <summary>Signs [rows, in]: bit i of a code is that of basis i.</summary>
     public byte[] Codes { get; }
 
-    /// <summary>Scales [rows, groups, N], numbers of fp16.</summary>
+    /// <summary>Scales [rows, groups, N], numbers of fp16; signs of a grid's steps included.</summary>
     public double[] Alpha { get; }
 
-    /// <summary>Biases [rows, groups], numbers of fp16; 0 without.</summary>
+    /// <summary>Biases [rows, groups], numbers of fp16 (on a grid with free minima, of fp32); 0 without.</summary>
     public double[] Beta { get; }
 
     /// <summary>e = w − ŵ, [rows, in].</summary>

@@ -116,6 +116,9 @@ internal static class GgufPreTokenizers
     /// <summary>All names, for messages and tests.</summary>
     public static IEnumerable<string> Names => ByName.Keys.Concat(AliasOf.Keys).Order(StringComparer.Ordinal);
 
+    /// <summary>Whether a name has the pre-tokenizer of another.</summary>
+    public static bool IsAlias(string name) => AliasOf.ContainsKey(name);
+
     public static GgufPreTokenizer? Find(string name) => ByName.GetValueOrDefault(AliasOf.GetValueOrDefault(name, name));
 
     /// <summary>The "pre_tokenizer" of tokenizer.json.</summary>

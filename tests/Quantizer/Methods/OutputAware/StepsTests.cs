@@ -1,4 +1,5 @@
 using Qbb.Quantizer.Methods.Alternating;
+using Qbb.Quantizer.Methods.Grids;
 using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Quantizer.Methods.Rounding;
 using Qbb.Recipes;
@@ -151,6 +152,69 @@ public class StepsTests
         Cholesky.SolveInPlace([double.NaN], [1]).ShouldBeFalse();
     }
 
+    [Theory]
+    [InlineData("gguf-q4_1"), InlineData("gguf-q4_0"), InlineData("gguf-q5_1"), InlineData("gguf-q8_0"), InlineData("gguf-q2_0")]
+    public void Steps_and_minima_of_a_grid_are_solved_for_as_the_plain_form_does(string target)
+    {
+        var (layer, curvature, block, w) = Setup(Target.Parse(target));
+        var designs = Enumerable.Range(0, block.Rows).Select(row => Design(block, row)).ToArray();
+        var before = block.Objective.ToArray();
+        new JointScales(curvature.Matrix, block, block.Rows).Run(block);
+        block.Measure(w, curvature.Matrix);
+        for (var row = 0; row < block.Rows; row++)
+        {
+            var scales = ReferenceSteps.JointScales(w.AsSpan(row * layer.Columns, layer.Columns), curvature.Matrix, designs[row]);
+            var values = Enumerable.Range(0, layer.Columns)
+                .Select(column => Enumerable.Range(0, scales.Length).Sum(p => designs[row][column, p] * scales[p])).ToArray();
+            Values(w, block, row).ShouldBe(values, 2e-3 * values.Max(Math.Abs), $"row {row}");
+            block.Objective[row].ShouldBeLessThan(before[row]);
+        }
+    }
+
+    [Theory]
+    [InlineData("gguf-q4_1"), InlineData("gguf-q4_0"), InlineData("gguf-q5_1"), InlineData("gguf-q8_0"), InlineData("gguf-q2_0")]
+    public void Steps_over_columns_on_a_grid_equal_the_plain_forms(string target)
+    {
+        var (layer, curvature, block, w) = Setup(Target.Parse(target));
+        var levels = Enumerable.Range(0, block.Rows).Select(row => LevelsOf(block, row)).ToArray();
+        new ColumnFeedback(curvature, block.Rows).Run(w, block);
+        block.Measure(w, curvature.Matrix);
+        for (var row = 0; row < block.Rows; row++)
+        {
+            var expected = ReferenceSteps.ColumnFeedback(
+                w.AsSpan(row * layer.Columns, layer.Columns), curvature.Order, curvature.Factor, levels[row]);
+            Values(w, block, row).ShouldBe(expected, 1e-9, $"feedback, row {row}");
+        }
+        new CoordinateDescent(curvature.Matrix, layer.Columns, block.Rows).Run(w, block);
+        block.Codes.ShouldAllBe(code => block.Grid!.QOf(code) >= Target.Parse(target).LeastLevel);
+    }
+
+    /// <summary>Rows on a grid that is half as wide as the weights, so that there is something to improve.</summary>
+    private static (ReferenceLayer Layer, Curvature Curvature, RowBlock Block, double[] W) Setup(Target target)
+    {
+        const int Rows = 6;
+        var layer = new ReferenceLayer("ragged-128x200");
+        var curvature = Curvature.Of(layer.Weights.Inputs!, "w");
+        var w = BlockWorker.Widen(layer.Weights, 0, Rows);
+        var grid = LevelGrid.Of(new Recipe().For(target))!;
+        var block = new RowBlock(Rows, layer.Columns, target.Group, target.Bases, true, grid) { Rows = Rows };
+        for (var row = 0; row < Rows; row++)
+        {
+            for (var group = 0; group < block.Groups; group++)
+            {
+                var (first, length) = block.ColumnsOf(group);
+                var values = w.AsSpan(row * layer.Columns + first, length);
+                var step = (values.ToArray().Max() - values.ToArray().Min()) / 2 / grid.MostLevel;
+                grid.Write(new(step, values.ToArray().Min() / 2), block.AlphaOf(row, group), out block.Beta[row * block.Groups + group]);
+                var scales = grid.Read(block.AlphaOf(row, group), block.Beta[row * block.Groups + group]);
+                for (var j = 0; j < length; j++)
+                    block.Codes[row * layer.Columns + first + j] = grid.CodeOf(grid.Nearest(scales, values[j]));
+            }
+        }
+        block.Measure(w, curvature.Matrix);
+        return (layer, curvature, block, w);
+    }
+
     private static (ReferenceLayer Layer, Curvature Curvature, RowBlock Block, double[] W) Setup(int bases, bool bias = true)
     {
         const int Rows = 6;
@@ -181,6 +245,8 @@ public class StepsTests
         {
             levels[group] = new double[1 << block.Bases];
             GroupFit.Levels(block.AlphaOf(row, group), block.Beta[row * block.Groups + group], levels[group]);
+            if (block.Bases == 8)
+                levels[group] = levels[group][1..];
         }
         return column => levels[column / block.GroupSize];
     }
@@ -190,13 +256,15 @@ public class StepsTests
 
     private static double[,] Design(RowBlock block, int row)
     {
-        var unknowns = block.Bases + (block.HasBias ? 1 : 0);
+        var unknowns = block.Unknowns;
         var design = new double[block.Features, block.Groups * unknowns];
         for (var column = 0; column < block.Features; column++)
         {
             for (var unknown = 0; unknown < unknowns; unknown++)
             {
-                var sign = unknown == block.Bases ? 1 : (block.Codes[row * block.Features + column] >> unknown & 1) * 2 - 1;
+                var code = block.Codes[row * block.Features + column];
+                var sign = block.Grid is { } grid ? unknown == 0 ? grid.Coefficient(code) : 1
+                    : unknown == block.Bases ? 1 : (code >> unknown & 1) * 2 - 1;
                 design[column, column / block.GroupSize * unknowns + unknown] = sign;
             }
         }

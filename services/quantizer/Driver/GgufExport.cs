@@ -1,0 +1,327 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
+using Qbb.Bases;
+using Qbb.Checkpoints;
+using Qbb.Models;
+using Qbb.Models.Decoder;
+using Qbb.Recipes;
+
+namespace Qbb.Quantizer.Driver;
+
+/// <summary>A GGUF file that was written.</summary>
+/// <param name="Bytes">Of the file.</param>
+/// <param name="Types">How many tensors are of each type.</param>
+public sealed record GgufExportResult(long Bytes, IReadOnlyDictionary<string, int> Types);
+
+/// <summary>
+/// Writes a model as a GGUF file. A format of blocks takes the levels of a quantized model as they are: every row is decoded again and compared bit by
+/// bit, and what does not fit is refused. gguf-f16 and gguf-f32 take any model.
+/// </summary>
+public static class GgufExport
+{
+    /// <summary>The plain formats.</summary>
+    public const string F16 = "gguf-f16", F32 = "gguf-f32";
+
+    private const int ElementsAtOnce = 1 << 20;
+
+    private static readonly JsonSerializerOptions s_members = new() { NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
+
+    /// <summary>All formats.</summary>
+    public static IReadOnlyList<string> Formats { get; } = [F16, F32, .. Target.All.Select(target => target.Name).Where(name => name.StartsWith("gguf-", StringComparison.Ordinal))];
+
+    /// <summary>Writes the file.</summary>
+    /// <param name="source">A model that qbb wrote; for the plain formats any.</param>
+    /// <param name="path">The file; appears whole or not at all.</param>
+    /// <param name="format">One of <see cref="Formats"/>.</param>
+    /// <param name="force">Replace a GGUF file that is there.</param>
+    /// <param name="bases">Of a nested model only the first planes; null for all.</param>
+    /// <param name="progress">Told before each tensor.</param>
+    /// <param name="cancel">Stops between tensors.</param>
+    /// <exception cref="InvalidInputException">The file exists or cannot be written, the format does not hold the model, or GGUF has no words for it.</exception>
+    public static GgufExportResult Write(ModelSource source, string path, string format, bool force, int? bases = null,
+        IProgress<(string Tensor, int Done, int Total)>? progress = null, CancellationToken cancel = default)
+    {
+        CheckTarget(path, force, source.Path);
+        var target = Target.All.FirstOrDefault(target => target.Name == format);
+        var loader = BasesLinearLoader.For(source, bases: bases);
+        var config = DecoderConfig.FromJson(source.ConfigJson);
+        var layout = DecoderLayout.Resolve(config, source.Tensors);
+        var places = new GgufPlaces(config.ModelType, config.HeadCount, config.KeyValueHeadCount);
+        var (keys, factors) = GgufModelKeys.Of(config, places);
+        var pieces = new List<Piece>();
+        foreach (var spec in layout.Linears.Where(spec => BasesTensors.Contains(source.Tensors, spec.Module)))
+        {
+            var entry = new TensorEntry(spec.Weight, "", WeightLoader.StoredShape(spec), 0);
+            pieces.Add(new(places.Of(entry), target?.TypeName ?? TypeOf(format), spec, null));
+        }
+        if (target is not null)
+            CheckFit(source, pieces, target, loader, bases);
+        var quantized = pieces.Select(piece => piece.Layer!.Weight).ToHashSet(StringComparer.Ordinal);
+        foreach (var name in layout.TensorNames.Where(name => !quantized.Contains(name)).Distinct())
+        {
+            var entry = source.Tensors.Describe(name);
+            var integers = layout.Embeddings.Contains(name) ? Integers(source, name) : null;
+            pieces.Add(new(places.Of(entry), entry.Shape.Count < 2 ? "F32" : target is null ? TypeOf(format) : integers is not null ? "Q8_0" : PlainType(entry), null, target is null ? null : integers));
+        }
+        var metadata = GgufGeneralKeys.Of(source, config, places.Architecture, target, format).Concat(keys).Concat(GgufGeneralKeys.OfTokenizer(source, config));
+        var declarations = factors.Select(factor => new TensorDeclaration(factor.Name, "F32", [factor.Values.Length]))
+            .Concat(pieces.Select(piece => new TensorDeclaration(piece.Place.Name, piece.Type, piece.Place.Shape)));
+        using var writer = GgufWriter.Create(path, metadata, declarations);
+        foreach (var (name, values) in factors)
+            writer.WriteBytes(name, MemoryMarshal.AsBytes<float>(values));
+        var done = 0;
+        foreach (var piece in pieces)
+        {
+            cancel.ThrowIfCancellationRequested();
+            progress?.Report((piece.Place.Name, done++, pieces.Count));
+            if (piece.Layer is { } layer)
+                WriteLayer(writer, piece, Read(source, layer, loader, bases), target);
+            else if (piece.Integers is { } form)
+                WriteIntegers(writer, piece, source.StoredTensors, form);
+            else
+                WritePlain(writer, piece, source.Tensors);
+        }
+        CheckSame(config, writer.Complete());
+        writer.Commit();
+        return new(writer.Bytes, pieces.CountBy(piece => piece.Type).OrderBy(count => count.Key, StringComparer.Ordinal).ToDictionary(count => count.Key, count => count.Value));
+    }
+
+    /// <summary>Refuses a model of which the file says something else: what GGUF has no words for.</summary>
+    private static void CheckSame(DecoderConfig config, string file)
+    {
+        using var written = ModelSource.Open(file);
+        // What was tied may be stored twice, and a bias is there or not, tensor by tensor.
+        var found = DecoderConfig.FromJson(written.ConfigJson) with
+        {
+            ModelType = config.ModelType,
+            Json = config.Json,
+            TiedEmbeddings = config.TiedEmbeddings,
+            QkvBias = config.QkvBias,
+            AttentionOutputBias = config.AttentionOutputBias,
+            MlpBias = config.MlpBias,
+            HeadBias = config.HeadBias,
+        };
+        var (expected, other) = (Members(config), Members(found));
+        // The only one that is warned of.
+        if (!written.ConfigJson.ContainsKey("sliding_window"))
+            other[nameof(DecoderConfig.Windows)] = expected[nameof(DecoderConfig.Windows)]?.DeepClone();
+        var different = expected.Where(member => !JsonNode.DeepEquals(member.Value, other[member.Key])).Select(member => member.Key).ToList();
+        if (different.Count > 0)
+        {
+            throw new InvalidInputException(
+                $"GGUF has no words for a part of this model: {string.Join(", ", different.Select(name => $"{name} is {expected[name]?.ToJsonString() ?? "none"} here and {other[name]?.ToJsonString() ?? "none"} there"))}",
+                "use --format fp16");
+        }
+
+        static JsonObject Members(DecoderConfig config)
+        {
+            var members = JsonSerializer.SerializeToNode(config with { Json = [] }, s_members)!.AsObject();
+            Round(members);
+            return members;
+        }
+    }
+
+    /// <summary>To six digits: the file has fp32, and Llama 3's rope factors are recovered.</summary>
+    private static void Round(JsonNode node)
+    {
+        var children = node is JsonObject members ? members.Select(member => member.Key).ToList().Select(key => (Node: members[key], Set: (Action<JsonNode>)(value => members[key] = value)))
+            : node is JsonArray list ? Enumerable.Range(0, list.Count).Select(place => (Node: list[place], Set: (Action<JsonNode>)(value => list[place] = value))) : [];
+        foreach (var (child, set) in children.ToList())
+        {
+            if (child is JsonValue value && value.TryGetValue<double>(out var number))
+                set(double.Parse(number.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture));
+            else if (child is not null)
+                Round(child);
+        }
+    }
+
+    private static void CheckTarget(string path, bool force, string source)
+    {
+        if (Directory.Exists(path))
+            throw new InvalidInputException($"{path} is a folder", "choose the name of a file that ends in .gguf");
+        if (!File.Exists(path))
+            return;
+        if (Path.GetFullPath(path) == Path.GetFullPath(source))
+            throw new InvalidInputException($"{path}: the output would replace its source", "choose another file");
+        if (!force)
+            throw new InvalidInputException($"{path} exists", "choose another output, or replace it with --force");
+        Span<byte> magic = stackalloc byte[4];
+        using var file = File.OpenRead(path);
+        if (file.ReadAtLeast(magic, 4, throwOnEndOfStream: false) < 4 || !magic.SequenceEqual("GGUF"u8))
+            throw new InvalidInputException($"{path} is not a GGUF file, and --force replaces no other", "choose another output");
+    }
+
+    private static string TypeOf(string format) => format == F32 ? "F32" : "F16";
+
+    /// <summary>The type that keeps a tensor as it is.</summary>
+    private static string PlainType(TensorEntry entry) => entry.Type is "F16" or "BF16" ? entry.Type : "F32";
+
+    private static BinaryBases Read(ModelSource source, LinearSpec spec, BasesLinearLoader? loader, int? bases) =>
+        BasesTensors.Read(source.Tensors, spec.Module, spec.OutFeatures, spec.InFeatures, loader?.GroupSize, bases);
+
+    /// <summary>The form of an embedding whose integers fit Q8_0 as they are; null for others.</summary>
+    private static IntegerForm? Integers(ModelSource source, string weight)
+    {
+        if (QbbFormat.Read(source.ConfigJson, source.Path) is not { } quantization || QbbFormat.Embedding(quantization, source.Path) is not IntegerForm form)
+            return null;
+        var module = weight[..^".weight".Length];
+        return form.Columns % 32 == 0 && (form.GroupSize % 32 == 0 || form.GroupSize == form.Columns) && source.StoredTensors.Contains(form.Values(module))
+            && ScaleExponent.Read(source.StoredTensors, module) == 0 ? form : null;
+    }
+
+    /// <summary>Refuses a model that the target does not hold, before anything is written.</summary>
+    private static void CheckFit(ModelSource source, List<Piece> pieces, Target target, BasesLinearLoader? loader, int? bases)
+    {
+        if (pieces.Count == 0)
+            throw new InvalidInputException($"{source.Path}: is not quantized, and {target} takes levels as they are", $"quantize it first with  qbb quantize MODEL --target {target} -o OUT,  or use --format {F16}");
+        foreach (var piece in pieces)
+        {
+            if (Fits(Read(source, piece.Layer!, loader, bases), target))
+                continue;
+            var others = Target.All.Where(other => other != target && pieces.All(one => Fits(Read(source, one.Layer!, loader, bases), other))).Select(other => other.Name).Append(F16).Append(F32);
+            throw new InvalidInputException($"{piece.Layer!.Weight}: its levels are not those of {target}, and an export changes none",
+                $"use --format {string.Join(" or ", others)}, or quantize with --target {target}");
+        }
+    }
+
+    private static bool Fits(BinaryBases bases, Target target)
+    {
+        if (bases.InFeatures % target.Group != 0 || bases.GroupSize % target.Group != 0 && bases.GroupSize != bases.InFeatures)
+            return false;
+        var levels = new UniformLevels(bases);
+        for (var row = 0; row < bases.OutFeatures; row++)
+        {
+            for (var group = 0; group < bases.Groups; group++)
+            {
+                if (!levels.TryRead(row, group) || Fit(levels, target) is null)
+                    return false;
+            }
+        }
+        return true;
+    }
+
+    /// <summary>How the levels of a group lie on a target's grid: its step and minimum, and q there = first + sign·q here. Null where they do not.</summary>
+    private static (Half Step, Half Minimum, int First, int Sign)? Fit(UniformLevels levels, Target target)
+    {
+        var (step, minimum, most) = (levels.Step, levels.Minimum, (1 << target.Bases) - 1);
+        if (target.Minimum.IsFree)
+            return levels.Most <= most && IsHalf(step) && IsHalf(minimum) ? ((Half)step, (Half)minimum, 0, 1) : null;
+        if (target.Minimum == GridMinimum.Symmetric)
+            return levels.Most <= 1 && minimum == -step / 2 && IsHalf(step / 2) ? ((Half)(step / 2), default, 0, 1) : null;
+        var lowest = target.Minimum.InSteps!.Value;
+        if (step == 0)
+            return minimum == 0 ? (default, default, -lowest, 0) : null;
+        var offset = minimum / step;
+        if (offset != Math.Floor(offset) || !IsHalf(step) || Math.Abs(offset) > 1 << target.Bases)
+            return null;
+        // Either way round: a step may be negative.
+        foreach (var sign in new[] { 1, -1 })
+        {
+            var (first, last) = (sign * (int)offset - lowest, sign * ((int)offset + levels.Most) - lowest);
+            // The levels below the least are those that nothing uses.
+            if (Math.Max(first, last) <= most && Math.Min(first, last) >= 0)
+                return ((Half)(sign * step), default, first, sign);
+        }
+        return null;
+    }
+
+    private static bool IsHalf(double value) => (double)(Half)value == value;
+
+    private static void WriteLayer(GgufWriter writer, Piece piece, BinaryBases bases, Target? target)
+    {
+        var (rows, columns) = (bases.OutFeatures, bases.InFeatures);
+        var (expanded, decoded) = (new float[columns], new float[columns]);
+        if (target is null)
+        {
+            for (var row = 0; row < rows; row++)
+            {
+                bases.Dequantize(piece.Place.SourceRow(row), 1, expanded);
+                WriteFloats(writer, piece, expanded);
+            }
+            return;
+        }
+        var levels = new UniformLevels(bases);
+        var (q, packed) = (new int[target.Group], new byte[GgmlPacking.RowBytes(piece.Type, columns)]);
+        var blockBytes = packed.Length / (columns / target.Group);
+        for (var stored = 0; stored < rows; stored++)
+        {
+            var row = piece.Place.SourceRow(stored);
+            for (var block = 0; block < columns / target.Group; block++)
+            {
+                levels.TryRead(row, block * target.Group / bases.GroupSize);
+                var (step, minimum, first, sign) = Fit(levels, target)!.Value;
+                levels.Levels(row, block * target.Group, q);
+                foreach (ref var level in q.AsSpan())
+                    level = first + sign * level;
+                GgmlPacking.Pack(piece.Type, q, step, minimum, packed.AsSpan(block * blockBytes, blockBytes));
+            }
+            bases.Dequantize(row, 1, expanded);
+            GgmlPacking.Unpack(piece.Type, packed, decoded);
+            if (!decoded.AsSpan().SequenceEqual(expanded))
+                throw new InvalidInputException($"{piece.Layer!.Weight}: row {row} is not the same in fp32 when {target} holds it", $"use --format {F32}, or quantize with --target {target}");
+            writer.WriteBytes(piece.Place.Name, packed);
+        }
+    }
+
+    private static void WriteIntegers(GgufWriter writer, Piece piece, ITensorSource stored, IntegerForm form)
+    {
+        var module = piece.Module;
+        var (rows, columns) = (stored.Describe(form.Values(module)).Shape[0], form.Columns);
+        var (bytes, integers, scales) = (new byte[form.RowBytes], new sbyte[columns], new Half[form.Groups]);
+        var (levels, packed) = (new int[32], new byte[GgmlPacking.RowBytes("Q8_0", columns)]);
+        for (long row = 0; row < rows; row++)
+        {
+            stored.ReadBytes(form.Values(module), row * bytes.Length, bytes);
+            stored.ReadBytes(form.Scales(module), row * scales.Length * sizeof(ushort), MemoryMarshal.AsBytes(scales.AsSpan()));
+            IntegerPacking.Unpack(bytes, form.Bits, 0, integers);
+            for (var first = 0; first < columns; first += levels.Length)
+            {
+                for (var j = 0; j < levels.Length; j++)
+                    levels[j] = integers[first + j] + 128;
+                GgmlPacking.Pack("Q8_0", levels, scales[first / form.GroupSize], default, packed.AsSpan(first / 32 * 34, 34));
+            }
+            writer.WriteBytes(piece.Place.Name, packed);
+        }
+    }
+
+    private static void WritePlain(GgufWriter writer, Piece piece, ITensorSource tensors)
+    {
+        var shape = piece.Place.Shape;
+        var (rows, width) = (shape[0], shape.Count == 1 ? 1 : shape[^1]);
+        var values = new float[Math.Clamp(ElementsAtOnce / width, 1, rows) * width];
+        for (long row = 0; row < rows; row += values.Length / width)
+        {
+            var part = values.AsSpan(0, (int)Math.Min(values.Length, (rows - row) * width));
+            piece.Place.Read(tensors, row, part);
+            WeightChecks.ThrowIfNotFinite(piece.Place.Name, part);
+            WriteFloats(writer, piece, part);
+        }
+    }
+
+    private static void WriteFloats(GgufWriter writer, Piece piece, ReadOnlySpan<float> values)
+    {
+        if (piece.Type == "F32")
+        {
+            writer.WriteBytes(piece.Place.Name, MemoryMarshal.AsBytes(values));
+            return;
+        }
+        var rounded = new ushort[values.Length];
+        var overflow = piece.Type == "F16" ? FloatConversion.SingleToHalf(values, rounded) : FloatConversion.SingleToBfloat16(values, rounded);
+        if (overflow >= 0)
+            throw new InvalidInputException($"tensor {piece.Place.Name} holds {values[overflow]:G9}, too large for {piece.Type}", $"use --format {F32}");
+        writer.WriteBytes(piece.Place.Name, MemoryMarshal.AsBytes<ushort>(rounded));
+    }
+
+    /// <param name="Place">Where it goes.</param>
+    /// <param name="Type">ggml's.</param>
+    /// <param name="Layer">A layer of binary bases; null for others.</param>
+    /// <param name="Integers">The form of an embedding whose integers are taken as they are; null for others.</param>
+    private sealed record Piece(GgufPlace Place, string Type, LinearSpec? Layer, IntegerForm? Integers)
+    {
+        /// <summary>Hugging Face's name without a suffix.</summary>
+        public string Module => Place.SourceName[..Place.SourceName.LastIndexOf('.')];
+    }
+}

@@ -1,0 +1,73 @@
+using Qbb.Checkpoints;
+using Qbb.Tests;
+
+namespace Qbb.Cli.Tests;
+
+/// <summary>Results for other programs, from the command line.</summary>
+public class TargetTests
+{
+    // Rows of 128 and 256.
+    private static readonly string s_model = Reference.Path("gguf", "narrow-F16.gguf");
+
+    [Fact]
+    public void A_target_is_quantized_calibrated_exported_and_scored_alike()
+    {
+        using var folder = new TemporaryFolder();
+        var text = folder.Write("text", string.Concat(Enumerable.Repeat("the cat sat on the mat by the river and the dog ran ", 30)));
+        var (quantized, file) = (folder.File("q"), folder.File("q.gguf"));
+        Done("quantize", s_model, "-o", quantized, "--target", "gguf-q4_1", "--text", text, "--calibration-context", "16", "--calibration-sequences", "8");
+        var exported = QbbCommands.Run("export", quantized, "--format", "gguf-q4_1", "-o", file, "--json");
+        exported.Code.ShouldBe(0, exported.Error);
+        exported.Json["tensors"]!["Q4_1"]!.GetValue<int>().ShouldBe(14);
+        exported.Json["bytes"]!.GetValue<long>().ShouldBe(new FileInfo(file).Length);
+        using (var source = ModelSource.Open(file))
+            source.GgufMetadata!["general.recipe"].ShouldBe(File.ReadAllText(Path.Combine(quantized, "recipe.json")).Trim());
+        double[] scored = [.. new[] { quantized, file }.Select(model => QbbCommands.Run("eval", model, "--text", text, "--context", "16", "--windows", "4", "--json").Json["perplexity"]!.GetValue<double>())];
+        // The processor's kernels round biases to fp16, and random weights make large logits.
+        scored[0].ShouldBe(scored[1], 5e-3 * scored[1]);
+        var inspected = QbbCommands.Run("inspect", quantized, "--json");
+        inspected.Code.ShouldBe(0, inspected.Error);
+        Done("export", s_model, "--format", "gguf-f32", "-o", folder.File("wide.gguf"));
+        QbbCommands.Run("export", s_model, "--format", "gguf-f32", "-o", folder.File("wide.gguf")).Error.ShouldContain("--force");
+    }
+
+    [Fact]
+    public void The_plan_has_the_target()
+    {
+        var plan = QbbCommands.Run("quantize", s_model, "--plan", "--target", "gguf-q8_0", "--json");
+        plan.Code.ShouldBe(0, plan.Error);
+        plan.Json["preset"]!.GetValue<string>().ShouldBe("fast");
+        plan.Json["recipe"]!["decomposition"]!["target"]!.GetValue<string>().ShouldBe("gguf-q8_0");
+        plan.Json["recipe"]!["decomposition"]!["bases"]!.GetValue<int>().ShouldBe(8);
+        plan.Json["bitsPerWeight"]!.GetValue<double>().ShouldBe(8.5);
+    }
+
+    [Theory]
+    [InlineData("--target gguf-q4_1 --bases 3", "leave out --bases")]
+    [InlineData("--target gguf-q4_1 --group 64", "leave out --group")]
+    [InlineData("--target gguf-q4_1 --preset best", "whose grid a distillation would leave")]
+    [InlineData("--target gguf-q4_1 --bits 4", "leave out --size and --bits")]
+    [InlineData("--target gguf-q4_1 --nested", "leave out nested")]
+    [InlineData("--target gguf-q4_1 --embedding 4", "set embedding to 8 or 16")]
+    [InlineData("--target gguf-q9", "gguf-q9")]
+    public void What_does_not_go_with_a_target_is_refused(string options, string expected)
+    {
+        var result = QbbCommands.Run(["quantize", s_model, "--plan", .. options.Split(' ')]);
+        result.Code.ShouldBe(2);
+        result.Error.ShouldContain(expected);
+    }
+
+    [Fact]
+    public void Rows_that_a_target_does_not_hold_are_refused_before_text_is_sampled()
+    {
+        var result = QbbCommands.Run("quantize", Reference.Path("architectures", "llama-mha"), "-o", Path.Combine(Path.GetTempPath(), "never"), "--target", "gguf-q2_0");
+        result.Code.ShouldBe(2);
+        result.Error.ShouldContain("its blocks are of 64 weights");
+    }
+
+    private static void Done(params string[] arguments)
+    {
+        var result = QbbCommands.Run(arguments);
+        result.Code.ShouldBe(0, result.Error);
+    }
+}

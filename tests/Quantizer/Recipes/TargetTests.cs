@@ -1,0 +1,57 @@
+using Qbb.Contracts;
+using Qbb.Recipes;
+
+namespace Qbb.Quantizer.Tests.Recipes;
+
+public class TargetTests
+{
+    [Fact]
+    public void A_recipe_that_names_a_target_has_its_bases_group_and_bias()
+    {
+        foreach (var target in Target.All)
+        {
+            var recipe = Recipe.FromPart($$"""{"target":"{{target.Name}}"}""");
+            (recipe.Bases, recipe.Group, recipe.Bias, recipe.EmbeddingGroup).ShouldBe((target.Bases, target.Group, target.Bias, 32));
+            Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe);
+            recipe.Digest.ShouldNotBe((recipe with { Target = null, Starts = null }).Digest);
+        }
+        Target.All.Select(target => new Recipe().For(target).Digest).ShouldBeUnique();
+    }
+
+    [Theory]
+    [InlineData("""{"target":"gguf-q4_1","bases":3}""", "leave out bases, group and bias")]
+    [InlineData("""{"bases":3,"target":"gguf-q4_1"}""", "leave out bases, group and bias")]
+    [InlineData("""{"target":"gguf-q4_1","group":128}""", "4 bases in groups of 32 with a bias")]
+    [InlineData("""{"target":"gguf-q1_0","bias":true}""", "1 bases in groups of 128 without a bias")]
+    [InlineData("""{"target":"gguf-q4_1","nested":true}""", "leave out nested")]
+    [InlineData("""{"target":"gguf-q4_1","embedding":4}""", "set embedding to 8 or 16")]
+    [InlineData("""{"target":"gguf-q4_1","starts":"both"}""", "starting points of its own")]
+    [InlineData("""{"target":"gguf-q4_1","init":"random"}""", "cascaded init")]
+    [InlineData("""{"target":"gguf-q9_9"}""", "known are gguf-q4_1, gguf-q4_0")]
+    [InlineData("""{"target":7}""", "target is 7")]
+    public void Choices_that_contradict_a_target_are_refused(string json, string expected) =>
+        Should.Throw<InvalidInputException>(() => Recipe.FromPart(json)).Message.ShouldContain(expected);
+
+    [Fact]
+    public void A_distillation_does_not_go_with_a_target() =>
+        Should.Throw<InvalidInputException>(() => (new Recipe { Distillation = new() }.For(Target.Parse("gguf-q4_0"))).Resolve())
+            .Message.ShouldContain("fixes the grid");
+
+    [Fact]
+    public void Rows_that_are_no_whole_groups_are_refused_with_the_targets_that_hold_them()
+    {
+        var error = Should.Throw<InvalidInputException>(() => Target.Parse("gguf-q1_0").CheckRows("model.layers.0.q_proj.weight", 576));
+        error.Message.ShouldBe("model.layers.0.q_proj.weight has rows of 576 weights, which gguf-q1_0 cannot hold: its blocks are of 128 weights: "
+            + "use --target gguf-q4_1 or gguf-q4_0 or gguf-q5_1 or gguf-q8_0 or gguf-q2_0");
+        Should.Throw<InvalidInputException>(() => Target.Parse("gguf-q4_1").CheckRows("w", 20)).Remedy.ShouldBe("quantize without --target");
+        Target.Parse("gguf-q4_1").CheckRows("w", 64);
+    }
+
+    [Fact]
+    public void A_layer_on_a_grid_takes_a_step_and_where_free_a_minimum()
+    {
+        StoredBytes.Layer(10, 64, new Recipe().For(Target.Parse("gguf-q4_1"))).ShouldBe(10 * (4 * 8 + 2 * 2 * 2));
+        StoredBytes.Layer(10, 64, new Recipe().For(Target.Parse("gguf-q4_0"))).ShouldBe(10 * (4 * 8 + 2 * 2));
+        StoredBytes.Layer(10, 128, new Recipe().For(Target.Parse("gguf-q1_0"))).ShouldBe(10 * (16 + 2));
+    }
+}
