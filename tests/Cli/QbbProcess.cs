@@ -17,6 +17,15 @@ internal static class QbbProcess
     /// <summary>The same with environment variables.</summary>
     public static Result RunWith(IEnumerable<(string Name, string Value)> variables, params string[] arguments) => Ended(Start("qbb.dll", arguments, variables));
 
+    /// <summary>The same with a text on stdin.</summary>
+    public static Result RunWithInput(string input, params string[] arguments)
+    {
+        var process = Start("qbb.dll", arguments, input: true);
+        process.StandardInput.Write(input);
+        process.StandardInput.Close();
+        return Ended(process);
+    }
+
     /// <summary>The same of <c>qbb-bench</c>, for projects that refer to it.</summary>
     public static Result Bench(params string[] arguments) => Ended(Start("qbb-bench.dll", arguments));
 
@@ -31,9 +40,9 @@ internal static class QbbProcess
         return new Result(process.ExitCode, output, error.Result);
     }
 
-    private static Process Start(string program, string[] arguments, IEnumerable<(string Name, string Value)>? variables = null)
+    private static Process Start(string program, string[] arguments, IEnumerable<(string Name, string Value)>? variables = null, bool input = false)
     {
-        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = input };
         info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, program));
         foreach (var argument in arguments)
             info.ArgumentList.Add(argument);

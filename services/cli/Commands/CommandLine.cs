@@ -51,6 +51,7 @@ public static class CommandLine
             new CompareCommand(),
             new InspectCommand(),
             new GenerateCommand(),
+            new ChatCommand(),
             new ExportCommand(),
             new SampleCommand(),
             new FilterCommand(),

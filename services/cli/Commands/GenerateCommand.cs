@@ -6,8 +6,10 @@ using Qbb.Bases;
 using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
+using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Generation;
+using Qbb.Recipes;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
@@ -16,7 +18,8 @@ namespace Qbb.Cli.Commands;
 internal sealed class GenerateCommand : QbbCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model("A Hugging Face folder (quantized by qbb or not), or a GGUF file.");
-    private readonly Option<string> _prompt = new("--prompt", "-p") { Description = "The text to continue.", DefaultValueFactory = _ => "" };
+    private readonly Option<string> _prompt = new("--prompt", "-p") { Description = "The text to continue; - reads stdin.", DefaultValueFactory = _ => "" };
+    private readonly Option<string[]> _stop = SharedOptions.Stop();
     private readonly Option<int> _tokens = new("--tokens", "-n") { Description = "Tokens to make at most.", DefaultValueFactory = _ => 128 };
     private readonly Option<double> _temperature = new("--temperature") { Description = "0 takes the most likely token.", DefaultValueFactory = _ => 0.8 };
     private readonly Option<int> _topK = new("--top-k") { Description = "Draw from the K most likely tokens only; 0 for all." };
@@ -40,10 +43,11 @@ internal sealed class GenerateCommand : QbbCommand
 
     public GenerateCommand() : base("generate", "Continues a text.",
         "qbb generate MODEL --prompt \"Once upon a time\" --tokens 60",
+        "qbb generate OUT --prompt - --stop \"\\n\\n\" < question.txt",
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in (Option[])[_prompt, _tokens, _temperature, _topK, _topP, _useConfig, _seed, _samples, _bases, .. _compute.All, _integer, _noGraph])
+        foreach (var option in (Option[])[_prompt, _tokens, _stop, _temperature, _topK, _topP, _useConfig, _seed, _samples, _bases, .. _compute.All, _integer, _noGraph])
             Options.Add(option);
     }
 
@@ -53,7 +57,8 @@ internal sealed class GenerateCommand : QbbCommand
         using var loaded = LoadedModel.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), device, type,
             new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases), needsTokenizer: true);
         var tokenizer = loaded.Tokenizer;
-        var prompt = tokenizer.Encode(parsed.GetRequiredValue(_prompt));
+        var given = parsed.GetRequiredValue(_prompt);
+        var prompt = tokenizer.Encode(given == EvaluationText.StandardInput ? EvaluationText.Read(given, TextLayout.Raw, mayBeEmpty: true).Text.TrimEnd('\n') : given);
         if (prompt.Length == 0)
             throw new InvalidInputException("the prompt has no tokens and this model has no begin-of-text token", "give --prompt TEXT");
         var samples = parsed.GetRequiredValue(_samples);
@@ -73,23 +78,46 @@ internal sealed class GenerateCommand : QbbCommand
             output.Note(string.Create(CultureInfo.InvariantCulture, $"temperature {options.Temperature}, top-k {options.TopK}, top-p {options.TopP}, with the model's generation settings"));
         var watch = Stopwatch.StartNew();
         var seeds = Enumerable.Range(0, samples).Select(k => parsed.GetRequiredValue(_seed) + (ulong)k).ToArray();
-        var results = new TokenGenerator(loaded.Model).Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options, cancellation: cancel)
-            .Select(sequence => sequence.Tokens).ToArray();
+        // One sample is shown as it comes, so that Ctrl-C keeps what there is of it.
+        var isShown = samples == 1 && !output.Json;
+        var texts = seeds.Select(_ => new StreamedText(tokenizer, prompt, parsed.GetValue(_stop) ?? [], isShown ? Show : _ => { })).ToArray();
+        var start = tokenizer.Decode(prompt, skipSpecialTokens: true);
+        if (isShown)
+            Show(start);
+        IReadOnlyList<GeneratedSequence> results;
+        try
+        {
+            results = new TokenGenerator(loaded.Model).Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options with { Ends = (row, ids) => texts[row].Add(ids[^1]) }, cancellation: cancel);
+        }
+        finally
+        {
+            foreach (var text in texts)
+                text.End();
+            if (isShown)
+                Console.Out.WriteLine();
+        }
         var seconds = watch.Elapsed.TotalSeconds;
-        var made = results.Sum(ids => ids.Count);
+        var made = results.Sum(sequence => sequence.Tokens.Count);
         output.Result(new JsonObject
         {
-            ["samples"] = new JsonArray([.. results.Select(ids => new JsonObject
+            ["samples"] = new JsonArray([.. results.Select((sequence, k) => new JsonObject
             {
-                ["text"] = tokenizer.Decode([.. prompt, .. ids], skipSpecialTokens: true),
-                ["ids"] = new JsonArray([.. ids.Select(id => (JsonNode)id)]),
+                ["text"] = start + texts[k].Text,
+                ["ids"] = new JsonArray([.. sequence.Tokens.Select(id => (JsonNode)id)]),
             })]),
             ["tokensPerSecond"] = made / seconds,
         }, _ =>
         {
-            Console.Out.WriteLine(string.Join("\n---\n", results.Select(ids => tokenizer.Decode([.. prompt, .. ids], skipSpecialTokens: true))));
+            if (!isShown)
+                Console.Out.WriteLine(string.Join("\n---\n", texts.Select(text => start + text.Text)));
             Console.Error.WriteLine($"{made} tokens, {made / seconds:0.0} tokens/s");
         });
+
+        static void Show(string part)
+        {
+            Console.Out.Write(part);
+            Console.Out.Flush();
+        }
 
         T? Chosen<T>(Option<T> option)
             where T : struct => parsed.GetResult(option) is { Implicit: false } ? parsed.GetValue(option) : null;

@@ -42,6 +42,8 @@ internal static class SharedOptions
 
     public static Option<string> OutputFolder(string description = "The folder to write.") => new("--output", "-o") { Description = description, Required = true };
 
+    public static Option<string[]> Stop() => new("--stop") { Description = "End before this text; may be given several times.", Arity = ArgumentArity.OneOrMore };
+
     public static Option<bool> Force() => new("--force") { Description = "Replace an output that qbb wrote; other files are never deleted." };
 
     public static Option<string> Embedding()

@@ -18,6 +18,9 @@ public sealed record GenerationOptions
     /// <summary>A sequence ends with any of these; the token is kept.</summary>
     public IReadOnlyCollection<int> StopIds { get; init; } = [];
 
+    /// <summary>Called with a prompt's index and its new tokens after each of them; the sequence ends where it is true. Null for never.</summary>
+    public Func<int, IReadOnlyList<int>, bool>? Ends { get; init; }
+
     /// <summary>Whether a GPU plays every token's step back as one recorded graph (<see cref="Decoder.Graph.GraphDecoder"/>), where that serves.</summary>
     public bool Graph { get; init; } = true;
 

@@ -71,7 +71,7 @@ public sealed class TokenGenerator(Transformer model)
                 continue;
             var token = (int)tokens[i];
             rows[i].Tokens.Add(token);
-            rows[i].Stopped = options.StopIds.Contains(token);
+            rows[i].Stopped = options.StopIds.Contains(token) | options.Ends?.Invoke(rows[i].Index, rows[i].Tokens) == true;
             rows[i].Ended = rows[i].Stopped || rows[i].Tokens.Count == options.MaxTokens;
             onToken?.Invoke(rows[i].Index, token);
         }

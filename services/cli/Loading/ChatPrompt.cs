@@ -1,0 +1,82 @@
+using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
+using Qbb.Inference.Templates;
+using Qbb.Models.Generation;
+using Qbb.Models.Tokenizers;
+
+namespace Qbb.Cli.Loading;
+
+/// <summary>A model's chat template with its special tokens: turns conversations into the tokens that the model was trained on.</summary>
+internal sealed class ChatPrompt
+{
+    private const string GgufTemplate = "tokenizer.chat_template";
+
+    private readonly ChatTemplate _template;
+    private readonly Tokenizer _tokenizer;
+    private readonly Dictionary<string, JsonNode?> _variables = [];
+
+    private ChatPrompt(ChatTemplate template, Tokenizer tokenizer) => (_template, _tokenizer) = (template, tokenizer);
+
+    /// <summary>Tokens that end a turn.</summary>
+    public IReadOnlyCollection<int> StopIds { get; private init; } = [];
+
+    /// <exception cref="InvalidInputException">The model has no chat template, or it cannot be read.</exception>
+    public static ChatPrompt Of(LoadedModel loaded)
+    {
+        var (source, tokenizer) = (loaded.Source, loaded.Tokenizer);
+        var config = source.Format == ModelSource.HuggingFace ? ReadJson(source, "tokenizer_config.json") : null;
+        var text = Text(source, config)
+            ?? throw new InvalidInputException($"{source.Path} has no chat template", "use qbb generate, or a model that was trained for conversations (with chat_template.jinja, or a chat_template in tokenizer_config.json)");
+        var (begin, end) = source.GgufMetadata is { } metadata
+            ? (Token(metadata, "tokenizer.ggml.bos_token_id", tokenizer), Token(metadata, "tokenizer.ggml.eos_token_id", tokenizer))
+            : (Content(config?["bos_token"]), Content(config?["eos_token"]));
+        int? turn = end is null ? null : tokenizer.TokenToId(end);
+        return new(ChatTemplate.Parse(text), tokenizer)
+        {
+            StopIds = [.. Models.Generation.StopIds.Of(source).Concat(turn is { } id ? [id] : []).Distinct()],
+            _variables = { ["bos_token"] = begin ?? "", ["eos_token"] = end ?? "" },
+        };
+    }
+
+    /// <summary>The conversation and the beginning of the answer.</summary>
+    /// <exception cref="InvalidInputException">The template refuses the conversation, or fails.</exception>
+    public int[] Encode(JsonArray messages)
+    {
+        var text = _template.Render(messages, addGenerationPrompt: true, _variables);
+        var ids = _tokenizer.Encode(text, addSpecialTokens: false);
+        return ids.Length > 0 ? ids : throw new InvalidInputException("the model's chat template makes an empty text of the conversation");
+    }
+
+    private static string? Text(ModelSource source, JsonObject? config)
+    {
+        if (source.GgufMetadata is { } metadata)
+            return metadata.GetValueOrDefault(GgufTemplate) as string;
+        var file = Path.Combine(source.Path, "chat_template.jinja");
+        if (File.Exists(file))
+            return File.ReadAllText(file);
+        // One template, or several by name.
+        return (config?["chat_template"] ?? ReadJson(source, "chat_template.json")?["chat_template"]) switch
+        {
+            JsonValue value => value.GetValue<string>(),
+            JsonArray named => named.OfType<JsonObject>().FirstOrDefault(one => one["name"]?.GetValue<string>() == "default")?["template"]?.GetValue<string>(),
+            _ => null,
+        };
+    }
+
+    private static JsonObject? ReadJson(ModelSource source, string name)
+    {
+        var file = Path.Combine(source.Path, name);
+        return File.Exists(file) ? ConfigFile.Read(file) : null;
+    }
+
+    // A string, or an added token with its content.
+    private static string? Content(JsonNode? token) => token switch
+    {
+        JsonValue value when value.TryGetValue<string>(out var text) => text,
+        JsonObject added => Content(added["content"]),
+        _ => null,
+    };
+
+    private static string? Token(IReadOnlyDictionary<string, object> metadata, string key, Tokenizer tokenizer) =>
+        metadata.GetValueOrDefault(key) is { } id && long.TryParse($"{id}", out var number) && number is >= 0 and <= int.MaxValue ? tokenizer.IdToToken((int)number) : null;
+}
