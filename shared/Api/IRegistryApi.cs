@@ -14,6 +14,10 @@ public interface IRegistryApi : IDisposable
     [Head("/api/blobs/{digest}")]
     Task FindBlobAsync(Digest digest, CancellationToken cancellation = default);
 
+    /// <summary>A blob, as it arrives.</summary>
+    [Get("/api/blobs/{digest}")]
+    Task<Stream> GetBlobAsync(Digest digest, CancellationToken cancellation = default);
+
     /// <summary>Keeps bytes that are in the store for an upload.</summary>
     [Post("/api/blobs/{digest}/keep")]
     Task KeepBlobAsync(Digest digest, CancellationToken cancellation = default);
@@ -72,6 +76,9 @@ public interface IRegistryApi : IDisposable
     /// <summary>The model card in Markdown, from all that the registry knows.</summary>
     [Get("/api/models/{name}/versions/{reference}/card")]
     Task<string> GetCardAsync(string name, string reference, CancellationToken cancellation = default);
+
+    [Get("/api/models/{name}/versions/{reference}/provenance")]
+    Task<ProvenanceStatement> GetProvenanceAsync(string name, string reference, CancellationToken cancellation = default);
 
     /// <summary>A file, as it arrives.</summary>
     /// <param name="name">The model.</param>

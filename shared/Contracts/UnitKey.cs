@@ -12,8 +12,11 @@ public static class UnitKey
     /// <summary>A header of events: the result was found, not made.</summary>
     public const string FoundHeader = "Qbb-Found";
 
+    /// <summary>A header of events: what calculated the result.</summary>
+    public const string EnvironmentHeader = "Qbb-Environment";
+
     // Counts up whenever a worker begins to make something else of the same inputs.
-    private const string Scheme = "qbb unit 2";
+    private const string Scheme = "qbb unit 3";
 
     /// <param name="kind">The command's name.</param>
     /// <param name="inputs">Digests, numbers and words in a fixed order; null for an input that is absent.</param>

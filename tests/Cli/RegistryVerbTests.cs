@@ -31,7 +31,7 @@ public sealed class RegistryVerbTests(RegistryVerbTests.Server server)
                 _folder.File("data"), 0, "cpu", 1, new Dictionary<string, PipelineRecipe> { ["plain"] = PipelineRecipe.Parse(Recipe) }, ["Logging:LogLevel:Qbb=Error", "Logging:LogLevel:Default=Error"]);
             Directory.CreateDirectory(_folder.File("data"));
             _running = OneProcess.RunAsync(settings, started.SetResult, _stop.Token);
-            await Task.WhenAny(started.Task, _running);
+            await await Task.WhenAny(started.Task, _running);
             Url = await started.Task;
             (await QbbCommands.RunAsync("push", Reference.Path("architectures", "llama-gqa-tied"), "--name", "tiny", "--url", Url)).Code.ShouldBe(0);
             (await QbbCommands.RunAsync("watch", "tiny", "--url", Url)).Code.ShouldBe(0);

@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+
 namespace Qbb.Contracts.Tests;
 
 public class UnitKeyTests
@@ -41,4 +43,32 @@ public class UnitKeyTests
 
     [Fact]
     public void Neighbouring_inputs_do_not_run_together() => UnitKey.Of("kind", "ab", "c").ShouldNotBe(UnitKey.Of("kind", "a", "bc"));
+
+    [Fact]
+    public void Commands_come_back_from_a_statement_with_their_key_and_name_all_their_inputs()
+    {
+        var (id, a, b, c) = (Guid.NewGuid(), Digest.Of("a"), Digest.Of("b"), Digest.Of("c"));
+        (IUnitCommand Command, Digest[] Inputs)[] commands =
+        [
+            (new SampleSequences(id, s_model, s_part, DataUse.Evaluation, 2, 8, Precision.Bf16, 3), [s_model, s_part]),
+            (new AssembleData(id, s_model, s_part, DataUse.Calibration, [a, b], Precision.F32, 1), [s_model, s_part, a, b]),
+            (new DecomposeLayers(id, s_model, s_part, a, 2, 4, [b, c], Precision.Bf16, 1), [s_model, s_part, a, b, c]),
+            (new DecomposeLayers(id, s_model, s_part, null, 0, null, []), [s_model, s_part]),
+            (new AssembleModel(id, s_model, s_part, a, "tiny", [b, c], 1), [s_model, s_part, a, b, c]),
+            (new ScoreSequences(id, s_model, a, s_part, b, 1, 5, Precision.Bf16, 1), [s_model, a, s_part, b]),
+            (new FilterSequences(id, s_model, a, s_part, b, [c], 1), [s_model, a, s_part, b, c]),
+            (new DistillRound(id, s_model, a, s_part, b, c, 1), [s_model, a, s_part, b, c]),
+            (new EvaluateWindows(id, s_model, a, s_part, b, 1, 5, 1), [s_model, a, s_part, b]),
+        ];
+        foreach (var (command, inputs) in commands)
+        {
+            var json = UnitCommands.Write(command).ToJsonString();
+            json.ShouldNotContain($"{id}");
+            var back = UnitCommands.Read(JsonNode.Parse(json)!.AsObject());
+            back.ShouldBeOfType(command.GetType());
+            back.Unit.ShouldBe(command.Unit);
+            UnitCommands.InputsOf(command).ShouldBe(inputs, ignoreOrder: true);
+        }
+        Should.Throw<FormatException>(() => UnitCommands.Read(new JsonObject { ["command"] = "DropTables" })).Message.ShouldContain("DropTables");
+    }
 }

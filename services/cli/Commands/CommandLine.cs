@@ -60,6 +60,7 @@ public static class CommandLine
             new PushCommand(),
             new WatchCommand(),
             new PullCommand(),
+            new VerifyCommand(),
             new ListCommand(),
             new ShowCommand(),
             new RemoveCommand(),

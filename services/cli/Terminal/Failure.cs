@@ -13,7 +13,7 @@ namespace Qbb.Cli.Terminal;
 internal sealed class UsageException(string message) : InvalidInputException(message);
 
 /// <summary>Why a command failed, for people (lines on stderr) and for programs (one object).</summary>
-/// <param name="Code">usage, invalid-input, registry-refused, registry-away, registry-lost, pipeline-failed, failed, internal or cancelled.</param>
+/// <param name="Code">usage, invalid-input, registry-refused, registry-away, registry-lost, pipeline-failed, verification-failed, failed, internal or cancelled.</param>
 /// <param name="ExitCode">One of <see cref="Commands.ExitCode"/>.</param>
 /// <param name="Message">What is wrong.</param>
 /// <param name="Remedy">What to do about it.</param>
@@ -38,6 +38,7 @@ internal sealed partial record Failure(string Code, int ExitCode, string Message
         RegistryAwayException away => Invalid("registry-away", away, command),
         InvalidInputException or TorchUnavailableException or IOException or UnauthorizedAccessException => Invalid("invalid-input", error, command),
         PipelineFailedException failed => new("pipeline-failed", Commands.ExitCode.Failed, failed.Message, failed.Remedy),
+        VerificationFailedException failed => new("verification-failed", Commands.ExitCode.Failed, failed.Message, failed.Remedy),
         TorchException or ExternalException or CudaException =>
             new("failed", Commands.ExitCode.Failed, error.Message, "try a smaller batch or context, or --device cpu"),
         _ => Internal(error),

@@ -20,6 +20,7 @@ internal sealed class LayerQueue : ILayerSink
     private readonly LayerReport?[] _reports;
     private readonly bool[] _counted;
     private readonly IProgress<QuantizeProgress>? _progress;
+    private readonly bool _isTimed;
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private long _left;
     private long _quantized;
@@ -30,11 +31,12 @@ internal sealed class LayerQueue : ILayerSink
     /// <param name="recipe">What the method carries out.</param>
     /// <param name="layers">All layers and their files; a layer whose file exists is finished.</param>
     /// <param name="progress">Told of every finished layer.</param>
+    /// <param name="isTimed">False: the time that a layer took is left out, so that the same layer is the same file whenever and wherever it is made.</param>
     public LayerQueue(
         ITensorSource tensors, ILayerMethod method, Recipe recipe, IReadOnlyList<(LinearSpec Spec, string Path)> layers,
-        IProgress<QuantizeProgress>? progress)
+        IProgress<QuantizeProgress>? progress, bool isTimed = true)
     {
-        (_tensors, _method, _recipe, _layers, _progress) = (tensors, method, recipe, layers, progress);
+        (_tensors, _method, _recipe, _layers, _progress, _isTimed) = (tensors, method, recipe, layers, progress, isTimed);
         _places = layers.Select((layer, place) => (layer.Spec.Module, place)).ToDictionary(layer => layer.Module, layer => layer.place);
         _reports = [.. layers.Select(layer => LayerFile.TryReadReport(layer.Path, layer.Spec))];
         _counted = new bool[layers.Count];
@@ -91,8 +93,9 @@ internal sealed class LayerQueue : ILayerSink
         var weights = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs };
         // A target has no power of two beside its scales.
         var result = _recipe.Target is null ? _method.QuantizeInRange(weights, cancellation) : _method.Quantize(weights, cancellation);
-        LayerFile.Write(path, spec, result.Weight, result.Report);
-        return result.Report;
+        var report = _isTimed ? result.Report : result.Report with { Seconds = 0 };
+        LayerFile.Write(path, spec, result.Weight, report);
+        return report;
     }
 }
 

@@ -112,7 +112,7 @@ public sealed class ModelQuantizer
         if (_calibration != null)
             CheckTeacher(DigestOf(opened.Source, cancellation));
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
-        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, null);
+        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, null, isTimed: false);
         List<LinearSpec> order = _calibration is null ? [.. opened.Layers] : [.. CalibrationStream.Order(opened.Config, opened.Layout)];
         var first = unit.Index * (unit.Size ?? 0);
         var ours = order.Take(first..Math.Min(order.Count, first + (unit.Size ?? order.Count))).ToList();

@@ -21,7 +21,11 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
     /// <summary>A worker on a CPU has other things in its memory, and time.</summary>
     private const long MostActivations = 192L << 20;
 
-    public async Task<RoundDistilled> RunAsync(DistillRound command, CancellationToken cancellation)
+    /// <summary>Does a round.</summary>
+    /// <param name="command">Which.</param>
+    /// <param name="cancellation">Stops after the step at hand.</param>
+    /// <param name="steps">Ends the round after so many; null: when its time is over.</param>
+    public async Task<RoundDistilled> RunAsync(DistillRound command, CancellationToken cancellation, int? steps = null)
     {
         var training = memory.Take<Training>(KeyOf(command, command.Checkpoint)) ?? await OpenAsync(command, cancellation);
         var isKept = false;
@@ -38,7 +42,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
             try
             {
                 round = training.Session.RunRound(
-                    Path.Combine(work.Path, CheckpointFile), _ => watch.Elapsed.TotalSeconds >= worker.Value.UnitSeconds, output, cancellation);
+                    Path.Combine(work.Path, CheckpointFile), done => steps is { } most ? done >= most : watch.Elapsed.TotalSeconds >= worker.Value.UnitSeconds, output, cancellation);
             }
             catch (DistillationRefusedException refused)
             {

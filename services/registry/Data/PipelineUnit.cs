@@ -16,6 +16,9 @@ internal sealed record PipelineUnit
     /// <summary>Its identity to workers: the digest of everything its result depends on. Null until its command exists.</summary>
     public string? Key { get; init; }
 
+    /// <summary>The command as a statement of provenance keeps it (<c>UnitCommands</c>); null until it is made.</summary>
+    public string? Command { get; init; }
+
     public UnitStatus Status { get; init; }
 
     /// <summary>Times that it was sent because it was new or had failed.</summary>
@@ -33,6 +36,12 @@ internal sealed record PipelineUnit
     public string? Result { get; init; }
 
     public UnitReport? Report { get; init; }
+
+    /// <summary>What it held, where the worker says: layers, windows or sequences.</summary>
+    public int? Size { get; init; }
+
+    /// <summary>What calculated it, as the worker describes itself.</summary>
+    public string? Environment { get; init; }
 
     public DateTimeOffset? DoneAt { get; init; }
 }
@@ -102,6 +111,7 @@ internal sealed class UnitMapping : IEntityTypeConfiguration<PipelineUnit>
         builder.Property(unit => unit.Status).HasConversion<string>().HasMaxLength(16);
         builder.Property(unit => unit.Key).HasMaxLength(64);
         builder.Property(unit => unit.Result).HasMaxLength(64);
+        builder.Property(unit => unit.Environment).HasMaxLength(128);
         builder.Property(unit => unit.Report).AsJson();
     }
 }

@@ -19,6 +19,8 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     public DbSet<VersionLineage> Lineages => Set<VersionLineage>();
 
+    public DbSet<VersionProvenance> Provenances => Set<VersionProvenance>();
+
     public DbSet<Pipeline> Pipelines => Set<Pipeline>();
 
     public DbSet<PipelineUnit> Units => Set<PipelineUnit>();

@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
 
@@ -40,6 +41,28 @@ internal sealed class VersionLineage
     public string? Commit { get; init; }
 }
 
+/// <summary>
+/// What a version's statement of provenance says beside its lineage. Pipelines and their units go in time; this stays as long as the version's row.
+/// </summary>
+internal sealed class VersionProvenance
+{
+    public Guid VersionId { get; init; }
+
+    /// <summary>Manifest of the version that it was made from.</summary>
+    public required string Base { get; init; }
+
+    public required DateTimeOffset? StartedAt { get; init; }
+
+    public required DateTimeOffset FinishedAt { get; init; }
+
+    /// <summary>In the order of their kinds.</summary>
+    public required IReadOnlyList<ProvenUnit> Units { get; init; }
+}
+
+/// <summary>A unit as it was when the version was published; the members are those of <see cref="PipelineUnit"/>.</summary>
+internal sealed record ProvenUnit(
+    string Kind, int Index, string Key, string Result, JsonObject? Command, int? Size, string? Environment, UnitReport? Report);
+
 /// <summary>Which program this is.</summary>
 internal static class Tool
 {
@@ -50,6 +73,18 @@ internal static class Tool
 
     /// <summary>The build puts the commit behind the version; null where it did not know it.</summary>
     public static string? Commit => s_informational.Length > 1 ? s_informational[1] : null;
+}
+
+internal sealed class ProvenanceMapping : IEntityTypeConfiguration<VersionProvenance>
+{
+    public void Configure(EntityTypeBuilder<VersionProvenance> builder)
+    {
+        builder.ToTable("provenances");
+        builder.HasKey(provenance => provenance.VersionId);
+        builder.HasOne<ModelVersion>().WithOne().HasForeignKey<VersionProvenance>(provenance => provenance.VersionId);
+        builder.Property(provenance => provenance.Base).HasMaxLength(64);
+        builder.Property(provenance => provenance.Units).AsJson();
+    }
 }
 
 internal sealed class LineageMapping : IEntityTypeConfiguration<VersionLineage>

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
 using Qbb.Contracts;
@@ -11,7 +12,7 @@ using Qbb.Registry.Versions;
 namespace Qbb.Registry.Pipelines;
 
 /// <summary>Makes a finished pipeline's artifact a version of its model.</summary>
-internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore store, VersionFiler filer, Champions champions)
+internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore store, VersionFiler filer, Champions champions, TimeProvider clock)
 {
     /// <summary>Reads what is to be published, before the transaction: in it nothing waits for a store.</summary>
     /// <returns>The manifest, or the reason why it cannot be published.</returns>
@@ -44,6 +45,27 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
         return new PipelineEvent.Published(version.Id);
     }
 
+    private async Task<VersionProvenance> ProvenanceOfAsync(Pipeline pipeline, Guid source, Guid version, CancellationToken cancellation)
+    {
+        var units = await context.Units.AsNoTracking().Where(unit => unit.PipelineId == source && unit.Result != null).ToListAsync(cancellation);
+        var kinds = pipeline.Route.Kinds().ToList();
+        return new VersionProvenance
+        {
+            VersionId = version,
+            Base = pipeline.Model,
+            StartedAt = units.Count > 0 ? pipeline.StartedAt : null,
+            FinishedAt = clock.GetUtcNow(),
+            Units =
+            [
+                .. from unit in units
+                   orderby kinds.IndexOf(unit.Kind), unit.Index
+                   select new ProvenUnit(
+                       $"{unit.Kind}", unit.Index, unit.Key!, unit.Result!, unit.Command is { } command ? JsonNode.Parse(command)!.AsObject() : null,
+                       unit.Size, unit.Environment, unit.Report),
+            ],
+        };
+    }
+
     private async Task DescribeAsync(Pipeline pipeline, ModelVersion version, CancellationToken cancellation)
     {
         // One that follows has no units of its own.
@@ -73,6 +95,7 @@ internal sealed class PipelinePublisher(RegistryContext context, IArtifactStore 
                 ToolVersion = Tool.Version,
                 Commit = Tool.Commit,
             });
+            context.Provenances.Add(await ProvenanceOfAsync(pipeline, source, version.Id, cancellation));
         }
     }
 }

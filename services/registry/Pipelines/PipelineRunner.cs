@@ -83,7 +83,7 @@ internal sealed class PipelineRunner(
             var command = stage.CommandOf(new UnitInput(row, recipe, order.Index, parts));
             outbox.Add(command, row.Id, stage.Queue);
             if (added.TryGetValue(order, out var unit))
-                context.Units.Add(unit with { Key = command.Unit.Value });
+                context.Units.Add(unit with { Key = command.Unit.Value, Command = UnitCommands.Write(command).ToJsonString() });
         }
     }
 

@@ -92,7 +92,14 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
     private static UnitMessage Read(ConsumeContext<T> message)
     {
         var said = UnitStages.Read(message.Message);
-        return said.Outcome is { } outcome ? said with { Outcome = outcome with { Found = message.Headers.Get<bool>(UnitKey.FoundHeader) ?? false } } : said;
+        return said.Outcome is not { } outcome ? said : said with
+        {
+            Outcome = outcome with
+            {
+                Found = message.Headers.Get<bool>(UnitKey.FoundHeader) ?? false,
+                Environment = message.Headers.Get<string>(UnitKey.EnvironmentHeader) is { Length: <= 128 } environment ? environment : null,
+            },
+        };
     }
 
     private static PipelineEvent EventOf(UnitMessage said) =>

@@ -9,13 +9,14 @@ using Qbb.Registry.Http;
 
 namespace Qbb.Registry.Uploads;
 
-/// <summary>Bytes on their way to become files of a version.</summary>
+/// <summary>Bytes on their way to become files of a version, and all others by their digest.</summary>
 internal static class BlobEndpoints
 {
     public static void MapBlobs(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("/api/blobs").WithTags("blobs");
         group.MapMethods("/{digest}", [HttpMethods.Head], Find).WithSummary("Checks whether a blob exists.");
+        group.MapGet("/{digest}", Read).WithSummary("A blob, or a range of it.").Produces(200).Produces(206).ProducesProblem(400).ProducesProblem(404).Produces(416);
         group.MapPost("/{digest}/keep", Keep).WithSummary("Keeps a stored blob for an upload; 404 if it must be uploaded.").ProducesProblem(400).ProducesProblem(404);
         group.MapPut("/{digest}", Put).WithSummary("Uploads a blob; its digest must be that of the address.")
             .Accepts<Stream>("application/octet-stream").ProducesProblem(400).ProducesProblem(507);
@@ -29,6 +30,11 @@ internal static class BlobEndpoints
         response.ContentLength = found.Size;
         return TypedResults.Ok();
     }
+
+    private static async Task<BlobResult> Read(string digest, IArtifactStore store, CancellationToken cancellation) =>
+        await store.FindAsync(Parse(digest), cancellation) is { } found
+            ? new BlobResult(found.Digest, found.Size, digest)
+            : throw RefusedException.NotFound($"{digest} is not in the store");
 
     private static async Task<NoContent> Keep(string digest, IArtifactStore store, BlobLeases leases, CancellationToken cancellation) =>
         await TryKeepAsync(Parse(digest), store, leases, cancellation)

@@ -19,6 +19,9 @@ internal static class VersionEndpoints
         group.MapGet("/{reference}", Get).WithSummary("Shows a version with its files.").ProducesProblem(404);
         group.MapGet("/{reference}/manifest", Manifest).WithSummary("The manifest, whose digest is the version's identity.");
         group.MapGet("/{reference}/card", Card).WithSummary("The model card in Markdown, with the YAML head that Hugging Face reads.").Produces<string>(200, "text/markdown").ProducesProblem(404);
+        group.MapGet("/{reference}/provenance", Provenance)
+            .WithSummary("How the version was created: an in-toto statement with SLSA provenance. It lists the base model, the recipe and every unit of work with the digests of its inputs and its output.")
+            .ProducesProblem(404);
         group.MapMethods("/{reference}/files/{**file}", [HttpMethods.Get, HttpMethods.Head], Download)
             .WithSummary("A file, or a range of it.").Produces(200).Produces(206).ProducesProblem(404).Produces(416);
         group.MapDelete("/{reference}", Delete).WithSummary("Deletes a version; it can be restored until garbage collection.").ProducesProblem(409);
@@ -69,6 +72,13 @@ internal static class VersionEndpoints
         var row = await services.Finder.VersionAsync(name, reference, services.Cancellation);
         var version = await services.Views.OfVersionAsync(row.Id, services.Cancellation);
         return TypedResults.Text(VersionCard.Write(version, await documents.TextAsync(version, "README.md", services.Cancellation), SiteAddress.Of(http)), "text/markdown", Encoding.UTF8);
+    }
+
+    private static async Task<Ok<ProvenanceStatement>> Provenance(string name, string reference, [AsParameters] VersionServices services)
+    {
+        var row = await services.Finder.VersionAsync(name, reference, services.Cancellation);
+        var version = await services.Views.OfVersionAsync(row.Id, services.Cancellation);
+        return TypedResults.Ok(await VersionStatement.OfAsync(row.Id, version, services.Context, services.Cancellation));
     }
 
     private static async Task<BlobResult> Download(string name, string reference, string file, [AsParameters] VersionServices services)

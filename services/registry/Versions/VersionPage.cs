@@ -35,6 +35,10 @@ internal static class VersionPage
             Architecture(await documents.JsonAsync(version, "config.json", cancellation)),
             Files(version),
             Section("Card", Markup.Of($"""<p><a href="/api/models/{name}/versions/{version.Version}/card">Model card</a> in Markdown, with results, lineage and how to load it.</p>""")),
+            Section("Provenance", Markup.Of($"""
+                <p><a href="/api/models/{name}/versions/{version.Version}/provenance">Statement</a> of everything that the version was created from, by digest. To check it:</p>
+                {Command($"qbb verify {name}@{version.Version}{SiteAddress.Option(http)}")}
+                """)),
             card is null ? Markup.Empty : Section("Model card", Markup.Of($"""<article class="prose">{MarkdownCard.Render(card, 2, name => AddressOf(version, name))}</article>""")),
             VersionForms.Make(version),
         ];

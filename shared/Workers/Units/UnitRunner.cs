@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using MassTransit;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Checkpoints;
 using Qbb.Hosting.Bus;
@@ -17,9 +18,13 @@ namespace Qbb.Workers.Units;
 /// </summary>
 public sealed class UnitRunner(
     IUnitResults results, ComputeGate gate, CancelledPipelines cancelled, MachineBreaker breaker, UnitMetrics metrics, UnitActivity activity, TimeProvider clock,
-    ILogger<UnitRunner> log)
+    IOptions<WorkerOptions> worker, ILogger<UnitRunner> log)
 {
     private const string Pipeline = "pipelineId";
+
+    // Beside the event's own members in what is remembered.
+    private const string Environment = "environment";
+    private string? _environment;
 
     /// <param name="context">Of the command.</param>
     /// <param name="resultOf">The manifest that an event names.</param>
@@ -37,8 +42,9 @@ public sealed class UnitRunner(
         try
         {
             stop.Token.ThrowIfCancellationRequested();
-            var found = await FindAsync<TEvent>(kind, command, stop.Token);
-            await PublishAsync(context, found ?? await DoAsync(kind, command, resultOf, work, stop.Token), cancellation, found is not null);
+            var found = await FindAsync(kind, command, stop.Token);
+            var result = found ?? await DoAsync(kind, command, resultOf, work, stop.Token);
+            await PublishAsync(context, Told<TEvent>(result, command.PipelineId), cancellation, found is not null, (string?)result.Event[Environment]);
         }
         catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {
@@ -78,13 +84,17 @@ public sealed class UnitRunner(
     }
 
     /// <summary>Publishes, if need be when the broker is back; a result is not to be lost to an outage.</summary>
-    private async Task PublishAsync(ConsumeContext context, object message, CancellationToken cancellation, bool found = false)
+    private async Task PublishAsync(ConsumeContext context, object message, CancellationToken cancellation, bool found = false, string? environment = null)
     {
         for (var tries = 1; ; tries++)
         {
             try
             {
-                await context.Publish(message, message.GetType(), Pipe.Execute<PublishContext>(sent => sent.Headers.Set(UnitKey.FoundHeader, found)), CancellationToken.None);
+                await context.Publish(message, message.GetType(), Pipe.Execute<PublishContext>(sent =>
+                {
+                    sent.Headers.Set(UnitKey.FoundHeader, found);
+                    sent.Headers.Set(UnitKey.EnvironmentHeader, environment);
+                }), CancellationToken.None);
                 return;
             }
             catch (Exception error) when (BrokerFaults.IsAway(error) && !cancellation.IsCancellationRequested)
@@ -95,16 +105,15 @@ public sealed class UnitRunner(
         }
     }
 
-    private async Task<TEvent?> FindAsync<TEvent>(string kind, IUnitCommand command, CancellationToken cancellation)
-        where TEvent : class
+    private async Task<UnitResult?> FindAsync(string kind, IUnitCommand command, CancellationToken cancellation)
     {
         if (await results.FindAsync(command.Unit, cancellation) is not { } found)
             return null;
         metrics.Found(kind);
-        return Told<TEvent>(found, command.PipelineId);
+        return found;
     }
 
-    private async Task<TEvent> DoAsync<TEvent>(
+    private async Task<UnitResult> DoAsync<TEvent>(
         string kind, IUnitCommand command, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work, CancellationToken cancellation)
         where TEvent : class
     {
@@ -124,8 +133,9 @@ public sealed class UnitRunner(
         log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, command.Unit, watch.Elapsed.TotalSeconds);
         var told = JsonSerializer.SerializeToNode(done, JsonSerializerOptions.Web)!.AsObject();
         told.Remove(Pipeline);
+        told[Environment] = _environment ??= $"{WorkerEnvironment.Of(worker.Value.ReadDevice(), worker.Value.Threads)}";
         // Where another worker did the same unit meanwhile its result stands, so that all go on with one.
-        return Told<TEvent>(await results.RememberAsync(command.Unit, new UnitResult(resultOf(done), told), CancellationToken.None), command.PipelineId);
+        return await results.RememberAsync(command.Unit, new UnitResult(resultOf(done), told), CancellationToken.None);
     }
 
     private static TEvent Told<TEvent>(UnitResult result, Guid pipeline)

@@ -102,7 +102,17 @@ internal static class PipelineMachine
         // A worker that says something impossible must not break the registry later.
         if (reason is not null)
             return End(pipeline, PipelineStatus.Failed, $"{Describe(unit)}: {reason}", now);
-        var finished = unit with { Status = UnitStatus.Done, Result = outcome.Result, Report = outcome.Report, Error = null, DueAt = null, DoneAt = now };
+        var finished = unit with
+        {
+            Status = UnitStatus.Done,
+            Result = outcome.Result,
+            Report = outcome.Report,
+            Size = outcome.Size,
+            Environment = outcome.Environment,
+            Error = null,
+            DueAt = null,
+            DoneAt = now,
+        };
         var next = Count(stage, pipeline, outcome) with { ActiveAt = now, Error = unit.Error is null ? pipeline.Error : null };
         var decision = stage.IsComplete(next, outcome)
             ? Begin(Close(next, now), next.Route.After(next.Kind).First(), limits, now)

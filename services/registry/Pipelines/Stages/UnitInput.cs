@@ -89,6 +89,9 @@ internal sealed record UnitOutcome(string Result)
     /// <summary>It was there already, from an earlier pipeline or attempt, and cost no time.</summary>
     public bool Found { get; init; }
 
+    /// <summary>What calculated it, as the worker describes itself.</summary>
+    public string? Environment { get; init; }
+
     /// <summary>It was the last round of a distillation, and its result is the model.</summary>
     public bool Finished { get; init; }
 

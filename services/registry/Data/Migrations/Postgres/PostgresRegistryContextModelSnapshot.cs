@@ -545,11 +545,18 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<int>("Attempt")
                         .HasColumnType("integer");
 
+                    b.Property<string>("Command")
+                        .HasColumnType("text");
+
                     b.Property<DateTimeOffset?>("DoneAt")
                         .HasColumnType("timestamp with time zone");
 
                     b.Property<DateTimeOffset?>("DueAt")
                         .HasColumnType("timestamp with time zone");
+
+                    b.Property<string>("Environment")
+                        .HasMaxLength(128)
+                        .HasColumnType("character varying(128)");
 
                     b.Property<string>("Error")
                         .HasColumnType("text");
@@ -567,6 +574,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<string>("Result")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)");
+
+                    b.Property<int?>("Size")
+                        .HasColumnType("integer");
 
                     b.Property<string>("Status")
                         .IsRequired()
@@ -693,6 +703,31 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.HasIndex("RecipeName");
 
                     b.ToTable("lineages", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionProvenance", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Base")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<DateTimeOffset>("FinishedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<DateTimeOffset?>("StartedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<string>("Units")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.HasKey("VersionId");
+
+                    b.ToTable("provenances", (string)null);
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
@@ -883,6 +918,15 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .IsRequired();
 
                     b.Navigation("Parent");
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionProvenance", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithOne()
+                        .HasForeignKey("Qbb.Registry.Data.VersionProvenance", "VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>

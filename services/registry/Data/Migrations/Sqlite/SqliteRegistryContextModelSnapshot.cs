@@ -536,11 +536,18 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<int>("Attempt")
                         .HasColumnType("INTEGER");
 
+                    b.Property<string>("Command")
+                        .HasColumnType("TEXT");
+
                     b.Property<long?>("DoneAt")
                         .HasColumnType("INTEGER");
 
                     b.Property<long?>("DueAt")
                         .HasColumnType("INTEGER");
+
+                    b.Property<string>("Environment")
+                        .HasMaxLength(128)
+                        .HasColumnType("TEXT");
 
                     b.Property<string>("Error")
                         .HasColumnType("TEXT");
@@ -558,6 +565,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<string>("Result")
                         .HasMaxLength(64)
                         .HasColumnType("TEXT");
+
+                    b.Property<int?>("Size")
+                        .HasColumnType("INTEGER");
 
                     b.Property<string>("Status")
                         .IsRequired()
@@ -684,6 +694,31 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.HasIndex("RecipeName");
 
                     b.ToTable("lineages", (string)null);
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionProvenance", b =>
+                {
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Base")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("FinishedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("StartedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Units")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("VersionId");
+
+                    b.ToTable("provenances", (string)null);
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
@@ -872,6 +907,15 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .IsRequired();
 
                     b.Navigation("Parent");
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.VersionProvenance", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithOne()
+                        .HasForeignKey("Qbb.Registry.Data.VersionProvenance", "VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.VersionTag", b =>
