@@ -32,7 +32,7 @@ internal sealed class ChatCommand : QbbCommand
         var (device, type) = _compute.Apply(parsed);
         using var loaded = LoadedModel.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), device, type, needsTokenizer: true);
         var prompt = ChatPrompt.Of(loaded);
-        var advised = GenerationSettings.Of(loaded.Source);
+        var advised = GenerationSettings.Find(loaded.Source) ?? new(null, null, null);
         var options = new GenerationOptions
         {
             MaxTokens = parsed.GetRequiredValue(_tokens),

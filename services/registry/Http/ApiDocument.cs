@@ -26,6 +26,8 @@ internal static class ApiDocument
     private static readonly Dictionary<string, (string Text, JsonNode Example)> s_parameters = new()
     {
         ["name"] = ("The model's name.", "tiny"),
+        ["webhooks/name"] = ("The webhook's name.", "ci"),
+        ["delivery"] = ("The delivery's id.", 41),
         ["policies/name"] = ("The policy's name.", "small"),
         ["reference"] = ("A version: its number, an alias, latest, or the first digits of its manifest's digest.", "champion"),
         ["file"] = ("The file's name, with forward slashes.", "config.json"),

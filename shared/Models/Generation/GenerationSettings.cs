@@ -12,6 +12,11 @@ public sealed record GenerationSettings(double? Temperature, int? TopK, double? 
 {
     private const string File = "generation_config.json";
 
+    /// <summary>The same; null where there are none.</summary>
+    /// <exception cref="InvalidInputException">One of them is no number; the message names the file and the key.</exception>
+    public static GenerationSettings? Find(ModelSource source) =>
+        source.GgufMetadata is { } metadata ? FromGguf(metadata).Count > 0 ? Of(source) : null : System.IO.File.Exists(Path.Combine(source.Path, File)) ? Of(source) : null;
+
     /// <summary>Reads the settings; those that change the result and are not supported are warned of.</summary>
     /// <exception cref="InvalidInputException">There are none, or one of them is no number; the message names the file and the key.</exception>
     public static GenerationSettings Of(ModelSource source)

@@ -109,7 +109,7 @@ public sealed class CollectorTests : IDisposable
         var before = await CountAsync(server);
         // What the results of units list is in their manifests alone.
         script.IsStoreAway = method => method == nameof(IArtifactStore.OpenReadAsync);
-        await RegistryServer.RefusedAsync(HttpStatusCode.ServiceUnavailable, () => server.Api.CollectAsync(graceMinutes: 0));
+        await RegistryServer.RefusedAsync(HttpStatusCode.ServiceUnavailable, () => server.Once.CollectAsync(graceMinutes: 0));
         script.IsStoreAway = _ => false;
         (await CountAsync(server)).ShouldBe(before);
         (await server.Api.GetCollectionAsync()).Running.ShouldBeFalse();

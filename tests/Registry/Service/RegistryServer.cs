@@ -24,13 +24,18 @@ internal sealed class RegistryServer : IAsyncDisposable
     {
         _app = app;
         Client = new HttpClient { BaseAddress = new Uri(app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
-        Api = RegistryApi.Connect(Client.BaseAddress, RetryOptions.None);
+        Api = RegistryApi.Connect(Client.BaseAddress);
+        Once = RegistryApi.Connect(Client.BaseAddress, RetryOptions.None);
     }
 
     /// <summary>The raw wire.</summary>
     public HttpClient Client { get; }
 
+    /// <summary>As users connect: a registry that is busy is asked again.</summary>
     public IRegistryApi Api { get; }
+
+    /// <summary>Without retries, to see that it is busy.</summary>
+    public IRegistryApi Once { get; }
 
     public IServiceProvider Services => _app.Services;
 
