@@ -12,5 +12,7 @@ return await CommandLine.RunAsync(args, new ProgramCommand("qbb-bench", "Measure
     new BenchDecodeCommand(),
     new BenchTransferCommand(),
     new BenchListsCommand(),
+    new BenchTwinCommand(),
+    new BenchGgmlCommand(),
     new TrainCommand(),
 });

@@ -14,6 +14,9 @@ public static class GgmlPacking
     /// <summary>Bytes of a row.</summary>
     public static int RowBytes(string type, int elements) => elements / TypeOf(type).BlockLength * TypeOf(type).BlockBytes;
 
+    /// <summary>ggml's number of a type.</summary>
+    public static uint NumberOf(string type) => GgmlTypes.ByNumber.First(pair => pair.Value.Name == type).Key;
+
     /// <summary>Packs one block.</summary>
     /// <param name="type">Q4_0, Q4_1, Q5_1, Q8_0, Q1_0 or Q2_0.</param>
     /// <param name="levels">q of every element.</param>

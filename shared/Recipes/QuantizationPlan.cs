@@ -119,7 +119,7 @@ public sealed record QuantizationPlan
         var calibration = machine.Gpu ? MostCalibration : CalibrationOnCpu(recipe, model, length, machine);
         var sampling = new SamplingOptions { Sequences = calibration + HeldOut, Length = length, Seed = (ulong)recipe.Seed };
         var fast = new Choices(Preset.Fast, recipe, sampling, calibration, null);
-        if (preset == Preset.Fast || recipe.Nested || recipe.Target is not null)
+        if (preset == Preset.Fast || recipe.Nested || recipe.IsOnGrid)
             return Describe(fast, model, machine);
         return Describe(machine.Gpu ? OnAGpu(preset, fast, model, machine) : OnACpu(preset, fast, model, machine), model, machine);
     }

@@ -192,7 +192,7 @@ public sealed record Recipe
             yield return $"target {target} has the same bases in every layer: leave out nested, bits and basesPerLayer";
         if (Embedding is not (EmbeddingForm.Bits8 or EmbeddingForm.Bits16))
             yield return $"target {target} stores embedding and head in 8 or 16 bits: set embedding to 8 or 16";
-        if (Distillation is not null)
+        if (Distillation is not null && IsOnGrid)
             yield return $"target {target} fixes the grid of the levels, which a distillation would leave: take the distillation out";
     }
 }

@@ -16,6 +16,9 @@ namespace Qbb.Quantizer.Driver;
 /// <param name="Types">How many tensors are of each type.</param>
 public sealed record GgufExportResult(long Bytes, IReadOnlyDictionary<string, int> Types);
 
+/// <summary>Rounds rows of so many columns to blocks of a ggml type.</summary>
+internal delegate byte[] RowEncoder(string type, ReadOnlySpan<float> rows, int columns);
+
 /// <summary>
 /// Writes a model as a GGUF file. A format of blocks takes the levels of a quantized model as they are: every row is decoded again and compared bit by
 /// bit, and what does not fit is refused. gguf-f16 and gguf-f32 take any model.
@@ -42,7 +45,11 @@ public static class GgufExport
     /// <param name="cancel">Stops between tensors.</param>
     /// <exception cref="InvalidInputException">The file exists or cannot be written, the format does not hold the model, or GGUF has no words for it.</exception>
     public static GgufExportResult Write(ModelSource source, string path, string format, bool force, int? bases = null,
-        IProgress<(string Tensor, int Done, int Total)>? progress = null, CancellationToken cancel = default)
+        IProgress<(string Tensor, int Done, int Total)>? progress = null, CancellationToken cancel = default) => Write(source, path, format, force, bases, null, progress, cancel);
+
+    /// <summary>The same; with an encoder plain weights are rounded to the format's type, and embedding and head to Q8_0, by it.</summary>
+    internal static GgufExportResult Write(
+        ModelSource source, string path, string format, bool force, int? bases, RowEncoder? encoder, IProgress<(string Tensor, int Done, int Total)>? progress, CancellationToken cancel)
     {
         CheckTarget(path, force, source.Path);
         var target = Target.All.FirstOrDefault(target => target.Name == format);
@@ -57,13 +64,19 @@ public static class GgufExport
             var entry = new TensorEntry(spec.Weight, "", WeightLoader.StoredShape(spec), 0);
             pieces.Add(new(places.Of(entry), target?.TypeName ?? TypeOf(format), spec, null));
         }
-        if (target is not null)
+        if (target is not null && encoder is null)
             CheckFit(source, pieces, target, loader, bases);
         var quantized = pieces.Select(piece => piece.Layer!.Weight).ToHashSet(StringComparer.Ordinal);
         foreach (var name in layout.TensorNames.Where(name => !quantized.Contains(name)).Distinct())
         {
             var entry = source.Tensors.Describe(name);
             var integers = layout.Embeddings.Contains(name) ? Integers(source, name) : null;
+            if (encoder is not null && target is not null && entry.Shape.Count == 2)
+            {
+                var type = layout.Embeddings.Contains(name) ? "Q8_0" : target.TypeName;
+                pieces.Add(new(places.Of(entry), entry.Shape[1] % GgmlPacking.BlockLength(type) == 0 ? type : "F16", null, null));
+                continue;
+            }
             pieces.Add(new(places.Of(entry), entry.Shape.Count < 2 ? "F32" : target is null ? TypeOf(format) : integers is not null ? "Q8_0" : PlainType(entry), null, target is null ? null : integers));
         }
         var metadata = GgufGeneralKeys.Of(source, config, places.Architecture, target, format).Concat(keys).Concat(GgufGeneralKeys.OfTokenizer(source, config));
@@ -82,7 +95,7 @@ public static class GgufExport
             else if (piece.Integers is { } form)
                 WriteIntegers(writer, piece, source.StoredTensors, form);
             else
-                WritePlain(writer, piece, source.Tensors);
+                WritePlain(writer, piece, source.Tensors, encoder);
         }
         CheckSame(config, writer.Complete());
         writer.Commit();
@@ -287,7 +300,7 @@ public static class GgufExport
         }
     }
 
-    private static void WritePlain(GgufWriter writer, Piece piece, ITensorSource tensors)
+    private static void WritePlain(GgufWriter writer, Piece piece, ITensorSource tensors, RowEncoder? encoder)
     {
         var shape = piece.Place.Shape;
         var (rows, width) = (shape[0], shape.Count == 1 ? 1 : shape[^1]);
@@ -297,7 +310,10 @@ public static class GgufExport
             var part = values.AsSpan(0, (int)Math.Min(values.Length, (rows - row) * width));
             piece.Place.Read(tensors, row, part);
             WeightChecks.ThrowIfNotFinite(piece.Place.Name, part);
-            WriteFloats(writer, piece, part);
+            if (piece.Type is "F32" or "F16" or "BF16")
+                WriteFloats(writer, piece, part);
+            else
+                writer.WriteBytes(piece.Place.Name, encoder!(piece.Type, part, (int)width));
         }
     }
 

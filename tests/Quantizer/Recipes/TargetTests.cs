@@ -33,9 +33,12 @@ public class TargetTests
         Should.Throw<InvalidInputException>(() => Recipe.FromPart(json)).Message.ShouldContain(expected);
 
     [Fact]
-    public void A_distillation_does_not_go_with_a_target() =>
+    public void A_distillation_goes_with_free_scales_alone()
+    {
+        (new Recipe { Distillation = new() }.For(Target.Parse("gguf-q1_0"))).Resolve().Distillation.ShouldNotBeNull();
         Should.Throw<InvalidInputException>(() => (new Recipe { Distillation = new() }.For(Target.Parse("gguf-q4_0"))).Resolve())
             .Message.ShouldContain("fixes the grid");
+    }
 
     [Fact]
     public void Rows_that_are_no_whole_groups_are_refused_with_the_targets_that_hold_them()
