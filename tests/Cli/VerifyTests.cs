@@ -43,7 +43,7 @@ public sealed class VerifyTests(VerifyTests.Server server) : IClassFixture<Verif
             _running = OneProcess.RunAsync(settings, started.SetResult, _stop.Token);
             await await Task.WhenAny(started.Task, _running);
             Url = await started.Task;
-            Api = RegistryAddress.Connect(Url);
+            Api = RegistryApi.Connect(RegistryAddress.Parse(Url), RetryOptions.None);
             foreach (var (name, folder, recipe) in new[] { ("teacher", Path.Combine(Reference.Root, "samples", "teacher"), Plain), ("tiny", Reference.Path("architectures", "llama-gqa-tied"), Whole) })
             {
                 (await QbbCommands.RunAsync("push", folder, "--name", name, "--recipe", _folder.Write($"{name}.json", recipe), "--url", Url)).Code.ShouldBe(0);

@@ -30,7 +30,8 @@ internal sealed class VerifyCommand : AsyncCommand
 
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        using var registry = RegistryAddress.Connect(parsed.GetRequiredValue(_url));
+        using var registry = RegistryAddress.Connect(parsed, _url, output);
+        using var source = RegistryApi.Connect(registry.AddressOf(), RetryOptions.None);
         var (model, reference) = ModelReference.Parse(parsed.GetRequiredValue(_version));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
         var version = await registry.VersionAsync(model, reference ?? ModelReference.Champion, cancel);
@@ -42,7 +43,7 @@ internal sealed class VerifyCommand : AsyncCommand
         var folder = Directory.CreateTempSubdirectory("qbb-verify-").FullName;
         try
         {
-            var blobs = new FetchedBlobs(registry, new LocalArtifactStore(Path.Combine(folder, "store")));
+            var blobs = new FetchedBlobs(source, new LocalArtifactStore(Path.Combine(folder, "store")));
             var verifier = new Verifier(statement, blobs, WorkerEnvironment.Of(device, threads ?? 0));
             var problems = statement.Problems(version).ToList();
             problems.AddRange(await ProgressBars.RunAsync(output, "verifying", report => verifier.FilesAsync((index, name) => report(index, statement.Files.Count, name), cancel)));

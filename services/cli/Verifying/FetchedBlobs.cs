@@ -6,8 +6,12 @@ namespace Qbb.Cli.Verifying;
 /// <summary>
 /// A registry's blobs, fetched into a folder when they are first needed and checked against their digests; what is calculated stays in the folder.
 /// </summary>
+/// <param name="registry">Retries nothing: a blob that its store knows to be damaged breaks every connection.</param>
+/// <param name="local">The folder.</param>
 internal sealed class FetchedBlobs(IRegistryApi registry, LocalArtifactStore local) : IArtifactStore, ILocalBlobs
 {
+    private const int Tries = 3;
+
     public Task<BlobInfo> PutAsync(Stream content, Digest? expected = null, CancellationToken cancellation = default) => local.PutAsync(content, expected, cancellation);
 
     public async Task<Stream> OpenReadAsync(Digest digest, long offset = 0, long? length = null, CancellationToken cancellation = default)
@@ -52,23 +56,25 @@ internal sealed class FetchedBlobs(IRegistryApi registry, LocalArtifactStore loc
     {
         if (await local.FindAsync(digest, cancellation) is not null)
             return;
-        try
+        for (var attempt = 1; ; attempt++)
         {
-            await using var content = await registry.GetBlobAsync(digest, cancellation);
-            await local.PutAsync(content, digest, cancellation);
-        }
-        catch (RegistryRefusedException refused) when (refused.Status == HttpStatusCode.NotFound)
-        {
-            throw new BlobNotFoundException(digest);
-        }
-        catch (RegistryRefusedException refused)
-        {
-            throw new ArtifactStoreException($"{digest} cannot be read from the registry: {refused.Message}", refused);
-        }
-        // A store that finds the damage itself ends the response before its last bytes.
-        catch (Exception error) when (error is HttpRequestException or IOException)
-        {
-            throw new ArtifactStoreException($"{digest} does not arrive whole: it is damaged in the registry's store, or the connection broke", error);
+            try
+            {
+                await using var content = await registry.GetBlobAsync(digest, cancellation);
+                await local.PutAsync(content, digest, cancellation);
+                return;
+            }
+            catch (RegistryRefusedException refused)
+            {
+                throw refused.Status == HttpStatusCode.NotFound ? new BlobNotFoundException(digest)
+                    : new ArtifactStoreException($"{digest} cannot be read from the registry: {refused.Message}", refused);
+            }
+            // A store that finds damage itself ends the response before its last bytes, every time.
+            catch (Exception error) when (error is RegistryAwayException or HttpRequestException or IOException)
+            {
+                if (attempt == Tries)
+                    throw new ArtifactStoreException($"{digest} does not arrive whole: it is damaged in the registry's store, or the connection breaks", error);
+            }
         }
     }
 }
