@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 GPU_TESTS := LibTorch Cuda Bases Models Quantizer Synthdata
 # For make up and for tests of the services; make build and make demo need no package. The compiler builds CUDA kernels for the CPU, to test them.
 SERVERS := rabbitmq-server postgresql curl
-TESTS := $(SERVERS) g++ chromium fonts-dejavu-core
+TESTS := $(SERVERS) g++ chromium fonts-dejavu-core docker-registry
 CONTAINERS := podman runc debootstrap podman-compose catatonit curl
 SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.targets' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Qbb.Artifacts.Oci;
 using Qbb.Checkpoints;
 using Qbb.Cli.Hub;
 using Qbb.Cli.Quantizing;
@@ -15,6 +16,8 @@ namespace Qbb.Cli.Commands;
 internal sealed partial class PushCommand : AsyncCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Argument<string?> _target = new("TARGET") { Description = "oci://HOST/NAME:TAG: send the model to an OCI registry instead, as a ModelPack artifact. MODEL may then be a version of the registry, such as tiny@champion.", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Option<bool> _plain = OciTransfers.PlainHttp();
     private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of the policies' recipes." };
     private readonly Option<Preset?> _preset = new("--preset") { Description = "Run this preset's plan for the model and this machine instead of the policies' recipes; qbb quantize --plan shows it." };
@@ -27,10 +30,12 @@ internal sealed partial class PushCommand : AsyncCommand
         "qbb push model.gguf --url http://registry:8080 --json",
         "qbb push hf:HuggingFaceTB/SmolLM2-135M-Instruct --preset balanced --bases 3",
         "qbb push MODEL --recipe two-bases.json",
-        "qbb push mlflow:/llama/3 --recipe two-bases.json")
+        "qbb push mlflow:/llama/3 --recipe two-bases.json",
+        "qbb push tiny@champion oci://registry.example.com/models/tiny:v2")
     {
         Arguments.Add(_model);
-        foreach (var option in new Option[] { _name, _preset, _bases, _recipe, _store, _url })
+        Arguments.Add(_target);
+        foreach (var option in new Option[] { _name, _preset, _bases, _recipe, _store, _url, _plain })
             Options.Add(option);
         Validators.Add(result =>
         {
@@ -38,6 +43,8 @@ internal sealed partial class PushCommand : AsyncCommand
                 result.AddError("--preset, --recipe and --no-quantize contradict each other: give one of them");
             if (result.GetValue(_bases) is not null && result.GetValue(_preset) is null)
                 result.AddError("--bases goes with --preset");
+            if (result.GetValue(_target) is not null && (result.GetValue(_preset) is not null || result.GetValue(_recipe) is not null || result.GetValue(_store)))
+                result.AddError("--preset, --recipe and --no-quantize are for a registry that quantizes, not for TARGET");
         });
     }
 
@@ -46,6 +53,11 @@ internal sealed partial class PushCommand : AsyncCommand
     protected override async Task RunAsync(ParseResult parsed, Output output, CancellationToken cancel)
     {
         var model = parsed.GetRequiredValue(_model);
+        if (parsed.GetValue(_target) is { } target)
+        {
+            await PackAsync(parsed, model, OciReference.Parse(target), output, cancel);
+            return;
+        }
         var remote = MlflowReference.Parse(model);
         if (remote is not null && parsed.GetValue(_preset) is not null)
             throw new InvalidInputException($"--preset plans for a model on this machine, and {model} is in MLflow", "give --recipe FILE");
@@ -76,6 +88,26 @@ internal sealed partial class PushCommand : AsyncCommand
                 ? "no pipeline started: these files are already a version, or no policy applies; use --recipe FILE to start one"
                 : $"pipelines started: {version.Pipelines.Count}; follow with  qbb watch {version.Model}{RegistryAddress.OptionFor(address)}");
         });
+    }
+
+    /// <summary>Sends a model to an OCI registry: a folder or file, else a version of the qbb registry.</summary>
+    private async Task PackAsync(ParseResult parsed, string model, OciReference target, Output output, CancellationToken cancel)
+    {
+        JsonObject sent;
+        if (Path.Exists(model) || !model.Contains('@'))
+        {
+            model = await HubModels.LocalAsync(model, output, cancel);
+            var name = parsed.GetValue(_name) ?? NameOf(model);
+            sent = await ProgressBars.RunAsync(output, "uploading", report => OciTransfers.PushFolderAsync(model, name, target, parsed.GetValue(_plain), report, cancel));
+        }
+        else
+        {
+            var (name, reference) = ModelReference.ParseVersion(model);
+            using var registry = RegistryAddress.Connect(parsed, _url, output);
+            var version = await registry.VersionAsync(name, reference, cancel);
+            sent = await ProgressBars.RunAsync(output, "uploading", report => OciTransfers.PushVersionAsync(registry, version, target, parsed.GetValue(_plain), report, cancel));
+        }
+        output.Result(sent, _ => Console.Out.WriteLine($"{target}: {sent["files"]} files ({sent["sent"]} sent, the others were there), {sent["digest"]}"));
     }
 
     private static async Task<UploadedVersion> UploadAsync(

@@ -40,7 +40,7 @@ internal static class Downloading
     }
 
     /// <summary>Keeps other downloads out of the folder.</summary>
-    private static FileStream Hold(string work, string output)
+    internal static FileStream Hold(string work, string output)
     {
         try
         {

@@ -17,12 +17,10 @@ internal static class Uploading
     public static async Task<IReadOnlyList<FileEntry>> RunAsync(
         IRegistryApi registry, string model, bool quantize, Action<double, double, string> report, CancellationToken cancel)
     {
-        var files = FilesOf(model, quantize);
-        var hashes = FileHashes.Sha256([.. files.Select(file => file.Path)], cancel);
-        var entries = files.Zip(hashes, (file, hash) => new FileEntry(file.Name, Digest.FromHash(hash), Length(file.Path))).ToList();
-        var total = entries.Sum(entry => entry.Size);
+        var files = Describe(model, quantize, cancel);
+        var total = files.Sum(file => file.Entry.Size);
         var done = 0L;
-        foreach (var (entry, path) in entries.Zip(files.Select(file => file.Path)))
+        foreach (var (entry, path) in files)
         {
             if (!await registry.TryKeepBlobAsync(entry.Digest, cancel))
             {
@@ -32,7 +30,15 @@ internal static class Uploading
             }
             report(done += entry.Size, total, entry.Name);
         }
-        return entries;
+        return [.. files.Select(file => file.Entry)];
+    }
+
+    /// <summary>The files that make a model, with their digests.</summary>
+    public static IReadOnlyList<(FileEntry Entry, string Path)> Describe(string model, bool quantize, CancellationToken cancel)
+    {
+        var files = FilesOf(model, quantize);
+        var hashes = FileHashes.Sha256([.. files.Select(file => file.Path)], cancel);
+        return [.. files.Zip(hashes, (file, hash) => (new FileEntry(file.Name, Digest.FromHash(hash), Length(file.Path)), file.Path))];
     }
 
     /// <summary>The files that make the model; everything that headers tell of it is checked before the first byte is read.</summary>
