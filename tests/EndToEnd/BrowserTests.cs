@@ -59,6 +59,17 @@ public sealed class BrowserTests : IDisposable
         await page.GetByLabel("Compare version 2").CheckAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "Compare selected" }).ClickAsync();
         await Expect(page.GetByText($"Versions 1, 2 of {Name}"));
+
+        // What the site's policy blocks of the reference is a complaint.
+        await page.GotoAsync(up.Url);
+        await page.GetByRole(AriaRole.Link, new() { Name = "API reference" }).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "qbb registry" }));
+        await Expect(page.Locator("[aria-label='models endpoints']"));
+        foreach (var width in (int[])[360, 820, 1440])
+        {
+            await page.SetViewportSizeAsync(width, 900);
+            (await page.EvaluateAsync<int>("document.documentElement.scrollWidth - document.documentElement.clientWidth")).ShouldBe(0, $"/docs at {width}");
+        }
         complaints.ShouldBeEmpty();
         foreach (var width in (int[])[360, 1280])
             await FitAsync(await browser.NewPageAsync(new() { ViewportSize = new() { Width = width, Height = 800 } }), up.Url);
