@@ -10,7 +10,6 @@ using Qbb.Hosting;
 using Qbb.Hosting.Bus;
 using Qbb.Tests;
 using RabbitMQ.Client;
-using Fault = Qbb.EndToEnd.Tests.Servers.Fault;
 
 namespace Qbb.EndToEnd.Tests;
 
@@ -56,8 +55,8 @@ public sealed class ReconnectTests(RabbitServer broker, ITestOutputHelper output
             await UntilAsync(() => Task.FromResult(queues.All(queue => script.Begun.Contains((queue, cut)))), "work has begun");
             script.Begun.Clear();
 
-            proxy.Fault = Fault.Away;
-            proxy.Fault = Fault.None;
+            proxy.Outage = Outage.Away;
+            proxy.Outage = Outage.None;
 
             var watch = Stopwatch.StartNew();
             await UntilAsync(

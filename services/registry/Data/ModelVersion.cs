@@ -101,7 +101,8 @@ internal sealed class VersionMapping :
         builder.HasIndex(version => new { version.ModelId, version.DeletedAt, version.Number });
         builder.HasIndex(version => new { version.ModelId, version.Manifest }).IsUnique();
         builder.HasIndex(version => version.Manifest);
-        builder.HasIndex(version => version.CreatedAt);
+        builder.HasIndex(version => new { version.CreatedAt, version.Id });
+        builder.HasIndex(version => new { version.Kind, version.CreatedAt, version.Id });
         builder.Property(version => version.Manifest).HasMaxLength(64);
         builder.Property(version => version.Kind).HasConversion<string>().HasMaxLength(16);
         builder.Property(version => version.Shape).AsJson();

@@ -120,7 +120,8 @@ internal sealed class OutboxSender(IBusControl bus, QueueSender queues)
         {
             try
             {
-                await SendAsync(message, limit.Token);
+                // A send whose connection goes away does not always heed its token.
+                await SendAsync(message, limit.Token).WaitAsync(limit.Token);
                 sent.Add(message.Id);
             }
             // Where the bus is well, whatever goes wrong lies with the message.

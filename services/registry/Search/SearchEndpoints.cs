@@ -88,9 +88,9 @@ internal static class SearchEndpoints
                 ? versions.OrderByDescending(version => version.CreatedAt).ThenByDescending(version => version.Id)
                 : versions.OrderBy(version => version.CreatedAt).ThenBy(version => version.Id);
         }
-        // Versions without that metric have no place in the order, which is the one of its index.
-        var measured = context.Set<Metric>().Where(metric => metric.Name == name)
-            .Join(versions, metric => metric.VersionId, version => version.Id, (metric, version) => new { metric.Value, metric.VersionId, Version = version });
+        // Versions without that metric have no place in the order, which is the one of its index: it is followed until the page is full.
+        var measured = context.Set<Metric>().Where(metric => metric.Name == name && versions.Any(version => version.Id == metric.VersionId))
+            .Join(context.Versions, metric => metric.VersionId, version => version.Id, (metric, version) => new { metric.Value, metric.VersionId, Version = version });
         var sorted = isFalling
             ? measured.OrderByDescending(row => row.Value).ThenByDescending(row => row.VersionId)
             : measured.OrderBy(row => row.Value).ThenBy(row => row.VersionId);

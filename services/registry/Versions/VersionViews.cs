@@ -41,9 +41,12 @@ internal sealed class VersionViews(RegistryContext context)
     public IQueryable<ModelVersion> ChildrenOf(Guid id) => context.Versions.AsNoTracking()
         .Where(child => child.Lineage!.ParentId == id && child.DeletedAt == null).OrderBy(child => child.CreatedAt);
 
-    private static IQueryable<ModelRow> Rows(IQueryable<Model> models) => models.Select(model => new ModelRow(
+    // The number by a look-up for each alias: a join would make SQLite gather the aliases of all models first.
+    private IQueryable<ModelRow> Rows(IQueryable<Model> models) => models.Select(model => new ModelRow(
         model, model.Versions.Count(version => version.DeletedAt == null), model.Versions.Where(version => version.DeletedAt == null).Max(version => (int?)version.Number),
-        model.Aliases.Where(alias => alias.Version.DeletedAt == null).Select(alias => new AliasedVersion(alias.Name, alias.VersionId, alias.Version.Number)).ToList()));
+        model.Aliases.Select(alias => new AliasedVersion(
+            alias.Name, alias.VersionId,
+            context.Versions.Where(version => version.Id == alias.VersionId && version.DeletedAt == null).Select(version => (int?)version.Number).FirstOrDefault())).ToList()));
 
     private async Task<List<(Guid Id, VersionView View)>> ReadAsync(IQueryable<ModelVersion> versions, bool files, CancellationToken cancellation)
     {
@@ -94,11 +97,13 @@ internal sealed class VersionViews(RegistryContext context)
 /// <summary>A model with what its view needs of other rows.</summary>
 internal sealed record ModelRow(Model Model, int Versions, int? Latest, List<AliasedVersion> Aliases)
 {
-    public Guid? Champion => Aliases.Find(alias => alias.Name == Alias.Champion)?.VersionId;
+    public Guid? Champion => Aliases.Find(alias => alias is { Name: Alias.Champion, Number: not null })?.VersionId;
 
     public ModelView View => new(
         Model.Name, Model.Description, Versions, Latest,
-        Aliases.OrderBy(alias => alias.Name, StringComparer.Ordinal).ToDictionary(alias => alias.Name, alias => alias.Number), Model.CreatedAt);
+        Aliases.Where(alias => alias.Number is not null).OrderBy(alias => alias.Name, StringComparer.Ordinal).ToDictionary(alias => alias.Name, alias => alias.Number!.Value),
+        Model.CreatedAt);
 }
 
-internal sealed record AliasedVersion(string Name, Guid VersionId, int Number);
+/// <summary>An alias, and the number of its version; null where that was deleted.</summary>
+internal sealed record AliasedVersion(string Name, Guid VersionId, int? Number);

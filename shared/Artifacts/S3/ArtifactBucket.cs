@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Amazon.Runtime;
 using Amazon.S3;
@@ -121,16 +122,20 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
 
     internal static DateTimeOffset Utc(DateTime? time) => new(time?.ToUniversalTime() ?? default, TimeSpan.Zero);
 
-    internal static bool IsOfService(Exception error) =>
-        error is AmazonServiceException or AmazonClientException or HttpRequestException or IOException or TimeoutException or OperationCanceledException;
+    // A connection that is reset as soon as it is made is a bare SocketException.
+    internal static bool IsOfService(Exception error) => error is AmazonServiceException or AmazonClientException or HttpRequestException or IOException
+        or SocketException or TimeoutException or OperationCanceledException;
 
     // Amazon's never is; others say so in words of their own.
     private static bool IsFull(Exception error) => error is AmazonS3Exception refused
         && (refused.StatusCode == HttpStatusCode.InsufficientStorage || refused.ErrorCode is "QuotaExceeded" or "XMinioStorageFull");
 
-    // No answer at all, or one that says: later.
-    private static bool IsAway(Exception error) => error is not AmazonServiceException { StatusCode: var status and not 0 }
-        || status is >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests;
+    // No answer at all, one that says: later, or one that was cut off: success that cannot be read, or a refusal without the code that its body has.
+    // An upload that is no longer there was completed by a request whose answer was lost.
+    private static bool IsAway(Exception error) => error is not AmazonServiceException { StatusCode: var status and not 0 } refused
+        || status is >= HttpStatusCode.InternalServerError or HttpStatusCode.TooManyRequests or < HttpStatusCode.Ambiguous
+        || refused.ErrorCode is "RequestTimeout" or "IncompleteBody" or "NoSuchUpload"
+        || (error is AmazonS3Exception { ResponseBody: var body } && refused.ErrorCode == $"{status}" && (status == HttpStatusCode.NotFound || body?.Length > 0));
 
     private string ReasonOf(Exception error) => error switch
     {

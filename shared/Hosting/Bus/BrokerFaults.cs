@@ -15,8 +15,9 @@ public static class BrokerFaults
         for (Exception? inner = error; inner is not null; inner = inner.InnerException)
         {
             if (inner is BrokerUnreachableException or AlreadyClosedException or ConnectFailureException or ConnectionException
-                or TransportUnavailableException or MessageNotAcknowledgedException or SocketException
-                or TimeoutException or OperationInterruptedException { ShutdownReason.ReplyCode: not (NotFound or PreconditionFailed) })
+                or TransportUnavailableException or MessageNotAcknowledgedException or SocketException or IOException
+                or ObjectDisposedException or TimeoutException
+                or OperationInterruptedException { ShutdownReason.ReplyCode: not (NotFound or PreconditionFailed) })
             {
                 return true;
             }

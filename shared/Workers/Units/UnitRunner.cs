@@ -68,14 +68,17 @@ public sealed class UnitRunner(
     /// <summary>Whose fault an error is; null where another try may tell. A machine at fault takes no more units.</summary>
     private async Task<(FailureKind Kind, string Reason)?> ExplainAsync(Exception error, CancellationToken cancellation)
     {
+        // Trying again at once would meet the same store; the registry waits longer each time.
+        for (Exception? inner = error; inner is not null; inner = inner.InnerException)
+        {
+            if (inner is StoreAwayException)
+                return (FailureKind.Away, inner.Message);
+        }
         if (error is InvalidInputException)
         {
             activity.NoteInvalidInput();
             return (FailureKind.Input, error.Message);
         }
-        // Trying again at once would meet the same store; the registry waits longer each time.
-        if (error is StoreAwayException)
-            return (FailureKind.Away, error.Message);
         if (await breaker.FindAsync(error, cancellation) is not { } fault)
             return null;
         if (error is not MachineFaultException)

@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
@@ -43,6 +45,38 @@ public sealed class ListTests : IDisposable
             // The state of what runs is read at most once in two seconds for all requests: it is there already.
             (await server.Client.GetAsync("/api/pipelines")).EnsureSuccessStatusCode();
             return await queries.OfAsync(async () => (await server.Client.GetAsync(address)).EnsureSuccessStatusCode());
+        }
+    }
+
+    /// <summary>The first page of a list is read along an index and ends with the page, however many rows there are behind it.</summary>
+    [Theory]
+    [InlineData("/api/models")]
+    [InlineData("/api/models?q=model-1")]
+    [InlineData("/api/search")]
+    [InlineData("/api/search?sort=created&kind=quantized")]
+    [InlineData("/api/search?sort=kl")]
+    [InlineData("/api/search?sort=-kl&kind=quantized")]
+    [InlineData("/api/search?metric=kl<0.9&metric=bitsPerWeight<=3")]
+    public async Task A_first_page_sorts_and_gathers_nothing(string address)
+    {
+        await using var server = await RegistryServer.StartAsync(_folder);
+        await FillAsync(server, models: 40, running: 2);
+        using var queries = new QueryCount();
+        (await server.Client.GetAsync("/api/pipelines")).EnsureSuccessStatusCode();
+        var commands = await queries.OfAsync(async () => (await server.Client.GetAsync(address)).EnsureSuccessStatusCode());
+        await using var connection = new SqliteConnection($"Data Source={_folder.File("registry.db")}");
+        await connection.OpenAsync();
+        foreach (var sql in commands.Where(sql => sql.Contains("ORDER BY", StringComparison.Ordinal)))
+        {
+            await using var explain = connection.CreateCommand();
+            explain.CommandText = "EXPLAIN QUERY PLAN " + sql;
+            foreach (var name in Regex.Matches(sql, @"@\w+").Select(match => match.Value).Distinct())
+                explain.Parameters.AddWithValue(name, 1);
+            var plan = new List<string>();
+            await using var row = await explain.ExecuteReaderAsync();
+            while (await row.ReadAsync())
+                plan.Add(row.GetString(3));
+            plan.ShouldNotContain(step => step.Contains("TEMP B-TREE FOR ORDER BY") || step.Contains("MATERIALIZE") || step.Contains("AUTOMATIC"), string.Join("\n", [sql, .. plan]));
         }
     }
 

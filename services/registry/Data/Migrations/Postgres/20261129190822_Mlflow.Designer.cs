@@ -329,7 +329,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("CreatedAt");
+                    b.HasIndex("CreatedAt", "Id");
+
+                    b.HasIndex("Kind", "CreatedAt", "Id");
 
                     b.HasIndex("Manifest");
 

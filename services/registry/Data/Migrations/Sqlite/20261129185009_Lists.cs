@@ -18,6 +18,10 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                 name: "IX_metrics_Name_Value",
                 table: "metrics");
 
+            migrationBuilder.DropIndex(
+                name: "IX_versions_CreatedAt",
+                table: "versions");
+
             migrationBuilder.AddColumn<string>(
                 name: "Shape",
                 table: "versions",
@@ -36,6 +40,16 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                 type: "INTEGER",
                 nullable: false,
                 defaultValue: 0);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_versions_CreatedAt_Id",
+                table: "versions",
+                columns: new[] { "CreatedAt", "Id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_versions_Kind_CreatedAt_Id",
+                table: "versions",
+                columns: new[] { "Kind", "CreatedAt", "Id" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_versions_ModelId_DeletedAt_Number",
@@ -67,6 +81,14 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
         protected override void Down(MigrationBuilder migrationBuilder)
         {
             migrationBuilder.DropIndex(
+                name: "IX_versions_CreatedAt_Id",
+                table: "versions");
+
+            migrationBuilder.DropIndex(
+                name: "IX_versions_Kind_CreatedAt_Id",
+                table: "versions");
+
+            migrationBuilder.DropIndex(
                 name: "IX_versions_ModelId_DeletedAt_Number",
                 table: "versions");
 
@@ -97,6 +119,11 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
             migrationBuilder.DropColumn(
                 name: "Given",
                 table: "pipelines");
+
+            migrationBuilder.CreateIndex(
+                name: "IX_versions_CreatedAt",
+                table: "versions",
+                column: "CreatedAt");
 
             migrationBuilder.CreateIndex(
                 name: "IX_pipelines_Status_CreatedAt",

@@ -322,7 +322,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasKey("Id");
 
-                    b.HasIndex("CreatedAt");
+                    b.HasIndex("CreatedAt", "Id");
+
+                    b.HasIndex("Kind", "CreatedAt", "Id");
 
                     b.HasIndex("Manifest");
 

@@ -2,10 +2,10 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 
-namespace Qbb.EndToEnd.Tests.Servers;
+namespace Qbb.Tests;
 
 /// <summary>What is wrong on the way to a server.</summary>
-public enum Fault
+public enum Outage
 {
     None,
 
@@ -18,20 +18,21 @@ public enum Fault
     /// <summary>Every request is answered 500.</summary>
     Error500,
 
-    /// <summary>Answers are cut off in their middle.</summary>
+    /// <summary>Every few answers one is cut off in its middle, and the connection with it.</summary>
     Cut,
 }
 
 /// <summary>A proxy on this machine in front of a server, whose way can be disturbed.</summary>
 internal sealed class FaultProxy : IDisposable
 {
-    private const int Answers = 4;
+    private const int CutEvery = 4;
     private static readonly TimeSpan s_delay = TimeSpan.FromMilliseconds(20);
     private static readonly byte[] s_refusal = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"u8.ToArray();
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly ConcurrentDictionary<Socket, bool> _open = [];
     private readonly int _target;
-    private volatile Fault _fault;
+    private volatile Outage _outage;
+    private int _answers;
 
     public FaultProxy(int target)
     {
@@ -45,13 +46,13 @@ internal sealed class FaultProxy : IDisposable
     /// <summary>Connections that met a fault.</summary>
     public int Met { get; private set; }
 
-    public Fault Fault
+    public Outage Outage
     {
-        get => _fault;
+        get => _outage;
         set
         {
-            _fault = value;
-            if (value is Fault.None or Fault.Slow)
+            _outage = value;
+            if (value is Outage.None or Outage.Slow)
                 return;
             foreach (var socket in _open.Keys)
                 Abort(socket);
@@ -83,11 +84,11 @@ internal sealed class FaultProxy : IDisposable
         using var server = new Socket(SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            Met += _fault == Fault.None ? 0 : 1;
-            if (_fault == Fault.Away)
+            Met += _outage == Outage.None ? 0 : 1;
+            if (_outage == Outage.Away)
                 return;
             _open[client] = _open[server] = true;
-            if (_fault == Fault.Error500)
+            if (_outage == Outage.Error500)
             {
                 await client.ReceiveAsync(new byte[1 << 16]);
                 await client.SendAsync(s_refusal);
@@ -111,11 +112,11 @@ internal sealed class FaultProxy : IDisposable
     private async Task PumpAsync(Socket from, Socket to, bool isAnswer)
     {
         var buffer = new byte[1 << 16];
-        for (var chunks = 1; await from.ReceiveAsync(buffer) is > 0 and var count; chunks++)
+        while (await from.ReceiveAsync(buffer) is > 0 and var count)
         {
-            if (_fault == Fault.Slow)
+            if (_outage == Outage.Slow)
                 await Task.Delay(s_delay);
-            var isCut = isAnswer && _fault == Fault.Cut && chunks >= Answers;
+            var isCut = isAnswer && _outage == Outage.Cut && Interlocked.Increment(ref _answers) % CutEvery == 0;
             await to.SendAsync(buffer.AsMemory(0, isCut ? count / 2 : count));
             if (isCut)
                 return;
