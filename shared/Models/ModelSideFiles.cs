@@ -40,29 +40,28 @@ public static class ModelSideFiles
     {
         foreach (var name in model.SideFiles())
             writer.Copy(Path.Combine(model.Path, name), name);
-        if (model.GgufMetadata is not { } metadata)
+        if (model.Format != ModelSource.Gguf)
             return;
         writer.WriteText(ModelSource.TokenizerFile, model.LoadTokenizer().ToJson().ToJsonString());
-        const string key = "tokenizer.chat_template";
-        foreach (var (name, value) in metadata.Where(pair => pair.Key == key || pair.Key.StartsWith(key + ".", StringComparison.Ordinal)))
-        {
-            var variant = name[key.Length..].TrimStart('.');
-            if (value is string template && variant.All(character => char.IsAsciiLetterOrDigit(character) || character is '_' or '-'))
-                writer.WriteText(variant.Length == 0 ? ChatTemplate : $"{Templates}/{variant}.jinja", template);
-        }
+        foreach (var (variant, template) in model.ChatTemplates().Where(template => template.Variant.All(character => char.IsAsciiLetterOrDigit(character) || character is '_' or '-')))
+            writer.WriteText(variant.Length == 0 ? ChatTemplate : $"{Templates}/{variant}.jinja", template);
     }
 
     /// <summary>The model's chat templates; the usual one has no name.</summary>
     /// <exception cref="InvalidInputException">A file that holds them is damaged.</exception>
     public static IReadOnlyList<(string Variant, string Text)> ChatTemplates(this ModelSource model)
     {
-        if (model.Format != ModelSource.HuggingFace)
-            return [];
+        const string key = "tokenizer.chat_template";
+        if (model.GgufMetadata is { } metadata)
+        {
+            return [.. metadata.Where(pair => (pair.Key == key || pair.Key.StartsWith(key + ".", StringComparison.Ordinal)) && pair.Value is string)
+                .Select(pair => (pair.Key[key.Length..].TrimStart('.'), (string)pair.Value))];
+        }
         var files = model.SideFiles().Where(name => name.EndsWith(".jinja", StringComparison.Ordinal))
             .Select(name => (name == ChatTemplate ? "" : Path.GetFileNameWithoutExtension(name), File.ReadAllText(Path.Combine(model.Path, name)))).ToList();
         if (files.Count > 0)
             return files;
-        foreach (var name in new[] { "chat_template.json", "tokenizer_config.json" }.Select(name => Path.Combine(model.Path, name)).Where(File.Exists))
+        foreach (var name in new[] { "tokenizer_config.json", "chat_template.json" }.Select(name => Path.Combine(model.Path, name)).Where(File.Exists))
         {
             switch (ConfigFile.Read(name)["chat_template"])
             {

@@ -1,8 +1,4 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Text.Json;
-using System.Text.Json.Nodes;
-using System.Text.Json.Serialization;
 using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
@@ -29,8 +25,6 @@ public static class GgufExport
     public const string F16 = "gguf-f16", F32 = "gguf-f32";
 
     private const int ElementsAtOnce = 1 << 20;
-
-    private static readonly JsonSerializerOptions s_members = new() { NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
 
     /// <summary>All formats.</summary>
     public static IReadOnlyList<string> Formats { get; } = [F16, F32, .. Target.All.Select(target => target.Name).Where(name => name.StartsWith("gguf-", StringComparison.Ordinal))];
@@ -97,58 +91,9 @@ public static class GgufExport
             else
                 WritePlain(writer, piece, source.Tensors, encoder);
         }
-        CheckSame(config, writer.Complete());
+        GgufConfigCheck.Refuse(config, writer.Complete());
         writer.Commit();
         return new(writer.Bytes, pieces.CountBy(piece => piece.Type).OrderBy(count => count.Key, StringComparer.Ordinal).ToDictionary(count => count.Key, count => count.Value));
-    }
-
-    /// <summary>Refuses a model of which the file says something else: what GGUF has no words for.</summary>
-    private static void CheckSame(DecoderConfig config, string file)
-    {
-        using var written = ModelSource.Open(file);
-        // What was tied may be stored twice, and a bias is there or not, tensor by tensor.
-        var found = DecoderConfig.FromJson(written.ConfigJson) with
-        {
-            ModelType = config.ModelType,
-            Json = config.Json,
-            TiedEmbeddings = config.TiedEmbeddings,
-            QkvBias = config.QkvBias,
-            AttentionOutputBias = config.AttentionOutputBias,
-            MlpBias = config.MlpBias,
-            HeadBias = config.HeadBias,
-        };
-        var (expected, other) = (Members(config), Members(found));
-        // The only one that is warned of.
-        if (!written.ConfigJson.ContainsKey("sliding_window"))
-            other[nameof(DecoderConfig.Windows)] = expected[nameof(DecoderConfig.Windows)]?.DeepClone();
-        var different = expected.Where(member => !JsonNode.DeepEquals(member.Value, other[member.Key])).Select(member => member.Key).ToList();
-        if (different.Count > 0)
-        {
-            throw new InvalidInputException(
-                $"GGUF has no words for a part of this model: {string.Join(", ", different.Select(name => $"{name} is {expected[name]?.ToJsonString() ?? "none"} here and {other[name]?.ToJsonString() ?? "none"} there"))}",
-                "use --format fp16");
-        }
-
-        static JsonObject Members(DecoderConfig config)
-        {
-            var members = JsonSerializer.SerializeToNode(config with { Json = [] }, s_members)!.AsObject();
-            Round(members);
-            return members;
-        }
-    }
-
-    /// <summary>To six digits: the file has fp32, and Llama 3's rope factors are recovered.</summary>
-    private static void Round(JsonNode node)
-    {
-        var children = node is JsonObject members ? members.Select(member => member.Key).ToList().Select(key => (Node: members[key], Set: (Action<JsonNode>)(value => members[key] = value)))
-            : node is JsonArray list ? Enumerable.Range(0, list.Count).Select(place => (Node: list[place], Set: (Action<JsonNode>)(value => list[place] = value))) : [];
-        foreach (var (child, set) in children.ToList())
-        {
-            if (child is JsonValue value && value.TryGetValue<double>(out var number))
-                set(double.Parse(number.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture));
-            else if (child is not null)
-                Round(child);
-        }
     }
 
     private static void CheckTarget(string path, bool force, string source)
@@ -192,56 +137,13 @@ public static class GgufExport
             throw new InvalidInputException($"{source.Path}: is not quantized, and {target} takes levels as they are", $"quantize it first with  qbb quantize MODEL --target {target} -o OUT,  or use --format {F16}");
         foreach (var piece in pieces)
         {
-            if (Fits(Read(source, piece.Layer!, loader, bases), target))
+            if (GgufLevels.Fits(Read(source, piece.Layer!, loader, bases), target))
                 continue;
-            var others = Target.All.Where(other => other != target && pieces.All(one => Fits(Read(source, one.Layer!, loader, bases), other))).Select(other => other.Name).Append(F16).Append(F32);
+            var others = Target.All.Where(other => other != target && pieces.All(one => GgufLevels.Fits(Read(source, one.Layer!, loader, bases), other))).Select(other => other.Name).Append(F16).Append(F32);
             throw new InvalidInputException($"{piece.Layer!.Weight}: its levels are not those of {target}, and an export changes none",
                 $"use --format {string.Join(" or ", others)}, or quantize with --target {target}");
         }
     }
-
-    private static bool Fits(BinaryBases bases, Target target)
-    {
-        if (bases.InFeatures % target.Group != 0 || bases.GroupSize % target.Group != 0 && bases.GroupSize != bases.InFeatures)
-            return false;
-        var levels = new UniformLevels(bases);
-        for (var row = 0; row < bases.OutFeatures; row++)
-        {
-            for (var group = 0; group < bases.Groups; group++)
-            {
-                if (!levels.TryRead(row, group) || Fit(levels, target) is null)
-                    return false;
-            }
-        }
-        return true;
-    }
-
-    /// <summary>How the levels of a group lie on a target's grid: its step and minimum, and q there = first + sign·q here. Null where they do not.</summary>
-    private static (Half Step, Half Minimum, int First, int Sign)? Fit(UniformLevels levels, Target target)
-    {
-        var (step, minimum, most) = (levels.Step, levels.Minimum, (1 << target.Bases) - 1);
-        if (target.Minimum.IsFree)
-            return levels.Most <= most && IsHalf(step) && IsHalf(minimum) ? ((Half)step, (Half)minimum, 0, 1) : null;
-        if (target.Minimum == GridMinimum.Symmetric)
-            return levels.Most <= 1 && minimum == -step / 2 && IsHalf(step / 2) ? ((Half)(step / 2), default, 0, 1) : null;
-        var lowest = target.Minimum.InSteps!.Value;
-        if (step == 0)
-            return minimum == 0 ? (default, default, -lowest, 0) : null;
-        var offset = minimum / step;
-        if (offset != Math.Floor(offset) || !IsHalf(step) || Math.Abs(offset) > 1 << target.Bases)
-            return null;
-        // Either way round: a step may be negative.
-        foreach (var sign in new[] { 1, -1 })
-        {
-            var (first, last) = (sign * (int)offset - lowest, sign * ((int)offset + levels.Most) - lowest);
-            // The levels below the least are those that nothing uses.
-            if (Math.Max(first, last) <= most && Math.Min(first, last) >= 0)
-                return ((Half)(sign * step), default, first, sign);
-        }
-        return null;
-    }
-
-    private static bool IsHalf(double value) => (double)(Half)value == value;
 
     private static void WriteLayer(GgufWriter writer, Piece piece, BinaryBases bases, Target? target)
     {
@@ -265,7 +167,7 @@ public static class GgufExport
             for (var block = 0; block < columns / target.Group; block++)
             {
                 levels.TryRead(row, block * target.Group / bases.GroupSize);
-                var (step, minimum, first, sign) = Fit(levels, target)!.Value;
+                var (step, minimum, first, sign) = GgufLevels.Fit(levels, target)!.Value;
                 levels.Levels(row, block * target.Group, q);
                 foreach (ref var level in q.AsSpan())
                     level = first + sign * level;

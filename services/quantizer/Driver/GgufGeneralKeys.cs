@@ -53,15 +53,19 @@ internal static class GgufGeneralKeys
                     && pair.Value is string or bool or ulong or long or float or string[] or float[] or int[])
                 .Select(pair => pair.Value is ulong number and <= uint.MaxValue ? new(pair.Key, (uint)number) : pair);
         }
-        var ends = StopIds.Of(source);
+        var tokenizer = source.LoadTokenizer();
+        // What a chat template ends a turn with may be named there alone.
+        var named = Path.Combine(source.Path, "tokenizer_config.json") is var file && File.Exists(file) ? ConfigFile.Read(file)["eos_token"] : null;
+        var turn = (named is JsonObject added ? added["content"] : named)?.ToString();
+        List<int> ends = [.. StopIds.Of(source).Concat(turn is not null && tokenizer.TokenToId(turn) is { } end ? [end] : []).Distinct()];
         if (ends.Count > 3)
             ModelWarnings.Report($"the model has {ends.Count} end tokens; GGUF has keys for 3, and llama.cpp knows the others by their text alone");
         var padding = config.Json["pad_token_id"] is JsonValue pad && pad.TryGetValue<int>(out var id) ? id : (int?)null;
-        var keys = GgufTokenizerKeys.Of(source.LoadTokenizer(), config.VocabularySize, ends, padding);
+        var keys = GgufTokenizerKeys.Of(tokenizer, config.VocabularySize, ends, padding);
         var templates = source.ChatTemplates();
-        var named = templates.Where(template => template.Variant.Length > 0).ToList();
+        var variants = templates.Where(template => template.Variant.Length > 0).Select(template => template.Variant).ToArray();
         return keys.Concat(templates.Select(template => new KeyValuePair<string, object>(
                 template.Variant.Length == 0 ? "tokenizer.chat_template" : $"tokenizer.chat_template.{template.Variant}", template.Text)))
-            .Concat(named.Count == 0 ? [] : [new("tokenizer.chat_templates", (string[])[.. named.Select(template => template.Variant)])]);
+            .Concat(variants.Length == 0 ? [] : [new("tokenizer.chat_templates", variants)]);
     }
 }
