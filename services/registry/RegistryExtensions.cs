@@ -12,6 +12,7 @@ using Qbb.Registry.Metrics;
 using Qbb.Registry.Mlflow;
 using Qbb.Registry.Mlflow.Routes;
 using Qbb.Registry.Models;
+using Qbb.Registry.Oci;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
 using Qbb.Registry.Policies;
@@ -51,6 +52,7 @@ public static class RegistryExtensions
         services.AddHostedService<CollectionClock>();
         builder.AddMlflow();
         builder.AddWebhooks();
+        ChampionPusher.Add(builder);
         services.AddMlflowRoutes();
         builder.AddQueues([Queue, .. WorkQueues.All]);
         builder.AddConsumers(Queue, PipelineConsumers.Add);

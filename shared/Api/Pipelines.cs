@@ -118,13 +118,14 @@ public sealed record NamedRecipe(string Name, JsonNode Recipe);
 /// <param name="Recipes">What runs on every upload.</param>
 /// <param name="Gate">What decides on the champion of those models; null for the registry's.</param>
 /// <param name="Mlflow">Versions of an MLflow server to take; null for none.</param>
+/// <param name="Oci">Where new champions are pushed to, oci://HOST/NAME:TAG with {model} and {version} in name and tag; null for nowhere.</param>
 /// <example>
 /// {"models":"llama-*","recipes":[{"name":"three-bases","recipe":{"decomposition":{"bases":3,"group":128}}}],"gate":{"maxPerplexityRatio":1.1,
-/// "maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null}
+/// "maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null,"oci":"oci://registry.example.com/models/{model}:{version}"}
 /// </example>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record PolicyChange(
-    string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null, MlflowSource? Mlflow = null);
+    string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null, MlflowSource? Mlflow = null, string? Oci = null);
 
 /// <summary>Versions of an MLflow server that a policy takes and quantizes, each once.</summary>
 /// <param name="Name">The registered model there; here the model has the same name.</param>
@@ -139,8 +140,10 @@ public sealed record MlflowSource(string Name, string Tag);
 /// <param name="Recipes">What runs on every upload.</param>
 /// <param name="Gate">What decides on the champion of those models.</param>
 /// <param name="Mlflow">What it takes from an MLflow server.</param>
+/// <param name="Oci">Where new champions are pushed to.</param>
 /// <example>
 /// {"name":"small","models":"llama-*","recipes":[{"name":"three-bases","recipe":{"decomposition":{"bases":3,"group":128}}}],
-/// "gate":{"maxPerplexityRatio":1.1,"maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null}
+/// "gate":{"maxPerplexityRatio":1.1,"maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null,
+/// "oci":"oci://registry.example.com/models/{model}:{version}"}
 /// </example>
-public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate, MlflowSource? Mlflow = null);
+public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate, MlflowSource? Mlflow = null, string? Oci = null);

@@ -62,6 +62,7 @@ internal sealed class PolicyCommand : Command
         };
         private readonly Option<string?> _mlflow = new("--mlflow") { Description = "Also take versions of this registered model from the registry's MLflow server, each once.", HelpName = "NAME" };
         private readonly Option<string?> _tag = new("--mlflow-tag") { Description = "With --mlflow: the tag that versions to take have, KEY or KEY:VALUE.", HelpName = "TAG" };
+        private readonly Option<string?> _oci = new("--oci") { Description = "Push new champions to an OCI registry of the setting Oci:Hosts: oci://HOST/NAME:TAG, with {model} and {version} in name and tag.", HelpName = "TARGET" };
         private readonly Option<double?> _kl = new("--max-kl") { Description = "Gate: largest KL to the model, nats per token." };
         private readonly Option<double?> _ratio = new("--max-perplexity-ratio") { Description = "Gate: largest perplexity over the model's." };
         private readonly Option<double?> _bits = new("--max-bits") { Description = "Gate: most bits per weight." };
@@ -71,7 +72,7 @@ internal sealed class PolicyCommand : Command
             "qbb policy set nightly --models llama --recipe two-bases.json --mlflow llama --mlflow-tag quantize:yes")
         {
             Arguments.Add(_name);
-            foreach (var option in new Option[] { _models, _recipes, _mlflow, _tag, _kl, _ratio, _bits })
+            foreach (var option in new Option[] { _models, _recipes, _mlflow, _tag, _oci, _kl, _ratio, _bits })
                 Options.Add(option);
             Validators.Add(result =>
             {
@@ -86,7 +87,7 @@ internal sealed class PolicyCommand : Command
             var gate = new Gate { MaxKl = parsed.GetValue(_kl), MaxPerplexityRatio = parsed.GetValue(_ratio), MaxBitsPerWeight = parsed.GetValue(_bits) };
             var source = parsed.GetValue(_mlflow) is { } name ? new MlflowSource(name, parsed.GetValue(_tag)!) : null;
             var policy = await registry.SetPolicyAsync(
-                parsed.GetRequiredValue(_name), new PolicyChange(parsed.GetRequiredValue(_models), recipes, gate == new Gate() ? null : gate, source), cancel);
+                parsed.GetRequiredValue(_name), new PolicyChange(parsed.GetRequiredValue(_models), recipes, gate == new Gate() ? null : gate, source, parsed.GetValue(_oci)), cancel);
             output.Result(Json(policy).AsObject(), _ => RegistryTables.Print([policy]));
         }
     }

@@ -19,6 +19,9 @@ internal sealed class Policy
     /// <summary>Versions in MLflow that are taken and quantized; null for none.</summary>
     public MlflowSource? Mlflow { get; set; }
 
+    /// <summary>Where champions are pushed to, such as oci://HOST/{model}:{version}; null for nowhere.</summary>
+    public string? Oci { get; set; }
+
     public required DateTimeOffset UpdatedAt { get; set; }
 
     public int Revision { get; set; }
@@ -44,6 +47,7 @@ internal sealed class PolicyMapping : IEntityTypeConfiguration<Policy>
         builder.Property(policy => policy.Recipes).AsJson();
         builder.Property(policy => policy.Gate).AsJson();
         builder.Property(policy => policy.Mlflow).AsJson();
+        builder.Property(policy => policy.Oci).HasMaxLength(512);
         builder.Property(policy => policy.Revision).IsConcurrencyToken();
     }
 }

@@ -41,6 +41,8 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     public DbSet<WebhookDelivery> WebhookDeliveries => Set<WebhookDelivery>();
 
+    public DbSet<OciPush> OciPushes => Set<OciPush>();
+
     public DbSet<BlobLease> Leases => Set<BlobLease>();
 
     public DbSet<IdempotentRequest> IdempotentRequests => Set<IdempotentRequest>();

@@ -1,3 +1,4 @@
+using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Aliases;
 using Qbb.Registry.Data;
 using Qbb.Registry.Pages;
@@ -8,12 +9,17 @@ namespace Qbb.Registry.Policies;
 /// <summary>What happens to uploads automatically.</summary>
 internal static class PoliciesPage
 {
+    private const int MostPushes = 20;
+
     public static async Task<IResult> Show(HttpContext http, [AsParameters] PolicyServices services)
     {
         var policies = await PolicyEndpoints.AllAsync(services);
+        var names = policies.Where(policy => policy.Oci is not null).Select(policy => policy.Name).ToList();
+        var pushes = names.Count == 0 ? [] : await services.Context.OciPushes.AsNoTracking().Where(push => names.Contains(push.Policy))
+            .OrderByDescending(push => push.Id).Take(MostPushes).ToListAsync(services.Cancellation);
         var sections = policies.Count == 0
             ? Nothing(Markup.Of($"<p>No policies yet: uploads are stored, and pipelines start on request only.</p>"))
-            : Markup.Join(policies.Select(policy => One(policy, services.Clock.GetUtcNow())));
+            : Markup.Join(policies.Select(policy => One(policy, pushes.Where(push => push.Policy == policy.Name), services.Clock.GetUtcNow())));
         return PageLayout.Page(http, new PageParts("Policies", Markup.Of($"""
             <p class="lead">A policy sets which recipes run on uploads of which models, and the limits that a version must meet to become champion.</p>
             {sections}
@@ -28,18 +34,21 @@ internal static class PoliciesPage
         });
     }
 
-    private static Markup One(Policy policy, DateTimeOffset now) => Markup.Of($"""
+    private static Markup One(Policy policy, IEnumerable<OciPush> pushes, DateTimeOffset now) => Markup.Of($"""
         <section id="policy-{policy.Name}"><h2>{policy.Name}</h2>
         {Facts(
         [
             ("Models", Markup.Of($"<code>{policy.Models}</code>{(policy.Models == "*" ? " (all)" : "")}")),
             ("Gate", Text(policy.Gate is { } gate ? GateEndpoints.Limits(gate, "no limits") : "the registry’s")), ("Changed", Numbers.Ago(policy.UpdatedAt, now)),
+            ("Pushes champions to", Markup.Of($"{policy.Oci}{pushes.Select(push => Note($"{push.Target}: {StateOf(push)}"))}")),
             ("Takes from MLflow", Text(policy.Mlflow is { } source ? $"versions of {source.Name} with the tag {source.Tag}" : null)),
         ])}
         {policy.Recipes.Select(recipe => Markup.Of($"<details open><summary>Recipe {recipe.Name}</summary>{RecipeView.Of(recipe.Json)}</details>"))}
         {PolicyForms.Change(policy)}
         </section>
         """);
+
+    private static string StateOf(OciPush push) => push.DoneAt is not null ? "pushed" : push.Error is null ? "queued" : push.DueAt is null ? push.Error : $"retrying, {push.Error}";
 
     private static string Example(string address) => $$"""
         curl -X PUT {{address}}/api/policies/llamas -H 'Content-Type: application/json' -d '{

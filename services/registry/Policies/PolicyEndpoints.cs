@@ -5,12 +5,13 @@ using Microsoft.EntityFrameworkCore;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
+using Qbb.Registry.Oci;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
 
 namespace Qbb.Registry.Policies;
 
-internal sealed record PolicyServices(RegistryContext Context, ETags Tags, TimeProvider Clock, CancellationToken Cancellation);
+internal sealed record PolicyServices(RegistryContext Context, ETags Tags, OciOptions Oci, TimeProvider Clock, CancellationToken Cancellation);
 
 /// <summary>Which recipes run on uploads of which models.</summary>
 internal static class PolicyEndpoints
@@ -60,14 +61,14 @@ internal static class PolicyEndpoints
 
     private static async Task<Results<Ok<PolicyView>, Created<PolicyView>>> Put(string name, PolicyChange change, [AsParameters] PolicyServices services)
     {
-        var recipes = Check(name, change);
+        var recipes = Check(name, change, services.Oci);
         var (view, isNew) = await services.Context.ChangeAsync(async () =>
         {
             var there = await FindAsync(name, services);
             services.Tags.Require(there is null ? null : View(there));
             var now = services.Clock.GetUtcNow();
             var policy = there ?? services.Context.Policies.Add(new Policy { Name = name, Models = change.Models!, Recipes = recipes, UpdatedAt = now }).Entity;
-            (policy.Models, policy.Recipes, policy.Gate, policy.Mlflow, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, change.Mlflow, now);
+            (policy.Models, policy.Recipes, policy.Gate, policy.Mlflow, policy.Oci, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, change.Mlflow, change.Oci, now);
             policy.Revision++;
             return (View(policy), there is null);
         }, ["policies"], services.Cancellation);
@@ -82,7 +83,7 @@ internal static class PolicyEndpoints
         return TypedResults.NoContent();
     }, [], services.Cancellation);
 
-    private static IReadOnlyList<PolicyRecipe> Check(string name, PolicyChange change)
+    private static IReadOnlyList<PolicyRecipe> Check(string name, PolicyChange change, OciOptions oci)
     {
         var problems = new List<string>();
         if (ModelName.ProblemOf(name) is { } problem)
@@ -101,6 +102,8 @@ internal static class PolicyEndpoints
             if (string.IsNullOrWhiteSpace(source.Tag) || source.Tag.Length > MostPattern)
                 problems.Add($"mlflow.tag must be key or key:value, of at most {MostPattern} characters");
         }
+        if (change.Oci is { } target && OciTarget.ProblemOf(target, oci) is { } misled)
+            problems.Add(misled);
         var recipes = new List<PolicyRecipe>();
         foreach (var recipe in change.Recipes ?? [])
         {
@@ -120,5 +123,5 @@ internal static class PolicyEndpoints
         services.Context.Policies.FirstOrDefaultAsync(policy => policy.Name == name, services.Cancellation);
 
     internal static PolicyView View(Policy policy) => new(
-        policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate, policy.Mlflow);
+        policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate, policy.Mlflow, policy.Oci);
 }

@@ -339,6 +339,55 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("versions", (string)null);
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.OciPush", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Digest")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("DoneAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("DueAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Error")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Policy")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Target")
+                        .IsRequired()
+                        .HasMaxLength(512)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DueAt");
+
+                    b.HasIndex("VersionId");
+
+                    b.HasIndex("Policy", "Id");
+
+                    b.ToTable("oci_pushes", (string)null);
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.OutboxMessage", b =>
                 {
                     b.Property<long>("Id")
@@ -600,6 +649,10 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<string>("Models")
                         .IsRequired()
                         .HasMaxLength(128)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Oci")
+                        .HasMaxLength(512)
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Recipes")
@@ -874,6 +927,15 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .IsRequired();
 
                     b.Navigation("Model");
+                });
+
+            modelBuilder.Entity("Qbb.Registry.Data.OciPush", b =>
+                {
+                    b.HasOne("Qbb.Registry.Data.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("VersionId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.PipelineUnit", b =>
