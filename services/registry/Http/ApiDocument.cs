@@ -138,6 +138,8 @@ internal static class ApiDocument
             (schema.Type, schema.Pattern, schema.Description, schema.Examples) = (JsonSchemaType.String, "^[0-9a-f]{64}$", "SHA-256 of bytes, as 64 lower-case hexadecimal digits.", [Digest64]);
         else if (type == typeof(JsonNode) || type == typeof(JsonElement))
             schema.Description ??= "A recipe.";
+        else if (type == typeof(JsonObject))
+            schema.Description ??= "A JSON object.";
         else if (type == typeof(Stream))
             schema.Description = "Bytes.";
         if (type != typeof(ProblemDetails))
