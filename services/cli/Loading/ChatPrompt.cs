@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
 using Qbb.Inference.Templates;
-using Qbb.Models.Generation;
+using Qbb.Models;
 using Qbb.Models.Tokenizers;
 
 namespace Qbb.Cli.Loading;
@@ -9,8 +9,6 @@ namespace Qbb.Cli.Loading;
 /// <summary>A model's chat template with its special tokens: turns conversations into the tokens that the model was trained on.</summary>
 internal sealed class ChatPrompt
 {
-    private const string GgufTemplate = "tokenizer.chat_template";
-
     private readonly ChatTemplate _template;
     private readonly Tokenizer _tokenizer;
     private readonly Dictionary<string, JsonNode?> _variables = [];
@@ -25,7 +23,7 @@ internal sealed class ChatPrompt
     {
         var (source, tokenizer) = (loaded.Source, loaded.Tokenizer);
         var config = source.Format == ModelSource.HuggingFace ? ReadJson(source, "tokenizer_config.json") : null;
-        var text = Text(source, config)
+        var text = source.ChatTemplates().FirstOrDefault(template => template.Variant.Length == 0).Text
             ?? throw new InvalidInputException($"{source.Path} has no chat template", "use qbb generate, or a model that was trained for conversations (with chat_template.jinja, or a chat_template in tokenizer_config.json)");
         var (begin, end) = source.GgufMetadata is { } metadata
             ? (Token(metadata, "tokenizer.ggml.bos_token_id", tokenizer), Token(metadata, "tokenizer.ggml.eos_token_id", tokenizer))
@@ -45,22 +43,6 @@ internal sealed class ChatPrompt
         var text = _template.Render(messages, addGenerationPrompt: true, _variables);
         var ids = _tokenizer.Encode(text, addSpecialTokens: false);
         return ids.Length > 0 ? ids : throw new InvalidInputException("the model's chat template makes an empty text of the conversation");
-    }
-
-    private static string? Text(ModelSource source, JsonObject? config)
-    {
-        if (source.GgufMetadata is { } metadata)
-            return metadata.GetValueOrDefault(GgufTemplate) as string;
-        var file = Path.Combine(source.Path, "chat_template.jinja");
-        if (File.Exists(file))
-            return File.ReadAllText(file);
-        // One template, or several by name.
-        return (config?["chat_template"] ?? ReadJson(source, "chat_template.json")?["chat_template"]) switch
-        {
-            JsonValue value => value.GetValue<string>(),
-            JsonArray named => named.OfType<JsonObject>().FirstOrDefault(one => one["name"]?.GetValue<string>() == "default")?["template"]?.GetValue<string>(),
-            _ => null,
-        };
     }
 
     private static JsonObject? ReadJson(ModelSource source, string name)
