@@ -11,7 +11,7 @@ namespace Qbb.Registry.Tests.Service;
 /// <summary>The registry as it is shipped: a process of its own, without a tensor library.</summary>
 public sealed class ProcessTests : IDisposable
 {
-    private static readonly string[] s_allowed = ["Qbb.Api", "Qbb.Artifacts", "Qbb.Checkpoints", "Qbb.Contracts", "Qbb.Hosting", "Qbb.Recipes"];
+    private static readonly string[] s_allowed = ["Qbb.Client", "Qbb.Artifacts", "Qbb.Checkpoints", "Qbb.Contracts", "Qbb.Hosting", "Qbb.Recipes"];
 
     private readonly TemporaryFolder _folder = new();
 
