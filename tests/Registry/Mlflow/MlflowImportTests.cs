@@ -44,7 +44,7 @@ public sealed class MlflowImportTests : IDisposable
         (await RegistryServer.RefusedAsync(HttpStatusCode.BadRequest, () => server.Api.ImportAsync(new("llama", "2")))).Message.ShouldContain("is not a model");
         (await RegistryServer.RefusedAsync(HttpStatusCode.BadRequest, () => server.Api.ImportAsync(new("llama", "2", "a/b")))).Message.ShouldContain("cannot be the model's name here");
         fake.Fault = _ => Fault.Fails;
-        (await RegistryServer.RefusedAsync(HttpStatusCode.BadGateway, () => server.Api.ImportAsync(new("llama", "1")))).Message.ShouldContain("the database is away");
+        (await RegistryServer.RefusedAsync(HttpStatusCode.BadGateway, () => server.Once.ImportAsync(new("llama", "1")))).Message.ShouldContain("the database is away");
         using var other = new TemporaryFolder();
         await using var off = await RegistryServer.StartAsync(other);
         (await RegistryServer.RefusedAsync(HttpStatusCode.Conflict, () => off.Api.ImportAsync(new("llama", "1")))).Message.ShouldContain("set Mlflow:TrackingUri");
