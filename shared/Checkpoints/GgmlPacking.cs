@@ -9,13 +9,13 @@ namespace Qbb.Checkpoints;
 public static class GgmlPacking
 {
     /// <summary>Elements of a block.</summary>
-    public static int BlockLength(string type) => TypeOf(type).BlockLength;
+    public static int BlockLength(string type) => GgmlTypes.Named(type).BlockLength;
 
     /// <summary>Bytes of a row.</summary>
-    public static int RowBytes(string type, int elements) => elements / TypeOf(type).BlockLength * TypeOf(type).BlockBytes;
+    public static int RowBytes(string type, int elements) => elements / GgmlTypes.Named(type).BlockLength * GgmlTypes.Named(type).BlockBytes;
 
     /// <summary>ggml's number of a type.</summary>
-    public static uint NumberOf(string type) => GgmlTypes.ByNumber.First(pair => pair.Value.Name == type).Key;
+    public static uint NumberOf(string type) => GgmlTypes.Numbers[type];
 
     /// <summary>Packs one block.</summary>
     /// <param name="type">Q4_0, Q4_1, Q5_1, Q8_0, Q1_0 or Q2_0.</param>
@@ -68,7 +68,5 @@ public static class GgmlPacking
     }
 
     /// <summary>What ggml makes of whole blocks.</summary>
-    public static void Unpack(string type, ReadOnlySpan<byte> blocks, Span<float> destination) => TypeOf(type).Decode!(blocks, destination);
-
-    private static StoredType TypeOf(string name) => GgmlTypes.ByNumber.Values.First(type => type.Name == name);
+    public static void Unpack(string type, ReadOnlySpan<byte> blocks, Span<float> destination) => GgmlTypes.Named(type).Decode!(blocks, destination);
 }

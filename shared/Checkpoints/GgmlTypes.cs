@@ -43,4 +43,11 @@ internal static class GgmlTypes
         [41] = StoredType.Blocks("Q1_0", 128, 18, GgmlBlocks.Q1_0),
         [42] = StoredType.Blocks("Q2_0", 64, 18, GgmlBlocks.Q2_0),
     }.ToFrozenDictionary();
+
+    /// <summary>The numbers by name.</summary>
+    public static FrozenDictionary<string, uint> Numbers { get; } = ByNumber.ToFrozenDictionary(pair => pair.Value.Name, pair => pair.Key);
+
+    /// <exception cref="ArgumentException">ggml has none of that name.</exception>
+    public static StoredType Named(string name) =>
+        Numbers.TryGetValue(name, out var number) ? ByNumber[number] : throw new ArgumentException($"ggml has no type {name}");
 }

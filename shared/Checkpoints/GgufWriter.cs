@@ -10,17 +10,15 @@ namespace Qbb.Checkpoints;
 public sealed class GgufWriter : IDisposable
 {
     private const int Alignment = 32;
-    private const int BufferBytes = 1 << 20;
     private const uint ArrayType = 9;
 
     private readonly string _path;
-    private readonly string _partial;
+    private readonly PartialFile _file;
     private readonly IReadOnlyList<StoredTensor> _tensors;
-    private FileStream? _stream;
     private int _current;
     private long _written;
 
-    private GgufWriter(string path, IReadOnlyList<StoredTensor> tensors) => (_path, _partial, _tensors) = (path, path + ".partial", tensors);
+    private GgufWriter(string path, IReadOnlyList<StoredTensor> tensors) => (_path, _file, _tensors) = (path, PartialFile.Create(path, FileShare.Read), tensors);
 
     /// <summary>Bytes of the file so far.</summary>
     public long Bytes { get; private set; }
@@ -32,13 +30,11 @@ public sealed class GgufWriter : IDisposable
     /// <exception cref="InvalidInputException">The place cannot be written, or the disk is full.</exception>
     public static GgufWriter Create(string path, IEnumerable<KeyValuePair<string, object>> metadata, IEnumerable<TensorDeclaration> tensors)
     {
-        if (Directory.Exists(path))
-            throw new InvalidInputException($"{path} is a folder", "choose the name of a file");
         var places = new List<StoredTensor>();
         var end = 0L;
         foreach (var (name, typeName, shape) in tensors)
         {
-            var type = GgmlTypes.ByNumber.Values.FirstOrDefault(type => type.Name == typeName) ?? throw new ArgumentException($"ggml has no type {typeName}");
+            var type = GgmlTypes.Named(typeName);
             if (!TensorShape.TryGetBytes(shape, type, out var bytes) || shape[^1] % type.BlockLength != 0)
                 throw new ArgumentException($"tensor {name} [{string.Join(", ", shape)}] does not fit the blocks of {typeName}");
             places.Add(new(new(name, typeName, shape, bytes), type, null!, end));
@@ -47,7 +43,6 @@ public sealed class GgufWriter : IDisposable
         var writer = new GgufWriter(path, places);
         try
         {
-            writer.Guard(() => writer._stream = new FileStream(writer._partial, FileMode.Create, FileAccess.Write, FileShare.Read, BufferBytes));
             writer.Put(Header([.. metadata], places));
             return writer;
         }
@@ -64,7 +59,7 @@ public sealed class GgufWriter : IDisposable
     /// <exception cref="InvalidInputException">The disk is full.</exception>
     public void WriteBytes(string name, ReadOnlySpan<byte> bytes)
     {
-        ObjectDisposedException.ThrowIf(_stream is null, this);
+        ObjectDisposedException.ThrowIf(_file.IsClosed, this);
         if (_current == _tensors.Count || _tensors[_current].Entry is var entry && entry.Name != name)
             throw new InvalidOperationException($"{_path}: {(_current == _tensors.Count ? "nothing" : _tensors[_current].Entry.Name)} is due, not {name}");
         if (bytes.Length > entry.Bytes - _written)
@@ -83,11 +78,11 @@ public sealed class GgufWriter : IDisposable
     /// <exception cref="InvalidInputException">The disk is full.</exception>
     public string Complete()
     {
-        ObjectDisposedException.ThrowIf(_stream is null, this);
+        ObjectDisposedException.ThrowIf(_file.IsClosed, this);
         if (_current < _tensors.Count)
             throw new InvalidOperationException($"{_path}: tensor {_tensors[_current].Entry.Name} has {_written} of its {_tensors[_current].Entry.Bytes} bytes");
-        Guard(() => _stream.Flush(flushToDisk: true));
-        return _partial;
+        _file.Flush();
+        return _file.Name;
     }
 
     /// <summary>Brings everything to the disk and gives the file its name.</summary>
@@ -96,30 +91,11 @@ public sealed class GgufWriter : IDisposable
     public void Commit()
     {
         Complete();
-        Guard(() =>
-        {
-            _stream!.Dispose();
-            File.Move(_partial, _path, overwrite: true);
-        });
-        _stream = null;
+        _file.Commit();
     }
 
     /// <summary>Removes what was written, unless it was committed.</summary>
-    public void Dispose()
-    {
-        if (_stream is null)
-            return;
-        try
-        {
-            _stream.Dispose();
-        }
-        catch (IOException)
-        {
-            // The last buffered bytes did not fit the disk either; they are not wanted any more.
-        }
-        File.Delete(_partial);
-        _stream = null;
-    }
+    public void Dispose() => _file.Dispose();
 
     private static long Padded(long position) => (position + Alignment - 1) / Alignment * Alignment;
 
@@ -147,13 +123,13 @@ public sealed class GgufWriter : IDisposable
                 WriteValue(writer, value);
             }
         }
-        foreach (var (entry, type, _, offset) in tensors)
+        foreach (var (entry, _, _, offset) in tensors)
         {
             WriteText(writer, entry.Name);
             writer.Write((uint)entry.Shape.Count);
             foreach (var size in entry.Shape.Reverse())
                 writer.Write((ulong)size);
-            writer.Write(GgmlTypes.ByNumber.First(pair => pair.Value == type).Key);
+            writer.Write(GgmlTypes.Numbers[entry.Type]);
             writer.Write((ulong)offset);
         }
         writer.Write(new byte[Padded(header.Length) - header.Length]);
@@ -199,29 +175,7 @@ public sealed class GgufWriter : IDisposable
 
     private void Put(ReadOnlySpan<byte> bytes)
     {
-        try
-        {
-            _stream!.Write(bytes);
-            Bytes += bytes.Length;
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw Unwritable(error);
-        }
+        _file.Write(bytes);
+        Bytes += bytes.Length;
     }
-
-    private void Guard(Action action)
-    {
-        try
-        {
-            action();
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            throw Unwritable(error);
-        }
-    }
-
-    private InvalidInputException Unwritable(Exception error) =>
-        new($"{_path}: cannot be written: {error.Message}", "see that the folder exists and may be written and that the disk has room", error);
 }

@@ -13,20 +13,17 @@ namespace Qbb.Checkpoints;
 /// </remarks>
 public sealed class SafetensorsWriter : IDisposable
 {
-    private const int BufferBytes = 1 << 20;
     private const int ChunkElements = 1 << 18;
 
     private readonly string path;
-    private readonly string partialPath;
+    private readonly PartialFile file;
     private readonly IReadOnlyList<(TensorEntry Entry, StoredType Type)> tensors;
-    private FileStream? stream;
     private int current;
     private long written;
 
     private SafetensorsWriter(string path, IReadOnlyList<(TensorEntry Entry, StoredType Type)> tensors)
     {
-        (this.path, this.tensors) = (path, tensors);
-        partialPath = path + ".partial";
+        (this.path, file, this.tensors) = (path, PartialFile.Create(path, FileShare.None), tensors);
         SkipFinished();
     }
 
@@ -40,14 +37,10 @@ public sealed class SafetensorsWriter : IDisposable
     {
         var tensors = SafetensorsLayout.Resolve(declarations);
         var header = SafetensorsLayout.Header(tensors.Select(tensor => tensor.Entry), metadata);
-        if (Directory.Exists(path))
-            throw new InvalidInputException($"{path}: is a folder", "choose the name of a file");
         var writer = new SafetensorsWriter(path, tensors);
         try
         {
-            writer.Guard(() => writer.stream =
-                new FileStream(writer.partialPath, FileMode.Create, FileAccess.Write, FileShare.None, BufferBytes));
-            writer.WriteGuarded(header);
+            writer.file.Write(header);
             return writer;
         }
         catch
@@ -67,7 +60,7 @@ public sealed class SafetensorsWriter : IDisposable
         if (type is not ("F32" or "F16" or "BF16"))
             throw new ArgumentException($"tensor {name} is declared as {type}; floats become F32, F16 or BF16");
         if (type == "F32")
-            WriteGuarded(MemoryMarshal.AsBytes(values));
+            file.Write(MemoryMarshal.AsBytes(values));
         else
             WriteRounded(name, values, type);
         Advance(values.Length * (type == "F32" ? 4L : 2L));
@@ -80,7 +73,7 @@ public sealed class SafetensorsWriter : IDisposable
     public void WriteBytes(string name, ReadOnlySpan<byte> bytes)
     {
         Expect(name, bytes.Length, element: false);
-        WriteGuarded(bytes);
+        file.Write(bytes);
         Advance(bytes.Length);
     }
 
@@ -89,39 +82,19 @@ public sealed class SafetensorsWriter : IDisposable
     /// <exception cref="InvalidInputException">The disk is full, or the name cannot be taken.</exception>
     public void Commit()
     {
-        ObjectDisposedException.ThrowIf(stream == null, this);
+        ObjectDisposedException.ThrowIf(file.IsClosed, this);
         if (current < tensors.Count)
             throw new InvalidOperationException(
                 $"{path}: tensor {tensors[current].Entry.Name} has {written} of its {tensors[current].Entry.Bytes} bytes");
-        Guard(() =>
-        {
-            stream.Flush(flushToDisk: true);
-            stream.Dispose();
-            File.Move(partialPath, path, overwrite: true);
-        });
-        stream = null;
+        file.Commit();
     }
 
     /// <summary>Removes what was written, unless it was committed.</summary>
-    public void Dispose()
-    {
-        if (stream == null)
-            return;
-        try
-        {
-            stream.Dispose();
-        }
-        catch (IOException)
-        {
-            // The last buffered bytes did not fit the disk either; they are not wanted any more.
-        }
-        File.Delete(partialPath);
-        stream = null;
-    }
+    public void Dispose() => file.Dispose();
 
     private string Expect(string name, int length, bool element)
     {
-        ObjectDisposedException.ThrowIf(stream == null, this);
+        ObjectDisposedException.ThrowIf(file.IsClosed, this);
         if (current == tensors.Count)
             throw new InvalidOperationException($"{path}: all tensors are complete, {name} comes too late");
         var (entry, type) = tensors[current];
@@ -144,7 +117,7 @@ public sealed class SafetensorsWriter : IDisposable
                 throw new InvalidInputException(
                     $"tensor {name} holds {source[overflow]:G9} at index {written / 2 + start + overflow}, too large for {type}; write "
                         + $"it as {(type == "F16" ? "BF16 or F32" : "F32")}");
-            WriteGuarded(MemoryMarshal.AsBytes(target));
+            file.Write(MemoryMarshal.AsBytes(target));
         }
         ArrayPool<ushort>.Shared.Return(rounded);
     }
@@ -160,31 +133,4 @@ public sealed class SafetensorsWriter : IDisposable
         while (current < tensors.Count && written == tensors[current].Entry.Bytes)
             (current, written) = (current + 1, 0);
     }
-
-    private void WriteGuarded(ReadOnlySpan<byte> bytes)
-    {
-        try
-        {
-            stream!.Write(bytes);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw Unwritable(e);
-        }
-    }
-
-    private void Guard(Action action)
-    {
-        try
-        {
-            action();
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            throw Unwritable(e);
-        }
-    }
-
-    private InvalidInputException Unwritable(Exception e) =>
-        new($"{path}: cannot be written: {e.Message}; see that the folder exists and may be written and that the disk has room", e);
 }
