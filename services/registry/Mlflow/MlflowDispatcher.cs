@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Mlflow.Client;
@@ -37,7 +38,6 @@ internal sealed class MlflowDispatcher(
 {
     // Changes of this time go together.
     private static readonly TimeSpan s_rest = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan s_longest = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan s_prune = TimeSpan.FromHours(1);
 
     /// <summary>"mlflow" as a number that no other lock has.</summary>
@@ -72,9 +72,7 @@ internal sealed class MlflowDispatcher(
         catch (Exception error) when (!cancellation.IsCancellationRequested)
         {
             var (now, refused) = (clock.GetUtcNow(), error as MlflowException);
-            var growing = TimeSpan.FromTicks((long)Math.Min(s_longest.Ticks, s_rest.Ticks * Math.Pow(2, Math.Min(status.Failures, 20))));
-            // The server may say when it wants to be asked again, within bounds.
-            var wait = refused?.RetryAfter is { } asked && asked > growing ? TimeSpan.FromTicks(Math.Min(asked.Ticks, s_longest.Ticks)) : growing;
+            var wait = Backoff.After(status.Failures + 1, s_rest, asked: refused?.RetryAfter);
             if (status.Failures == 0)
                 log.LogWarning("MLflow sync failed, retrying: {Reason}", refused?.Message ?? error.GetBaseException().Message);
             var reason = refused?.Message ?? (error is ArtifactStoreException ? ServerPaths.Hide(error.Message) : "the database is away or busy");

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Artifacts;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Mlflow.Client;
@@ -89,7 +90,6 @@ internal sealed class MlflowWatcher(IServiceScopeFactory scopes, IMlflowApi api,
 {
     private const long Lock = 0x6d6c77617463;
     private const int MostAttempts = 20;
-    private static readonly TimeSpan s_longest = TimeSpan.FromHours(1);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -157,7 +157,7 @@ internal sealed class MlflowWatcher(IServiceScopeFactory scopes, IMlflowApi api,
         catch (Exception error) when (!cancellation.IsCancellationRequested)
         {
             var isFinal = error is RefusedException or MlflowException { IsRefusal: true } || import.Attempts >= MostAttempts;
-            import.DueAt = isFinal ? null : now + TimeSpan.FromTicks((long)Math.Min(s_longest.Ticks, TimeSpan.FromSeconds(options.PollSeconds).Ticks * Math.Pow(2, import.Attempts - 1)));
+            import.DueAt = isFinal ? null : now + Backoff.After(import.Attempts, TimeSpan.FromSeconds(options.PollSeconds), TimeSpan.FromHours(1));
             import.Error = error is RefusedException or MlflowException or ArtifactStoreException ? ServerPaths.Hide(error.Message) : "the registry could not import it; see its log";
             log.LogWarning("{Name} version {Version} of MLflow cannot be imported{Next}: {Reason}", version.Name, version.Version, isFinal ? "" : ", retrying", error.GetBaseException().Message);
         }

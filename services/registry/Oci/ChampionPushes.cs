@@ -1,11 +1,11 @@
 using System.ComponentModel.DataAnnotations;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
 using Qbb.Artifacts;
 using Qbb.Artifacts.Oci;
 using Qbb.Contracts;
+using Qbb.Hosting.Bus;
 using Qbb.Hosting.Options;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
@@ -55,7 +55,7 @@ public sealed class OciHost
     public bool PlainHttp { get; set; }
 
     public OciCredentials? ReadCredentials() =>
-        User is null ? null : new(User, PasswordFile is null ? Password ?? "" : File.ReadAllText(PasswordFile).TrimEnd('\r', '\n'));
+        User is null ? null : new(User, PasswordFile is null ? Password ?? "" : OptionsExtensions.ReadSecret(PasswordFile));
 }
 
 /// <summary>Where a policy pushes champions to: oci://HOST/NAME:TAG, with {model} and {version} in name and tag.</summary>
@@ -121,8 +121,6 @@ internal sealed class ChampionPusher(IServiceScopeFactory scopes, IArtifactStore
 {
     private const long Lock = 0x6f63692070757368;
     private static readonly TimeSpan s_look = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan s_first = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan s_longest = TimeSpan.FromHours(6);
     private static readonly TimeSpan s_keep = TimeSpan.FromDays(30);
 
     public static void Add(IHostApplicationBuilder builder)
@@ -183,8 +181,7 @@ internal sealed class ChampionPusher(IServiceScopeFactory scopes, IArtifactStore
         catch (Exception error) when (error is OciException or ArtifactStoreException or IOException)
         {
             push.Error = ServerPaths.Hide(error is IOException ? "a file of the version or of the password cannot be read" : error.Message);
-            var wait = TimeSpan.FromTicks((long)Math.Min(s_longest.Ticks, s_first.Ticks * Math.Pow(2.5, push.Attempts - 1)));
-            push.DueAt = push.Attempts < options.Attempts && error is not OciException { IsPassing: false } ? clock.GetUtcNow() + wait : null;
+            push.DueAt = push.Attempts < options.Attempts && error is not OciException { IsPassing: false } ? clock.GetUtcNow() + Backoff.ForDays(push.Attempts) : null;
         }
     }
 
@@ -199,14 +196,7 @@ internal sealed class ChampionPusher(IServiceScopeFactory scopes, IArtifactStore
         if (files.Find(file => file.Name == "config.json") is { } described)
         {
             await using var stream = await store.OpenReadAsync(Digest.Parse(described.Digest), cancellation: cancellation);
-            try
-            {
-                config = await JsonNode.ParseAsync(stream, cancellationToken: cancellation) as JsonObject;
-            }
-            catch (JsonException)
-            {
-                // The artifact says less of the model.
-            }
+            config = await PackedModel.ReadConfigAsync(stream, cancellation);
         }
         using var client = new OciClient(target, host.ReadCredentials(), host.PlainHttp, clock);
         var (manifest, _) = await OciTransfer.PushAsync(

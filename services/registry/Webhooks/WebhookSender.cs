@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using Microsoft.EntityFrameworkCore;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Webhooks;
@@ -38,8 +39,6 @@ internal sealed class WebhookSender(IServiceScopeFactory scopes, WebhookOptions 
     private const int MostText = 500;
     private static readonly TimeSpan s_look = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_prune = TimeSpan.FromHours(1);
-    private static readonly TimeSpan s_first = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan s_longest = TimeSpan.FromHours(6);
     private readonly TimeSpan _claim = TimeSpan.FromSeconds(options.RequestSeconds + 60);
     private readonly HttpClient _http = new(PublicConnections.Handler(options.AllowPrivate)) { Timeout = TimeSpan.FromSeconds(options.RequestSeconds) };
     private readonly Dictionary<Guid, Task> _busy = [];
@@ -162,9 +161,7 @@ internal sealed class WebhookSender(IServiceScopeFactory scopes, WebhookOptions 
         {
             (delivery.Status, delivery.Error) = (null, $"the receiver did not answer within {options.RequestSeconds:0.#} s (Webhooks:RequestSeconds)");
         }
-        var growing = TimeSpan.FromTicks((long)Math.Min(s_longest.Ticks, s_first.Ticks * Math.Pow(2.5, delivery.Attempts - 1)));
-        var wait = asked > growing ? TimeSpan.FromTicks(Math.Min(asked.Value.Ticks, s_longest.Ticks)) : growing;
-        delivery.DueAt = delivery.Attempts < options.Attempts ? now + wait : null;
+        delivery.DueAt = delivery.Attempts < options.Attempts ? now + Backoff.ForDays(delivery.Attempts, asked) : null;
     }
 
     private static string ReasonOf(HttpRequestException error, string authority) => (error.HttpRequestError, error.InnerException) switch
