@@ -17,30 +17,41 @@ internal static class Downloading
     /// <param name="cancel">Stops in the middle of a file.</param>
     /// <exception cref="InvalidInputException">A file arrives damaged, or the folder cannot be written; nothing stays behind.</exception>
     /// <exception cref="RegistryLostException">What arrived stays in a hidden folder beside the output, for the next download of the same version.</exception>
-    public static async Task RunAsync(
-        IRegistryApi registry, VersionView version, string output, bool force, Action<double, double, string> report, CancellationToken cancel)
+    public static Task RunAsync(
+        IRegistryApi registry, VersionView version, string output, bool force, Action<double, double, string> report, CancellationToken cancel) =>
+        IntoAsync(output, version.Manifest, force, error => error is RegistryLostException, work => SaveAsync(registry, version, work, report, cancel));
+
+    /// <summary>Makes a folder of files that are downloaded into a hidden one beside it; the next download of the same finds what has arrived.</summary>
+    /// <param name="output">The folder to create.</param>
+    /// <param name="digest">Of what is downloaded.</param>
+    /// <param name="force">Replace one that is there.</param>
+    /// <param name="isKept">Whether what has arrived stays after an error.</param>
+    /// <param name="save">Brings the files to the hidden folder, where some or the beginnings of some may be.</param>
+    /// <returns>The folder's path.</returns>
+    public static async Task<string> IntoAsync(string output, string digest, bool force, Func<Exception, bool> isKept, Func<string, Task> save)
     {
         var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output));
-        var work = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{version.Manifest[..12]}.partial");
+        var work = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{digest[..12]}.partial");
         using var writer = ModelFolderWriter.Create(output, force, work, resume: true);
         writer.IsKept = true;
         using (Hold(work, output))
         {
             try
             {
-                await SaveAsync(registry, version, work, report, cancel);
+                await save(work);
             }
             catch (Exception error)
             {
-                writer.IsKept = error is RegistryLostException;
+                writer.IsKept = isKept(error);
                 throw;
             }
         }
         writer.Commit();
+        return target;
     }
 
     /// <summary>Keeps other downloads out of the folder.</summary>
-    internal static FileStream Hold(string work, string output)
+    private static FileStream Hold(string work, string output)
     {
         try
         {

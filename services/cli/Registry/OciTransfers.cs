@@ -17,9 +17,8 @@ internal static class OciTransfers
     {
         var files = Uploading.Describe(model, quantize: false, cancel);
         var paths = files.ToDictionary(file => file.Entry.Name, file => file.Path);
-        var config = paths.TryGetValue(ConfigFile.Name, out var path) ? JsonNode.Parse(await File.ReadAllBytesAsync(path, cancel)) as JsonObject : null;
         return await PushAsync(
-            new PackedModel(name, null, null, config), files.Select(file => file.Entry), target, plainHttp,
+            new PackedModel(name, null, null, null), files.Select(file => file.Entry), target, plainHttp,
             file => Task.FromResult<Stream>(new FileStream(paths[file.Name], FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan)), report, cancel);
     }
 
@@ -27,14 +26,8 @@ internal static class OciTransfers
     public static async Task<JsonObject> PushVersionAsync(
         IRegistryApi registry, VersionView version, OciReference target, bool plainHttp, Action<double, double, string> report, CancellationToken cancel)
     {
-        JsonObject? config = null;
-        if (version.Files!.Any(file => file.Name == ConfigFile.Name))
-        {
-            await using var stream = await registry.GetFileAsync(version.Model, $"{version.Version}", ConfigFile.Name, null, cancel);
-            config = await JsonNode.ParseAsync(stream, cancellationToken: cancel) as JsonObject;
-        }
         var packed = await PushAsync(
-            new PackedModel(version.Model, $"{version.Version}", version.CreatedAt, config), version.Files!, target, plainHttp,
+            new PackedModel(version.Model, $"{version.Version}", version.CreatedAt, null), version.Files!, target, plainHttp,
             file => registry.GetFileAsync(version.Model, $"{version.Version}", file.Name, null, cancel), report, cancel);
         packed["model"] = version.Model;
         packed["version"] = version.Version;
@@ -44,15 +37,9 @@ internal static class OciTransfers
     /// <summary>Brings a model to a folder, which appears whole or not at all; what an interrupted call left beside it is used.</summary>
     public static async Task<JsonObject> PullAsync(OciReference source, string output, bool force, bool plainHttp, Action<double, double, string> report, CancellationToken cancel)
     {
-        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(output));
         using var client = Connect(source, plainHttp);
         var (manifest, files) = await OciTransfer.ResolveAsync(client, source, cancel);
-        var work = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{manifest.Value[..12]}.partial");
-        using var writer = ModelFolderWriter.Create(output, force, work, resume: true);
-        writer.IsKept = true;
-        using (Downloading.Hold(work, output))
-            await OciTransfer.PullAsync(client, files, work, report, cancel);
-        writer.Commit();
+        var target = await Downloading.IntoAsync(output, manifest.Value, force, _ => true, work => OciTransfer.PullAsync(client, files, work, report, cancel));
         return new JsonObject { ["output"] = target, ["source"] = $"{source}", ["digest"] = $"sha256:{manifest}", ["files"] = files.Count };
     }
 
@@ -64,6 +51,11 @@ internal static class OciTransfers
             throw new InvalidInputException($"{target} names a digest, which follows from what is pushed", "give a tag");
         var files = entries.Select(file => new PackedFile(file.Name, file.Digest, file.Size)).ToList();
         var total = files.Sum(file => file.Size);
+        if (files.Find(file => file.Name == ConfigFile.Name) is { } described)
+        {
+            await using var stream = await open(described);
+            model = model with { Config = await PackedModel.ReadConfigAsync(stream, cancel) };
+        }
         using var client = Connect(target, plainHttp);
         var (manifest, sent) = await OciTransfer.PushAsync(client, target.Tag, model, files, open, (done, name) => report(done, total, name), cancel);
         return new JsonObject { ["target"] = $"{target}", ["digest"] = $"sha256:{manifest}", ["files"] = files.Count, ["sent"] = sent };

@@ -16,7 +16,30 @@ public sealed record PackedFile(string Name, Digest Digest, long Size);
 /// <param name="Version">Its version; null where there is none.</param>
 /// <param name="CreatedAt">Null where it is not known: the same files then give the same artifact.</param>
 /// <param name="Config">Its config.json; null of a GGUF file.</param>
-public sealed record PackedModel(string Name, string? Version, DateTimeOffset? CreatedAt, JsonObject? Config);
+public sealed record PackedModel(string Name, string? Version, DateTimeOffset? CreatedAt, JsonObject? Config)
+{
+    /// <summary>Reads a config.json; null for what is not one: the artifact then says less of the model.</summary>
+    public static async Task<JsonObject?> ReadConfigAsync(Stream json, CancellationToken cancellation)
+    {
+        try
+        {
+            return await JsonNode.ParseAsync(json, cancellationToken: cancellation) as JsonObject;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A string of the configuration; null where something else stands there.</summary>
+    internal string? Text(params ReadOnlySpan<string> path)
+    {
+        JsonNode? node = Config;
+        foreach (var name in path)
+            node = (node as JsonObject)?[name];
+        return node is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
+    }
+}
 
 /// <summary>
 /// Models as OCI artifacts by the CNCF's ModelPack specification: a manifest, a configuration, and a layer for each file as it is, so that registries store a file
@@ -42,10 +65,10 @@ public sealed record ModelPack(ReadOnlyMemory<byte> ManifestJson, ReadOnlyMemory
         var sorted = files.OrderBy(file => file.Name, StringComparer.Ordinal).ToList();
         var config = Bytes(new JsonObject
         {
-            ["descriptor"] = Known(("createdAt", model.CreatedAt?.ToString("O")), ("family", (string?)model.Config?["model_type"]), ("name", model.Name), ("version", model.Version)),
+            ["descriptor"] = Known(("createdAt", model.CreatedAt?.ToString("O")), ("family", model.Text("model_type")), ("name", model.Name), ("version", model.Version)),
             ["config"] = Known(
                 ("architecture", "transformer"), ("format", sorted.Exists(file => file.Name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) ? "gguf" : "safetensors"),
-                ("quantization", (string?)model.Config?["quantization_config"]?["quant_method"])),
+                ("quantization", model.Text("quantization_config", "quant_method"))),
             ["modelfs"] = new JsonObject
             {
                 ["type"] = "layers",
