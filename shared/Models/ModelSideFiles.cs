@@ -9,10 +9,11 @@ public static class ModelSideFiles
 {
     private const string Templates = "additional_chat_templates";
     private const string ChatTemplate = "chat_template.jinja";
+    private const string TokenizerConfig = "tokenizer_config.json";
 
     private static readonly string[] s_sideFiles =
     [
-        ModelSource.TokenizerFile, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", ChatTemplate, "chat_template.json",
+        ModelSource.TokenizerFile, TokenizerConfig, "special_tokens_map.json", "added_tokens.json", "generation_config.json", ChatTemplate, "chat_template.json",
         "tokenizer.model", "vocab.json", "merges.txt",
     ];
 
@@ -47,6 +48,18 @@ public static class ModelSideFiles
             writer.WriteText(variant.Length == 0 ? ChatTemplate : $"{Templates}/{variant}.jinja", template);
     }
 
+    /// <summary>The text of a special token in tokenizer_config.json, such as eos_token; null if it names none, and for GGUF.</summary>
+    /// <exception cref="InvalidInputException">The file is damaged.</exception>
+    public static string? SpecialToken(this ModelSource model, string key)
+    {
+        var file = Path.Combine(model.Path, TokenizerConfig);
+        if (model.Format != ModelSource.HuggingFace || !File.Exists(file))
+            return null;
+        var named = ConfigFile.Read(file)[key];
+        // A string, or an added token with its content.
+        return (named is JsonObject added ? added["content"] : named) is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
+    }
+
     /// <summary>The model's chat templates; the usual one has no name.</summary>
     /// <exception cref="InvalidInputException">A file that holds them is damaged.</exception>
     public static IReadOnlyList<(string Variant, string Text)> ChatTemplates(this ModelSource model)
@@ -61,7 +74,7 @@ public static class ModelSideFiles
             .Select(name => (name == ChatTemplate ? "" : Path.GetFileNameWithoutExtension(name), File.ReadAllText(Path.Combine(model.Path, name)))).ToList();
         if (files.Count > 0)
             return files;
-        foreach (var name in new[] { "tokenizer_config.json", "chat_template.json" }.Select(name => Path.Combine(model.Path, name)).Where(File.Exists))
+        foreach (var name in new[] { TokenizerConfig, "chat_template.json" }.Select(name => Path.Combine(model.Path, name)).Where(File.Exists))
         {
             switch (ConfigFile.Read(name)["chat_template"])
             {

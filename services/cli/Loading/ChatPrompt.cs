@@ -22,16 +22,14 @@ internal sealed class ChatPrompt
     public static ChatPrompt Of(LoadedModel loaded)
     {
         var (source, tokenizer) = (loaded.Source, loaded.Tokenizer);
-        var config = source.Format == ModelSource.HuggingFace ? ReadJson(source, "tokenizer_config.json") : null;
         var text = source.ChatTemplates().FirstOrDefault(template => template.Variant.Length == 0).Text
             ?? throw new InvalidInputException($"{source.Path} has no chat template", "use qbb generate, or a model that was trained for conversations (with chat_template.jinja, or a chat_template in tokenizer_config.json)");
         var (begin, end) = source.GgufMetadata is { } metadata
             ? (Token(metadata, "tokenizer.ggml.bos_token_id", tokenizer), Token(metadata, "tokenizer.ggml.eos_token_id", tokenizer))
-            : (Content(config?["bos_token"]), Content(config?["eos_token"]));
-        int? turn = end is null ? null : tokenizer.TokenToId(end);
+            : (source.SpecialToken("bos_token"), source.SpecialToken("eos_token"));
         return new(ChatTemplate.Parse(text), tokenizer)
         {
-            StopIds = [.. Models.Generation.StopIds.Of(source).Concat(turn is { } id ? [id] : []).Distinct()],
+            StopIds = Models.Generation.StopIds.OfTurns(source, tokenizer),
             _variables = { ["bos_token"] = begin ?? "", ["eos_token"] = end ?? "" },
         };
     }
@@ -44,20 +42,6 @@ internal sealed class ChatPrompt
         var ids = _tokenizer.Encode(text, addSpecialTokens: false);
         return ids.Length > 0 ? ids : throw new InvalidInputException("the model's chat template makes an empty text of the conversation");
     }
-
-    private static JsonObject? ReadJson(ModelSource source, string name)
-    {
-        var file = Path.Combine(source.Path, name);
-        return File.Exists(file) ? ConfigFile.Read(file) : null;
-    }
-
-    // A string, or an added token with its content.
-    private static string? Content(JsonNode? token) => token switch
-    {
-        JsonValue value when value.TryGetValue<string>(out var text) => text,
-        JsonObject added => Content(added["content"]),
-        _ => null,
-    };
 
     private static string? Token(IReadOnlyDictionary<string, object> metadata, string key, Tokenizer tokenizer) =>
         metadata.GetValueOrDefault(key) is { } id && long.TryParse($"{id}", out var number) && number is >= 0 and <= int.MaxValue ? tokenizer.IdToToken((int)number) : null;

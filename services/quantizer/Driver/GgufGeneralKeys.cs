@@ -14,7 +14,12 @@ internal static class GgufGeneralKeys
     /// <summary>llama.cpp's numbers of whole files' types, where it has one.</summary>
     private static readonly Dictionary<string, uint> s_fileTypes = new()
     {
-        [GgufExport.F32] = 0, [GgufExport.F16] = 1, ["gguf-q4_0"] = 2, ["gguf-q4_1"] = 3, ["gguf-q8_0"] = 7, ["gguf-q5_1"] = 9,
+        [GgufExport.F32] = 0,
+        [GgufExport.F16] = 1,
+        ["gguf-q4_0"] = 2,
+        ["gguf-q4_1"] = 3,
+        ["gguf-q8_0"] = 7,
+        ["gguf-q5_1"] = 9,
     };
 
     /// <summary>Name, type, recipe and lineage.</summary>
@@ -54,10 +59,7 @@ internal static class GgufGeneralKeys
                 .Select(pair => pair.Value is ulong number and <= uint.MaxValue ? new(pair.Key, (uint)number) : pair);
         }
         var tokenizer = source.LoadTokenizer();
-        // What a chat template ends a turn with may be named there alone.
-        var named = Path.Combine(source.Path, "tokenizer_config.json") is var file && File.Exists(file) ? ConfigFile.Read(file)["eos_token"] : null;
-        var turn = (named is JsonObject added ? added["content"] : named)?.ToString();
-        List<int> ends = [.. StopIds.Of(source).Concat(turn is not null && tokenizer.TokenToId(turn) is { } end ? [end] : []).Distinct()];
+        var ends = StopIds.OfTurns(source, tokenizer);
         if (ends.Count > 3)
             ModelWarnings.Report($"the model has {ends.Count} end tokens; GGUF has keys for 3, and llama.cpp knows the others by their text alone");
         var padding = config.Json["pad_token_id"] is JsonValue pad && pad.TryGetValue<int>(out var id) ? id : (int?)null;

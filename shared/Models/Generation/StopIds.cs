@@ -1,5 +1,6 @@
 using Qbb.Checkpoints;
 using Qbb.Models.Decoder;
+using Qbb.Models.Tokenizers;
 
 namespace Qbb.Models.Generation;
 
@@ -15,4 +16,9 @@ public static class StopIds
         var generation = source.Format == ModelSource.HuggingFace && File.Exists(file) ? new ConfigValues(ConfigFile.Read(file), file) : null;
         return generation?.HasValue(Key) == true ? generation.Ids(Key) : new ConfigValues(source.ConfigJson, "config.json").Ids(Key);
     }
+
+    /// <summary>The same and the end token of tokenizer_config.json: what a chat template ends a turn with may be named there alone.</summary>
+    /// <exception cref="InvalidInputException">A file is damaged, or holds something else there; the message names both.</exception>
+    public static IReadOnlyList<int> OfTurns(ModelSource source, Tokenizer tokenizer) =>
+        [.. Of(source).Concat(source.SpecialToken("eos_token") is { } end && tokenizer.TokenToId(end) is { } id ? [id] : []).Distinct()];
 }
