@@ -80,14 +80,17 @@ internal sealed class GenerateCommand : QbbCommand
         var seeds = Enumerable.Range(0, samples).Select(k => parsed.GetRequiredValue(_seed) + (ulong)k).ToArray();
         // One sample is shown as it comes, so that Ctrl-C keeps what there is of it.
         var isShown = samples == 1 && !output.Json;
-        var texts = seeds.Select(_ => new StreamedText(tokenizer, prompt, parsed.GetValue(_stop) ?? [], isShown ? Show : _ => { })).ToArray();
+        var stops = parsed.GetValue(_stop) ?? [];
+        // Only then is a text decoded after every token.
+        var isFollowed = isShown || stops.Length > 0;
+        var texts = seeds.Select(_ => new StreamedText(tokenizer, prompt, stops, isShown ? Show : _ => { })).ToArray();
         var start = tokenizer.Decode(prompt, skipSpecialTokens: true);
         if (isShown)
             Show(start);
         IReadOnlyList<GeneratedSequence> results;
         try
         {
-            results = new TokenGenerator(loaded.Model).Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options with { Ends = (row, ids) => texts[row].Add(ids[^1]) }, cancellation: cancel);
+            results = new TokenGenerator(loaded.Model).Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options with { Ends = isFollowed ? (row, ids) => texts[row].Add(ids[^1]) : null }, cancellation: cancel);
         }
         finally
         {
@@ -95,6 +98,11 @@ internal sealed class GenerateCommand : QbbCommand
                 text.End();
             if (isShown)
                 Console.Out.WriteLine();
+        }
+        if (!isFollowed)
+        {
+            foreach (var (k, sequence) in results.Index())
+                texts[k].AddRange(sequence.Tokens);
         }
         var seconds = watch.Elapsed.TotalSeconds;
         var made = results.Sum(sequence => sequence.Tokens.Count);

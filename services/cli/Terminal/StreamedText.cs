@@ -21,9 +21,12 @@ internal sealed class StreamedText(Tokenizer tokenizer, IReadOnlyList<int> befor
     public string Text => _text;
 
     /// <summary>Adds a token; whether the text ends with it.</summary>
-    public bool Add(int id)
+    public bool Add(int id) => AddRange([id]);
+
+    /// <summary>Adds tokens at once; whether the text ends with them.</summary>
+    public bool AddRange(IReadOnlyList<int> ids)
     {
-        _ids.Add(id);
+        _ids.AddRange(ids);
         var all = tokenizer.Decode(_ids, skipSpecialTokens: true);
         if (!all.StartsWith(_start, StringComparison.Ordinal))
             return false;
