@@ -76,9 +76,30 @@ internal static class Builtins
             var isShort = format[++k] == '-' && k + 1 < format.Length;
             var written = format[isShort ? ++k : k] switch
             {
-                'd' => "dd", 'm' => "MM", 'y' => "yy", 'Y' => "yyyy", 'H' => "HH", 'I' => "hh", 'M' => "mm", 'S' => "ss", 'b' or 'h' => "MMM", 'B' => "MMMM", 'a' => "ddd", 'A' => "dddd", 'p' => "tt",
-                'F' => "yyyy-MM-dd", 'T' => "HH:mm:ss", 'D' => "MM/dd/yy", 'R' => "HH:mm", 'f' => "ffffff",
-                'j' => $"'{now.DayOfYear:000}'", 'Z' => "'UTC'", 'z' => "'" + now.ToString("zzz", CultureInfo.InvariantCulture).Replace(":", "", StringComparison.Ordinal) + "'", '%' => "'%'", 'n' => "'\n'", 't' => "'\t'",
+                'd' => "dd",
+                'm' => "MM",
+                'y' => "yy",
+                'Y' => "yyyy",
+                'H' => "HH",
+                'I' => "hh",
+                'M' => "mm",
+                'S' => "ss",
+                'b' or 'h' => "MMM",
+                'B' => "MMMM",
+                'a' => "ddd",
+                'A' => "dddd",
+                'p' => "tt",
+                'F' => "yyyy-MM-dd",
+                'T' => "HH:mm:ss",
+                'D' => "MM/dd/yy",
+                'R' => "HH:mm",
+                'f' => "ffffff",
+                'j' => $"'{now.DayOfYear:000}'",
+                'Z' => "'UTC'",
+                'z' => "'" + now.ToString("zzz", CultureInfo.InvariantCulture).Replace(":", "", StringComparison.Ordinal) + "'",
+                '%' => "'%'",
+                'n' => "'\n'",
+                't' => "'\t'",
                 var other => throw call.Error($"the directive %{other} is not known"),
             };
             var part = now.ToString(written.Length == 1 ? "%" + written : written, CultureInfo.InvariantCulture);

@@ -63,14 +63,11 @@ internal sealed class RenderContext
     public RenderContext(TimeProvider clock, TemplateLimits limits)
     {
         (Clock, _limits) = (clock, limits);
-        Globals = Scope = new(null);
-        Builtins.AddTo(Globals);
+        Scope = new(null);
+        Builtins.AddTo(Scope);
     }
 
     public TimeProvider Clock { get; }
-
-    /// <summary>What the outermost level defines: all that macros see of their surroundings.</summary>
-    public Scope Globals { get; }
 
     public Scope Scope { get; private set; }
 

@@ -55,7 +55,7 @@ internal sealed class Member(Expression target, Expression key, bool isDotted, i
         var (value, name) = (target.Evaluate(context), key.Evaluate(context));
         if (value is Undefined undefined)
             throw Error($"{undefined.Name} is undefined");
-        return isDotted ? Members.Dotted(value, (string)name!, context, Line) : Members.Indexed(value, name, context, Line);
+        return isDotted ? Members.Dotted(value, (string)name!) : Members.Indexed(value, name);
     }
 }
 

@@ -111,7 +111,7 @@ internal static class Filters
     private static object? Attribute(object? item, object? path, Arguments.Call call)
     {
         foreach (var part in path is long place ? [place] : (path as string ?? throw call.Error("attribute is missing")).Split('.').Select(part => long.TryParse(part, out var number) ? (object)number : part))
-            item = item is Undefined ? item : Members.Indexed(item, part, call.Context, call.Line);
+            item = item is Undefined ? item : Members.Indexed(item, part);
         return item;
     }
 

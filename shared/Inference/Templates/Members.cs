@@ -8,7 +8,7 @@ internal static class Members
     private static readonly string[] s_changing = ["append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update", "setdefault", "popitem", "add"];
 
     /// <summary>value.name: methods come before items, as in Jinja.</summary>
-    public static object? Dotted(object? value, string name, RenderContext context, int line) => value switch
+    public static object? Dotted(object? value, string name) => value switch
     {
         IMembers members => members.Member(name),
         Mapping mapping => Method(mapping, name) is { } method ? method : mapping.TryGet(name, out var item) ? item : Changing(value, name),
@@ -18,7 +18,7 @@ internal static class Members
     };
 
     /// <summary>value[key]: items come before methods.</summary>
-    public static object? Indexed(object? value, object? key, RenderContext context, int line)
+    public static object? Indexed(object? value, object? key)
     {
         switch (value, key)
         {
@@ -29,7 +29,7 @@ internal static class Members
             case (string text, long or bool):
                 return At(Values.Characters(text), key);
             default:
-                return key is string name ? Dotted(value, name, context, line) : Undefined.Of(Values.Text(key));
+                return key is string name ? Dotted(value, name) : Undefined.Of(Values.Text(key));
         }
     }
 
