@@ -34,7 +34,7 @@ public sealed class WebhookTests : IDisposable
         (await server.Api.ListWebhooksAsync()).Items.Single().Secret.ShouldBeNull();
         await server.UploadAsync("tiny");
         var end = await server.EndOfAsync(await server.StartAsync("""{"decomposition":{"bases":2}}""", name: "two"));
-        await UntilAsync(() => receiver.Received.Count >= 4);
+        await RegistryServer.UntilAsync(() => Task.FromResult(receiver.Received.Count >= 4));
         var events = receiver.Received.Select(one => JsonNode.Parse(one.Body)!).ToList();
         events.Select(one => ((string?)one["type"], (string?)one["subject"])).ShouldBe(
             [("qbb.version.created", "tiny/1"), ("qbb.version.created", "tiny/2"), ("qbb.alias.moved", "tiny@champion"), ("qbb.pipeline.finished", $"{end.Id}")]);
@@ -62,27 +62,27 @@ public sealed class WebhookTests : IDisposable
         };
         await server.UploadAsync("a");
         await server.UploadAsync("b");
-        await UntilAsync(async () => (await ListAsync()) is { Count: 2 } both && both.All(one => one.Status is not null));
+        await RegistryServer.UntilAsync(async () => (await ListAsync()) is { Count: 2 } both && both.All(one => one.Status is not null));
         var first = (await ListAsync())[^1];
         (first.Status, first.Error).ShouldBe((503, "the receiver answered 503"));
         (first.DueAt - DateTimeOffset.UtcNow)!.Value.TotalMinutes.ShouldBeInRange(55, 61);
         receiver.Answer = _ => { };
         await DueNowAsync(server);
-        await UntilAsync(async () => (await ListAsync()).All(one => one.DeliveredAt is not null));
+        await RegistryServer.UntilAsync(async () => (await ListAsync()).All(one => one.DeliveredAt is not null));
         receiver.Received.Where(one => one.IsAccepted).Select(one => (string?)JsonNode.Parse(one.Body)!["subject"]).ShouldBe(["a/1", "b/1"]);
 
         receiver.Answer = http => http.Response.StatusCode = 410;
         await server.UploadAsync("c");
         for (var attempt = 1; attempt <= 3; attempt++)
         {
-            await UntilAsync(async () => (await ListAsync())[0] is { Status: 410 } tried && tried.Attempts == attempt);
+            await RegistryServer.UntilAsync(async () => (await ListAsync())[0] is { Status: 410 } tried && tried.Attempts == attempt);
             await DueNowAsync(server, onlyPending: true);
         }
         var last = (await ListAsync())[0];
         (last.DueAt, last.DeliveredAt, last.Attempts).ShouldBe((null, null, 3));
         receiver.Answer = _ => { };
         await server.Api.RedeliverAsync("ci", last.Id);
-        await UntilAsync(async () => (await ListAsync())[0].DeliveredAt is not null);
+        await RegistryServer.UntilAsync(async () => (await ListAsync())[0].DeliveredAt is not null);
         receiver.Received.Where(one => one.Body.Contains("c/1")).Select(one => one.Headers["webhook-id"]).Distinct().Count().ShouldBe(1);
 
         async Task<IReadOnlyList<WebhookDeliveryView>> ListAsync() => (await server.Api.ListDeliveriesAsync("ci")).Items;
@@ -97,7 +97,7 @@ public sealed class WebhookTests : IDisposable
         var renewed = (await server.Api.RotateWebhookAsync("ci")).Secret!;
         renewed.ShouldNotBe(old);
         await server.Api.PingWebhookAsync("ci");
-        await UntilAsync(() => !receiver.Received.IsEmpty);
+        await RegistryServer.UntilAsync(() => Task.FromResult(!receiver.Received.IsEmpty));
         receiver.Received.TryPeek(out var one).ShouldBeTrue();
         one!.Headers["webhook-signature"].ShouldBe($"{Sign(renewed, one)} {Sign(old, one)}");
         ((string?)JsonNode.Parse(one.Body)!["type"]).ShouldBe("qbb.ping");
@@ -154,18 +154,18 @@ public sealed class WebhookTests : IDisposable
         await server.Api.SetWebhookAsync("slow", new WebhookChange(slow.Url, ["alias.moved"]));
         await server.Api.SetWebhookAsync("ci", new WebhookChange(quick.Url, ["alias.moved"]));
         await server.Api.PingWebhookAsync("slow");
-        await UntilAsync(() => slow.Asked > 0);
+        await RegistryServer.UntilAsync(() => Task.FromResult(slow.Asked > 0));
         await server.Api.PingWebhookAsync("ci");
-        await UntilAsync(() => quick.Received.Count == 1);
+        await RegistryServer.UntilAsync(() => Task.FromResult(quick.Received.Count == 1));
         slow.Received.ShouldBeEmpty();
         await server.Api.SetWebhookAsync("ci", new WebhookChange(quick.Url, ["alias.moved"], Paused: true));
         await server.Api.PingWebhookAsync("ci");
         gate.SetResult();
         await server.Api.PingWebhookAsync("slow");
-        await UntilAsync(() => slow.Received.Count == 2);
+        await RegistryServer.UntilAsync(() => Task.FromResult(slow.Received.Count == 2));
         quick.Received.Count.ShouldBe(1);
         await server.Api.SetWebhookAsync("ci", new WebhookChange(quick.Url, ["alias.moved"]));
-        await UntilAsync(() => quick.Received.Count == 2);
+        await RegistryServer.UntilAsync(() => Task.FromResult(quick.Received.Count == 2));
     }
 
     [Fact]
@@ -190,9 +190,9 @@ public sealed class WebhookTests : IDisposable
             context.AddRange(Delivery(9, null), Delivery(11, null), Delivery(11, DateTimeOffset.UtcNow));
             return context.SaveChangesAsync();
         });
-        await UntilAsync(() => receiver.Received.Count == 1);
+        await RegistryServer.UntilAsync(() => Task.FromResult(receiver.Received.Count == 1));
         var sender = server.Services.GetServices<IHostedService>().OfType<WebhookSender>().Single();
-        await UntilAsync(async () => (await server.Api.ListDeliveriesAsync("old")).Items is [{ DeliveredAt: not null, Attempts: 2 }, ..]);
+        await RegistryServer.UntilAsync(async () => (await server.Api.ListDeliveriesAsync("old")).Items is [{ DeliveredAt: not null, Attempts: 2 }, ..]);
         await sender.PruneAsync(CancellationToken.None);
         (await server.Api.ListDeliveriesAsync("old")).Items.Count.ShouldBe(1);
     }
@@ -255,7 +255,7 @@ public sealed class WebhookTests : IDisposable
     private static async Task<string> FailedAsync(RegistryServer server)
     {
         WebhookDeliveryView? last = null;
-        await UntilAsync(async () => (last = (await server.Api.ListDeliveriesAsync("ci")).Items[0]).Error is not null);
+        await RegistryServer.UntilAsync(async () => (last = (await server.Api.ListDeliveriesAsync("ci")).Items[0]).Error is not null);
         last!.DeliveredAt.ShouldBeNull();
         return last.Error!;
     }
@@ -266,18 +266,6 @@ public sealed class WebhookTests : IDisposable
 
     private static Task DueNowAsync(RegistryServer server, bool onlyPending = false) => server.InDatabaseAsync(context => context.WebhookDeliveries
         .Where(delivery => delivery.DeliveredAt == null && (!onlyPending || delivery.DueAt != null)).ExecuteUpdateAsync(set => set.SetProperty(delivery => delivery.DueAt, DateTimeOffset.UtcNow)));
-
-    private static Task UntilAsync(Func<bool> holds) => UntilAsync(() => Task.FromResult(holds()));
-
-    private static async Task UntilAsync(Func<Task<bool>> holds)
-    {
-        for (var limit = DateTime.UtcNow.AddSeconds(30); !await holds();)
-        {
-            if (DateTime.UtcNow > limit)
-                throw new TimeoutException();
-            await Task.Delay(30);
-        }
-    }
 
     private sealed record Received(Dictionary<string, string> Headers, string ContentType, string Body, bool IsAccepted);
 
