@@ -22,8 +22,18 @@ public sealed class GgufWriterTests : IDisposable
         float[] values = [.. Enumerable.Range(0, 66).Select(k => k / 3f)];
         var metadata = new Dictionary<string, object>
         {
-            ["general.architecture"] = "llama", ["a.text"] = "é\"\n", ["a.flag"] = true, ["a.uint"] = 7u, ["a.int"] = -7, ["a.float"] = 0.1f, ["a.double"] = 0.1,
-            ["a.ulong"] = ulong.MaxValue, ["a.long"] = long.MinValue, ["a.texts"] = (string[])["x", "", "日本"], ["a.ints"] = (int[])[1, -2], ["a.none"] = Array.Empty<string>(),
+            ["general.architecture"] = "llama",
+            ["a.text"] = "é\"\n",
+            ["a.flag"] = true,
+            ["a.uint"] = 7u,
+            ["a.int"] = -7,
+            ["a.float"] = 0.1f,
+            ["a.double"] = 0.1,
+            ["a.ulong"] = ulong.MaxValue,
+            ["a.long"] = long.MinValue,
+            ["a.texts"] = (string[])["x", "", "日本"],
+            ["a.ints"] = (int[])[1, -2],
+            ["a.none"] = Array.Empty<string>(),
         };
         using (var writer = GgufWriter.Create(Target, metadata, [new("odd", "F32", [3, 11]), new("q", "Q8_0", [2, 32]), new("one", "F16", [1])]))
         {

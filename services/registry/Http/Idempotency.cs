@@ -81,7 +81,7 @@ internal sealed class IdempotencyMiddleware(RequestDelegate next)
         return new(key, $"{http.Request.Method} {http.Request.Path}{http.Request.QueryString}", Convert.ToHexStringLower(hash));
     }
 
-    /// <summary>Repeats the first answer; false where there is none.</summary>
+    /// <summary>Repeats the first response; false if there is none yet.</summary>
     private static async Task<bool> RepeatAsync(HttpContext http, RegistryContext context, IdempotencyKey key)
     {
         if (await context.IdempotentRequests.AsNoTracking().FirstOrDefaultAsync(row => row.Key == key.Key, http.RequestAborted) is not { } first)

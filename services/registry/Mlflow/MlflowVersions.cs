@@ -137,7 +137,7 @@ internal sealed class MlflowVersions(RegistryContext context, IMlflowApi api, Ml
         }
     }
 
-    /// <summary>Uploads a version's files to its run; those that are there are passed over.</summary>
+    /// <summary>Uploads a version's files to its run, skipping existing ones.</summary>
     /// <returns>Their address.</returns>
     private async Task<string> UploadAsync(ModelVersion version, string run, CancellationToken cancellation)
     {

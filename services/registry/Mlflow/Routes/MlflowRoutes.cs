@@ -99,7 +99,7 @@ internal static class MlflowRoutes
         var (size, offset) = (MlflowPaging.SizeOf(asked.Number("max_results"), 1000, MostRuns), MlflowPaging.OffsetOf(asked["page_token"]));
         var filter = s_runs.Filter(clauses);
         IReadOnlyList<Client.Run> runs = await views.RunsAsync([.. asked.List("experiment_ids").Select(id => Guid.TryParse(id, out var known) ? known : Guid.Empty)], null, cancellation);
-        // Of those that are not shown metrics are read only where they matter.
+        // Metrics of runs outside the page are read only if the filter or the order uses them.
         var isMeasured = clauses.Select(clause => clause.Key).Concat(orders.Select(order => MlflowFilter.ParseOrder(order).Key)).Any(key => key.Entity is "metrics" or "metric");
         if (isMeasured)
             runs = await views.MeasureAsync(runs, cancellation);

@@ -27,7 +27,7 @@ internal sealed class MlflowSearch<T>(IReadOnlyList<SearchField<T>> fields, IRea
         return item => conditions.TrueForAll(condition => condition(item));
     }
 
-    /// <summary>The items in the orders asked for, and for those that are equal in the usual one. What has no value is last.</summary>
+    /// <summary>Sorts by the requested orders, then by the default one. Items without a value come last.</summary>
     public IEnumerable<T> Sort(IEnumerable<T> items, IReadOnlyList<string> asked, IReadOnlyList<string> usual)
     {
         IOrderedEnumerable<T>? sorted = null;

@@ -5,8 +5,8 @@ using Markdig.Syntax.Inlines;
 namespace Qbb.Registry.Pages.Cards;
 
 /// <summary>The links of a card. What leads elsewhere than http, https, a heading or a file of the version is shown as its text.</summary>
-/// <param name="heading">The address of a heading, from a fragment without #; null if there is none.</param>
-/// <param name="file">The address of a file of the version; null if there is none of that name.</param>
+/// <param name="heading">The address of a heading, from a fragment without #; null if the card has no such heading.</param>
+/// <param name="file">The address of a file of the version; null if the version has no such file.</param>
 internal sealed class CardLinks(Func<string, string?> heading, Func<string, string?> file)
 {
     // A bare link within the words of another: HTML has no link in a link.

@@ -25,7 +25,7 @@ internal static class MarkdownCard
 
     /// <param name="text">Markdown, perhaps with YAML front matter.</param>
     /// <param name="level">Headings are this many levels below those of the card.</param>
-    /// <param name="file">The address of a file of the version; null if there is none of that name.</param>
+    /// <param name="file">The address of a file of the version; null if the version has no such file.</param>
     public static Markup Render(string text, int level, Func<string, string?> file)
     {
         var shown = text.Length > MostCharacters ? text[..MostCharacters] : text;
