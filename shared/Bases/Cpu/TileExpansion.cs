@@ -1,3 +1,4 @@
+using Qbb.Models;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using static Qbb.Bases.Cpu.TileLayout;

@@ -1,4 +1,4 @@
-namespace Qbb.Bases.Cpu;
+namespace Qbb.Models;
 
 /// <summary>
 /// Threads that wait for blocks of rows. Block k of a product goes to the same thread every time, whose cache may still hold its weights

@@ -1,6 +1,4 @@
-using Qbb.Bases.Cpu;
-
-namespace Qbb.Bases.Tests.Cpu;
+namespace Qbb.Models.Tests;
 
 public class RowWorkersTests
 {
