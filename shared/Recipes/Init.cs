@@ -20,4 +20,10 @@ public enum Init
 
     /// <summary>The same with ranges that shrink where that lowers the squared error.</summary>
     RtnClip,
+
+    /// <summary>
+    /// GPTQ: the grid of round to nearest, and columns by falling importance, each making up for the errors of those before it. A method
+    /// to compare with: without refinement, with calibration data.
+    /// </summary>
+    Gptq,
 }

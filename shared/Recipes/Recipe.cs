@@ -76,8 +76,11 @@ public sealed record Recipe
     /// <summary>Whether a group's levels are a step and a minimum rather than N free scales. A target of one symmetric basis has the same freedom as any.</summary>
     public bool IsOnGrid => Target is not null && Target.Minimum != GridMinimum.Symmetric;
 
-    /// <summary>Whether this is round to nearest rather than QBB.</summary>
-    public bool IsRounding => Init is Init.Rtn or Init.RtnClip;
+    /// <summary>Whether this is round to nearest or GPTQ rather than QBB.</summary>
+    public bool IsRounding => Init is Init.Rtn or Init.RtnClip or Init.Gptq;
+
+    /// <summary>Whether errors of the outputs can be taken into account.</summary>
+    public bool TakesCalibration => Refinement == Refinement.Alternating || Init == Init.Gptq;
 
     /// <summary>The same choices under a target's grid, which has bases, group and bias of its own.</summary>
     public Recipe For(Target target) => this with { Target = target, Bases = target.Bases, Group = target.Group, Bias = target.Bias };
@@ -133,9 +136,11 @@ public sealed record Recipe
     internal IEnumerable<string> Problems()
     {
         if (IsRounding && Refinement != Refinement.None)
-            yield return "init is round to nearest, which is not refined: set refinement to none";
+            yield return $"init is {RecipeJson.Name(Init)}, which is not refined: set refinement to none";
         if (IsRounding && !Bias)
-            yield return "init is round to nearest, whose zero point needs a bias: set bias to true";
+            yield return $"init is {RecipeJson.Name(Init)}, whose zero point needs a bias: set bias to true";
+        if (Init == Init.Gptq && Importance != Importance.Full)
+            yield return "init is gptq, which goes by the inputs' second moments: set importance to full";
         if (Bases is < 1 or > MostBases)
             yield return $"bases is {Bases}, it must be 1 to {MostBases}";
         if (Group < 1)
@@ -162,8 +167,8 @@ public sealed record Recipe
             yield return $"steps is {Steps}, it must be 1 to 100000";
         if (Steps is not null && !IsGradient)
             yield return "steps is set but the refinement takes no gradient steps";
-        if (Importance != Importance.None && Refinement != Refinement.Alternating)
-            yield return "importance is set but only alternating refinement takes it into account";
+        if (Importance != Importance.None && !TakesCalibration)
+            yield return "importance is set but only alternating refinement and init gptq take it into account";
         if (Bits is { } bits && !(bits > 0 && double.IsFinite(bits)))
             yield return $"bits is {bits}, it must be positive";
         if (Nested && (Bits is not null || BasesPerLayer is not null))

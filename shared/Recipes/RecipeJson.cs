@@ -106,7 +106,7 @@ internal static class RecipeJson
         _ => throw MemberReader.Unknown(),
     };
 
-    private static string Name<T>(T value)
+    internal static string Name<T>(T value)
         where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
 
     private static LayerBases ReadLayers(JsonElement value)

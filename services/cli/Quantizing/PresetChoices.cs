@@ -42,7 +42,7 @@ internal sealed class PresetChoices
         var given = parsed.GetValue(_preset);
         var hasData = calibration.HasData(parsed);
         // What the other choices cannot go beyond, and why.
-        var (most, because) = recipe.Refinement != Refinement.Alternating ? (Preset.Weights, "an init or refinement without calibration")
+        var (most, because) = !recipe.TakesCalibration ? (Preset.Weights, "an init or refinement without calibration")
             : calibration.Given(parsed) == Importance.None && !hasData ? (Preset.Weights, "--importance none")
             : hasData ? (Preset.Fast, "--calibration and --text")
             : recipe.Nested ? (Preset.Fast, "--nested")
@@ -59,6 +59,8 @@ internal sealed class PresetChoices
             throw new InvalidInputException("--importance goes with data: use --preset fast, balanced or best");
         if (preset == Preset.Weights && hasData && given is not null)
             throw new InvalidInputException("--preset weights uses no data: leave out --calibration and --text, or use --preset fast");
+        if (preset == Preset.Weights && recipe.Init == Init.Gptq)
+            throw new InvalidInputException("--init gptq needs data: use --preset fast, balanced or best, or give --calibration or --text");
         return preset;
     }
 

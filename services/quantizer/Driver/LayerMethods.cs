@@ -22,6 +22,8 @@ public static class LayerMethods
     {
         if (recipe.BasesPerLayer is not null)
             return new MixedMethod(recipe, one => For(one, device, threads));
+        if (recipe.Init == Init.Gptq)
+            return new GptqMethod(recipe, threads);
         if (recipe.IsRounding)
             return new RtnBasesMethod(recipe, threads);
         if (recipe.Nested)
