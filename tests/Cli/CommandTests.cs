@@ -6,6 +6,7 @@ namespace Qbb.Cli.Tests;
 /// <summary>Every command through its front door, on the small reference models.</summary>
 public class CommandTests
 {
+    private static readonly string s_teacher = Path.Combine(Reference.Root, "samples", "teacher");
     private static readonly string s_model = Reference.Path("gguf", "narrow-F16.gguf");
 
     [Theory]
@@ -98,9 +99,34 @@ public class CommandTests
     public void Comparing_gives_a_row_per_method()
     {
         using var folder = new TemporaryFolder();
-        var rows = QbbCommands.Run("compare", s_model, "-o", folder.File("c"), "--bases", "2", "--group", "32", "--context", "16", "--windows", "2", "--json").Json["rows"]!.AsArray();
-        rows.Select(row => row!["method"]!.ToString()).ShouldBe(["teacher", "rtn, N = 2", "qbb, N = 2"]);
-        rows.ShouldAllBe(row => (double)row!["scores"]![0]!["perplexity"]! > 1);
+        string[] arguments = ["compare", s_teacher, "-o", folder.File("c"), "--context", "16", "--sequences", "8", "--length", "16", "--json"];
+        var rows = Rows(QbbCommands.Run([.. arguments, "--windows", "2", "--methods", "rtn,gptq", "--bases", "3", "--group", "32"]));
+        rows.Select(row => row["title"]!.ToString()).ShouldBe(["teacher", "rtn, 3 bits, g = 32", "gptq, 3 bits, g = 32"]);
+        rows.ShouldAllBe(row => (double)row["scores"]![0]!["perplexity"]! > 1);
+        // GPTQ by its own format: 3 + (16 + 3) / 32.
+        ((double)rows[2]["bitsPerWeight"]!).ShouldBe(3.59375, 1e-9);
+        var page = File.ReadAllText(folder.File("c/index.html"));
+        page.ShouldContain("<svg");
+        foreach (var row in rows)
+            page.ShouldContain($"<td>{row["title"]}</td>");
+        File.ReadAllText(folder.File("c/report.md")).ShouldContain("| gptq, 3 bits, g = 32 |");
+
+        // Again with a method more: nothing is made twice.
+        var made = Directory.GetLastWriteTimeUtc(folder.File("c/gptq-3-g32"));
+        var again = Rows(QbbCommands.Run([.. arguments, "--windows", "2", "--methods", "gptq", "qbb", "--bases", "3", "--group", "32"]));
+        again.Select(row => row["method"]!.ToString()).ShouldBe(["teacher", "gptq", "qbb"]);
+        again[1].ToJsonString().ShouldBe(rows[2].ToJsonString());
+        Directory.GetLastWriteTimeUtc(folder.File("c/gptq-3-g32")).ShouldBe(made);
+        // Another comparison does not replace it unasked.
+        var other = QbbCommands.Run([.. arguments, "--windows", "3"]);
+        other.Code.ShouldBe(2);
+        other.Error.ShouldContain("holds a comparison of another model, text or data");
+
+        static List<System.Text.Json.Nodes.JsonObject> Rows(QbbProcess.Result result)
+        {
+            result.Code.ShouldBe(0, result.Error);
+            return [.. result.Json["rows"]!.AsArray().Select(row => row!.AsObject())];
+        }
     }
 
     private static double[] Logits(string model) =>

@@ -24,7 +24,7 @@ public class LimitTests
             ("o", ["filter", folder.File("data"), "--random", "-o", folder.File("o")]),
             ("o", ["sample", s_sampled, "-o", folder.File("o"), "--sequences", "8", "--length", "8", "--max-repetition", "1"]),
             ("o", ["distill", folder.File("q"), "--teacher", s_model, "--text", text, "--length", "16", "--steps", "2", "--batch", "2", "-o", folder.File("o")]),
-            ("o/rtn-2", ["compare", s_model, "-o", folder.File("o"), .. small, "--context", "16", "--windows", "1"]),
+            ("o/rtn-2-g32", ["compare", s_model, "-o", folder.File("o"), .. small, "--methods", "rtn", "--context", "16", "--windows", "1"]),
         ];
         foreach (var (name, arguments) in commands)
         {

@@ -1,6 +1,10 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json.Nodes;
+using Qbb.Checkpoints;
 using Qbb.Cli.Comparison;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Hub;
@@ -11,24 +15,37 @@ using Qbb.Evaluator.Accounting;
 using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
+using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
 using Qbb.Recipes;
 using Spectre.Console;
 
 namespace Qbb.Cli.Commands;
 
-/// <summary><c>qbb compare</c>: quantizes a model several ways and scores every result against it.</summary>
+/// <summary><c>qbb compare</c>: quantizes a model by several methods, bits and groups, and scores every result against it.</summary>
 internal sealed class CompareCommand : QbbCommand
 {
+    private static readonly string[] s_usual = ["rtn", "gptq", "qbb"];
+
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string> _output = SharedOptions.OutputFolder();
-    private readonly Option<int[]> _bases = new("--bases", "-n")
+    private readonly Option<string[]> _methods = new("--methods")
     {
-        Description = "The numbers of bases to try.",
-        DefaultValueFactory = _ => [2, 3, 4],
+        Description = "The methods to compare: rtn (round to nearest), rtn-clip, gptq, gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
+        DefaultValueFactory = _ => s_usual,
+        CustomParser = result => [.. Items(result).Where(name => ComparedMethod.All.Any(method => method.Name == name)
+            || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],
         AllowMultipleArgumentsPerToken = true,
     };
-    private readonly Option<GroupSize> _group = SharedOptions.Group("Inputs that share a scale, or row.");
+    private readonly Option<int[]> _bases = new("--bases", "-n")
+    {
+        Description = "The numbers of bases to try, or bits of a grid. Commas or spaces between them.",
+        DefaultValueFactory = _ => [2, 3, 4],
+        CustomParser = result => [.. Items(result).Select(text => int.TryParse(text, out var bases) && bases is >= 1 and <= Recipe.MostBases
+            || Refused(result, $"--bases is '{text}': give numbers from 1 to {Recipe.MostBases}") ? int.Parse(text, CultureInfo.InvariantCulture) : 0)],
+        AllowMultipleArgumentsPerToken = true,
+    };
+    private readonly Option<GroupSize[]> _groups = SharedOptions.Groups("Inputs that share a scale, or row. Commas or spaces between several.");
     private readonly Option<string[]> _texts = new("--text") { Description = "More texts to score on, beside what the model itself samples; - reads stdin.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<int?> _context = new("--context") { Description = "Tokens of a window. Default: 512, or the model's longest context if that is shorter." };
     private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
@@ -38,25 +55,28 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<int?> _threads = SharedOptions.Threads();
     private readonly Option<bool> _force = SharedOptions.Force();
 
-    private readonly Option<bool> _distill = new("--distill") { Description = "Also calibrate and distil by the balanced preset, on data sampled from the model." };
     private readonly PlanOverrides _overrides = new();
 
-    public CompareCommand() : base("compare", "Quantizes a model by round to nearest and by binary bases, and scores every result.",
-        "qbb compare MODEL -o results --bases 2 3 4",
-        "qbb compare MODEL -o results --bases 2 3 --distill --sequences 512",
-        "qbb compare MODEL -o results --text wiki.test.raw --context 2048 --windows 20 --json")
+    public CompareCommand() : base("compare", "Quantizes a model by several methods, scores every result and writes a report. If interrupted, the same command resumes.",
+        "qbb compare MODEL -o report",
+        "qbb compare MODEL -o report --methods rtn,gptq,qbb,qbb-distilled --bases 4,3,2 --group 128,64",
+        "qbb compare MODEL -o report --text wiki.test.raw --context 2048 --windows 20 --json")
     {
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _bases, _group, _texts, _context, _allowLong, _windows, _seed, _distill, .. _overrides.All, _device, _threads, _force,
+            _output, _methods, _bases, _groups, _texts, _context, _allowLong, _windows, _seed, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
         Validators.Add(result =>
         {
-            if (!result.GetValue(_distill))
-                _overrides.Of(result).ToList().ForEach(name => result.AddError($"{name} goes with --distill"));
+            // Defaults are not there yet.
+            var methods = (result.GetValue(_methods) is { Length: > 0 } given ? given : s_usual).Select(ComparedMethod.Of).ToList();
+            if (methods.TrueForAll(method => method.Distills is null))
+                _overrides.OfTraining(result).ToList().ForEach(name => result.AddError($"{name} goes with a method that distils: add gptq-distilled or qbb-distilled to --methods"));
+            if (!methods.Exists(method => method.NeedsData))
+                _overrides.Of(result).Except(_overrides.OfTraining(result)).ToList().ForEach(name => result.AddError($"{name} goes with a method that needs data: add gptq or qbb to --methods"));
         });
     }
 
@@ -64,46 +84,113 @@ internal sealed class CompareCommand : QbbCommand
     {
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var (path, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), parsed.GetRequiredValue(_output), parsed.GetValue(_force));
-        ModelLimits.CheckGroup(path, parsed.GetValue(_group).Inputs, parsed.GetResult(_group) is { Implicit: false });
-        ComparedModels.CheckTargets(folder, parsed.GetRequiredValue(_bases), parsed.GetValue(_distill), force);
+        var (path, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), Path.GetFullPath(parsed.GetRequiredValue(_output)), parsed.GetValue(_force));
+        foreach (var group in parsed.GetRequiredValue(_groups))
+            ModelLimits.CheckGroup(path, group.Inputs, parsed.GetResult(_groups) is { Implicit: false });
+        List<ComparisonCell> cells =
+        [
+            .. parsed.GetRequiredValue(_bases).Distinct().SelectMany(bases => parsed.GetRequiredValue(_groups).Distinct().SelectMany(group =>
+                parsed.GetRequiredValue(_methods).Distinct().Select(name => new ComparisonCell(ComparedMethod.Of(name), bases, group.Inputs)))),
+        ];
         var options = new ScoreOptions(512, parsed.GetRequiredValue(_windows), Batch: 4);
         using var teacher = LoadedModel.Open(path, device, needsTokenizer: true, check: config =>
         {
             options = options with { Context = ModelLimits.Context(_context.Name, parsed.GetValue(_context), options.Context, config.MaxPositions, parsed.GetValue(_allowLong)) };
             options.Validate();
         });
-        var plan = parsed.GetValue(_distill) ? Plan(parsed, path, device, threads) : null;
+        var plan = Plan(parsed, cells, path, device, threads);
         var texts = Texts(parsed, teacher, options, output, cancel);
-        var rows = new List<ComparisonRow> { Row(output, "teacher", path, teacher, 0, texts, options, null, cancel) };
-        var models = new ComparedModels(path, teacher, folder, plan, device, plan?.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32, threads, force, output, cancel);
-        var sampling = models.Sample();
-        foreach (var bases in parsed.GetRequiredValue(_bases))
-            foreach (var (name, made, seconds) in models.Make(bases, parsed.GetValue(_group).Inputs))
+        var digest = ProgressBars.Digest(output, teacher.Source, cancel);
+        var notes = Notes(options, plan, texts);
+        var report = new ComparisonReport(folder, Identity(digest, options, plan, texts), notes);
+        var finished = report.Finished(force);
+        CheckTargets(folder, cells, finished, force);
+        var type = plan?.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32;
+        var steps = new DistillationSteps(plan ?? QuantizationPlan.Create(Preset.Weights, new Recipe(), Counts(path).Model, 0, Machine(device, threads)), device, type, threads, output, cancel);
+        var models = new ComparedModels(path, digest, teacher, folder, plan, steps, output);
+        report.Add(finished.GetValueOrDefault(path) ?? Row(output, null, path, teacher, 0, texts, options, null, cancel));
+        var open = cells.Where(cell => !finished.ContainsKey(Path.Combine(folder, cell.Folder))).ToList();
+        var sampling = open.Exists(cell => cell.Method.NeedsData) ? models.Sample() : 0;
+        foreach (var cell in cells)
+        {
+            cancel.ThrowIfCancellationRequested();
+            if (finished.TryGetValue(Path.Combine(folder, cell.Folder), out var known))
             {
-                using var student = LoadedModel.Open(made, device);
-                rows.Add(Row(output, name, made, student, seconds, texts, options, teacher, cancel));
+                report.Add(known);
             }
+            else if (models.Make(cell) is { } made)
+            {
+                using var student = LoadedModel.Open(made.Folder, device);
+                report.Add(Row(output, cell, made.Folder, student, made.Seconds, texts, options, teacher, cancel));
+            }
+        }
         output.Result(new JsonObject
         {
-            ["output"] = Path.GetFullPath(folder),
+            ["output"] = folder,
             ["context"] = options.Context,
             ["samplingSeconds"] = plan is null ? null : sampling,
-            ["rows"] = new JsonArray([.. rows.Select(row => row.ToJson())]),
-        }, screen => Print(screen, rows, options, plan, sampling, folder));
+            ["rows"] = new JsonArray([.. report.Rows.Select(ComparisonReport.ToJson)]),
+        }, screen => Print(screen, report.Rows, notes, folder));
     }
 
-    /// <summary>The balanced preset of the most bases, whose data serve the others too.</summary>
-    private QuantizationPlan Plan(ParseResult parsed, string model, Device device, int threads)
+    /// <summary>What samples and distils: the fast preset, or the balanced one where something is distilled; null where no method needs data.</summary>
+    private QuantizationPlan? Plan(ParseResult parsed, List<ComparisonCell> cells, string model, Device device, int threads)
     {
-        var (counts, positions, _) = ModelPlans.Read(model);
-        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
-        var recipe = new Recipe { Bases = parsed.GetRequiredValue(_bases).Max(), Group = parsed.GetValue(_group).Inputs };
-        var plan = QuantizationPlan.Create(Preset.Balanced, recipe, counts, positions, machine);
+        if (!cells.Exists(cell => cell.Method.NeedsData))
+            return null;
+        var (counts, positions) = Counts(model);
+        var machine = Machine(device, threads);
+        // Not of the cells: a cell more must not change the data of those that are there.
+        var recipe = new Recipe();
+        var distils = cells.Exists(cell => cell.Method.Distills is not null);
+        var plan = QuantizationPlan.Create(distils ? Preset.Balanced : Preset.Fast, recipe, counts, positions, machine);
         var sampling = _overrides.Apply(parsed, plan.Sampling!, positions);
-        var training = plan.Distillation ?? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) };
-        training = training with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) };
-        return plan.With(sampling, _overrides.Filter(parsed), _overrides.Apply(parsed, training, device).Resolve(), counts, machine);
+        var training = !distils ? null : plan.Distillation ?? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) };
+        training = training is null ? null : _overrides.Apply(parsed, training with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) }, device).Resolve();
+        return plan.With(sampling, _overrides.Filter(parsed), training, counts, machine);
+    }
+
+    private static (ModelCounts Model, int Positions) Counts(string model) => ModelPlans.Read(model) is var (counts, positions, _) ? (counts, positions) : default;
+
+    private static WorkMachine Machine(Device device, int threads) => new(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
+
+    /// <summary>Refuses, before any work is done, folders that must not be replaced.</summary>
+    private static void CheckTargets(string folder, List<ComparisonCell> cells, IReadOnlyDictionary<string, ComparisonRow> finished, bool force)
+    {
+        // Of this comparison: an interrupted one may have made a model and not scored it.
+        var isOurs = finished.Count > 0;
+        foreach (var target in cells.Select(cell => Path.Combine(folder, cell.Folder)).Where(target => !finished.ContainsKey(target)))
+            WrittenFiles.CheckTarget(target, force || isOurs);
+    }
+
+    /// <summary>Digest of what all rows have in common.</summary>
+    private static string Identity(string model, ScoreOptions options, QuantizationPlan? plan, List<(string Name, int[] Ids)> texts)
+    {
+        var parts = new JsonObject
+        {
+            ["model"] = model,
+            ["context"] = options.Context,
+            ["windows"] = options.Windows,
+            // Bases and group are those of the cells.
+            ["plan"] = plan is null ? null : (plan with { Decomposition = new Recipe { Importance = Importance.Full } }).ToRecipeJson(),
+            ["texts"] = new JsonArray([.. texts.Select(text => JsonValue.Create($"{text.Name} {Convert.ToHexStringLower(SHA256.HashData(System.Runtime.InteropServices.MemoryMarshal.AsBytes<int>(text.Ids)))}"))]),
+        };
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(parts.ToJsonString())));
+    }
+
+    private static List<string> Notes(ScoreOptions options, QuantizationPlan? plan, List<(string Name, int[] Ids)> texts)
+    {
+        List<string> notes =
+        [
+            "bits/weight: stored bits of the blocks' linear layers, for round to nearest and GPTQ in their own formats; size: all files that running the model needs, as qbb stores them. "
+                + $"Perplexity and KL to the teacher (nats per token): at most {options.Windows} windows of {options.Context} tokens of each text; {texts[0].Name} is text that the model itself made up.",
+        ];
+        if (plan is not null)
+        {
+            notes.Add($"Calibrated on {plan.CalibrationSequences} of {plan.Sampling!.Sequences} sequences of {plan.Sampling.Length} tokens that the teacher sampled, apart from the text above."
+                + (plan.Distillation is { } training ? $" Distilled by {training.Steps} steps of {training.Batch} sequences; seconds of a distilled model hold its undistilled one where that was not made before." : ""));
+        }
+        return notes;
     }
 
     // What the model samples is text that it never saw and that needs no data at all.
@@ -118,46 +205,55 @@ internal sealed class CompareCommand : QbbCommand
     }
 
     private static ComparisonRow Row(
-        Output output, string name, string folder, LoadedModel model, double seconds, List<(string Name, int[] Ids)> texts, ScoreOptions options,
+        Output output, ComparisonCell? cell, string folder, LoadedModel model, double seconds, List<(string Name, int[] Ids)> texts, ScoreOptions options,
         LoadedModel? teacher, CancellationToken cancel)
     {
-        var scores = texts.Select(text => (text.Name, ProgressBars.Run(output, $"{name}: scoring {text.Name}", report => Scorer.Run(model.Model, text.Ids, options, teacher?.Model,
-            new Relay<ScoreProgress>(p => report(p.Done, p.Total, $"perplexity {p.Perplexity:0.00}")), cancel)))).ToList();
-        return new ComparisonRow(name, folder, ArtifactSize.Of(model.Source), scores, seconds);
+        var title = cell?.Title ?? "teacher";
+        var scores = texts.Select(text =>
+        {
+            var score = ProgressBars.Run(output, $"{title}: scoring {text.Name}", report => Scorer.Run(model.Model, text.Ids, options, teacher?.Model,
+                new Relay<ScoreProgress>(p => report(p.Done, p.Total, $"perplexity {p.Perplexity:0.00}")), cancel));
+            return new TextScore(text.Name, score.Perplexity, score.Kl, score.Top1, score.Windows, score.Tokens);
+        }).ToList();
+        var size = ArtifactSize.Of(model.Source);
+        var layers = model.Model.Config is { } config ? DecoderLayout.Resolve(config, model.Source.Tensors).Linears.Select(layer => ((long)layer.OutFeatures, (long)layer.InFeatures)) : [];
+        return new(cell?.Method.Name ?? "teacher", title, cell?.Bases, cell?.Group, folder, cell?.OwnBits(layers) ?? size.EffectiveBitsPerWeight, size.BitsPerParameter, size.Bytes, seconds, scores);
     }
 
-    private static void Print(
-        IAnsiConsole screen, List<ComparisonRow> rows, ScoreOptions options, QuantizationPlan? plan, double sampling, string folder)
+    private static void Print(IAnsiConsole screen, IReadOnlyList<ComparisonRow> rows, List<string> notes, string folder)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("method").NoWrap());
         void Right(string title) => table.AddColumn(new TableColumn(title).RightAligned());
         Right("bits/weight");
-        Right("bits/\nparameter");
-        foreach (var (text, _) in rows[0].Scores)
+        foreach (var score in rows[0].Scores)
         {
-            Right(Markup.Escape($"perplexity\n{text}"));
-            Right(Markup.Escape($"KL\n{text}"));
+            Right(Markup.Escape($"perplexity\n{score.Text}"));
+            Right(Markup.Escape($"KL\n{score.Text}"));
         }
         Right("size");
         Right("seconds");
         foreach (var row in rows)
         {
-            List<string> cells = [row.Name, Number(row.Size.EffectiveBitsPerWeight, "0.000"), Number(row.Size.BitsPerParameter, "0.000")];
-            foreach (var (_, score) in row.Scores)
-                cells.AddRange([Number(score.Perplexity, score.Perplexity < 1000 ? "0.00" : "0"), score.Kl is { } kl ? Number(kl, "0.0000") : ""]);
-            cells.AddRange([Units.Bytes(row.Size.Bytes), row.Seconds == 0 ? "" : Number(row.Seconds, "0.0")]);
+            List<string> cells = [row.Title, Number(row.BitsPerWeight, "0.000")];
+            foreach (var score in row.Scores)
+                cells.AddRange([ComparisonReport.Perplexity(score.Perplexity), score.Kl is { } kl ? Number(kl, "0.0000") : ""]);
+            cells.AddRange([Units.Bytes(row.Bytes), row.Seconds == 0 ? "" : Number(row.Seconds, "0.0")]);
             table.AddRow([.. cells.Select(Markup.Escape)]);
         }
         screen.Write(table);
-        var (windows, context) = (rows[0].Scores[0].Score.Windows, options.Context);
-        Console.Out.WriteLine($"bits/weight: stored bits of the blocks' linear layers; bits/parameter and size: all files that running the model needs; perplexity and KL to the teacher (nats per token): {windows} windows of {context} tokens.");
-        if (plan is not null)
-        {
-            Console.Out.WriteLine($"calibrated and distilled on {plan.Sampling!.Sequences} sequences that the teacher sampled in {Number(sampling, "0.0")} s, "
-                + "apart from the text above; seconds of a distilled row hold its calibrated one.");
-        }
-        var best = rows.Skip(1).MinBy(row => row.Scores[0].Score.Perplexity)!;
-        Console.Out.WriteLine($"The quantized models are in {folder}: try  qbb generate {best.Folder} --prompt \"The sea\"");
+        notes.ForEach(Console.Out.WriteLine);
+        Console.Out.WriteLine($"The report is {Path.Combine(folder, "index.html")}.");
+        if (rows.Skip(1).MinBy(row => row.Scores[0].Perplexity) is { } best)
+            Console.Out.WriteLine($"The quantized models are in {folder}: try  qbb generate {best.Folder} --prompt \"The sea\"");
+    }
+
+    private static IEnumerable<string> Items(ArgumentResult result) =>
+        result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+
+    private static bool Refused(ArgumentResult result, string error)
+    {
+        result.AddError(error);
+        return false;
     }
 
     private static string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);

@@ -1,34 +1,24 @@
-using System.Text.Json.Nodes;
-using Qbb.Evaluator.Accounting;
-using Qbb.Evaluator.Scoring;
-
 namespace Qbb.Cli.Comparison;
 
 /// <summary>One line of the table that compares methods.</summary>
-/// <param name="Name">The method, and N.</param>
+/// <param name="Method">The method's name; teacher for the model itself.</param>
+/// <param name="Title">With bits and group, for people.</param>
+/// <param name="Bases">N, or bits of a grid; null for the teacher.</param>
+/// <param name="Group">Inputs that share a scale; null for those of a row, and for the teacher.</param>
 /// <param name="Folder">Where the model is.</param>
-/// <param name="Size">Bytes, bits, operations.</param>
-/// <param name="Scores">One per text.</param>
+/// <param name="BitsPerWeight">Stored bits of the blocks' linear layers, for round to nearest and GPTQ in their own formats.</param>
+/// <param name="BitsPerParameter">Bits of the whole file for each parameter, as qbb stores it.</param>
+/// <param name="Bytes">All files that running the model needs, as qbb stores them.</param>
 /// <param name="Seconds">Wall time of quantizing; 0 for the teacher.</param>
+/// <param name="Scores">One per text.</param>
 internal sealed record ComparisonRow(
-    string Name, string Folder, ArtifactSize Size, IReadOnlyList<(string Text, Score Score)> Scores, double Seconds)
-{
-    public JsonObject ToJson() => new()
-    {
-        ["method"] = Name,
-        ["folder"] = Folder,
-        ["bitsPerWeight"] = Size.EffectiveBitsPerWeight,
-        ["bitsPerParameter"] = Size.BitsPerParameter,
-        ["bytes"] = Size.Bytes,
-        ["seconds"] = Seconds,
-        ["scores"] = new JsonArray([.. Scores.Select(s => new JsonObject
-        {
-            ["text"] = s.Text,
-            ["perplexity"] = s.Score.Perplexity,
-            ["kl"] = s.Score.Kl,
-            ["top1"] = s.Score.Top1,
-            ["windows"] = s.Score.Windows,
-            ["tokens"] = s.Score.Tokens,
-        })]),
-    };
-}
+    string Method, string Title, int? Bases, int? Group, string Folder, double BitsPerWeight, double BitsPerParameter, long Bytes, double Seconds, IReadOnlyList<TextScore> Scores);
+
+/// <summary>What a model scored on a text.</summary>
+/// <param name="Text">Its name.</param>
+/// <param name="Perplexity">exp of the mean cross-entropy per scored token.</param>
+/// <param name="Kl">Mean KL(teacher ‖ model) per position in nats; null for the teacher.</param>
+/// <param name="Top1">Share of positions where both have the same most likely token; null for the teacher.</param>
+/// <param name="Windows">Windows scored.</param>
+/// <param name="Tokens">Tokens of those windows.</param>
+internal sealed record TextScore(string Text, double Perplexity, double? Kl, double? Top1, int Windows, long Tokens);

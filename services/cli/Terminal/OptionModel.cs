@@ -24,9 +24,9 @@ internal static class OptionModel
         (_, "--max-kl" or "--max-perplexity-ratio" or "--max-bits") when command.Name == "set" => "Gate",
         ("quantize", "--size" or "--bits" or "--bases-range" or "--sensitivity" or "--sensitivity-sequences") => "Mixed precision",
         ("quantize", "--calibration" or "--text" or "--calibration-sequences" or "--calibration-context" or "--importance" or "--allow-long-context") => "Calibration",
-        ("quantize" or "compare", "--distill" or "--sequences" or "--length" or "--keep" or "--loss" or "--distill-steps" or "--distill-batch" or "--distill-lr" or "--sign-lr"
+        ("quantize" or "compare", "--sequences" or "--length" or "--keep" or "--loss" or "--distill-steps" or "--distill-batch" or "--distill-lr" or "--sign-lr"
             or "--feature-weight") => "Distillation",
-        ("quantize", _) or ("compare", "--bases" or "--group") => "Quantization",
+        ("quantize", _) or ("compare", "--methods" or "--bases" or "--group") => "Quantization",
         ("distill", "--teacher" or "--data" or "--text" or "--length" or "--allow-long-context") => "Input",
         ("distill", _) => "Distillation",
         ("sample", _) => "Sampling",

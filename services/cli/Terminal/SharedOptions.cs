@@ -66,6 +66,14 @@ internal static class SharedOptions
         CustomParser = ParseGroup,
     };
 
+    public static Option<GroupSize[]> Groups(string description) => new("--group", "-g")
+    {
+        Description = description,
+        DefaultValueFactory = _ => [new GroupSize(128)],
+        CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.RemoveEmptyEntries)).Select(text => ParseGroup(result, text))],
+        AllowMultipleArgumentsPerToken = true,
+    };
+
     /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
     public static Device ParseDevice(string text)
     {
@@ -107,9 +115,10 @@ internal static class SharedOptions
         return null;
     }
 
-    private static GroupSize ParseGroup(ArgumentResult result)
+    private static GroupSize ParseGroup(ArgumentResult result) => ParseGroup(result, result.Tokens[0].Value);
+
+    private static GroupSize ParseGroup(ArgumentResult result, string text)
     {
-        var text = result.Tokens[0].Value;
         if (int.TryParse(text, out var group))
             return new GroupSize(group);
         if (text != "row")
