@@ -50,6 +50,12 @@ public sealed record QuantizationPlan
     /// <summary>Below this many steps a distillation does not pay for its start.</summary>
     private const int FewestSteps = 24;
 
+    /// <summary>The same on a CPU, whose steps are of a sequence or two: 30 of one did not lower the divergence of SmolLM2-135M, which more calibration does.</summary>
+    private const int FewestStepsOnCpu = 48;
+
+    /// <summary>Parts of a CPU's time: for the decomposition where a distillation follows, and for all. The rest is a margin: on 2 quiet cores of an EPYC the stages took a fifth longer than planned.</summary>
+    private const double CalibrationShare = 0.55, PlannedShare = 0.85;
+
     public required Preset Preset { get; init; }
 
     /// <summary>How layers become sums of binary matrices.</summary>
@@ -116,7 +122,7 @@ public sealed record QuantizationPlan
             return Describe(new Choices(preset, recipe with { Importance = Importance.None }, null, 0, null), model, machine);
         recipe = recipe with { Importance = recipe.Importance == Importance.None ? Importance.Full : recipe.Importance };
         var length = Math.Min(UsualLength, positions);
-        var calibration = machine.Gpu ? MostCalibration : CalibrationOnCpu(recipe, model, length, machine);
+        var calibration = machine.Gpu ? MostCalibration : CalibrationOnCpu(recipe, model, length, machine, CpuSeconds * CalibrationShare);
         var sampling = new SamplingOptions { Sequences = calibration + HeldOut, Length = length, Seed = (ulong)recipe.Seed };
         var fast = new Choices(Preset.Fast, recipe, sampling, calibration, null);
         if (preset == Preset.Fast || recipe.Nested || recipe.IsOnGrid)
@@ -146,14 +152,14 @@ public sealed record QuantizationPlan
     /// <summary>The share of so many sequences that decides which step of a distillation is kept.</summary>
     public static double HeldOutShare(int sequences, WorkMachine machine) => Math.Min(machine.Gpu ? 0.05 : 0.2, (double)(machine.Gpu ? HeldOutOnGpu : HeldOut) / sequences);
 
-    /// <summary>As many sequences as half of the time allows: the objective falls with more of them, ever more slowly.</summary>
-    private static int CalibrationOnCpu(Recipe recipe, ModelCounts model, int length, WorkMachine machine)
+    /// <summary>As many sequences as the time allows: the objective falls with more of them, ever more slowly.</summary>
+    private static int CalibrationOnCpu(Recipe recipe, ModelCounts model, int length, WorkMachine machine, double seconds)
     {
         double Seconds(int sequences) => WorkPlan.Sample(model, sequences, length, machine).Seconds
             + (WorkPlan.Quantize(model, recipe, (long)sequences * length, length, machine)?.Seconds ?? 0);
         var fits = FewestOnCpu;
-        while (fits < MostOnCpu && Seconds(2 * fits) < CpuSeconds * 0.55)
-            fits *= 2;
+        while (fits < MostOnCpu && Seconds(fits + FewestOnCpu) < seconds)
+            fits += FewestOnCpu;
         return fits;
     }
 
@@ -194,14 +200,17 @@ public sealed record QuantizationPlan
         var best = preset == Preset.Best;
         var before = Describe(fast, model, machine).Seconds;
         var scored = WorkPlan.Evaluate(model, 2 * HeldOut, length, machine).Seconds;
-        // With a margin: on 2 quiet cores of an EPYC the stages before took a fifth longer than planned.
-        var left = (best ? BestOnCpu : CpuSeconds) * 0.85 - before - 2 * scored;
+        var all = (best ? BestOnCpu : CpuSeconds) * PlannedShare;
+        var left = all - before - 2 * scored;
         int Steps(int batch) => (int)Math.Min(left / WorkPlan.DistillationStep(model, batch, length, machine), best ? 2000 : 400);
         // Many small steps before few large ones.
-        var batch = new[] { 4, 2 }.FirstOrDefault(sequences => Steps(sequences) >= 3 * FewestSteps, 1);
+        var batch = new[] { 4, 2 }.FirstOrDefault(sequences => Steps(sequences) >= 3 * FewestStepsOnCpu / 2, 1);
         var steps = Steps(batch);
-        if (steps < FewestSteps)
-            return fast with { Preset = preset };
+        if (steps < FewestStepsOnCpu)
+        {
+            var calibration = CalibrationOnCpu(fast.Recipe, model, length, machine, all - scored);
+            return fast with { Preset = preset, Calibration = calibration, Sampling = fast.Sampling with { Sequences = calibration + HeldOut } };
+        }
         // Sampling a sequence takes a quarter of the time of a step on it: each is used twice.
         var sequences = Math.Max(fast.Sampling.Sequences, HeldOut + steps * batch / 2);
         return fast with
