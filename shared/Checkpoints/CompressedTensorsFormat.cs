@@ -28,6 +28,9 @@ public sealed record CompressedTensorsFormat(IReadOnlyList<CompressedTensorsForm
     public override string Name => "compressed-tensors";
 
     /// <inheritdoc/>
+    public override string Format => "compressed-tensors";
+
+    /// <inheritdoc/>
     public override string Description =>
         $"compressed-tensors {Version?.ToString() ?? "of unknown version"}, {string.Join("; ", Schemes.Select(scheme => $"{scheme.Bits} bits, {GroupsOf(scheme.Group ?? 0)}{(scheme.Symmetric ? ", symmetric" : "")}"))}";
 
@@ -92,6 +95,9 @@ public sealed record CompressedTensorsFormat(IReadOnlyList<CompressedTensorsForm
             GroupOf = index.Contains(-1) ? null : GroupsFrom(module + Index, index, group, groups),
         };
     }
+
+    /// <inheritdoc/>
+    public override string? Refusal(PackedWeight weight) => RefusalOf(weight, 0, 1, order: false);
 
     /// <inheritdoc/>
     public override IReadOnlyList<NamedTensor> Write(string module, PackedWeight weight)

@@ -23,6 +23,9 @@ public sealed record GptqFormat(int Version, int Bits, int? Group, bool Symmetri
     public override string Name => "GPTQ";
 
     /// <inheritdoc/>
+    public override string Format => Version == 1 ? "gptq" : "gptq-v2";
+
+    /// <inheritdoc/>
     public override string Description => $"GPTQ v{Version}, {Bits} bits, {GroupsOf(Group ?? 0)}{(Symmetric ? ", symmetric" : "")}{(ActOrder ? ", act-order" : "")}";
 
     /// <inheritdoc/>
@@ -76,6 +79,11 @@ public sealed record GptqFormat(int Version, int Bits, int? Group, bool Symmetri
             GroupOf = index is null ? null : GroupsFrom(module + Index, index, group, groups),
         };
     }
+
+    /// <inheritdoc/>
+    public override string? Refusal(PackedWeight weight) => weight.Bits != Bits ? $"it has {weight.Bits} bits where others have {Bits}"
+        : weight.InFeatures * Bits % 32 != 0 ? $"its rows of {weight.InFeatures} weights do not fill words"
+        : RefusalOf(weight, Version == 1 ? 1 : 0, 32, order: true);
 
     /// <inheritdoc/>
     public override IReadOnlyList<NamedTensor> Write(string module, PackedWeight weight)
@@ -155,6 +163,9 @@ public sealed record AwqFormat(int? Group) : PackedFormat
     public override string Name => "AWQ";
 
     /// <inheritdoc/>
+    public override string Format => "awq";
+
+    /// <inheritdoc/>
     public override string Description => $"AWQ (gemm), {Bits} bits, {GroupsOf(Group ?? 0)}";
 
     /// <inheritdoc/>
@@ -193,6 +204,9 @@ public sealed record AwqFormat(int? Group) : PackedFormat
             Zeros = Turned(Array.ConvertAll(zeros, zero => (float)zero), rows),
         };
     }
+
+    /// <inheritdoc/>
+    public override string? Refusal(PackedWeight weight) => weight.Bits != Bits ? $"it has {weight.Bits} bits, and AWQ has {Bits}" : RefusalOf(weight, 0, PerWord, order: false);
 
     /// <inheritdoc/>
     public override IReadOnlyList<NamedTensor> Write(string module, PackedWeight weight)

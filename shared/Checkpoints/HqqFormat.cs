@@ -23,6 +23,9 @@ public sealed record HqqFormat(int Bits, int? Group, int Axis, JsonObject Settin
     public override string Name => "HQQ";
 
     /// <inheritdoc/>
+    public override string Format => "hqq";
+
+    /// <inheritdoc/>
     public override string Description => $"HQQ, {Bits} bits, {GroupsOf(Group ?? 0)}{(Axis == 0 ? " along the outputs" : "")}";
 
     /// <inheritdoc/>
@@ -95,6 +98,17 @@ public sealed record HqqFormat(int Bits, int? Group, int Axis, JsonObject Settin
             ScaleRows = Axis == 1 ? rows : rows / group,
             RoundsDifference = true,
         };
+    }
+
+    /// <inheritdoc/>
+    public override string? Refusal(PackedWeight weight)
+    {
+        if (weight.Bits != Bits)
+            return $"it has {weight.Bits} bits where others have {Bits}";
+        var whole = RefusalOf(weight with { Zeros = [] }, 0, 1, order: false);
+        // What is subtracted in the type of the scales must be exact, or weights would be rounded twice.
+        return whole ?? (weight.RoundsDifference || weight.Type == "F32" || weight.Codes.Select((q, k) => q - weight.Zeros[k / weight.InFeatures * weight.Groups + k % weight.InFeatures / weight.GroupSize])
+            .All(difference => weight.Type == "F16" ? (float)(Half)difference == difference : difference == MathF.Floor(difference) && MathF.Abs(difference) <= 256) ? null : "its zero points have too many places");
     }
 
     /// <inheritdoc/>

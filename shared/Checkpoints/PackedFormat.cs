@@ -17,6 +17,9 @@ public abstract record PackedFormat
     /// <summary>The name, and what of it the file has, such as "GPTQ v1, 4 bits, groups of 128".</summary>
     public abstract string Description { get; }
 
+    /// <summary>As <c>--format</c> of an export names it.</summary>
+    public abstract string Format { get; }
+
     /// <summary>What follows a module's name in the names of its tensors; the first is there always.</summary>
     public abstract IReadOnlyList<string> Suffixes { get; }
 
@@ -45,6 +48,9 @@ public abstract record PackedFormat
     /// <summary>The module of which this tensor is the first; null for other tensors.</summary>
     public string? ModuleOf(string tensor) => tensor.EndsWith(Suffixes[0], StringComparison.Ordinal) ? tensor[..^Suffixes[0].Length] : null;
 
+    /// <summary>The module of a tensor that belongs to one.</summary>
+    public string ModuleIn(string tensor) => tensor[..^Suffixes.First(suffix => tensor.EndsWith(suffix, StringComparison.Ordinal)).Length];
+
     /// <summary>The shape [out, in] of a module.</summary>
     /// <exception cref="InvalidInputException">A tensor is missing or of another type.</exception>
     public abstract (long Rows, long Columns) ShapeOf(ITensorSource stored, string module);
@@ -53,12 +59,29 @@ public abstract record PackedFormat
     /// <exception cref="InvalidInputException">A tensor is missing, or of another type or shape; the message names it.</exception>
     public abstract PackedWeight Read(ITensorSource stored, string module);
 
+    /// <summary>Why the format does not hold a weight; null where it does.</summary>
+    public abstract string? Refusal(PackedWeight weight);
+
     /// <summary>The tensors of a module; the inverse of <see cref="Read(ITensorSource, string)"/>.</summary>
-    public virtual IReadOnlyList<NamedTensor> Write(string module, PackedWeight weight) => throw new NotSupportedException($"{Name} is read only");
+    public abstract IReadOnlyList<NamedTensor> Write(string module, PackedWeight weight);
 
     /// <summary><c>quantization_config</c> of a model that is written.</summary>
     /// <param name="ignored">Linear modules that stay plain.</param>
-    public virtual JsonObject ToJson(IEnumerable<string> ignored) => throw new NotSupportedException($"{Name} is read only");
+    public abstract JsonObject ToJson(IEnumerable<string> ignored);
+
+    /// <summary>What formats with whole zero points of a range refuse.</summary>
+    private protected static string? RefusalOf(PackedWeight weight, int leastZero, int wholeRows, bool order)
+    {
+        if (weight.InFeatures % weight.GroupSize != 0)
+            return $"its rows of {weight.InFeatures} weights are no whole number of groups of {weight.GroupSize}";
+        if (weight.OutFeatures % wholeRows != 0)
+            return $"its {weight.OutFeatures} rows are no multiple of {wholeRows}";
+        if (weight.GroupOf is not null && !order)
+            return "its columns are in groups by an order of their own";
+        if (weight.ScaleRows != weight.OutFeatures)
+            return "its rows share scales";
+        return weight.Zeros.Any(zero => zero != MathF.Floor(zero) || zero < leastZero || zero >= 1 << weight.Bits) ? $"its zero points are not whole numbers of {leastZero} to {(1 << weight.Bits) - 1}" : null;
+    }
 
     /// <summary>In words.</summary>
     protected static string GroupsOf(int group) => group < 1 ? "one group a row" : $"groups of {group}";

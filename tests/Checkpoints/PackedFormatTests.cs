@@ -82,7 +82,7 @@ public sealed class PackedFormatTests : IDisposable
         Read()[^8..].ShouldBe([0, 1, 2, 3, 4, 5, 6, 7]);
         Write(Gptq("gptq", 4, 8), [Words(".qweight", new uint[8], 1, 8), Words(".qzeros", [0x7654320fu - 0x10], 1, 1), Halves(".scales", 8, 1, 8)]);
         // Stored 0x765431ff: with 0x11111111 added to the whole word the zero points are 0, 1, 3, 4, 5, 6, 7, 8; field by field the second would be 0.
-        Read().Where((_, place) => place % 8 == 0).ShouldBe([0f, -1, -3, -4, -5, -6, -7, -8].Select((_, row) => -(float)((0x7654320fu - 0x10 + 0x11111111u) >> (4 * row) & 15)));
+        Read().Where((_, place) => place % 8 == 0).ShouldBe([0f, -1, -3, -4, -5, -6, -7, -8]);
         Write(Gptq("gptq_v2", 4, 8), [Words(".qweight", new uint[8], 1, 8), Words(".qzeros", [0x76543210], 1, 1), Halves(".scales", 8, 1, 8)]);
         Read().Where((_, place) => place % 8 == 0).ShouldBe([0, -1, -2, -3, -4, -5, -6, -7]);
         Write(Json("""{"quant_method":"awq","bits":4,"group_size":1,"version":"gemm","zero_point":true}"""),
