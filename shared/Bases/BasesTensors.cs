@@ -8,7 +8,7 @@ namespace Qbb.Bases;
 /// Binary bases as tensors of a safetensors file: per linear module <c>.planes</c> (I32 [N, out, ceil(in/32)]), <c>.alpha</c>
 /// (F16 [N, out, groups]) and, with a bias plane, <c>.beta</c> (F16 [out, groups]). A nested weight has for every n below N the scales of its
 /// first n planes too: <c>.alpha.n</c> (F16 [n, out, groups]) and <c>.beta.n</c>. A weight on a grid has <c>.step</c> (F16 [out, groups]) in
-/// place of alpha, and in place of beta <c>.lowest</c> (I32 [1], in steps) or <c>.minimum</c> (F16 [out, groups]). The layer's own bias keeps
+/// place of alpha, and in place of beta <c>.lowest</c> (I32 [1], in steps), <c>.minimum</c> or <c>.zero</c> (F16 [out, groups]). The layer's own bias keeps
 /// its name, <c>.bias</c>. Where fp16 does not reach, a power of two for all scales of the module is <see cref="ScaleExponent"/>.
 /// </summary>
 public static class BasesTensors
@@ -27,6 +27,8 @@ public static class BasesTensors
         };
         if (bases.Lowest is { } lowest)
             tensors.Add(new(Lowest(module), "I32", [1], BitConverter.GetBytes(lowest)));
+        else if (bases.Zeros != null)
+            tensors.Add(new(Zero(module), "F16", [rows, groups], Bytes<Half>(bases.Zeros)));
         else if (bases.Minima != null)
             tensors.Add(new(Minimum(module), "F16", [rows, groups], Bytes<Half>(bases.Minima)));
         else if (bases.Beta != null)
@@ -96,8 +98,9 @@ public static class BasesTensors
         long[] shape = [rows, (columns - 1) / group + 1];
         var steps = ReadPlain<Half>(source, Step(module), ["F16"], shape, rows);
         int? lowest = source.Contains(Lowest(module)) ? ReadPlain<int>(source, Lowest(module), ["I32"], [1], 1)[0] : null;
-        var minima = lowest is null ? ReadPlain<Half>(source, Minimum(module), ["F16"], shape, rows) : null;
-        return BinaryBases.OnGrid(count, rows, columns, group, words, steps, lowest, minima).WithExponent(ScaleExponent.Read(source, module));
+        var zeros = lowest is null && source.Contains(Zero(module)) ? ReadPlain<Half>(source, Zero(module), ["F16"], shape, rows) : null;
+        var minima = lowest is null && zeros is null ? ReadPlain<Half>(source, Minimum(module), ["F16"], shape, rows) : null;
+        return BinaryBases.OnGrid(count, rows, columns, group, words, steps, lowest, minima, zeros).WithExponent(ScaleExponent.Read(source, module));
     }
 
     /// <summary>All names that a module may have for its scales and biases, those of smaller models included.</summary>
@@ -121,6 +124,9 @@ public static class BasesTensors
 
     /// <summary>Name of the lowest levels of the groups of a module on a grid.</summary>
     public static string Minimum(string module) => module + ".minimum";
+
+    /// <summary>Name of the zero points of the groups of a module on a grid.</summary>
+    public static string Zero(string module) => module + ".zero";
 
     /// <summary>Name of the scales of the first planes of a nested module.</summary>
     public static string Alpha(string module, int count) => $"{Alpha(module)}.{count}";

@@ -52,12 +52,13 @@ public sealed class BinaryBases : IQuantizedWeight
     /// <param name="steps">[out, groups]; a half of each must be a number of fp16.</param>
     /// <param name="lowest">Where the minimum is a multiple of the step, that multiple.</param>
     /// <param name="minima">Else the minima [out, groups].</param>
+    /// <param name="zeros">Else the zero points [out, groups]: minimum = −zero·step.</param>
     /// <exception cref="InvalidInputException">A size is out of range, an array has another length, or a scale does not fit fp16.</exception>
     public static BinaryBases OnGrid(
-        int count, int outFeatures, int inFeatures, int groupSize, uint[] planes, Half[] steps, int? lowest, Half[]? minima)
+        int count, int outFeatures, int inFeatures, int groupSize, uint[] planes, Half[] steps, int? lowest, Half[]? minima, Half[]? zeros = null)
     {
-        if (lowest is null == minima is null)
-            throw new ArgumentException("a grid has either one lowest level or minima");
+        if ((lowest is null ? 0 : 1) + (minima is null ? 0 : 1) + (zeros is null ? 0 : 1) != 1)
+            throw new ArgumentException("a grid has one lowest level, minima or zero points");
         var alpha = new Half[count * steps.Length];
         for (var basis = 0; basis < count; basis++)
         {
@@ -66,10 +67,10 @@ public sealed class BinaryBases : IQuantizedWeight
         }
         if (alpha.AsSpan(0, Math.Min(alpha.Length, steps.Length)).ContainsAnyExceptInRange(Half.MinValue, Half.MaxValue))
             throw new InvalidInputException("a step of a grid is too large: its highest scale does not fit fp16");
-        var bases = new BinaryBases(count, outFeatures, inFeatures, groupSize, planes, alpha, null) { Steps = steps, Lowest = lowest, Minima = minima };
+        var bases = new BinaryBases(count, outFeatures, inFeatures, groupSize, planes, alpha, null) { Steps = steps, Lowest = lowest, Minima = minima, Zeros = zeros };
         CheckLength("steps", steps.Length, (long)outFeatures * bases.Groups);
-        if (minima != null)
-            CheckLength("minima", minima.Length, (long)outFeatures * bases.Groups);
+        if ((minima ?? zeros) is { } lows)
+            CheckLength(minima is null ? "zero points" : "minima", lows.Length, (long)outFeatures * bases.Groups);
         return bases;
     }
 
@@ -109,6 +110,9 @@ public sealed class BinaryBases : IQuantizedWeight
     /// <summary>On a grid with free minima, those [out, groups].</summary>
     public Half[]? Minima { get; private init; }
 
+    /// <summary>On a grid with zero points, those [out, groups].</summary>
+    public Half[]? Zeros { get; private init; }
+
     /// <summary>Whether groups have a bias, stored or of the grid.</summary>
     public bool HasBias => Beta != null || Steps != null;
 
@@ -125,7 +129,7 @@ public sealed class BinaryBases : IQuantizedWeight
     public double EffectiveBitsPerWeight => StoredBytes * 8.0 / ((double)OutFeatures * InFeatures);
 
     /// <summary>Bytes that planes, scales and bias take.</summary>
-    public long StoredBytes => 4L * Planes.Length + 2L * ((Steps ?? Alpha).Length + ((Steps is null ? Beta : Minima)?.Length ?? 0));
+    public long StoredBytes => 4L * Planes.Length + 2L * ((Steps ?? Alpha).Length + ((Steps is null ? Beta : Minima ?? Zeros)?.Length ?? 0));
 
     /// <summary>The signs of one row of one basis, [ceil(in/32)].</summary>
     public ReadOnlySpan<uint> Row(int basis, int row) => Planes.AsSpan((basis * OutFeatures + row) * WordsPerRow, WordsPerRow);
@@ -140,15 +144,18 @@ public sealed class BinaryBases : IQuantizedWeight
         Steps = Steps,
         Lowest = Lowest,
         Minima = Minima,
+        Zeros = Zeros,
     };
 
-    /// <summary>The bias of one group of a row, 0 where there is no bias. A number of fp16, but on a grid with free minima.</summary>
+    /// <summary>The bias of one group of a row, 0 where there is no bias. A number of fp16, but on a grid with free minima or zero points.</summary>
     public float Bias(int row, int group)
     {
         var place = row * Groups + group;
         if (Steps is null)
             return Beta is null ? 0 : (float)Beta[place];
         var (step, middle) = ((float)Steps[place], ((1 << Count) - 1) / 2f);
+        if (Zeros is not null)
+            return (middle - (float)Zeros[place]) * step;
         return Minima is null ? (Lowest!.Value + middle) * step : (float)Minima[place] + middle * step;
     }
 

@@ -27,7 +27,7 @@ public sealed class UniformLevels(BinaryBases bases)
                 _counts[basis] = 1 << (_counts.Length - 1 - basis);
             var place = row * bases.Groups + group;
             Step = (double)steps[place] * bases.Factor;
-            Minimum = bases.Minima is { } minima ? (double)minima[place] * bases.Factor : bases.Lowest!.Value * Step;
+            Minimum = bases.Zeros is { } zeros ? -(double)zeros[place] * Step : bases.Minima is { } minima ? (double)minima[place] * bases.Factor : bases.Lowest!.Value * Step;
             Most = (1 << _counts.Length) - 1;
             return true;
         }

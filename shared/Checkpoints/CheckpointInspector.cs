@@ -39,6 +39,7 @@ public static class CheckpointInspector
         {
             Architecture = Text((config?["architectures"] as JsonArray)?.FirstOrDefault()) ?? Text(config?["model_type"]),
             Quantization = Text((config?["quantization_config"] as JsonObject)?["quant_method"]),
+            Packed = config is null || PackedFormat.FirstIn(tensors) is null ? null : Described(config, configPath),
             Config = config,
             Metadata = single != null ? OfStrings(single.Metadata) : [],
         };
@@ -77,6 +78,19 @@ public static class CheckpointInspector
         using var file = MappedFile.Open(path);
         return Path.GetExtension(path).Equals(".gguf", StringComparison.OrdinalIgnoreCase)
             || (file.Length >= 4 && file.Slice(0, 4).SequenceEqual("GGUF"u8));
+    }
+
+    /// <summary>Null where the settings are damaged: what is wrong is said where the weights are read.</summary>
+    private static string? Described(JsonObject config, string path)
+    {
+        try
+        {
+            return PackedFormat.Read(config, path)?.Description;
+        }
+        catch (InvalidInputException)
+        {
+            return null;
+        }
     }
 
     private static string? Text(JsonNode? node) => node is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;

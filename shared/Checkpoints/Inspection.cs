@@ -17,6 +17,9 @@ public sealed record Inspection
     /// <summary>The configuration's <c>quantization_config.quant_method</c>; null for models that are not quantised.</summary>
     public string? Quantization { get; init; }
 
+    /// <summary>How the weights are packed by another program, as far as they can be read; null for others.</summary>
+    public string? Packed { get; init; }
+
     /// <summary>The files with the configuration and the weights.</summary>
     public required IReadOnlyList<InspectedFile> Files { get; init; }
 
@@ -48,6 +51,7 @@ public sealed record Inspection
         ["kind"] = Kind,
         ["architecture"] = Architecture,
         ["quantization"] = Quantization,
+        ["packed"] = Packed,
         ["parameters"] = Elements,
         ["bytes"] = Bytes,
         ["files"] = new JsonArray([.. Files.Select(file => new JsonObject { ["name"] = file.Name, ["bytes"] = file.Bytes })]),

@@ -29,7 +29,15 @@ public sealed class ModelSource : IDisposable
     public ITensorSource Tensors { get; }
 
     /// <summary>The tensors as they are in the files: those of <see cref="Tensors"/> unless some of these are expanded.</summary>
-    public ITensorSource StoredTensors => Tensors is QuantizedTensors quantized ? quantized.Stored : Tensors;
+    public ITensorSource StoredTensors => Tensors switch
+    {
+        QuantizedTensors quantized => quantized.Stored,
+        PackedTensors packed => packed.Stored,
+        _ => Tensors,
+    };
+
+    /// <summary>How another program packed the linear layers; null for plain weights and those of qbb.</summary>
+    public PackedFormat? Packed { get; private init; }
 
     /// <summary>The folder's <c>tokenizer.json</c>; null where it has none, and for GGUF, which has its tokenizer in the
     /// metadata.</summary>
@@ -75,26 +83,39 @@ public sealed class ModelSource : IDisposable
             throw NoModel(folder);
         var tokenizer = System.IO.Path.Combine(folder, TokenizerFile);
         var json = ConfigFile.Read(config);
-        var form = QbbFormat.Read(json, config) is { } quantization ? QbbFormat.Embedding(quantization, config) : null;
+        var quantization = QbbFormat.Read(json, config);
+        var form = quantization is null ? null : QbbFormat.Embedding(quantization, config);
         var tensors = SafetensorsFolder.Open(folder);
         var weights = tensors is SafetensorsShards shards ? shards.Files : [((SafetensorsFile)tensors).Path];
-        return new(folder, HuggingFace, json, form is null ? tensors : Expanded(tensors, form), [config, .. weights])
-        {
-            TokenizerJsonPath = File.Exists(tokenizer) ? tokenizer : null,
-        };
-    }
-
-    private static QuantizedTensors Expanded(ITensorSource tensors, MatrixForm form)
-    {
         try
         {
-            return new(tensors, form);
+            var (packed, settings) = quantization is null && PackedFormat.FirstIn(tensors) is { } first ? PackedBy(folder, json, config, first) : (null, null);
+            ITensorSource expanded = form is not null ? new QuantizedTensors(tensors, form) : packed is not null ? new PackedTensors(tensors, packed) : tensors;
+            return new(folder, HuggingFace, json, expanded, [config, .. settings is null ? Array.Empty<string>() : [settings], .. weights])
+            {
+                TokenizerJsonPath = File.Exists(tokenizer) ? tokenizer : null,
+                Packed = packed,
+            };
         }
         catch
         {
             tensors.Dispose();
             throw;
         }
+    }
+
+    /// <summary>What config.json says of packed weights, or, as older programs wrote it, a file of its own, whose content the configuration then gets.</summary>
+    private static (PackedFormat? Format, string? Settings) PackedBy(string folder, JsonObject json, string config, string first)
+    {
+        if (json["quantization_config"] is not null)
+            return (PackedFormat.Read(json, config), null);
+        var settings = System.IO.Path.Combine(folder, PackedFormat.SettingsFile);
+        if (!File.Exists(settings))
+            throw new InvalidInputException($"{folder}: {first} is packed, and nothing tells how: {ConfigFile.Name} has no quantization_config", $"add {PackedFormat.SettingsFile} of the same model, or take the original");
+        var quantization = ConfigFile.Read(settings);
+        quantization["quant_method"] ??= "gptq";
+        json["quantization_config"] = quantization;
+        return (PackedFormat.Read(json, settings), settings);
     }
 
     private static ModelSource OpenGguf(string path, string filePath)

@@ -28,7 +28,7 @@ public static class StoredBytes
 
     /// <summary>A layer as a recipe has it: on a grid a step, and where it is free a minimum, in place of N scales and a bias.</summary>
     public static long Layer(long rows, long columns, Recipe recipe) => recipe.IsOnGrid
-        ? rows * (4L * recipe.Bases * ((columns + 31) / 32) + 2 * Groups(columns, recipe.Group ?? columns) * (recipe.Target!.Minimum.IsFree ? 2 : 1))
+        ? rows * (4L * recipe.Bases * ((columns + 31) / 32) + 2 * Groups(columns, recipe.Group ?? columns) * (recipe.Target!.At(recipe).Minimum.IsFree ? 2 : 1))
         : Bases(rows, columns, recipe.Bases, recipe.Group, recipe.Bias);
 
     /// <summary>Integers with a scale per group; a row begins at a byte.</summary>

@@ -82,8 +82,10 @@ public sealed record Recipe
     /// <summary>Whether errors of the outputs can be taken into account.</summary>
     public bool TakesCalibration => Refinement == Refinement.Alternating || Init == Init.Gptq;
 
-    /// <summary>The same choices under a target's grid, which has bases, group and bias of its own.</summary>
-    public Recipe For(Target target) => this with { Target = target, Bases = target.Bases, Group = target.Group, Bias = target.Bias };
+    /// <summary>The same choices under a target's grid, which has bases, group and bias of its own, or leaves them to the recipe and has plain embeddings.</summary>
+    public Recipe For(Target target) => target.Widths is null
+        ? this with { Target = target, Bases = target.Bases, Group = target.Group, Bias = target.Bias }
+        : this with { Target = target, Embedding = EmbeddingForm.Bits16 };
 
     private bool IsGradient => Refinement is Refinement.Gradient or Refinement.Simultaneous;
 
@@ -187,7 +189,9 @@ public sealed record Recipe
 
     private IEnumerable<string> ProblemsWith(Target target)
     {
-        if (Bases != target.Bases || Group != target.Group || Bias != target.Bias)
+        if (target.Widths is { } widths && !widths.Contains(Bases))
+            yield return $"bases is {Bases}, and target {target} has {string.Join(", ", widths)}";
+        if (target.Widths is null && (Bases != target.Bases || Group != target.Group || Bias != target.Bias))
             yield return $"target {target} has {target.Bases} bases in groups of {target.Group} {(target.Bias ? "with" : "without")} a bias: leave out bases, group and bias";
         if (Init != Init.Cascaded || Refinement != Refinement.Alternating || Rounds == 0)
             yield return $"target {target} needs alternating refinement of at least 1 round from the cascaded init";
@@ -195,7 +199,9 @@ public sealed record Recipe
             yield return $"starts is set but target {target} has starting points of its own";
         if (Nested || Bits is not null || BasesPerLayer is not null)
             yield return $"target {target} has the same bases in every layer: leave out nested, bits and basesPerLayer";
-        if (Embedding is not (EmbeddingForm.Bits8 or EmbeddingForm.Bits16))
+        if (target.Widths is not null && Embedding != EmbeddingForm.Bits16)
+            yield return $"target {target} stores embedding and head in 16 bits: set embedding to 16";
+        else if (Embedding is not (EmbeddingForm.Bits8 or EmbeddingForm.Bits16))
             yield return $"target {target} stores embedding and head in 8 or 16 bits: set embedding to 8 or 16";
         if (Distillation is not null && IsOnGrid)
             yield return $"target {target} fixes the grid of the levels, which a distillation would leave: take the distillation out";

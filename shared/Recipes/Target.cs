@@ -13,6 +13,8 @@ public sealed record Target(string Name, int Bases, int Group, GridMinimum Minim
     /// <summary>Columns that share a scale in an embedding or head of integers: those of Q8_0.</summary>
     public const int EmbeddingGroup = 32;
 
+    private static readonly int[] s_widths = [2, 3, 4, 8];
+
     /// <summary>All that are known.</summary>
     public static IReadOnlyList<Target> All { get; } =
     [
@@ -24,10 +26,47 @@ public sealed record Target(string Name, int Bases, int Group, GridMinimum Minim
         // ±d alone: one basis without bias.
         new("gguf-q1_0", 1, 128, GridMinimum.Symmetric),
         new("gguf-q2_0", 2, 64, GridMinimum.Steps(-1)),
+        // Less 1 a zero point must fit its field; that of 0 would borrow from its neighbour's, which not every reader of version 1 knows.
+        new("gptq", 4, 128, GridMinimum.ZeroPoints(1, 1, 15)) { Widths = s_widths },
+        new("compressed-tensors", 4, 128, GridMinimum.ZeroPoints(1, 0, 15)) { Widths = s_widths },
+        // Fractions of 2^(10 − N): then q − zero is a number of fp16, and a weight is rounded once.
+        new("hqq", 4, 128, GridMinimum.ZeroPoints(64, -16, 32)) { Widths = s_widths },
     ];
 
     /// <summary>The lowest q that is used.</summary>
     public int LeastLevel { get; private init; }
+
+    /// <summary>Where the recipe decides N, g and whether groups have zero points of their own (its bias): what N may be. Null where the format has one of each.</summary>
+    public IReadOnlyList<int>? Widths { get; private init; }
+
+    /// <summary>The target with what the recipe decides.</summary>
+    public Target At(Recipe recipe)
+    {
+        if (Widths is null)
+            return this;
+        var (bases, zeros) = (recipe.Bases, Minimum.Zeros!);
+        return this with
+        {
+            Bases = bases,
+            Group = recipe.Group ?? 0,
+            // Without a bias the zero point is in the middle.
+            Minimum = !recipe.Bias ? GridMinimum.Steps(-(1 << (bases - 1)))
+                : zeros.Parts == 1 ? GridMinimum.ZeroPoints(1, zeros.Least, (1 << bases) - 1) : GridMinimum.ZeroPoints(1 << (10 - bases), -(1 << bases), 2 << bases),
+        };
+    }
+
+    /// <summary>The recipe with the largest group of those that divide all rows: its own, 128, 64 or 32. The same recipe where nothing is to be changed.</summary>
+    /// <param name="recipe">With a target.</param>
+    /// <param name="inFeatures">Weights of the layers' rows.</param>
+    /// <exception cref="InvalidInputException">None divides them.</exception>
+    public static Recipe FitGroup(Recipe recipe, IReadOnlyCollection<int> inFeatures)
+    {
+        if (recipe.Target?.Widths is null || recipe.Group is not { } group || inFeatures.All(count => count % group == 0))
+            return recipe;
+        var fitting = new[] { 128, 64, 32 }.Where(smaller => smaller < group && inFeatures.All(count => count % smaller == 0)).ToList();
+        return fitting.Count > 0 ? recipe with { Group = fitting[0] }
+            : throw new InvalidInputException($"rows of {inFeatures.First(count => count % group != 0)} weights are no whole number of groups of {group}, 64 or 32, and {recipe.Target} has no others", "use --group row");
+    }
 
     /// <summary>Whether groups have a bias.</summary>
     public bool Bias => Minimum != GridMinimum.Symmetric;
@@ -44,9 +83,9 @@ public sealed record Target(string Name, int Bases, int Group, GridMinimum Minim
     /// <exception cref="InvalidInputException">They are no whole number of groups; the message names the layer and the targets that hold it.</exception>
     public void CheckRows(string weight, int inFeatures)
     {
-        if (inFeatures % Group == 0)
+        if (Group == 0 || inFeatures % Group == 0)
             return;
-        var others = All.Where(other => inFeatures % other.Group == 0).Select(other => other.Name).ToList();
+        var others = All.Where(other => other.Widths is null && inFeatures % other.Group == 0).Select(other => other.Name).ToList();
         throw new InvalidInputException(
             $"{weight} has rows of {inFeatures} weights, which {Name} cannot hold: its blocks are of {Group} weights",
             others.Count == 0 ? "quantize without --target" : $"use --target {string.Join(" or ", others)}");
@@ -59,7 +98,8 @@ public sealed record Target(string Name, int Bases, int Group, GridMinimum Minim
 /// <summary>The lowest level of a grid's groups.</summary>
 /// <param name="InSteps">Where it is a multiple of the step, that multiple.</param>
 /// <param name="IsFree">Whether every group has its own.</param>
-public sealed record GridMinimum(int? InSteps, bool IsFree)
+/// <param name="Zeros">Where it is −zero·step, what a zero point may be.</param>
+public sealed record GridMinimum(int? InSteps, bool IsFree, ZeroRange? Zeros = null)
 {
     /// <summary>Every group has its own.</summary>
     public static GridMinimum Free { get; } = new(null, true);
@@ -69,4 +109,13 @@ public sealed record GridMinimum(int? InSteps, bool IsFree)
 
     /// <summary>A multiple of the step.</summary>
     public static GridMinimum Steps(int count) => new(count, false);
+
+    /// <summary>Every group has a zero point.</summary>
+    public static GridMinimum ZeroPoints(int parts, int least, int most) => new(null, true, new(parts, least, most));
 }
+
+/// <summary>Zero points that a format has: multiples of 1/Parts.</summary>
+/// <param name="Parts">1 for whole numbers.</param>
+/// <param name="Least">The least.</param>
+/// <param name="Most">The largest.</param>
+public sealed record ZeroRange(int Parts, int Least, int Most);

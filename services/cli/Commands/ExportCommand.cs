@@ -8,14 +8,14 @@ using Qbb.Quantizer.Driver;
 
 namespace Qbb.Cli.Commands;
 
-/// <summary><c>qbb export</c>: a model as plain weights that load anywhere, or a GGUF file.</summary>
+/// <summary><c>qbb export</c>: a model as plain weights that load anywhere, a GGUF file, or a folder of another quantizer's format.</summary>
 internal sealed class ExportCommand : QbbCommand
 {
     private readonly Argument<string> _model = SharedOptions.Model("A folder that qbb wrote, any Hugging Face folder, or a GGUF file.");
     private readonly Option<string> _format = new("--format")
     {
         Description = "fp16, bf16 or fp32: a Hugging Face folder; gguf-f16 or gguf-f32: a GGUF file for llama.cpp; gguf-q4_1 and the like: the same, bit for bit, "
-            + "of a model quantized with that --target.",
+            + "of a model quantized with that --target; gptq, gptq-v2, awq, compressed-tensors or hqq: a folder for vLLM, SGLang and transformers, bit for bit, of a model quantized with that --target (gptq for awq).",
         DefaultValueFactory = _ => "fp16",
     };
     private readonly Option<int?> _bases = SharedOptions.FirstBases();
@@ -23,14 +23,14 @@ internal sealed class ExportCommand : QbbCommand
     private readonly Option<bool> _force = SharedOptions.Force();
 
     public ExportCommand() : base("export", "Writes a model for transformers, llama.cpp and other tools.",
-        "qbb export OUT --format fp16 -o plain", "qbb export OUT --format gguf-q4_1 -o model.gguf", "qbb export model.gguf -o folder")
+        "qbb export OUT --format fp16 -o plain", "qbb export OUT --format gguf-q4_1 -o model.gguf", "qbb export OUT --format gptq -o served", "qbb export model.gguf -o folder")
     {
         Arguments.Add(_model);
         Options.Add(_format);
         Options.Add(_bases);
         Options.Add(_output);
         Options.Add(_force);
-        _format.AcceptOnlyFromAmong(["fp16", "bf16", "fp32", .. GgufExport.Formats]);
+        _format.AcceptOnlyFromAmong(["fp16", "bf16", "fp32", .. GgufExport.Formats, .. PackedExport.Formats]);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
@@ -49,6 +49,13 @@ internal sealed class ExportCommand : QbbCommand
                 ["tensors"] = new JsonObject(file.Types.Select(type => KeyValuePair.Create(type.Key, (JsonNode?)type.Value))),
             };
             output.Result(json, _ => Console.Out.WriteLine($"wrote {path} ({Units.Bytes(file.Bytes)}; tensors: {types})"));
+            return;
+        }
+        if (PackedExport.Formats.Contains(format))
+        {
+            var packed = ProgressBars.Run(output, "writing", report => PackedExport.Write(source, path, format, force, bases, Reported(report), cancel));
+            output.Result(new JsonObject { ["output"] = path, ["bytes"] = packed.Bytes, ["format"] = format, ["description"] = packed.Description },
+                _ => Console.Out.WriteLine($"wrote {path} ({Units.Bytes(packed.Bytes)}; {packed.Description})"));
             return;
         }
         var type = format switch { "fp16" => "F16", "bf16" => "BF16", _ => "F32" };

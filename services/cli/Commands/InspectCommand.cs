@@ -93,7 +93,7 @@ internal sealed class InspectCommand : QbbCommand
     private static void Print(IAnsiConsole screen, Inspection inspection, Outlook outlook, bool all)
     {
         var head = new Grid().AddColumn().AddColumn();
-        head.AddRow("what", Markup.Escape(string.Join(", ", new[] { inspection.Kind, inspection.Architecture, inspection.Quantization }.OfType<string>())));
+        head.AddRow("what", Markup.Escape(string.Join(", ", new[] { inspection.Kind, inspection.Architecture, inspection.Packed ?? inspection.Quantization }.OfType<string>())));
         head.AddRow("parameters", $"{Units.Count(outlook.Size?.Model.Parameters ?? inspection.Elements)} in {inspection.Tensors.Count} tensors, {Units.Bytes(inspection.Bytes)}");
         if (outlook.Size is { } size)
             head.AddRow("whole model", string.Create(CultureInfo.InvariantCulture, $"{Units.Bytes(size.Bytes)}, {size.BitsPerParameter:0.000} bits/parameter; linear layers {size.EffectiveBitsPerWeight:0.000} bits/weight"));

@@ -24,7 +24,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private readonly Option<string> _embedding = SharedOptions.Embedding();
     private readonly Option<string?> _target = new("--target")
     {
-        Description = "Restrict the levels to the grid of another format, so that qbb export --format of the same name holds the result bit for bit; it decides bases, group and bias.",
+        Description = "Restrict the levels to the grid of another format, so that qbb export --format of the same name holds the result bit for bit. GGUF's decide bases, group and bias; gptq, compressed-tensors and hqq take 2, 3, 4 or 8 bases, any group, and with --no-bias zero points in the middle.",
     };
     private readonly Option<bool> _nested = new("--nested")
     {
@@ -53,6 +53,7 @@ internal sealed class QuantizeCommand : QbbCommand
         "qbb quantize MODEL -o OUT --bits 3 --preset best --max-kl 0.2 --json",
         "qbb quantize MODEL -o OUT --bases 2 --text books.txt",
         "qbb quantize MODEL -o OUT --target gguf-q4_1",
+        "qbb quantize MODEL -o OUT --target gptq --bases 4 --group 128",
         "qbb quantize MODEL -o OUT --bases 4 --preset weights --nested")
     {
         Arguments.Add(_model);
@@ -83,8 +84,13 @@ internal sealed class QuantizeCommand : QbbCommand
         var (model, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));
         if (folder.Length > 0)
             WrittenFiles.CheckTarget(folder, force, model);
-        if (recipe.Target is { } target)
-            ModelLimits.CheckTarget(model, target);
+        if (ModelLimits.PackedBy(model) is { } packed)
+            output.Note($"starts from weights that are quantized already: {packed}");
+        if (recipe.Target is not null)
+        {
+            recipe = ModelLimits.FitTarget(model, recipe, output);
+            file = file is null ? null : file with { Recipe = file.Recipe with { Group = recipe.Group } };
+        }
         else
             ModelLimits.CheckGroup(model, recipe.Group, parsed.GetResult(_group) is { Implicit: false });
         var (counts, positions, size) = ModelPlans.Read(model);
@@ -204,8 +210,10 @@ internal sealed class QuantizeCommand : QbbCommand
         };
         if (parsed.GetValue(_target) is not { } name)
             return recipe.Resolve();
-        if (new Option[] { _bases, _group, _noBias }.FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } given)
+        var target = Target.Parse(name);
+        if (target.Widths is null && new Option[] { _bases, _group, _noBias }.FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } given)
             throw new InvalidInputException($"--target {name} has bases, group and bias of its own: leave out {given.Name}");
-        return recipe.For(Target.Parse(name)).Resolve();
+        // An embedding that was asked for is told of where it does not fit.
+        return (parsed.GetResult(_embedding) is { Implicit: false } ? recipe.For(target) with { Embedding = recipe.Embedding } : recipe.For(target)).Resolve();
     }
 }

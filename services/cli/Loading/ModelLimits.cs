@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Qbb.Checkpoints;
+using Qbb.Cli.Terminal;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 
 namespace Qbb.Cli.Loading;
@@ -26,12 +28,21 @@ internal static class ModelLimits
         : throw new InvalidInputException(
             $"{option} is {given}, but the model's context length is {longest}: beyond it attention is slow and its predictions mean little", $"use {option} {longest} or less, or add {AllowName}");
 
-    /// <summary>Refuses rows that a target's blocks do not divide.</summary>
-    public static void CheckTarget(string model, Target target)
+    /// <summary>The recipe with groups that divide the model's rows, where its target lets them be chosen; says where they are others.</summary>
+    /// <exception cref="InvalidInputException">The target holds no such rows.</exception>
+    public static Recipe FitTarget(string model, Recipe recipe, Output output)
+    {
+        var fitted = ModelQuantizer.Fit(recipe, model);
+        if (fitted.Group != recipe.Group)
+            output.Note($"groups of {fitted.Group}: {recipe.Group} does not divide all rows of this model, and {recipe.Target} has whole groups only");
+        return fitted;
+    }
+
+    /// <summary>How another program packed a model's weights, which are read dequantised; null for plain ones.</summary>
+    public static string? PackedBy(string model)
     {
         using var source = ModelSource.Open(model);
-        foreach (var layer in DecoderLayout.Resolve(DecoderConfig.FromJson(source.ConfigJson), source.Tensors).Linears)
-            target.CheckRows(layer.Weight, layer.InFeatures);
+        return source.Packed?.Description;
     }
 
     /// <summary>Refuses a group that is longer than a row. The default's 128 then means the row; a larger number that was typed is a mistake.</summary>

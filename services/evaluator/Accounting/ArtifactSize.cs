@@ -47,5 +47,5 @@ public sealed record ArtifactSize(ModelSize Model, double EffectiveBitsPerWeight
 
     // The scales of a nested layer's smaller models are .alpha.n and .beta.n.
     private static bool IsPart(string name, string module) => name.StartsWith(module, StringComparison.Ordinal)
-        && new[] { ".planes", ".alpha", ".beta", ".step", ".lowest", ".minimum", ".scale_exponent" }.Any(suffix => name.AsSpan(module.Length).StartsWith(suffix, StringComparison.Ordinal));
+        && new[] { ".planes", ".alpha", ".beta", ".step", ".lowest", ".minimum", ".zero", ".scale_exponent" }.Any(suffix => name.AsSpan(module.Length).StartsWith(suffix, StringComparison.Ordinal));
 }

@@ -51,6 +51,8 @@ internal static class ModelCard
             Row("calibration", $"{calibration.Sequences:n0} sequences, {calibration.Tokens:n0} tokens; importance {recipe.Importance.ToString().ToLowerInvariant()}");
         if (model.RelativeOutputError is { } output)
             Row("relative error of the layers' outputs, mean", $"{output:0.#####}");
+        if (source.Packed is { } packed)
+            Row("starts from", $"weights that are quantized already: {packed.Description}");
         Row("recipe digest", $"`{recipe.Digest}`");
         Row("base model digest", $"`{modelDigest}`");
         text.Append("\n`recipe.json` holds every choice, `metrics.json` the error of every layer. ");

@@ -48,6 +48,19 @@ public sealed class ModelQuantizer
     /// <summary>Says what a model's digest is; a worker knows it without reading the model.</summary>
     public Func<ModelSource, CancellationToken, string> DigestOf { get; init; } = ModelDigest.Compute;
 
+    /// <summary>The recipe with groups that divide the rows of a model, where its target lets them be chosen (<see cref="Target.FitGroup"/>).</summary>
+    /// <exception cref="InvalidInputException">The model cannot be used, or the target holds no such rows.</exception>
+    public static Recipe Fit(Recipe recipe, string model)
+    {
+        if (recipe.Target is null)
+            return recipe;
+        using var opened = QuantizableModel.Open(model);
+        var fitted = Target.FitGroup(recipe, [.. opened.Layers.Select(layer => layer.InFeatures).Distinct()]);
+        foreach (var layer in opened.Layers)
+            fitted.Target!.At(fitted).CheckRows(layer.Weight, layer.InFeatures);
+        return fitted;
+    }
+
     /// <summary>The hidden folder beside an output where an interrupted run keeps its finished layers.</summary>
     public static string WorkFolderOf(string output) => WorkFolder.PathOf(output);
 
@@ -178,6 +191,7 @@ public sealed class ModelQuantizer
         {
             Source = before,
             Embeddings = [.. embeddings.Select(file => file.Report)],
+            StartsFrom = source.Packed?.Description,
             Calibration = _calibration == null ? null : new CalibrationRecord(_calibration.Digest, _calibration.Sequences, _calibration.Tokens),
         };
         writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
@@ -219,7 +233,7 @@ public sealed class ModelQuantizer
         {
             CheckBasesPerLayer(opened.Layers);
             foreach (var layer in opened.Layers)
-                _recipe.Target?.CheckRows(layer.Weight, layer.InFeatures);
+                _recipe.Target?.At(_recipe).CheckRows(layer.Weight, layer.InFeatures);
             return opened;
         }
         catch

@@ -20,6 +20,9 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
     /// <summary>Embedding and head where they became integers.</summary>
     public required IReadOnlyList<EmbeddingReport> Embeddings { get; init; }
 
+    /// <summary>How another program had packed the model's weights; null for plain ones.</summary>
+    public string? StartsFrom { get; init; }
+
     /// <summary>What the layers were calibrated on; null for nothing.</summary>
     public CalibrationRecord? Calibration { get; init; }
 
@@ -71,6 +74,8 @@ public sealed record QuantizedModel(string Folder, IReadOnlyList<LayerReport> La
             ["sourceBitsPerParameter"] = Source.BitsPerParameter,
             ["embeddings"] = JsonSerializer.SerializeToNode(Embeddings, LayerReport.Json),
         };
+        if (StartsFrom != null)
+            metrics["startsFrom"] = StartsFrom;
         if (Calibration != null)
             metrics["calibration"] = JsonSerializer.SerializeToNode(Calibration, LayerReport.Json);
         if (RelativeOutputError is { } error)

@@ -22,7 +22,7 @@ public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, U
     public async Task<LayersDecomposed> DecomposeAsync(DecomposeLayers command, CancellationToken cancellation)
     {
         var model = await folders.OpenAsync(command.Model, cancellation);
-        var recipe = Recipe.FromPart(await folders.ReadTextAsync(command.Decomposition, cancellation));
+        var recipe = ModelQuantizer.Fit(Recipe.FromPart(await folders.ReadTextAsync(command.Decomposition, cancellation)), model);
         using var work = folders.NewFolder();
         using var sequences = await SequencesAsync(command.Data, cancellation);
         var calibration = CalibrationOn(sequences, command.Type);
@@ -55,6 +55,7 @@ public sealed class DecompositionWork(ModelFolders folders, WarmMemory memory, U
         var named = Path.Combine(Directory.CreateDirectory(Path.Combine(work.Path, "model")).FullName, Path.GetFileName(command.Name));
         Directory.CreateSymbolicLink(named, await folders.OpenAsync(command.Model, cancellation));
         var output = Path.Combine(work.Path, "output");
+        recipe = ModelQuantizer.Fit(recipe, named);
         var model = With(command.Model, recipe, CalibrationOn(sequences, null), quantizer => quantizer.Assemble(named, layers, output, cancellation));
         var result = await folders.StoreAsync(output, cancellation);
         return new ModelAssembled(

@@ -92,6 +92,8 @@ internal static class StoredLayout
                 throw new InvalidInputException($"tensor {linear.Weight} is stored as {source.Describe(linear.Weight).Type}: the weights were quantized by another "
                     + $"method{(method is null ? "" : $" ({method})")}; take the original or a dequantised checkpoint");
         }
+        if (source is PackedTensors packed && linears.FirstOrDefault(linear => linear.Transposed && packed.Matrices.Contains(linear.Weight)) is { } turned)
+            throw new InvalidInputException($"tensor {turned.Weight} is packed, and layers of {config.ModelType} lie the other way round, which packed is not read", "take the original or a dequantised checkpoint");
         var weights = linears.Select(linear => linear.Weight).ToHashSet(StringComparer.Ordinal);
         string[] absent = [.. weights.Where(weight => !source.Contains(weight))];
         if (absent.Length > 0 && method is not null)
@@ -104,7 +106,7 @@ internal static class StoredLayout
         // Types that cannot be read are refused before a number is.
         foreach (var name in layout.TensorNames.Where(source.Contains))
             source.ReadFloat(name, 0, []);
-        if (method is not null)
+        if (method is not null && source is not PackedTensors)
             ModelWarnings.Report($"config.json: quantization_config ({method}) is ignored, as the weights are plain");
     }
 

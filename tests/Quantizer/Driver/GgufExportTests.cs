@@ -16,7 +16,7 @@ public sealed class GgufExportTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
-    public static TheoryData<string> Targets => [.. Target.All.Select(target => target.Name)];
+    public static TheoryData<string> Targets => [.. Target.All.Select(target => target.Name).Where(name => name.StartsWith("gguf-"))];
 
     public static TheoryData<string> Families => new(
         "llama-gqa-tied", "llama-mha", "llama3-rope", "mistral", "qwen2", "qwen3", "gemma", "phi", "phi3", "gpt-neox", "gpt2", "gemma2", "gemma3", "granite", "olmo2", "smollm3",
@@ -184,9 +184,11 @@ public sealed class GgufExportTests : IDisposable
     }
 
     /// <summary>Two blocks whose rows hold every target's blocks, with random weights and a tokenizer.</summary>
-    private string RandomModel()
+    private string RandomModel() => RandomModel(_folder);
+
+    internal static string RandomModel(TemporaryFolder parent)
     {
-        var folder = Directory.CreateDirectory(_folder.File("model")).FullName;
+        var folder = Directory.CreateDirectory(parent.File("model")).FullName;
         var json = (JsonObject)JsonNode.Parse("""
             {"model_type":"llama","hidden_size":128,"intermediate_size":256,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"vocab_size":64,
              "max_position_embeddings":64,"rms_norm_eps":1e-5,"tie_word_embeddings":true,"bos_token_id":0,"eos_token_id":1}
@@ -255,7 +257,7 @@ public sealed class GgufExportTests : IDisposable
         };
     }
 
-    private static float[] Logits(ModelSource source)
+    internal static float[] Logits(ModelSource source)
     {
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();

@@ -28,6 +28,8 @@ public class TargetTests
     [InlineData("""{"target":"gguf-q4_1","starts":"both"}""", "starting points of its own")]
     [InlineData("""{"target":"gguf-q4_1","init":"random"}""", "cascaded init")]
     [InlineData("""{"target":"gguf-q9_9"}""", "known are gguf-q4_1, gguf-q4_0")]
+    [InlineData("""{"target":"gptq","bases":5}""", "bases is 5, and target gptq has 2, 3, 4, 8")]
+    [InlineData("""{"target":"hqq","embedding":8}""", "set embedding to 16")]
     [InlineData("""{"target":7}""", "target is 7")]
     public void Choices_that_contradict_a_target_are_refused(string json, string expected) =>
         Should.Throw<InvalidInputException>(() => Recipe.FromPart(json)).Message.ShouldContain(expected);
@@ -51,10 +53,26 @@ public class TargetTests
     }
 
     [Fact]
+    public void Groups_that_divide_are_taken()
+    {
+        var recipe = new Recipe { Bases = 3 }.For(Target.Parse("gptq"));
+        Target.FitGroup(recipe, [256, 640]).ShouldBe(recipe);
+        Target.FitGroup(recipe, [576, 1536]).Group.ShouldBe(64);
+        Target.FitGroup(recipe with { Group = 512 }, [128, 256]).Group.ShouldBe(128);
+        Target.FitGroup(recipe with { Group = null }, [50]).Group.ShouldBeNull();
+        Target.FitGroup(new Recipe().For(Target.Parse("gguf-q1_0")), [576]).Group.ShouldBe(128);
+        var error = Should.Throw<InvalidInputException>(() => Target.FitGroup(recipe, [256, 80]));
+        error.Message.ShouldBe("rows of 80 weights are no whole number of groups of 128, 64 or 32, and gptq has no others: use --group row");
+        Recipe.FromPart("""{"target":"hqq","bases":2,"group":64,"bias":false}""").ToCanonicalJson().ShouldContain("\"bases\":2,\"bias\":false,\"embedding\":16,\"group\":64");
+    }
+
+    [Fact]
     public void A_layer_on_a_grid_takes_a_step_and_where_free_a_minimum()
     {
         StoredBytes.Layer(10, 64, new Recipe().For(Target.Parse("gguf-q4_1"))).ShouldBe(10 * (4 * 8 + 2 * 2 * 2));
         StoredBytes.Layer(10, 64, new Recipe().For(Target.Parse("gguf-q4_0"))).ShouldBe(10 * (4 * 8 + 2 * 2));
         StoredBytes.Layer(10, 128, new Recipe().For(Target.Parse("gguf-q1_0"))).ShouldBe(10 * (16 + 2));
+        StoredBytes.Layer(10, 128, new Recipe().For(Target.Parse("gptq"))).ShouldBe(10 * (4 * 16 + 2 * 2));
+        StoredBytes.Layer(10, 128, new Recipe { Bias = false }.For(Target.Parse("gptq"))).ShouldBe(10 * (4 * 16 + 2));
     }
 }

@@ -18,6 +18,8 @@ internal sealed class GridFit(LevelGrid grid, int rounds, int capacity)
     private readonly double[] _spans = grid.MostLevel switch
     {
         <= 3 => [2, 1.5, 1.2, 1, 0.85, 0.7, 0.55, 0.4],
+        // Longer groups have outliers that are worth clipping.
+        <= 31 when grid.HasZeros => [1.05, 1, 0.92, 0.84, 0.76, 0.68, 0.6, 0.53, 0.46, 0.4],
         <= 31 => [1.05, 1, 0.95, 0.9, 0.8, 0.7, 0.6],
         _ => [1, 0.99, 0.98, 0.96, 0.93, 0.89],
     };
@@ -47,9 +49,11 @@ internal sealed class GridFit(LevelGrid grid, int rounds, int capacity)
         Start = grid.Round(SpanOf(smallest, largest, 1, 1));
         foreach (var share in _spans)
         {
-            for (var sign = 1; sign >= (grid.IsFree ? 1 : -1); sign -= 2)
+            // Both signs of the step, or neighbours of a zero point that refinement would not leave.
+            for (var sign = 1; sign >= (grid.HasWholeZeros || !grid.IsFree ? -1 : 1); sign -= grid.HasWholeZeros ? 1 : 2)
             {
-                var scales = grid.Round(Refine(w.Length, SpanOf(smallest, largest, share, sign)));
+                var start = SpanOf(smallest, largest, share, sign);
+                var scales = grid.Round(Refine(w.Length, grid.HasWholeZeros ? start with { Minimum = start.Minimum + sign * start.Step } : start));
                 if (Assign(w.Length, scales).Error is var error && error < best.Error)
                 {
                     best = (error, scales);
@@ -65,6 +69,8 @@ internal sealed class GridFit(LevelGrid grid, int rounds, int capacity)
     {
         if (grid.IsFree)
         {
+            if (grid.HasWholeZeros)
+                (smallest, largest) = (Math.Min(smallest, 0), Math.Max(largest, 0));
             var step = share * (largest - smallest) / grid.MostLevel;
             return new(step, (smallest + largest - step * grid.MostLevel) / 2);
         }
@@ -117,6 +123,11 @@ internal sealed class GridFit(LevelGrid grid, int rounds, int capacity)
             return square > 0 ? new(product / square, grid.Lowest * product / square) : scales;
         var determinant = mass * square - linear * linear;
         var step = determinant > 1e-12 * mass * square ? (mass * product - linear * values) / determinant : scales.Step;
-        return new(step, (values - step * linear) / mass);
+        if (!grid.HasZeros)
+            return new(step, (values - step * linear) / mass);
+        // The step once more, for the zero point as it will be.
+        var zero = grid.ZeroOf(new(step, (values - step * linear) / mass));
+        var (around, along) = (square - 2 * zero * linear + zero * zero * mass, product - zero * values);
+        return around > 0 ? new(along / around, -zero * along / around) : grid.Snap(scales);
     }
 }

@@ -34,8 +34,8 @@ public sealed class GridMethod : ILayerMethod
     internal LayerResult Quantize(LayerWeights weights, double[]? importance, CancellationToken cancellation)
     {
         var clock = Stopwatch.StartNew();
-        _recipe.Target!.CheckRows(weights.Name, weights.InFeatures);
-        var (n, rows, group) = (_recipe.Bases, weights.OutFeatures, _recipe.Group!.Value);
+        _recipe.Target!.At(_recipe).CheckRows(weights.Name, weights.InFeatures);
+        var (n, rows, group) = (_recipe.Bases, weights.OutFeatures, Math.Min(_recipe.Group ?? weights.InFeatures, weights.InFeatures));
         var (words, groups) = (SignPacking.WordsPerRow(weights.InFeatures), weights.InFeatures / group);
         if ((long)n * rows * words > Array.MaxLength || (long)n * rows * groups > Array.MaxLength)
             throw new Contracts.InvalidInputException($"{weights.Name}: {n} bases of {rows} × {weights.InFeatures} are too large for one tensor");
@@ -61,8 +61,8 @@ public sealed class GridMethod : ILayerMethod
     /// <summary>Fits rows; one per thread.</summary>
     private sealed class Worker(LevelGrid grid, Recipe recipe, LayerWeights weights, double[]? importance)
     {
-        private readonly int _group = recipe.Group!.Value;
-        private readonly GridFit _fit = new(grid, recipe.Rounds!.Value, recipe.Group!.Value);
+        private readonly int _group = Math.Min(recipe.Group ?? weights.InFeatures, weights.InFeatures);
+        private readonly GridFit _fit = new(grid, recipe.Rounds!.Value, Math.Min(recipe.Group ?? weights.InFeatures, weights.InFeatures));
         private readonly byte[] _codes = new byte[weights.InFeatures];
         private readonly byte[] _startCodes = new byte[weights.InFeatures];
         private readonly double[] _alpha = new double[recipe.Bases];

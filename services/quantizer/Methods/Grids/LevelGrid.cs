@@ -23,12 +23,13 @@ internal sealed class LevelGrid
 {
     private readonly int _bases;
     private readonly int? _lowest;
+    private readonly ZeroRange? _zeros;
     private readonly int _least;
     private readonly byte[] _reversed;
 
     private LevelGrid(Target target)
     {
-        (_bases, _lowest, _least) = (target.Bases, target.Minimum.InSteps, target.LeastLevel);
+        (_bases, _lowest, _zeros, _least) = (target.Bases, target.Minimum.InSteps, target.Minimum.Zeros, target.LeastLevel);
         _reversed = new byte[1 << _bases];
         for (var code = 0; code < _reversed.Length; code++)
         {
@@ -38,10 +39,16 @@ internal sealed class LevelGrid
     }
 
     /// <summary>The grid of a recipe; null for free levels.</summary>
-    public static LevelGrid? Of(Recipe recipe) => recipe.IsOnGrid ? new(recipe.Target!) : null;
+    public static LevelGrid? Of(Recipe recipe) => recipe.IsOnGrid ? new(recipe.Target!.At(recipe)) : null;
 
-    /// <summary>Numbers that decide a group's levels.</summary>
-    public int Unknowns => _lowest is null ? 2 : 1;
+    /// <summary>Numbers that decide a group's levels and are solved for. A whole zero point is not: rounding it would undo what was solved.</summary>
+    public int Unknowns => _lowest is null && !HasWholeZeros ? 2 : 1;
+
+    /// <summary>Whether the minimum is −zero·step.</summary>
+    public bool HasZeros => _zeros is not null;
+
+    /// <summary>The same with a whole zero point.</summary>
+    public bool HasWholeZeros => _zeros is { Parts: 1 };
 
     /// <summary>Whether every group has a minimum of its own.</summary>
     public bool IsFree => _lowest is null;
@@ -58,7 +65,18 @@ internal sealed class LevelGrid
     private double Middle => MostLevel / 2.0;
 
     /// <summary>What a step counts in the value of a code.</summary>
-    public int Coefficient(byte code) => QOf(code) + Lowest;
+    public double Coefficient(byte code, GridScales scales) => HasWholeZeros ? QOf(code) - ZeroOf(scales) : QOf(code) + Lowest;
+
+    /// <summary>The nearest zero point that there is; where all levels are one, any.</summary>
+    public double ZeroOf(GridScales scales) => scales.Step == 0 ? 1 << (_bases - 1)
+        : Math.Clamp(Math.Round(-scales.Minimum / scales.Step * _zeros!.Parts) / _zeros.Parts, _zeros.Least, _zeros.Most);
+
+    /// <summary>The scales with the minimum on the lattice of zero points, where there is one.</summary>
+    public GridScales Snap(GridScales scales) => _zeros is null ? scales : new(scales.Step, -ZeroOf(scales) * scales.Step);
+
+    /// <summary>The scales after a change of the unknowns: [1] for the step, or [2].</summary>
+    public GridScales Changed(GridScales scales, ReadOnlySpan<double> change) =>
+        HasWholeZeros ? new(scales.Step + change[0], -ZeroOf(scales) * (scales.Step + change[0])) : scales.Plus(change);
 
     /// <summary>The code of a q.</summary>
     public byte CodeOf(int q) => _reversed[q];
@@ -78,7 +96,7 @@ internal sealed class LevelGrid
     public GridScales Read(ReadOnlySpan<double> alpha, double beta)
     {
         var step = 2 * alpha[^1];
-        return new(step, _lowest is { } lowest ? lowest * step : beta - Middle * step);
+        return _lowest is { } lowest ? new(step, lowest * step) : Snap(new(step, beta - Middle * step));
     }
 
     /// <summary>Rounds step and minimum as they are stored, and gives scales [N] and bias.</summary>
@@ -100,6 +118,8 @@ internal sealed class LevelGrid
         var step = 2 * (double)(Half)(scales.Step / 2);
         if (_lowest is { } lowest)
             return new(step, lowest * step);
+        if (_zeros is not null)
+            return Snap(new(step, scales.Minimum));
         if (step == 0)
             return new(0, (double)(Half)scales.Minimum);
         if (Math.Abs(scales.Minimum) > Math.ScaleB(1, 12 + Math.ILogB(step)))
@@ -115,11 +135,11 @@ internal sealed class LevelGrid
         var (steps, minima) = (new Half[beta.Length], IsFree ? new Half[beta.Length] : null);
         for (var place = 0; place < beta.Length; place++)
         {
-            var (step, minimum) = Read([(double)last[place]], beta[place]);
-            steps[place] = (Half)step;
+            var scales = Read([(double)last[place]], beta[place]);
+            steps[place] = (Half)scales.Step;
             if (minima is not null)
-                minima[place] = (Half)minimum;
+                minima[place] = (Half)(_zeros is null ? scales.Minimum : ZeroOf(scales));
         }
-        return BinaryBases.OnGrid(_bases, rows, columns, group, planes, steps, _lowest, minima);
+        return BinaryBases.OnGrid(_bases, rows, columns, group, planes, steps, _lowest, _zeros is null ? minima : null, _zeros is null ? null : minima);
     }
 }

@@ -98,8 +98,13 @@ internal sealed class JointScales
                 var signs = _signs.AsSpan((row * _unknowns + unknown) * _features, _features);
                 if (block.Grid is { } grid && unknown == 0)
                 {
-                    for (var column = 0; column < signs.Length; column++)
-                        signs[column] = grid.Coefficient(codes[column]);
+                    for (var group = 0; group < block.Groups; group++)
+                    {
+                        var (first, length) = block.ColumnsOf(group);
+                        var scales = grid.Read(block.AlphaOf(row, group), block.Beta[row * block.Groups + group]);
+                        for (var column = first; column < first + length; column++)
+                            signs[column] = grid.Coefficient(codes[column], scales);
+                    }
                     continue;
                 }
                 if (block.Grid is not null || unknown == block.Bases)
@@ -166,7 +171,7 @@ internal sealed class JointScales
             ref var beta = ref block.Beta[row * block.Groups + group];
             if (block.Grid is { } grid)
             {
-                grid.Write(grid.Read(alpha, beta).Plus(_right.AsSpan(group * _unknowns, _unknowns)), alpha, out beta);
+                grid.Write(grid.Changed(grid.Read(alpha, beta), _right.AsSpan(group * _unknowns, _unknowns)), alpha, out beta);
                 continue;
             }
             _fit.Resize(length);

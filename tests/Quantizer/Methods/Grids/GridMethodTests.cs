@@ -16,17 +16,43 @@ public class GridMethodTests
     [MemberData(nameof(Grids))]
     public void Rounded_steps_and_minima_make_levels_that_every_order_of_sums_in_fp32_gives(string name)
     {
-        var (target, random) = (Target.Parse(name), new Random(7));
-        var grid = LevelGrid.Of(new Recipe().For(target))!;
+        var template = Target.Parse(name);
+        foreach (var bases in template.Widths ?? [template.Bases])
+            CheckLevels(new Recipe { Bases = bases }.For(template));
+    }
+
+    [Fact]
+    public void Without_a_bias_the_zero_point_is_in_the_middle()
+    {
+        foreach (var bases in Target.Parse("gptq").Widths!)
+        {
+            var recipe = new Recipe { Bases = bases, Bias = false }.For(Target.Parse("gptq"));
+            LevelGrid.Of(recipe)!.Lowest.ShouldBe(-(1 << (bases - 1)));
+            CheckLevels(recipe);
+        }
+    }
+
+    private static void CheckLevels(Recipe recipe)
+    {
+        var (target, random) = (recipe.Target!.At(recipe), new Random(7));
+        var grid = LevelGrid.Of(recipe)!;
         Span<double> alpha = stackalloc double[target.Bases];
-        for (var trial = 0; trial < 20_000; trial++)
+        for (var trial = 0; trial < 10_000; trial++)
         {
             // Seed 7; magnitudes from fp16's subnormals to its end, and minima from far below the step to far above it.
             var step = Math.ScaleB(random.NextDouble() - 0.5, random.Next(-26, 8));
             var minimum = random.Next(8) == 0 ? 0 : step * Math.ScaleB(random.NextDouble() - 0.5, random.Next(-20, 20));
             grid.Write(new(step, Math.Clamp(minimum, -60000, 60000)), alpha, out var beta);
             var scales = grid.Read(alpha, beta);
-            var (d, m) = ((float)(Half)scales.Step, (float)(Half)scales.Minimum);
+            var (d, m) = ((float)(Half)scales.Step, grid.HasZeros ? (float)scales.Minimum : (float)(Half)scales.Minimum);
+            if (grid.HasZeros)
+            {
+                var zero = grid.ZeroOf(scales);
+                ((double)(Half)zero).ShouldBe(zero);
+                // As HQQ subtracts.
+                for (var q = 0; q <= grid.MostLevel; q++)
+                    ((double)(Half)(q - zero)).ShouldBe(q - zero);
+            }
             ((double)d).ShouldBe(scales.Step);
             if (grid.IsFree)
                 ((double)m).ShouldBe(scales.Minimum);
@@ -112,7 +138,7 @@ public class GridMethodTests
                     continue;
                 }
                 for (var offset = 0; k <= 110 && offset < 20; offset++)
-                    found = Math.Min(found, Error(new(span * k / 100.0 / grid.MostLevel, least + span * offset / 40.0), group));
+                    found = Math.Min(found, Error(grid.Snap(new(span * k / 100.0 / grid.MostLevel, least + span * offset / 40.0)), group));
             }
             return found;
         }
@@ -142,7 +168,7 @@ public class GridMethodTests
         for (var place = 0; place < expanded.Length; place++)
         {
             var d = (float)bases.Steps[place / target.Group];
-            var lowest = bases.Minima is { } minima ? (float)minima[place / target.Group] : bases.Lowest!.Value * d;
+            var lowest = bases.Zeros is { } zeros ? -(float)zeros[place / target.Group] * d : bases.Minima is { } minima ? (float)minima[place / target.Group] : bases.Lowest!.Value * d;
             var q = d == 0 ? target.LeastLevel : MathF.Round((expanded[place] - lowest) / d);
             q.ShouldBeInRange(target.LeastLevel, (1 << target.Bases) - 1);
             expanded[place].ShouldBe(d * q + lowest);

@@ -153,7 +153,7 @@ public class StepsTests
     }
 
     [Theory]
-    [InlineData("gguf-q4_1"), InlineData("gguf-q4_0"), InlineData("gguf-q5_1"), InlineData("gguf-q8_0"), InlineData("gguf-q2_0")]
+    [InlineData("gguf-q4_1"), InlineData("gguf-q4_0"), InlineData("gguf-q5_1"), InlineData("gguf-q8_0"), InlineData("gguf-q2_0"), InlineData("gptq"), InlineData("hqq")]
     public void Steps_and_minima_of_a_grid_are_solved_for_as_the_plain_form_does(string target)
     {
         var (layer, curvature, block, w) = Setup(Target.Parse(target));
@@ -172,7 +172,7 @@ public class StepsTests
     }
 
     [Theory]
-    [InlineData("gguf-q4_1"), InlineData("gguf-q4_0"), InlineData("gguf-q5_1"), InlineData("gguf-q8_0"), InlineData("gguf-q2_0")]
+    [InlineData("gguf-q4_1"), InlineData("gguf-q4_0"), InlineData("gguf-q5_1"), InlineData("gguf-q8_0"), InlineData("gguf-q2_0"), InlineData("gptq"), InlineData("hqq")]
     public void Steps_over_columns_on_a_grid_equal_the_plain_forms(string target)
     {
         var (layer, curvature, block, w) = Setup(Target.Parse(target));
@@ -263,7 +263,7 @@ public class StepsTests
             for (var unknown = 0; unknown < unknowns; unknown++)
             {
                 var code = block.Codes[row * block.Features + column];
-                var sign = block.Grid is { } grid ? unknown == 0 ? grid.Coefficient(code) : 1
+                var sign = block.Grid is { } grid ? unknown == 0 ? grid.Coefficient(code, grid.Read(block.AlphaOf(row, column / block.GroupSize), block.Beta[row * block.Groups + column / block.GroupSize])) : 1
                     : unknown == block.Bases ? 1 : (code >> unknown & 1) * 2 - 1;
                 design[column, column / block.GroupSize * unknowns + unknown] = sign;
             }

@@ -1,4 +1,4 @@
-namespace Qbb.Bases;
+namespace Qbb.Checkpoints;
 
 /// <summary>A tensor to be written to a safetensors file.</summary>
 /// <param name="Name">Its name in the file.</param>
