@@ -73,7 +73,7 @@ public sealed record Target(string Name, int Bases, int Group, GridMinimum Minim
             return recipe;
         var fitting = new[] { 128, 64, 32 }.Where(smaller => smaller < group && inFeatures.All(count => count % smaller == 0)).ToList();
         return fitting.Count > 0 ? recipe with { Group = fitting[0] }
-            : throw new InvalidInputException($"rows of {inFeatures.First(count => count % group != 0)} weights are no whole number of groups of {group}, 64 or 32, and {recipe.Target} has no others", "use --group row");
+            : throw new InvalidInputException($"rows of {inFeatures.First(count => count % group != 0)} weights do not divide into groups of {(group is 128 or 64 or 32 ? "" : $"{group}, ")}128, 64 or 32, and {recipe.Target} has whole groups only", "use --group row");
     }
 
     /// <summary>Whether groups have a bias.</summary>

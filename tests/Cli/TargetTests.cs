@@ -49,7 +49,11 @@ public class TargetTests
         var inspected = QbbCommands.Run("inspect", packed);
         inspected.Code.ShouldBe(0, inspected.Error);
         inspected.Out.ShouldContain("GPTQ v1, 3 bits, groups of 128");
-        Done("compare", packed, "-o", folder.File("compared"), "--bases", "2", "--group", "64", "--text", text, "--context", "16", "--windows", "2");
+        Done("compare", packed, "-o", folder.File("compared"), "--methods", "rtn", "--bases", "2", "--group", "64", "--context", "16", "--windows", "2");
+        var compared = QbbCommands.Run("compare", s_model, "-o", folder.File("beside"), "--methods", "rtn", "--bases", "2", "--group", "64", "--beside", packed, "--context", "16", "--windows", "2", "--json");
+        compared.Code.ShouldBe(0, compared.Error);
+        compared.Json["rows"]!.AsArray().Select(row => row!["title"]!.ToString()).ShouldContain("packed (GPTQ v1, 3 bits, groups of 128)");
+        compared.Json["rows"]![1]!["scores"]![0]!["kl"]!.GetValue<double>().ShouldBeGreaterThan(0);
         Done("generate", packed, "--prompt", "the cat", "--tokens", "2");
         Done("logits", packed, "--ids", "1,2,3");
         var again = QbbCommands.Run("quantize", packed, "-o", next, "--bases", "2", "--preset", "weights");

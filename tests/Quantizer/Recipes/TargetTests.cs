@@ -61,7 +61,7 @@ public class TargetTests
         Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe);
         recipe.Digest.ShouldNotBe((recipe with { Exports = null }).Digest);
         RecipeCheck.Problems("""{"decomposition":{"target":"gguf-q4_1","importance":"full","exports":["gguf-q4_1"]}}""").ShouldBeEmpty();
-        RecipeCheck.Problems("""{"decomposition":{"bases":3,"exports":["gguf-f16"]},"distillation":{}}""").ShouldBe([Recipe.DistilledExports]);
+        RecipeCheck.Problems("""{"decomposition":{"bases":3,"exports":["gguf-f16"]},"distillation":{}}""").ShouldContain(problem => problem.StartsWith("exports is set and the recipe has a distillation"));
         RecipeCheck.Problems("""{"decomposition":{"bases":3,"exports":["gptq"]}}""").Single().ShouldContain("exports has gptq, which does not hold levels of no target: set target to gptq");
     }
 
@@ -84,7 +84,7 @@ public class TargetTests
         Target.FitGroup(recipe with { Group = null }, [50]).Group.ShouldBeNull();
         Target.FitGroup(new Recipe().For(Target.Parse("gguf-q1_0")), [576]).Group.ShouldBe(128);
         var error = Should.Throw<InvalidInputException>(() => Target.FitGroup(recipe, [256, 80]));
-        error.Message.ShouldBe("rows of 80 weights are no whole number of groups of 128, 64 or 32, and gptq has no others: use --group row");
+        error.Message.ShouldBe("rows of 80 weights do not divide into groups of 128, 64 or 32, and gptq has whole groups only: use --group row");
         Recipe.FromPart("""{"target":"hqq","bases":2,"group":64,"bias":false}""").ToCanonicalJson().ShouldContain("\"bases\":2,\"bias\":false,\"embedding\":16,\"group\":64");
     }
 
