@@ -63,7 +63,9 @@ public sealed record CompressedTensorsFormat(IReadOnlyList<CompressedTensorsForm
                 throw weights.Wrong("strategy", "known are group and channel");
             schemes.Add(new(weights.Bits("num_bits", 1, 2, 3, 4, 5, 6, 7, 8), strategy == "channel" ? null : weights.Group("group_size"), weights.Flag("symmetric") ?? true));
         }
-        return new([.. schemes.Distinct()], System.Version.TryParse(settings.Text("version")?.Split('+', 'a', 'b', 'r')[0].TrimEnd('.'), out var version) ? version : null);
+        return new([.. schemes.Distinct()], System.Version.TryParse(Numbers(settings.Text("version")), out var version) ? version : null);
+
+        static string Numbers(string? text) => string.Concat((text ?? "").TakeWhile(character => char.IsAsciiDigit(character) || character == '.')).TrimEnd('.');
     }
 
     /// <inheritdoc/>
@@ -113,7 +115,7 @@ public sealed record CompressedTensorsFormat(IReadOnlyList<CompressedTensorsForm
             Scales(module + Scale, weight.Type, weight.Scales, rows, groups),
             Tensor(module + Shape, "I64", [rows, (long)columns], 2),
         ];
-        if (!SchemeOf(weight).Symmetric)
+        if (!SchemeOf(weight).Symmetric || !weight.IsSymmetric)
         {
             var height = WordPacking.Words(rows, bits, padded);
             var (zeros, fields) = (new uint[height * groups], Array.ConvertAll(Turned(weight.Zeros, groups), zero => (byte)zero));
@@ -167,8 +169,8 @@ public sealed record CompressedTensorsFormat(IReadOnlyList<CompressedTensorsForm
     {
         var (packed, scale) = (stored.Describe(module + Weight), stored.Describe(module + Scale));
         var (width, groups) = (packed.Shape.Count == 2 ? packed.Shape[1] : 0, scale.Shape.Count == 2 ? scale.Shape[1] : 0);
-        var fitting = Schemes.Where(scheme => scheme.Symmetric != stored.Contains(module + Zero)
-            && (columns - 1) / Math.Min(scheme.Group ?? columns, columns) + 1 == groups && (Fits(scheme, false) || Fits(scheme, true))).ToList();
+        var fitting = Schemes.Where(scheme => (scheme.Symmetric || stored.Contains(module + Zero))
+            && (columns - 1) / Math.Min(scheme.Group ?? columns, columns) + 1 == groups && (Fits(scheme, false) || Fits(scheme, true))).DistinctBy(scheme => (scheme.Bits, scheme.Group)).ToList();
         if (fitting.Count != 1)
             throw Misfit(packed, fitting.Count == 0 ? $"I32 [outputs, words of {columns} inputs], and as many scales" : $"one scheme of {module}, and {fitting.Count} fit");
         var (dense, padded) = (Fits(fitting[0], false), Fits(fitting[0], true));

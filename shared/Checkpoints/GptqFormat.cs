@@ -54,7 +54,7 @@ public sealed record GptqFormat(int Version, int Bits, int? Group, bool Symmetri
     public override (long Rows, long Columns) ShapeOf(ITensorSource stored, string module)
     {
         var entry = stored.Describe(module + Weight);
-        return entry is { Type: "I32", Shape.Count: 2 } && entry.Shape[0] * 32 % Bits == 0 && entry.Shape[1] * Bits % 32 == 0
+        return entry is { Type: "I32", Shape.Count: 2 } && entry.Count > 0 && entry.Shape[0] * 32 % Bits == 0 && entry.Shape[1] * Bits % 32 == 0
             ? (entry.Shape[1], entry.Shape[0] * 32 / Bits) : throw Misfit(entry, $"I32 [inputs·{Bits}/32, outputs]");
     }
 
@@ -185,7 +185,7 @@ public sealed record AwqFormat(int? Group) : PackedFormat
     public override (long Rows, long Columns) ShapeOf(ITensorSource stored, string module)
     {
         var entry = stored.Describe(module + Weight);
-        return entry is { Type: "I32", Shape.Count: 2 } ? (entry.Shape[1] * PerWord, entry.Shape[0]) : throw Misfit(entry, "I32 [inputs, outputs/8]");
+        return entry is { Type: "I32", Shape.Count: 2 } && entry.Count > 0 ? (entry.Shape[1] * PerWord, entry.Shape[0]) : throw Misfit(entry, "I32 [inputs, outputs/8]");
     }
 
     /// <inheritdoc/>

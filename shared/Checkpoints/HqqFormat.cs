@@ -159,7 +159,7 @@ public sealed record HqqFormat(int Bits, int? Group, int Axis, JsonObject Settin
         var (length, name) = Axis == 1 ? (columns, "rows") : (rows, "columns");
         var group = Group ?? length;
         if (length % group != 0)
-            throw new InvalidInputException($"{module}: {name} of {length} weights are no whole number of groups of {group}", "groups that reach from one into the next are not read");
+            throw new InvalidInputException($"{module}: {name} of {length} weights do not divide into groups of {group}", "groups that cross them are not supported; take the original or a dequantised checkpoint");
         return Axis == 1 ? (rows * columns / group, group, group) : (group, rows * columns / group, group);
     }
 

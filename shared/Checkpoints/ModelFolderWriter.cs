@@ -49,6 +49,9 @@ public sealed class ModelFolderWriter : IDisposable
     /// <summary>Whether what is written stays where it is without <see cref="Commit"/>, to be resumed.</summary>
     public bool IsKept { get; set; }
 
+    /// <summary>Where everything is until <see cref="Commit"/>.</summary>
+    public string Folder => _work;
+
     /// <summary>Bytes of the files written so far.</summary>
     public long Bytes { get; private set; }
 

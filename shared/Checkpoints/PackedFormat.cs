@@ -73,7 +73,7 @@ public abstract record PackedFormat
     private protected static string? RefusalOf(PackedWeight weight, int leastZero, int wholeRows, bool order)
     {
         if (weight.InFeatures % weight.GroupSize != 0)
-            return $"its rows of {weight.InFeatures} weights are no whole number of groups of {weight.GroupSize}";
+            return $"its rows of {weight.InFeatures} weights do not divide into groups of {weight.GroupSize}";
         if (weight.OutFeatures % wholeRows != 0)
             return $"its {weight.OutFeatures} rows are no multiple of {wholeRows}";
         if (weight.GroupOf is not null && !order)

@@ -58,6 +58,9 @@ public sealed record Recipe
     /// <summary>The format of other programs whose grid the levels are restricted to (<see cref="For"/>); null for free levels.</summary>
     public Target? Target { get; init; }
 
+    /// <summary>What the result is exported to as well, each into a file or folder below <c>exports/</c>; null for nothing.</summary>
+    public ExportFormats? Exports { get; init; }
+
     /// <summary>How embedding and head are stored.</summary>
     public EmbeddingForm Embedding { get; init; } = EmbeddingForm.Bits8;
 
@@ -135,6 +138,8 @@ public sealed record Recipe
             throw new InvalidInputException("the recipe cannot be used: " + string.Join("; ", problems));
     }
 
+    internal const string DistilledExports = "exports is set and the recipe has a distillation, which changes the model after its exports are written: take one of them out";
+
     internal IEnumerable<string> Problems()
     {
         if (IsRounding && Refinement != Refinement.None)
@@ -179,6 +184,15 @@ public sealed record Recipe
             yield return "nested is set but bases is 1, which holds no smaller model";
         if (Nested && (Refinement != Refinement.Alternating || Init != Init.Cascaded || Rounds == 0))
             yield return "nested needs alternating refinement of at least 1 round from the cascaded init";
+        foreach (var name in Exports?.Names ?? [])
+        {
+            if (!Target.Exports.Contains(name))
+                yield return $"exports has {name}; known are {string.Join(", ", Target.Exports)}";
+            else if (!Target.Holds(name, this))
+                yield return $"exports has {name}, which does not hold levels of {(Target is null ? "no target" : $"target {Target} with {Bases} bases")}: set target to {(name is "gptq-v2" or "awq" ? "gptq" : name)}, or take it out";
+        }
+        if (Exports is not null && Distillation is not null)
+            yield return DistilledExports;
         foreach (var problem in Target is null ? [] : ProblemsWith(Target))
             yield return problem;
         if (LearningRate is { } rate && (!double.IsFinite(rate) || rate <= 0))

@@ -34,6 +34,13 @@ internal static class RecipeJson
                 writer.WriteString("embedding", Bases);
             else
                 writer.WriteNumber("embedding", (int)recipe.Embedding);
+            if (recipe.Exports is { } exports)
+            {
+                writer.WriteStartArray("exports");
+                foreach (var name in exports.Names)
+                    writer.WriteStringValue(name);
+                writer.WriteEndArray();
+            }
             if (recipe.Group is { } group)
                 writer.WriteNumber("group", group);
             else
@@ -92,6 +99,7 @@ internal static class RecipeJson
         "bias" => recipe with { Bias = value.GetBoolean() },
         "bits" => recipe with { Bits = value.GetDouble() },
         "embedding" => recipe with { Embedding = ReadEmbedding(value) },
+        "exports" => recipe with { Exports = ReadExports(value) },
         "group" => recipe with { Group = value.ValueKind == JsonValueKind.String && value.GetString() == Row ? null : value.GetInt32() },
         "importance" => recipe with { Importance = Parse<Importance>(value) },
         "init" => recipe with { Init = Parse<Init>(value) },
@@ -120,6 +128,10 @@ internal static class RecipeJson
             throw new FormatException(error.Message, error);
         }
     }
+
+    private static ExportFormats? ReadExports(JsonElement value) => value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(name => name.ValueKind == JsonValueKind.String)
+        ? value.GetArrayLength() == 0 ? null : new(value.EnumerateArray().Select(name => name.GetString()!))
+        : throw new FormatException($"it must be a list of {string.Join(", ", Target.Exports)}");
 
     private static EmbeddingForm ReadEmbedding(JsonElement value)
     {

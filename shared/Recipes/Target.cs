@@ -33,6 +33,14 @@ public sealed record Target(string Name, int Bases, int Group, GridMinimum Minim
         new("hqq", 4, 128, GridMinimum.ZeroPoints(64, -16, 32)) { Widths = s_widths },
     ];
 
+    /// <summary>What a recipe may have exported with its result: formats of full-size weights, of a grid, and others of the same grid.</summary>
+    public static IReadOnlyList<string> Exports { get; } = ["gguf-f16", "gguf-f32", .. All.Select(target => target.Name), "gptq-v2", "awq"];
+
+    /// <summary>Whether results of a target are held by a format of <see cref="Exports"/>.</summary>
+    public static bool Holds(string export, Recipe recipe) => export is "gguf-f16" or "gguf-f32" || export == recipe.Target?.Name
+        || recipe.Target?.Name == "gptq" && (export is "gptq-v2" or "compressed-tensors" or "hqq" || export == "awq" && recipe.Bases == 4)
+        || recipe.Target?.Name == "compressed-tensors" && (export is "gptq-v2" or "hqq" || export == "awq" && recipe.Bases == 4);
+
     /// <summary>The lowest q that is used.</summary>
     public int LeastLevel { get; private init; }
 
@@ -65,7 +73,7 @@ public sealed record Target(string Name, int Bases, int Group, GridMinimum Minim
             return recipe;
         var fitting = new[] { 128, 64, 32 }.Where(smaller => smaller < group && inFeatures.All(count => count % smaller == 0)).ToList();
         return fitting.Count > 0 ? recipe with { Group = fitting[0] }
-            : throw new InvalidInputException($"rows of {inFeatures.First(count => count % group != 0)} weights are no whole number of groups of {group}, 64 or 32, and {recipe.Target} has no others", "use --group row");
+            : throw new InvalidInputException($"rows of {inFeatures.First(count => count % group != 0)} weights do not divide into groups of {(group is 128 or 64 or 32 ? "" : $"{group}, ")}128, 64 or 32, and {recipe.Target} has whole groups only", "use --group row");
     }
 
     /// <summary>Whether groups have a bias.</summary>
@@ -112,6 +120,21 @@ public sealed record GridMinimum(int? InSteps, bool IsFree, ZeroRange? Zeros = n
 
     /// <summary>Every group has a zero point.</summary>
     public static GridMinimum ZeroPoints(int parts, int least, int most) => new(null, true, new(parts, least, most));
+}
+
+/// <summary>Formats that a result is exported to as well, in ordinal order.</summary>
+public sealed record ExportFormats
+{
+    private readonly string _names;
+
+    /// <param name="names">Of <see cref="Target.Exports"/>.</param>
+    public ExportFormats(IEnumerable<string> names) => _names = string.Join(',', names.Distinct().Order(StringComparer.Ordinal));
+
+    /// <summary>Their names.</summary>
+    public IReadOnlyList<string> Names => _names.Split(',', StringSplitOptions.RemoveEmptyEntries);
+
+    /// <inheritdoc/>
+    public override string ToString() => _names;
 }
 
 /// <summary>Zero points that a format has: multiples of 1/Parts.</summary>

@@ -46,6 +46,7 @@ internal sealed class CompareCommand : QbbCommand
         AllowMultipleArgumentsPerToken = true,
     };
     private readonly Option<GroupSize[]> _groups = SharedOptions.Groups("Inputs that share a scale, or row. Commas or spaces between several.");
+    private readonly Option<string[]> _beside = new("--beside") { Description = "Models that exist already, to score beside: folders of GPTQ, AWQ, compressed-tensors, HQQ or qbb, or GGUF files.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string[]> _texts = new("--text") { Description = "More texts to score on, beside what the model itself samples; - reads stdin.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<int?> _context = new("--context") { Description = "Tokens of a window. Default: 512, or the model's longest context if that is shorter." };
     private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
@@ -60,12 +61,13 @@ internal sealed class CompareCommand : QbbCommand
     public CompareCommand() : base("compare", "Quantizes a model by several methods, scores every result and writes a report. If interrupted, the same command resumes.",
         "qbb compare MODEL -o report",
         "qbb compare MODEL -o report --methods rtn,gptq,qbb,qbb-distilled --bases 4,3,2 --group 128,64",
+        "qbb compare MODEL -o report --beside GPTQ_FOLDER model.gguf",
         "qbb compare MODEL -o report --text wiki.test.raw --context 2048 --windows 20 --json")
     {
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _methods, _bases, _groups, _texts, _context, _allowLong, _windows, _seed, .. _overrides.All, _device, _threads, _force,
+            _output, _methods, _bases, _groups, _beside, _texts, _context, _allowLong, _windows, _seed, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
@@ -109,6 +111,16 @@ internal sealed class CompareCommand : QbbCommand
         var steps = new DistillationSteps(plan ?? QuantizationPlan.Create(Preset.Weights, new Recipe(), Counts(path).Model, 0, Machine(device, threads)), device, type, threads, output, cancel);
         var models = new ComparedModels(path, digest, teacher, folder, plan, steps, output);
         report.Add(finished.GetValueOrDefault(path) ?? Row(output, null, path, teacher, 0, texts, options, null, cancel));
+        foreach (var other in (parsed.GetValue(_beside) ?? []).Select(other => Path.GetFullPath(HubModels.Local(other, output, cancel))).Distinct())
+        {
+            if (finished.TryGetValue(other, out var known))
+            {
+                report.Add(known);
+                continue;
+            }
+            using var model = LoadedModel.Open(other, device);
+            report.Add(Row(output, null, other, model, 0, texts, options, teacher, cancel));
+        }
         var open = cells.Where(cell => !finished.ContainsKey(Path.Combine(folder, cell.Folder))).ToList();
         var sampling = open.Exists(cell => cell.Method.NeedsData) ? models.Sample() : 0;
         foreach (var cell in cells)
@@ -208,7 +220,8 @@ internal sealed class CompareCommand : QbbCommand
         Output output, ComparisonCell? cell, string folder, LoadedModel model, double seconds, List<(string Name, int[] Ids)> texts, ScoreOptions options,
         LoadedModel? teacher, CancellationToken cancel)
     {
-        var title = cell?.Title ?? "teacher";
+        var name = cell?.Method.Name ?? (teacher is null ? ComparisonRow.Teacher : Path.GetFileName(Path.TrimEndingDirectorySeparator(folder)));
+        var title = cell?.Title ?? (model.Source.Packed is { } packed ? $"{name} ({packed.Description})" : name);
         var scores = texts.Select(text =>
         {
             var score = ProgressBars.Run(output, $"{title}: scoring {text.Name}", report => Scorer.Run(model.Model, text.Ids, options, teacher?.Model,
@@ -217,7 +230,7 @@ internal sealed class CompareCommand : QbbCommand
         }).ToList();
         var size = ArtifactSize.Of(model.Source);
         var layers = model.Model.Config is { } config ? DecoderLayout.Resolve(config, model.Source.Tensors).Linears.Select(layer => ((long)layer.OutFeatures, (long)layer.InFeatures)) : [];
-        return new(cell?.Method.Name ?? "teacher", title, cell?.Bases, cell?.Group, folder, cell?.OwnBits(layers) ?? size.EffectiveBitsPerWeight, size.BitsPerParameter, size.Bytes, seconds, scores);
+        return new(name, title, cell?.Bases, cell?.Group, folder, cell?.OwnBits(layers) ?? size.EffectiveBitsPerWeight, size.BitsPerParameter, size.Bytes, seconds, scores);
     }
 
     private static void Print(IAnsiConsole screen, IReadOnlyList<ComparisonRow> rows, List<string> notes, string folder)

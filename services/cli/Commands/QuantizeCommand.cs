@@ -213,7 +213,7 @@ internal sealed class QuantizeCommand : QbbCommand
         var target = Target.Parse(name);
         if (target.Widths is null && new Option[] { _bases, _group, _noBias }.FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } given)
             throw new InvalidInputException($"--target {name} has bases, group and bias of its own: leave out {given.Name}");
-        // An embedding that was asked for is told of where it does not fit.
+        // An explicit --embedding that does not fit is reported.
         return (parsed.GetResult(_embedding) is { Implicit: false } ? recipe.For(target) with { Embedding = recipe.Embedding } : recipe.For(target)).Resolve();
     }
 }

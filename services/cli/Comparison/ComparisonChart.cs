@@ -22,13 +22,13 @@ internal static class ComparisonChart
     /// <summary>Of every text a figure of perplexity and one of divergence; none while there is no row beside the teacher's.</summary>
     public static IEnumerable<(string Title, string Svg)> All(IReadOnlyList<ComparisonRow> rows)
     {
-        var quantized = rows.Where(row => row.Bases is not null).ToList();
+        var quantized = rows.Where(row => row.Method != ComparisonRow.Teacher).ToList();
         if (quantized.Count == 0)
             yield break;
         for (var text = 0; text < rows[0].Scores.Count; text++)
         {
             var name = rows[0].Scores[text].Text;
-            yield return ($"Perplexity over bits per weight, {name}", Draw("perplexity", quantized, row => row.Scores[text].Perplexity, rows.FirstOrDefault(row => row.Bases is null)?.Scores[text].Perplexity));
+            yield return ($"Perplexity over bits per weight, {name}", Draw("perplexity", quantized, row => row.Scores[text].Perplexity, rows.FirstOrDefault(row => row.Method == ComparisonRow.Teacher)?.Scores[text].Perplexity));
             yield return ($"KL divergence over bits per weight, {name}", Draw("KL (nats per token)", quantized, row => row.Scores[text].Kl ?? double.NaN, null));
         }
     }
@@ -37,7 +37,7 @@ internal static class ComparisonChart
     {
         using var plot = new Plot();
         var lines = rows.GroupBy(row => (row.Method, row.Group)).ToList();
-        var manyGroups = lines.Select(line => line.Key.Group).Distinct().Count() > 1;
+        var manyGroups = lines.Where(line => line.First().Bases is not null).Select(line => line.Key.Group).Distinct().Count() > 1;
         foreach (var (k, line) in lines.Index())
         {
             var points = line.Where(row => double.IsFinite(value(row)) && value(row) > 0).OrderBy(row => row.BitsPerWeight).ToList();
@@ -45,7 +45,7 @@ internal static class ComparisonChart
                 continue;
             var drawn = plot.Add.Scatter(points.ConvertAll(row => row.BitsPerWeight), points.ConvertAll(row => Math.Log10(value(row))));
             var group = line.Key.Group is { } size ? $"g = {size}" : "a scale per row";
-            drawn.LegendText = manyGroups ? $"{line.Key.Method}, {group}" : line.Key.Method;
+            drawn.LegendText = manyGroups && line.First().Bases is not null ? $"{line.Key.Method}, {group}" : line.Key.Method;
             (drawn.MarkerShape, drawn.MarkerSize, drawn.LineWidth) = (s_shapes[k % s_shapes.Length], 9, 2);
             (drawn.LinePattern, drawn.Color) = (s_lines[k / s_colours.Length % s_lines.Length], Color.FromHex(s_colours[k % s_colours.Length]));
         }

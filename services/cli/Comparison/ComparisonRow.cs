@@ -1,10 +1,10 @@
 namespace Qbb.Cli.Comparison;
 
 /// <summary>One line of the table that compares methods.</summary>
-/// <param name="Method">The method's name; teacher for the model itself.</param>
+/// <param name="Method">The method's name; teacher for the model itself, and the folder's name for one that was there already.</param>
 /// <param name="Title">With bits and group, for people.</param>
-/// <param name="Bases">N, or bits of a grid; null for the teacher.</param>
-/// <param name="Group">Inputs that share a scale; null for those of a row, and for the teacher.</param>
+/// <param name="Bases">N, or bits of a grid; null for models that were there.</param>
+/// <param name="Group">Inputs that share a scale; null for those of a row, and for models that were there.</param>
 /// <param name="Folder">Where the model is.</param>
 /// <param name="BitsPerWeight">Stored bits of the blocks' linear layers, for round to nearest and GPTQ in their own formats.</param>
 /// <param name="BitsPerParameter">Bits of the whole file for each parameter, as qbb stores it.</param>
@@ -12,7 +12,11 @@ namespace Qbb.Cli.Comparison;
 /// <param name="Seconds">Wall time of quantizing; 0 for the teacher.</param>
 /// <param name="Scores">One per text.</param>
 internal sealed record ComparisonRow(
-    string Method, string Title, int? Bases, int? Group, string Folder, double BitsPerWeight, double BitsPerParameter, long Bytes, double Seconds, IReadOnlyList<TextScore> Scores);
+    string Method, string Title, int? Bases, int? Group, string Folder, double BitsPerWeight, double BitsPerParameter, long Bytes, double Seconds, IReadOnlyList<TextScore> Scores)
+{
+    /// <summary>The method of the model itself.</summary>
+    public const string Teacher = "teacher";
+}
 
 /// <summary>What a model scored on a text.</summary>
 /// <param name="Text">Its name.</param>

@@ -55,6 +55,8 @@ internal static class ModelCard
             Row("starts from", $"weights that are quantized already: {packed.Description}");
         Row("recipe digest", $"`{recipe.Digest}`");
         Row("base model digest", $"`{modelDigest}`");
+        foreach (var format in recipe.Exports?.Names ?? [])
+            Row($"exported to {format}", $"`{RecipeExports.PathOf(format)}`");
         text.Append("\n`recipe.json` holds every choice, `metrics.json` the error of every layer. ");
         text.Append("Weight error is not perplexity: measure with `qbb eval`.\n");
         return text.ToString();

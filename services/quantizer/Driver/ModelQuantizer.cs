@@ -197,6 +197,7 @@ public sealed class ModelQuantizer
         writer.WriteText("recipe.json", _recipe.ToCanonicalJson());
         writer.WriteJson("metrics.json", result.ToMetrics(digest, _recipe.Digest));
         writer.WriteText("README.md", ModelCard.Write(source, _recipe, result, digest));
+        RecipeExports.Write(_recipe, writer.Folder, cancellation);
         cancellation.ThrowIfCancellationRequested();
         writer.Commit();
         return result;

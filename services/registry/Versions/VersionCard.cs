@@ -90,8 +90,17 @@ internal static partial class VersionCard
         text.Append(CultureInfo.InvariantCulture, $"\n## How to load it\n\n```sh\nqbb pull {version.Model}@{version.Version} -o {folder} --url {address}\nqbb generate {folder} --prompt \"Once upon a time\"\n");
         if (version.Kind == VersionKind.Quantized && version.Lineage is not null)
             text.Append(CultureInfo.InvariantCulture, $"qbb export {folder} -o {folder}-fp16   # full-size fp16 weights for transformers and other tools\n");
+        foreach (var command in ExportCommands(version, folder))
+            text.Append(CultureInfo.InvariantCulture, $"{command}\n");
         text.Append(CultureInfo.InvariantCulture, $"```\n\nIts identity is the digest of its manifest, `{version.Manifest}`.\n");
     }
+
+    /// <summary>How the exports among a version's files are run, once it is in a folder.</summary>
+    public static IReadOnlyList<string> ExportCommands(VersionView version, string folder) =>
+    [
+        .. from name in version.Files!.Select(file => file.Name.Split('/')).Where(parts => parts.Length > 1 && parts[0] == "exports").Select(parts => parts[1]).Distinct()
+           select name.EndsWith(".gguf", StringComparison.Ordinal) ? $"llama-cli -m {folder}/exports/{name}" : $"vllm serve {folder}/exports/{name}",
+    ];
 
     private static void Limits(StringBuilder text, VersionView version)
     {

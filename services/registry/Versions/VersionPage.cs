@@ -27,6 +27,7 @@ internal static class VersionPage
             Outcome(version),
             Summary(version),
             Command($"qbb pull {name}@{version.Aliases.FirstOrDefault($"{version.Version}")} -o {name}-{version.Version}{SiteAddress.Option(http)}"),
+            Exports(version),
             Figures(version),
             DistillationView.Of(metrics?["distillation"] as JsonObject),
             LayerMap.Of(metrics?["layers"] as JsonArray),
@@ -91,6 +92,9 @@ internal static class VersionPage
         }
         return Facts(facts);
     }
+
+    private static Markup Exports(VersionView version) => VersionCard.ExportCommands(version, $"{version.Model}-{version.Version}") is { Count: > 0 } commands
+        ? Section("Exports", Command(string.Join('\n', commands))) : Markup.Empty;
 
     private static Markup Figures(VersionView version) => version.Metrics.Count == 0 ? Markup.Empty : Section("Metrics", DataTable.Of(
         "Metrics", [new("Metric"), new("Value", IsNumber: true), new("Meaning")],

@@ -129,6 +129,25 @@ public sealed class PackedExportTests : IDisposable
         File.Exists(Path.Combine(next, "quantize_config.json")).ShouldBeFalse();
     }
 
+    [Fact]
+    public void A_recipes_exports_lie_beside_its_result()
+    {
+        var (model, output) = (GgufExportTests.RandomModel(_folder), _folder.File("out"));
+        var recipe = Recipe.FromPart("""{"target":"gptq","rounds":2,"exports":["gptq","awq","gguf-f32"]}""");
+        new ModelQuantizer(recipe).Run(model, output);
+        File.ReadAllText(Path.Combine(output, "README.md")).ShouldContain("| exported to gguf-f32 | `exports/gguf-f32.gguf` |");
+        float[][] logits = [.. new[] { "exports/gptq", "exports/awq" }.Select(name => Path.Combine(output, name)).Append(Path.Combine(output, "exports", "gguf-f32.gguf")).Append(output).Select(path =>
+        {
+            using var source = ModelSource.Open(path);
+            return GgufExportTests.Logits(source);
+        })];
+        logits[1].ShouldBe(logits[0]);
+        logits[2].ShouldBe(logits[0], 1e-2);
+        logits[3].ShouldBe(logits[2], 1e-2);
+        // All of it is qbb's, and replaced together.
+        new ModelQuantizer(recipe).Run(model, output, force: true);
+    }
+
     public static TheoryData<string> Folders => new(
         "awq-gemm-4bit-g128", "compressed-tensors-w3a16-sym-g128", "compressed-tensors-w3a16-sym-g128-padded", "compressed-tensors-w4a16-asym-g128",
         "compressed-tensors-w4a16-asym-g128-gidx", "compressed-tensors-w4a16-sym-g128", "compressed-tensors-w8a16-channel", "gptq-2bit-g64-asym", "gptq-3bit-g128-sym",

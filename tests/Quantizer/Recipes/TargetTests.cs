@@ -53,6 +53,28 @@ public class TargetTests
     }
 
     [Fact]
+    public void Exports_are_part_of_a_recipe()
+    {
+        var recipe = Recipe.FromPart("""{"target":"gptq","exports":["gptq-v2","gptq","hqq","gptq","gguf-f16","awq"]}""");
+        recipe.Exports!.Names.ShouldBe(["awq", "gguf-f16", "gptq", "gptq-v2", "hqq"]);
+        recipe.ToCanonicalJson().ShouldContain("\"embedding\":16,\"exports\":[\"awq\",\"gguf-f16\",\"gptq\",\"gptq-v2\",\"hqq\"],\"group\":128");
+        Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe);
+        recipe.Digest.ShouldNotBe((recipe with { Exports = null }).Digest);
+        RecipeCheck.Problems("""{"decomposition":{"target":"gguf-q4_1","importance":"full","exports":["gguf-q4_1"]}}""").ShouldBeEmpty();
+        RecipeCheck.Problems("""{"decomposition":{"bases":3,"exports":["gguf-f16"]},"distillation":{}}""").ShouldContain(problem => problem.StartsWith("exports is set and the recipe has a distillation"));
+        RecipeCheck.Problems("""{"decomposition":{"bases":3,"exports":["gptq"]}}""").Single().ShouldContain("exports has gptq, which does not hold levels of no target: set target to gptq");
+    }
+
+    [Theory]
+    [InlineData("""{"exports":"gptq"}""", "it must be a list of gguf-f16, gguf-f32, gguf-q4_1")]
+    [InlineData("""{"target":"gptq","exports":["q9"]}""", "exports has q9; known are gguf-f16")]
+    [InlineData("""{"target":"hqq","exports":["gptq"]}""", "does not hold levels of target hqq with 4 bases: set target to gptq")]
+    [InlineData("""{"target":"gptq","bases":3,"exports":["awq"]}""", "does not hold levels of target gptq with 3 bases")]
+    [InlineData("""{"target":"gguf-q4_0","exports":["gguf-q4_1"]}""", "set target to gguf-q4_1")]
+    public void Exports_that_do_not_fit_are_refused(string json, string expected) =>
+        Should.Throw<InvalidInputException>(() => Recipe.FromPart(json)).Message.ShouldContain(expected);
+
+    [Fact]
     public void Groups_that_divide_are_taken()
     {
         var recipe = new Recipe { Bases = 3 }.For(Target.Parse("gptq"));
@@ -62,7 +84,7 @@ public class TargetTests
         Target.FitGroup(recipe with { Group = null }, [50]).Group.ShouldBeNull();
         Target.FitGroup(new Recipe().For(Target.Parse("gguf-q1_0")), [576]).Group.ShouldBe(128);
         var error = Should.Throw<InvalidInputException>(() => Target.FitGroup(recipe, [256, 80]));
-        error.Message.ShouldBe("rows of 80 weights are no whole number of groups of 128, 64 or 32, and gptq has no others: use --group row");
+        error.Message.ShouldBe("rows of 80 weights do not divide into groups of 128, 64 or 32, and gptq has whole groups only: use --group row");
         Recipe.FromPart("""{"target":"hqq","bases":2,"group":64,"bias":false}""").ToCanonicalJson().ShouldContain("\"bases\":2,\"bias\":false,\"embedding\":16,\"group\":64");
     }
 

@@ -41,5 +41,35 @@ public sealed class CardTests : IDisposable
         card.ShouldNotContain("model-index");
     }
 
+    [Fact]
+    public async Task Exports_have_the_commands_that_use_them_on_card_and_page()
+    {
+        await using var server = await RegistryServer.StartAsync(_folder);
+        var files = RegistryServer.SmallModel();
+        (files["exports/gguf-q4_1.gguf"], files["exports/gptq/config.json"], files["exports/gptq/model.safetensors"]) = ([1], [2], [3]);
+        await server.UploadAsync("tiny", files);
+        foreach (var text in new[] { await server.Api.GetCardAsync("tiny", "1"), await server.Client.GetStringAsync("/models/tiny/versions/1") })
+        {
+            text.ShouldContain("llama-cli -m tiny-1/exports/gguf-q4_1.gguf");
+            text.Split("vllm serve tiny-1/exports/gptq").Length.ShouldBe(2);
+        }
+    }
+
+    [Fact]
+    public async Task A_policy_may_ask_for_exports()
+    {
+        await using var server = await RegistryServer.StartAsync(_folder);
+        async Task<string> PutAsync(string decomposition)
+        {
+            var answer = await server.Client.PutAsync("/api/policies/p", new StringContent($$"""{"models":"*","recipes":[{"name":"served","recipe":{"decomposition":{{decomposition}} } }]}""", Encoding.UTF8, "application/json"));
+            return answer.IsSuccessStatusCode ? "" : await answer.Content.ReadAsStringAsync();
+        }
+        (await PutAsync("""{"target":"gptq","importance":"full","exports":["gptq","compressed-tensors"]}""")).ShouldBeEmpty();
+        (await PutAsync("""{"bases":3,"exports":["gptq"]}""")).ShouldContain("exports has gptq, which does not hold levels of no target");
+        await server.UploadAsync("tiny");
+        var pipeline = await server.EndOfAsync(await server.StartAsync("""{"decomposition":{"target":"gguf-q4_0","exports":["gguf-q4_0"]} }"""));
+        pipeline.State.ShouldBe(PipelineState.Succeeded);
+    }
+
     public void Dispose() => _folder.Dispose();
 }

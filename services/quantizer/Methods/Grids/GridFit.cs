@@ -50,10 +50,10 @@ internal sealed class GridFit(LevelGrid grid, int rounds, int capacity)
         foreach (var share in _spans)
         {
             // Both signs of the step, or neighbours of a zero point that refinement would not leave.
-            for (var sign = 1; sign >= (grid.HasWholeZeros || !grid.IsFree ? -1 : 1); sign -= grid.HasWholeZeros ? 1 : 2)
+            for (var sign = 1; sign >= (grid.HasZeros || !grid.IsFree ? -1 : 1); sign -= grid.HasZeros ? 1 : 2)
             {
                 var start = SpanOf(smallest, largest, share, sign);
-                var scales = grid.Round(Refine(w.Length, grid.HasWholeZeros ? start with { Minimum = start.Minimum + sign * start.Step } : start));
+                var scales = grid.Round(Refine(w.Length, grid.HasZeros ? start with { Minimum = start.Minimum + sign * start.Step } : start));
                 if (Assign(w.Length, scales).Error is var error && error < best.Error)
                 {
                     best = (error, scales);
