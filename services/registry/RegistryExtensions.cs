@@ -41,7 +41,7 @@ public static class RegistryExtensions
         services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<CollectionTurns>().AddScoped<Collector>();
         services.AddSingleton<OutboxSignal>().AddSingleton<OutboxSender>().AddSingleton<PublishSignal>().AddSingleton<QueueMeter>();
         services.AddSingleton<PipelineBoard>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
-        services.AddScoped<PipelinePlanner>().AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<IRefusedMessages, RefusedMessages>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
+        services.AddScoped<PipelinePlanner>().AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<IRefusedMessages, RefusedMessages>().AddSingleton<ICommandTurns, CommandTurns>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
         services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>().AddSingleton<VersionDocuments>();
         // In their order: the database is up to date before anything looks at it.
         services.AddHostedService<DefaultPolicySeed>();

@@ -70,7 +70,7 @@ public sealed record StageView(Stage Name, StageState State, int Done, int Total
 /// <param name="Result">The version that it created.</param>
 /// <param name="Metrics">The metrics of that version.</param>
 /// <param name="Note">What to know of the result, such as that its distillation was of no use.</param>
-/// <param name="Ahead">Units of other pipelines that its worker may do first; null of one that does not wait for its first unit of a stage.</param>
+/// <param name="Ahead">Units of other pipelines that come before its own; null of one that does not wait for its first unit of a stage.</param>
 /// <example>
 /// {"id":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","model":"tiny","version":1,
 /// "recipe":"5feceb66ffc86f38d952786c6d696c79c2dbc239dd4ac7b3b0f3e6b1e7c1d7a1","recipeName":"three-bases","state":"running","follows":null,

@@ -15,6 +15,9 @@ public static class UnitKey
     /// <summary>A header of events: what calculated the result.</summary>
     public const string EnvironmentHeader = "Qbb-Environment";
 
+    /// <summary>A header of events: how long the worker calculated; absent where the result was found.</summary>
+    public const string SecondsHeader = "Qbb-Seconds";
+
     // Counts up whenever a worker begins to make something else of the same inputs.
     private const string Scheme = "qbb unit 3";
 

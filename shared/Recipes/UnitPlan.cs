@@ -13,7 +13,10 @@ public static class UnitPlan
     public const double PartOfBlock = 60;
 
     /// <summary>Seconds that sampling some sequences together may take on a CPU.</summary>
-    private const double Sampling = 150;
+    public const double Sampling = 150;
+
+    /// <summary>Half of a unit must take so much less, or it is bound by what all its parts share, such as reading the weights.</summary>
+    private const double Gain = 0.75;
 
     /// <summary>Most sequences to sample together, by time.</summary>
     /// <param name="weights">Of the teacher.</param>
@@ -21,6 +24,24 @@ public static class UnitPlan
     /// <param name="machine">Where.</param>
     public static int SampledTogether(long weights, int length, WorkMachine machine) =>
         machine.Gpu ? int.MaxValue : (int)Math.Clamp(Sampling / WorkPlan.SampleSequence(weights, length, machine), 1, int.MaxValue);
+
+    /// <summary>Halves a unit while it takes this machine too long and halving it helps: a plan knows neither the machine nor what else runs on it.</summary>
+    /// <param name="planned">What the plan says that a unit holds.</param>
+    /// <param name="longest">Seconds that one may take.</param>
+    /// <param name="measure">Seconds that one of a size takes here, by a short trial.</param>
+    public static int Cut(int planned, double longest, Func<int, double> measure)
+    {
+        var (size, takes) = (planned, measure(planned));
+        while (size > 1 && takes > longest)
+        {
+            var half = (size + 1) / 2;
+            var less = measure(half);
+            if (less > Gain * takes)
+                break;
+            (size, takes) = (half, less);
+        }
+        return size;
+    }
 
     /// <summary>The longest unit of every stage, as far as its work has an estimate.</summary>
     /// <param name="plan">The work.</param>

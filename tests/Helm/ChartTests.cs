@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using k8s;
@@ -165,8 +166,16 @@ public sealed partial class ChartTests
         foreach (var worker in s_workers)
         {
             var json = JsonDocument.Parse(rendering.Custom.Single(made => made.Kind == "ScaledObject" && made.Json.Contains($"\"qbb-{worker}\"", StringComparison.Ordinal)).Json).RootElement;
-            json.GetProperty("spec").GetProperty("triggers")[0].GetProperty("metadata").GetProperty("queueName").GetString().ShouldBe(bus.QueueOf(worker));
+            var trigger = json.GetProperty("spec").GetProperty("triggers")[0].GetProperty("metadata");
+            trigger.GetProperty("queueName").GetString().ShouldBe(bus.QueueOf(worker));
+            // A worker that has all that it may have is reason enough for another.
+            int.Parse(UnitsPerWorker(rendering)!, CultureInfo.InvariantCulture).ShouldBe(1 + int.Parse(trigger.GetProperty("value").GetString()!, CultureInfo.InvariantCulture));
         }
+        UnitsPerWorker(Chart.Render(4)).ShouldBeNull();
+        UnitsPerWorker(Chart.Render(4, Matrix.Values["keda"] + "\nregistry: { settings: { Pipelines:UnitsPerWorker: 9 } }")).ShouldBe("9");
+
+        static string? UnitsPerWorker(Rendering chart) =>
+            chart.Get<V1Deployment>("qbb-registry").Spec.Template.Spec.Containers[0].Env.SingleOrDefault(variable => variable.Name == "Pipelines__UnitsPerWorker")?.Value;
     }
 
     [Fact]

@@ -43,6 +43,7 @@ internal sealed class MessageMapping : IEntityTypeConfiguration<OutboxMessage>, 
     public void Configure(EntityTypeBuilder<OutboxMessage> builder)
     {
         builder.ToTable("outbox");
+        builder.HasIndex(message => message.PipelineId);
         builder.Property(message => message.Type).HasMaxLength(64);
         builder.Property(message => message.Queue).HasMaxLength(64);
         builder.Property(message => message.TraceParent).HasMaxLength(64);

@@ -58,6 +58,9 @@ internal sealed record Pipeline
     /// <summary>What a unit of this kind holds, as the first of them said.</summary>
     public int? UnitSize { get; init; }
 
+    /// <summary>What a unit of this kind took a worker of late; null until one said so.</summary>
+    public double? UnitSeconds { get; init; }
+
     /// <summary>The quantized model before distillation.</summary>
     public string? Student { get; init; }
 

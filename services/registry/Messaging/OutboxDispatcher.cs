@@ -11,9 +11,11 @@ namespace Qbb.Registry.Messaging;
 /// <summary>
 /// Sends what is in the outbox and removes it then. A crash in between sends some of it again with the same message ids: at least once, never not
 /// at all. Of several registries one dispatches at a time, and a pipeline's messages go in their order; nothing is sent inside a transaction.
+/// Commands to workers wait for their turn (<see cref="ICommandTurns"/>).
 /// </summary>
 internal sealed class OutboxDispatcher(
-    IServiceScopeFactory scopes, OutboxSender sender, OutboxSignal signal, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<OutboxDispatcher> log)
+    IServiceScopeFactory scopes, OutboxSender sender, ICommandTurns turns, OutboxSignal signal, IHostApplicationLifetime lifetime, TimeProvider clock,
+    ILogger<OutboxDispatcher> log)
     : BackgroundService
 {
     /// <summary>Of the lock that the dispatching registry holds: "qbbout".</summary>
@@ -60,7 +62,11 @@ internal sealed class OutboxDispatcher(
 
     private async Task<int> DispatchAsync(RegistryContext context, CancellationToken cancellation)
     {
-        var messages = await context.Outbox.AsNoTracking().Where(message => message.Error == null)
+        var next = await turns.NextAsync(context, Batch, cancellation);
+        if (next.Stale.Count > 0)
+            await context.Outbox.Where(message => next.Stale.Contains(message.Id)).ExecuteDeleteAsync(cancellation);
+        var messages = await context.Outbox.AsNoTracking()
+            .Where(message => message.Error == null && (message.Queue == null || next.Commands.Contains(message.Id)))
             .OrderBy(message => message.Id).Take(Batch).ToListAsync(cancellation);
         if (messages.Count == 0)
             return 0;
@@ -84,6 +90,23 @@ internal sealed class OutboxDispatcher(
 internal interface IRefusedMessages
 {
     Task SetAsideAsync(OutboxMessage message, string reason, CancellationToken cancellation);
+}
+
+/// <summary>Decides which of the commands that wait for workers go now.</summary>
+internal interface ICommandTurns
+{
+    /// <param name="context">Read only.</param>
+    /// <param name="most">Commands.</param>
+    /// <param name="cancellation">Stops.</param>
+    Task<Turns> NextAsync(RegistryContext context, int most, CancellationToken cancellation);
+}
+
+/// <summary>What to do with commands, by their ids in the outbox; those that are not named wait.</summary>
+/// <param name="Commands">To be sent.</param>
+/// <param name="Stale">Of pipelines that have ended: nobody needs them.</param>
+internal sealed record Turns(IReadOnlyList<long> Commands, IReadOnlyList<long> Stale)
+{
+    public static readonly Turns None = new([], []);
 }
 
 /// <summary>Sends messages of the outbox.</summary>

@@ -10,7 +10,7 @@ namespace Qbb.Registry.Messaging;
 /// <summary>How full queues and outbox are, looked at now and then: for metrics, and for what scales workers by them.</summary>
 internal sealed class QueueMeter : BackgroundService
 {
-    private static readonly TimeSpan s_look = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_look = TimeSpan.FromSeconds(5);
     private readonly IServiceScopeFactory _scopes;
     private readonly IHostApplicationLifetime _lifetime;
     private readonly TimeProvider _clock;
@@ -32,6 +32,9 @@ internal sealed class QueueMeter : BackgroundService
 
     /// <summary>The depths at the last look; empty with the transport in memory.</summary>
     public IReadOnlyDictionary<string, QueueDepth> Depths => _depths;
+
+    /// <summary>The workers of a queue, as far as is known: one, where none was seen.</summary>
+    public int WorkersOf(string queue) => Math.Max(1, (int)_depths.GetValueOrDefault(queue).Consumers);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {

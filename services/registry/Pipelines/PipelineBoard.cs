@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Registry.Data;
-using Qbb.Registry.Pipelines.Stages;
+using Qbb.Registry.Messaging;
 
 namespace Qbb.Registry.Pipelines;
 
@@ -9,7 +9,7 @@ namespace Qbb.Registry.Pipelines;
 /// The pipelines that run and those that somebody watches, read at most once in two seconds for all who look: a hundred open pages cost the
 /// database what one costs.
 /// </summary>
-internal sealed class PipelineBoard(IServiceScopeFactory scopes, TimeProvider clock)
+internal sealed class PipelineBoard(IServiceScopeFactory scopes, TimeProvider clock, QueueMeter? meter = null)
 {
     private static readonly TimeSpan s_between = TimeSpan.FromSeconds(2);
     private readonly Lock _lock = new();
@@ -90,7 +90,7 @@ internal sealed class PipelineBoard(IServiceScopeFactory scopes, TimeProvider cl
             var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
             var rows = await PipelineRow.ReadAsync(
                 context, context.Pipelines.Where(pipeline => pipeline.Status == PipelineStatus.Running || watched.Contains(pipeline.Id)), CancellationToken.None);
-            var queues = PipelineQueues.Of(rows.Select(row => row.Pipeline));
+            var queues = new PipelineQueues(rows.Select(row => (row.Pipeline, row.Queued)), queue => meter?.WorkersOf(queue) ?? 1);
             return _last = new PipelineSnapshot(now, rows.ToDictionary(row => row.Pipeline.Id, row => row.View(queues, now)), watched, queues);
         }
         finally
@@ -121,29 +121,3 @@ internal sealed class PipelineBoard(IServiceScopeFactory scopes, TimeProvider cl
 /// <param name="Queues">The work that waits.</param>
 internal sealed record PipelineSnapshot(
     DateTimeOffset Time, IReadOnlyDictionary<Guid, PipelineView> Pipelines, IReadOnlySet<Guid> Watched, PipelineQueues Queues);
-
-/// <summary>The units that the workers were sent, by pipeline.</summary>
-internal sealed class PipelineQueues
-{
-    public static readonly PipelineQueues Empty = Of([]);
-
-    private readonly ILookup<string?, Pipeline> _byWorker;
-
-    private PipelineQueues(ILookup<string?, Pipeline> byWorker) => _byWorker = byWorker;
-
-    public static PipelineQueues Of(IEnumerable<Pipeline> pipelines) => new(pipelines
-        .Where(pipeline => pipeline.Status == PipelineStatus.Running && pipeline.Kind != PublishStage.Kind)
-        .ToLookup(pipeline => UnitStages.Of(pipeline.Kind).Queue));
-
-    /// <summary>Units of other pipelines that may be done before the first one of a pipeline's current kind; null of one that does not wait for it.</summary>
-    public int? AheadOf(Pipeline pipeline)
-    {
-        if (pipeline.Status != PipelineStatus.Running || pipeline.Done > pipeline.Given || pipeline.Kind == PublishStage.Kind)
-            return null;
-        return _byWorker[UnitStages.Of(pipeline.Kind).Queue]
-            .Where(other => other.Id != pipeline.Id && (other.KindStartedAt, other.Id).CompareTo((pipeline.KindStartedAt, pipeline.Id)) < 0).Sum(Outstanding);
-    }
-
-    // Of a distillation, which counts steps, one round is under way at a time.
-    private static int Outstanding(Pipeline pipeline) => pipeline.Kind == DistilStage.Kind ? 1 : Math.Max(0, pipeline.Issued - pipeline.Done);
-}

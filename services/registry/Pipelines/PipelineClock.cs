@@ -11,7 +11,7 @@ namespace Qbb.Registry.Pipelines;
 /// <summary>
 /// What no message brings: units are sent again when their time has come, and what is outstanding where it may be lost: after a start with the
 /// transport in memory, and with a broker whose queue is empty although a pipeline has been silent for long. A unit that waits behind others is in
-/// its queue, however long that takes.
+/// its queue, or in the outbox until its turn comes, however long that takes.
 /// </summary>
 internal sealed class PipelineClock(
     IServiceScopeFactory scopes, PipelineMeter meter, IOptions<PipelineOptions> options, IHostApplicationLifetime lifetime, TimeProvider clock,
@@ -32,7 +32,7 @@ internal sealed class PipelineClock(
             try
             {
                 if (!isResumed)
-                    await ResumeAsync(await FindAsync(pipelines => pipelines, stoppingToken), stoppingToken);
+                    await ResumeAsync(await FindAsync((_, pipelines) => pipelines, stoppingToken), stoppingToken);
                 isResumed = true;
                 await SendDueAsync(stoppingToken);
                 await MeasureAsync(stoppingToken);
@@ -53,7 +53,8 @@ internal sealed class PipelineClock(
     private async Task ResumeSilentAsync(BrokerQueues broker, CancellationToken cancellation)
     {
         var since = clock.GetUtcNow() - TimeSpan.FromMinutes(options.Value.SilenceMinutes);
-        var silent = (await FindAsync(pipelines => pipelines.Where(pipeline => pipeline.ActiveAt < since), cancellation))
+        var silent = (await FindAsync((context, pipelines) => pipelines.Where(pipeline => pipeline.ActiveAt < since
+                && !context.Outbox.Any(message => message.PipelineId == pipeline.Id && message.Queue != null && message.Error == null)), cancellation))
             .Where(pipeline => !_looked.TryGetValue(pipeline.Id, out var last) || last < since).ToList();
         if (silent.Count == 0)
             return;
@@ -97,11 +98,12 @@ internal sealed class PipelineClock(
         _measured = clock.GetUtcNow();
     }
 
-    private async Task<List<(Guid Id, UnitKind Kind)>> FindAsync(Func<IQueryable<Pipeline>, IQueryable<Pipeline>> condition, CancellationToken cancellation)
+    private async Task<List<(Guid Id, UnitKind Kind)>> FindAsync(
+        Func<RegistryContext, IQueryable<Pipeline>, IQueryable<Pipeline>> condition, CancellationToken cancellation)
     {
         await using var scope = scopes.CreateAsyncScope();
         var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
-        var found = await condition(context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running))
+        var found = await condition(context, context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running))
             .Select(pipeline => new { pipeline.Id, pipeline.Kind }).ToListAsync(cancellation);
         return [.. found.Select(pipeline => (pipeline.Id, pipeline.Kind))];
     }

@@ -17,6 +17,13 @@ public sealed class PipelineOptions
     [Range(1, 10_000)]
     public double QueueSeconds { get; set; } = 60;
 
+    /// <summary>
+    /// Units that each worker of a queue is sent at once, however long they take: one at hand and one that follows. What is sent cannot be passed by
+    /// shorter units any more; what scales workers by the length of their queues needs more of them than it wants a worker to have.
+    /// </summary>
+    [Range(1, 1000)]
+    public int UnitsPerWorker { get; set; } = 2;
+
     /// <summary>Failures of a unit after which its pipeline fails.</summary>
     [Range(1, 100)]
     public int Attempts { get; set; } = 5;

@@ -86,8 +86,9 @@ internal static class TimeLeft
     /// </summary>
     /// <param name="pipeline">Null comes of one that does not run.</param>
     /// <param name="now">The time.</param>
+    /// <param name="queued">Seconds until its turn comes, where the kind at hand waits behind others.</param>
     /// <returns>Null where nothing was measured yet, here or before.</returns>
-    public static TimeSpan? Estimate(Pipeline pipeline, DateTimeOffset now)
+    public static TimeSpan? Estimate(Pipeline pipeline, DateTimeOffset now, double queued = 0)
     {
         if (pipeline.Status != PipelineStatus.Running || pipeline.Forecast is not { } forecast)
             return null;
@@ -102,7 +103,7 @@ internal static class TimeLeft
             return null;
         var speed = Speed(seen.Expected, seen.Took, forecast);
         var later = pipeline.Route.After(pipeline.Kind).Sum(kind => forecast[kind]) * speed;
-        return TimeSpan.FromSeconds(later + (run > 0 ? Between(Usual(), Own(), share / EnoughOfAKind) : Late(Usual(), elapsed)));
+        return TimeSpan.FromSeconds(later + (run > 0 ? Between(Usual(), Own(), share / EnoughOfAKind) : queued > 0 ? queued + Usual() : Late(Usual(), elapsed)));
 
         double Seconds(DateTimeOffset from) => Math.Max(0, (now - from).TotalSeconds);
 

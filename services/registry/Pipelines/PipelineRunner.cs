@@ -49,6 +49,9 @@ internal sealed class PipelineRunner(
     private async Task StepAsync(
         Pipeline row, Dictionary<string, PipelineUnit> units, PipelineEvent happened, CancellationToken cancellation)
     {
+        // What is sent again is not to wait here a second time.
+        if (happened is Resumed)
+            await context.Outbox.Where(message => message.PipelineId == row.Id && message.Queue != null && message.Error == null).ExecuteDeleteAsync(cancellation);
         var concerned = await ConcernedAsync(row, units, happened, cancellation);
         var decision = PipelineMachine.Advance(row, concerned, happened, _limits, clock.GetUtcNow());
         // The row itself becomes the next state below.

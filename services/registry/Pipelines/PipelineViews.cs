@@ -90,7 +90,8 @@ internal sealed class PipelineViews(RegistryContext context, PipelineBoard board
 /// <param name="Version">The number of the version that is quantized.</param>
 /// <param name="Result">The number of the version that it created.</param>
 /// <param name="Metrics">Of that version.</param>
-internal sealed record PipelineRow(Pipeline Pipeline, int? Version, int? Result, List<Metric> Metrics)
+/// <param name="Queued">Its commands that wait for their turn.</param>
+internal sealed record PipelineRow(Pipeline Pipeline, int? Version, int? Result, List<Metric> Metrics, int Queued)
 {
     /// <summary>Their order.</summary>
     public string Key { get; } = Pipeline.Id.ToString("N");
@@ -102,13 +103,19 @@ internal sealed record PipelineRow(Pipeline Pipeline, int? Version, int? Result,
          from source in sources.DefaultIfEmpty()
          join result in context.Versions on pipeline.ResultId equals result.Id into results
          from result in results.DefaultIfEmpty()
-         select new PipelineRow(pipeline, (int?)source.Number, (int?)result.Number, result.Metrics.ToList())).AsNoTracking().ToListAsync(cancellation);
+         select new PipelineRow(
+             pipeline, (int?)source.Number, (int?)result.Number, result.Metrics.ToList(),
+             context.Outbox.Count(message => message.PipelineId == pipeline.Id && message.Queue != null && message.Error == null))).AsNoTracking().ToListAsync(cancellation);
 
-    public PipelineView View(PipelineQueues queues, DateTimeOffset now) => new(
-        Pipeline.Id, Pipeline.ModelName, Version ?? 0, Pipeline.Recipe, Pipeline.RecipeName, PipelineProgress.StateOf(Pipeline.Status),
-        Pipeline.Status == PipelineStatus.Following ? Pipeline.LeaderId : null, UnitStages.Of(Pipeline.Kind).Stage, PipelineProgress.Stages(Pipeline),
-        Pipeline.Done, Pipeline.Total, Math.Round(PipelineProgress.Share(Pipeline), 4),
-        TimeLeft.Estimate(Pipeline, now) is { } left ? Math.Round(left.TotalSeconds) : null, Pipeline.Error, Pipeline.CreatedAt, Pipeline.StartedAt, Pipeline.EndedAt,
-        Result is { } number ? new VersionName(Pipeline.ModelName, number) : null, Result is null ? null : Metrics.ToDictionary(metric => metric.Name, metric => metric.Value),
-        Pipeline.Note, queues.AheadOf(Pipeline));
+    public PipelineView View(PipelineQueues queues, DateTimeOffset now)
+    {
+        var place = queues.PlaceOf(Pipeline);
+        return new(
+            Pipeline.Id, Pipeline.ModelName, Version ?? 0, Pipeline.Recipe, Pipeline.RecipeName, PipelineProgress.StateOf(Pipeline.Status),
+            Pipeline.Status == PipelineStatus.Following ? Pipeline.LeaderId : null, UnitStages.Of(Pipeline.Kind).Stage, PipelineProgress.Stages(Pipeline),
+            Pipeline.Done, Pipeline.Total, Math.Round(PipelineProgress.Share(Pipeline), 4),
+            TimeLeft.Estimate(Pipeline, now, place?.Seconds ?? 0) is { } left ? Math.Round(left.TotalSeconds) : null, Pipeline.Error, Pipeline.CreatedAt, Pipeline.StartedAt, Pipeline.EndedAt,
+            Result is { } number ? new VersionName(Pipeline.ModelName, number) : null, Result is null ? null : Metrics.ToDictionary(metric => metric.Name, metric => metric.Value),
+            Pipeline.Note, place?.Units);
+    }
 }

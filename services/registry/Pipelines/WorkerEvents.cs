@@ -1,3 +1,4 @@
+using System.Globalization;
 using MassTransit;
 using Qbb.Contracts;
 using Qbb.Hosting.Bus;
@@ -52,6 +53,9 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
 {
     // Two that change the same rows at once may get in each other's way; once more and it goes.
     private const int Tries = 3;
+
+    // A worker with a broken clock must not decide about turns for ever.
+    private const double MostSeconds = 1e6;
     private static readonly TimeSpan s_backoff = TimeSpan.FromSeconds(0.2);
 
     public async Task Consume(ConsumeContext<Batch<T>> context)
@@ -97,10 +101,14 @@ internal sealed class WorkerEventConsumer<T>(IServiceScopeFactory scopes, TimePr
             Outcome = outcome with
             {
                 Found = message.Headers.Get<bool>(UnitKey.FoundHeader) ?? false,
+                Seconds = SecondsOf(message.Headers.Get<string>(UnitKey.SecondsHeader)),
                 Environment = message.Headers.Get<string>(UnitKey.EnvironmentHeader) is { Length: <= 128 } environment ? environment : null,
             },
         };
     }
+
+    private static double? SecondsOf(string? header) =>
+        double.TryParse(header, CultureInfo.InvariantCulture, out var seconds) && seconds is >= 0 and < MostSeconds ? seconds : null;
 
     private static PipelineEvent EventOf(UnitMessage said) =>
         PipelineEvent.Of(said.Failure is { } failure ? said with { Failure = ServerPaths.Hide(failure) } : said);

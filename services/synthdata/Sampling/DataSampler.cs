@@ -19,6 +19,9 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
 {
     private const int MostBatch = 1 << 16;
 
+    /// <summary>Tokens of the sequences of a trial.</summary>
+    private const int TrialLength = 8;
+
     /// <summary>Samples what is missing in the folder.</summary>
     /// <param name="folder">Made if need be.</param>
     /// <param name="force">Replace data of another origin.</param>
@@ -89,6 +92,24 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
             Write(Path.Combine(folder, ShardFile.NameOf(shard)), origin, sequences);
     }
 
+    /// <summary>Seconds that this machine takes to sample a whole batch, by its first steps.</summary>
+    public double MeasureBatch(CancellationToken cancellation = default)
+    {
+        Validate();
+        var length = Math.Min(options.Length, TrialLength);
+        var sampler = Sampler(options with { Length = length });
+        var count = Math.Min(batch, options.Sequences);
+        var (drawn, first, last) = (0L, 0L, 0L);
+        sampler.Sample([.. Enumerable.Range(0, count).Select(k => (long)k)], () =>
+        {
+            last = Stopwatch.GetTimestamp();
+            // The first step also takes what is done once.
+            if (++drawn == count)
+                first = last;
+        }, cancellation);
+        return drawn <= count ? 0 : Stopwatch.GetElapsedTime(first, last).TotalSeconds / (drawn - count) * count * options.Length;
+    }
+
     /// <summary>Makes shards of their parts, where units were smaller.</summary>
     /// <param name="folder">With the files of all units.</param>
     /// <exception cref="InvalidInputException">A part is missing or damaged.</exception>
@@ -110,10 +131,12 @@ public sealed class DataSampler(Teacher teacher, SamplingOptions options, int ba
         teacher.Digest, teacher.Model.Config.VocabularySize, teacher.Tokenizer?.Digest, teacher.Model.DType.ShortName(),
         options.StopAtEos ? [.. teacher.StopIds.Order()] : [], earlier?.Digest, options);
 
-    private SequenceSampler Sampler()
+    private SequenceSampler Sampler() => Sampler(options);
+
+    private SequenceSampler Sampler(SamplingOptions how)
     {
         var ordinary = OrdinaryTokens.Of(teacher.Tokenizer, teacher.Model.Config.VocabularySize, teacher.StopIds);
-        return new SequenceSampler(teacher, options, earlier is null ? FirstTokenLaw.Uniform(ordinary) : FirstTokenLaw.Unigram(ordinary, earlier));
+        return new SequenceSampler(teacher, how, earlier is null ? FirstTokenLaw.Uniform(ordinary) : FirstTokenLaw.Unigram(ordinary, earlier));
     }
 
     private void Validate()

@@ -1,6 +1,7 @@
 using MassTransit;
 using Qbb.Models;
 using Qbb.Models.Generation;
+using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Sampling;
 using Qbb.Workers.Models;
@@ -13,7 +14,7 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
 {
     public async Task<SequencesSampled> SampleAsync(SampleSequences command, CancellationToken cancellation)
     {
-        var (sampler, batch) = await SamplerAsync(command.Model, command.Sampling, command.Use, command.Size, command.Type, cancellation);
+        var (sampler, batch) = await SamplerAsync(command.Model, command.Sampling, command.Use, command.Size, command.Type, isFirst: command.Size is null, cancellation);
         using var work = folders.NewFolder();
         sampler.RunUnit(command.Index, work.Path, cancellation);
         return new SequencesSampled(command.PipelineId, command.Unit, await folders.StoreAsync(work, cancellation), sampler.Units, batch);
@@ -21,7 +22,7 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
 
     public async Task<DataAssembled> AssembleAsync(AssembleData command, CancellationToken cancellation)
     {
-        var (sampler, _) = await SamplerAsync(command.Model, command.Sampling, command.Use, null, command.Type, cancellation);
+        var (sampler, _) = await SamplerAsync(command.Model, command.Sampling, command.Use, null, command.Type, isFirst: false, cancellation);
         using var work = folders.NewFolder();
         foreach (var part in command.Parts)
             await folders.LayOutAsync(part, work.Path, cancellation);
@@ -37,15 +38,21 @@ public sealed class SamplingWork(ModelFolders folders, WarmModels models)
     /// <param name="use">Decides which part it is.</param>
     /// <param name="batch">Sequences that are sampled together, so that all workers draw the same; null for what this one has room for.</param>
     /// <param name="type">To calculate in.</param>
+    /// <param name="isFirst">It is the first unit, which says how much the others hold: on a CPU no more than this machine has time for.</param>
     /// <param name="cancellation">Stops before the model is loaded.</param>
     private async Task<(DataSampler Sampler, int Batch)> SamplerAsync(
-        Digest model, Digest part, DataUse use, int? batch, Precision? type, CancellationToken cancellation)
+        Digest model, Digest part, DataUse use, int? batch, Precision? type, bool isFirst, CancellationToken cancellation)
     {
         var teacher = await models.LoadAsync(model, type.ToScalarType(), cancellation);
         var config = teacher.Transformer.Config;
         var options = SamplingPart.Read(await folders.ReadTextAsync(part, cancellation), use, config);
         var source = new Teacher(teacher.Transformer, teacher.Digest, teacher.Tokenizer, StopIds.Of(teacher.Source));
         var together = batch ?? BatchSize.Default(config, options.Length, teacher.Transformer.Device, teacher.Transformer.DType);
+        if (isFirst && teacher.Transformer.Device.type == DeviceType.CPU && Math.Min(together, options.Sequences) is var most
+            && UnitPlan.Cut(most, UnitPlan.Sampling, size => new DataSampler(source, options, size).MeasureBatch(cancellation)) is var cut && cut < most)
+        {
+            together = cut;
+        }
         return (new DataSampler(source, options, together), together);
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using MassTransit;
@@ -43,8 +44,15 @@ public sealed class UnitRunner(
         {
             stop.Token.ThrowIfCancellationRequested();
             var found = await FindAsync(kind, command, stop.Token);
-            var result = found ?? await DoAsync(kind, command, resultOf, work, stop.Token);
-            await PublishAsync(context, Told<TEvent>(result, command.PipelineId), cancellation, found is not null, (string?)result.Event[Environment]);
+            var watch = new Stopwatch();
+            var result = found ?? await DoAsync(kind, command, resultOf, work, watch, stop.Token);
+            await PublishAsync(context, Told<TEvent>(result, command.PipelineId), cancellation, sent =>
+            {
+                sent.Headers.Set(UnitKey.FoundHeader, found is not null);
+                sent.Headers.Set(UnitKey.EnvironmentHeader, (string?)result.Event[Environment]);
+                if (found is null)
+                    sent.Headers.Set(UnitKey.SecondsHeader, watch.Elapsed.TotalSeconds.ToString(CultureInfo.InvariantCulture));
+            });
         }
         catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {
@@ -87,17 +95,13 @@ public sealed class UnitRunner(
     }
 
     /// <summary>Publishes, if need be when the broker is back; a result is not to be lost to an outage.</summary>
-    private async Task PublishAsync(ConsumeContext context, object message, CancellationToken cancellation, bool found = false, string? environment = null)
+    private async Task PublishAsync(ConsumeContext context, object message, CancellationToken cancellation, Action<PublishContext>? describe = null)
     {
         for (var tries = 1; ; tries++)
         {
             try
             {
-                await context.Publish(message, message.GetType(), Pipe.Execute<PublishContext>(sent =>
-                {
-                    sent.Headers.Set(UnitKey.FoundHeader, found);
-                    sent.Headers.Set(UnitKey.EnvironmentHeader, environment);
-                }), CancellationToken.None);
+                await context.Publish(message, message.GetType(), Pipe.Execute<PublishContext>(sent => describe?.Invoke(sent)), CancellationToken.None);
                 return;
             }
             catch (Exception error) when (BrokerFaults.IsAway(error) && !cancellation.IsCancellationRequested)
@@ -117,10 +121,10 @@ public sealed class UnitRunner(
     }
 
     private async Task<UnitResult> DoAsync<TEvent>(
-        string kind, IUnitCommand command, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work, CancellationToken cancellation)
+        string kind, IUnitCommand command, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work, Stopwatch watch,
+        CancellationToken cancellation)
         where TEvent : class
     {
-        var watch = new Stopwatch();
         // Every unit of a model says the same of it, so these are no louder than the unit's own line.
         using var heard = ModelWarnings.Listen(warning => log.LogInformation("{Kind} {Unit}: warning: {Warning}", kind, command.Unit, warning));
         var done = await gate.RunAsync(() =>
@@ -131,6 +135,7 @@ public sealed class UnitRunner(
             watch.Start();
             return work(cancellation);
         }, cancellation);
+        watch.Stop();
         breaker.UnitDone();
         metrics.Done(kind, watch.Elapsed);
         log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, command.Unit, watch.Elapsed.TotalSeconds);

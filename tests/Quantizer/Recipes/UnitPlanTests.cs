@@ -50,4 +50,29 @@ public sealed class UnitPlanTests(ITestOutputHelper output)
         (less.Batch, less.Accumulate).ShouldBe((rows, passes));
         (less with { Batch = batch, Accumulate = accumulate }).ShouldBe(new DistillationRecipe { Batch = batch, Accumulate = accumulate });
     }
+
+    /// <summary>A unit is halved until it fits the machine that does it, or until halving it does not help.</summary>
+    [Fact]
+    public void A_unit_is_cut_by_what_the_machine_shows()
+    {
+        var measured = new List<int>();
+        int Cut(int planned, Func<int, double> takes)
+        {
+            measured.Clear();
+            return UnitPlan.Cut(planned, 150, size =>
+            {
+                measured.Add(size);
+                return takes(size);
+            });
+        }
+        Cut(152, _ => 149).ShouldBe(152);
+        measured.ShouldBe([152], "where the plan holds there is one trial");
+        // Four times slower than planned, as the machine whose unit took 570 s.
+        Cut(152, size => 3.75 * size).ShouldBe(38);
+        measured.ShouldBe([152, 76, 38]);
+        Cut(3, size => 1000 * size).ShouldBe(1);
+        Cut(3, _ => 1000).ShouldBe(3, "bound by reading the weights: smaller units would only be more of them");
+        Cut(64, size => 120 + 4 * size).ShouldBe(16, "from there on most of the time is what all share");
+        Cut(1, _ => 1000).ShouldBe(1);
+    }
 }

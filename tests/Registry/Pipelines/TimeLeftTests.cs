@@ -74,6 +74,14 @@ public sealed class TimeLeftTests
     }
 
     [Fact]
+    public void Waiting_behind_others_is_no_progress()
+    {
+        var waiting = State(DecomposeStage.Kind) with { Issued = 1 };
+        TimeLeft.Estimate(waiting, s_start.AddSeconds(500), queued: 90)!.Value.TotalSeconds.ShouldBe(90 + 3600, 1);
+        TimeLeft.Estimate(waiting, s_start.AddSeconds(500))!.Value.TotalSeconds.ShouldBe(3600 - 500, 1);
+    }
+
+    [Fact]
     public void A_plan_is_corrected_by_what_such_work_took_before()
     {
         (UnitKind, double)[] planned = [(DecomposeStage.Kind, 100), (AssembleStage.Kind, 10), (EvaluateStage.Kind, 50)];

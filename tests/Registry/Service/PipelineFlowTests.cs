@@ -52,6 +52,58 @@ public sealed class PipelineFlowTests : IDisposable
         (await server.Api.GetLineageAsync("tiny", "1")).Children.ShouldBe([new VersionName("tiny", 2)]);
     }
 
+    /// <summary>A model of many long units has the workers; what comes later and is short passes those that they do not have yet.</summary>
+    [Fact]
+    public async Task Short_units_pass_long_ones()
+    {
+        using var held = new SemaphoreSlim(0);
+        var script = new WorkerScript { Layers = 30 };
+        static bool IsLong(object command) => command is DecomposeLayers { Index: > 0 };
+        script.Seconds = command => command is DecomposeLayers ? 30 : null;
+        script.Hold = command => IsLong(command) ? held.WaitAsync() : Task.CompletedTask;
+        await using var server = await RegistryServer.StartAsync(_folder, script);
+        await server.UploadAsync("tiny");
+        var first = await server.StartAsync(Plain);
+        await RegistryServer.UntilAsync(async () => (await server.Api.GetPipelineAsync(first)).Total == 30 && script.Commands.Count(IsLong) == 2);
+        script.Layers = 1;
+        script.Seconds = _ => 0.01;
+        var second = await server.StartAsync("""{"decomposition":{"bases":4}}""");
+        await RegistryServer.UntilAsync(async () => (await server.Api.GetPipelineAsync(second)).Ahead == 2);
+        (await server.Client.GetStringAsync($"/pipelines/{second}")).ShouldContain("queued behind up to 2 units of other pipelines");
+
+        // One unit ends, and its worker does all of the second pipeline's before the next of the first.
+        held.Release();
+        var end = await server.EndOfAsync(second);
+        end.State.ShouldBe(PipelineState.Succeeded);
+        var commands = script.Commands.OfType<IUnitCommand>().ToList();
+        commands.FindAll(command => IsLong(command) && commands.IndexOf(command) < commands.FindLastIndex(other => other is DecomposeLayers && other.PipelineId == second)).Count.ShouldBe(2);
+        var state = await server.Api.GetPipelineAsync(first);
+        (state.Done, state.State).ShouldBe((2, PipelineState.Running));
+        held.Release(100);
+        (await server.EndOfAsync(first)).State.ShouldBe(PipelineState.Succeeded);
+        commands = [.. script.Commands.OfType<IUnitCommand>()];
+        commands.OfType<DecomposeLayers>().Where(command => command.PipelineId == first).Select(command => command.Index).ShouldBe(Enumerable.Range(0, 30), ignoreOrder: true);
+    }
+
+    /// <summary>What waits for its turn goes with its pipeline, and is not sent by the next start.</summary>
+    [Fact]
+    public async Task Commands_of_a_cancelled_pipeline_are_not_sent_any_more()
+    {
+        using var held = new SemaphoreSlim(0);
+        var script = new WorkerScript { Layers = 30, Seconds = _ => 30, Hold = command => command is DecomposeLayers { Index: > 0 } ? held.WaitAsync() : Task.CompletedTask };
+        await using var server = await RegistryServer.StartAsync(_folder, script);
+        await server.UploadAsync("tiny");
+        var pipeline = await server.StartAsync(Plain);
+        await RegistryServer.UntilAsync(() => Task.FromResult(script.Count<DecomposeLayers>() == 3));
+        (await server.InDatabaseAsync(context => context.Outbox.CountAsync())).ShouldBeGreaterThan(0);
+        await server.Api.CancelPipelineAsync(pipeline);
+        await RegistryServer.UntilAsync(() => server.InDatabaseAsync(async context => !await context.Outbox.AnyAsync()));
+        script.Count<DecomposeLayers>().ShouldBe(3);
+        held.Release(100);
+        await server.Api.RetryPipelineAsync(pipeline);
+        (await server.EndOfAsync(pipeline)).State.ShouldBe(PipelineState.Succeeded);
+    }
+
     [Fact]
     public async Task Messages_that_come_three_times_act_once()
     {

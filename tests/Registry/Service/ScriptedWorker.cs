@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using MassTransit;
 using Qbb.Artifacts;
@@ -59,6 +60,7 @@ internal class ScriptedWorker(WorkerScript script, IArtifactStore store)
     {
         var command = context.Message;
         script.Commands.Enqueue(command);
+        await script.Hold(command);
         if (script.Crash(command))
             throw new InvalidOperationException("the worker broke down");
         var failed = script.IsAway(command) ? Failed("the store does not answer", FailureKind.Away)
@@ -72,7 +74,7 @@ internal class ScriptedWorker(WorkerScript script, IArtifactStore store)
         }
         var result = command is DecomposeLayers { Index: > 0 } && script.SameLayers ? s_layer : await StoreAsync(command.Unit);
         for (var copy = 0; copy < script.Copies; copy++)
-            await context.Publish(answer(result));
+            await context.Publish(answer(result), sent => sent.Headers.Set(UnitKey.SecondsHeader, script.Seconds(command)?.ToString(CultureInfo.InvariantCulture)));
 
         UnitFailed Failed(string reason, FailureKind kind) => new(command.PipelineId, command.Unit, reason, kind);
     }

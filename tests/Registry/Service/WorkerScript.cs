@@ -39,6 +39,12 @@ internal sealed class WorkerScript
     /// <summary>Told of every command before it is done.</summary>
     public Action<object> Before { get; set; } = _ => { };
 
+    /// <summary>Keeps a command from being done.</summary>
+    public Func<object, Task> Hold { get; set; } = _ => Task.CompletedTask;
+
+    /// <summary>What a unit takes, as the worker says; null where it does not.</summary>
+    public Func<object, double?> Seconds { get; set; } = _ => null;
+
     public ConcurrentQueue<object> Commands { get; } = new();
 
     public int Count<T>() => Commands.OfType<T>().Count();

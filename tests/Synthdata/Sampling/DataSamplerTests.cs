@@ -255,6 +255,16 @@ public sealed class DataSamplerTests : IDisposable
     public void A_default_batch_fits_the_cache() =>
         BatchSize.Default(_model.Config, 1 << 20, torch.CPU, ScalarType.Float32).ShouldBe(2);
 
+    [Fact]
+    public void A_batch_is_measured_by_its_first_steps()
+    {
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        var seconds = Sampler(s_options with { Length = 4000 }).MeasureBatch();
+        seconds.ShouldBeGreaterThan(watch.Elapsed.TotalSeconds, "eight tokens are drawn of four thousand");
+        Directory.Exists(_folder["data"]).ShouldBeFalse();
+        Sampler(s_options with { Length = 3 }).MeasureBatch().ShouldBeGreaterThanOrEqualTo(0);
+    }
+
     public void Dispose()
     {
         _model.Dispose();

@@ -205,6 +205,7 @@ internal static class PipelineMachine
             Total = UnitStages.Of(kind).IsTold ? 0 : 1,
             Chained = UnitStages.Of(kind).IsChained,
             UnitSize = null,
+            UnitSeconds = null,
             KindStartedAt = now,
             ActiveAt = now,
         };
@@ -229,7 +230,11 @@ internal static class PipelineMachine
         Total = pipeline.Total > 0 ? pipeline.Total : outcome.Units!.Value,
         Chained = pipeline.Chained || outcome.Chained,
         UnitSize = pipeline.Total > 0 ? pipeline.UnitSize : outcome.Size,
+        UnitSeconds = outcome.Seconds is not { } took ? pipeline.UnitSeconds : pipeline.UnitSeconds is { } mean ? mean + ShareOfLatest * (took - mean) : took,
     }, outcome);
+
+    // Units of a kind differ, and so do machines.
+    private const double ShareOfLatest = 0.3;
 
     private static bool IsOneByOne(Pipeline pipeline) => pipeline.Chained || pipeline.Total == 0;
 

@@ -92,6 +92,9 @@ internal sealed record UnitOutcome(string Result)
     /// <summary>What calculated it, as the worker describes itself.</summary>
     public string? Environment { get; init; }
 
+    /// <summary>What it took the worker; null where it was found, or the worker does not say.</summary>
+    public double? Seconds { get; init; }
+
     /// <summary>It was the last round of a distillation, and its result is the model.</summary>
     public bool Finished { get; init; }
 

@@ -329,17 +329,17 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("CreatedAt", "Id");
-
-                    b.HasIndex("Kind", "CreatedAt", "Id");
-
                     b.HasIndex("Manifest");
+
+                    b.HasIndex("CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "Manifest")
                         .IsUnique();
 
                     b.HasIndex("ModelId", "Number")
                         .IsUnique();
+
+                    b.HasIndex("Kind", "CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "DeletedAt", "Number");
 
@@ -432,6 +432,8 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                         .HasColumnType("character varying(64)");
 
                     b.HasKey("Id");
+
+                    b.HasIndex("PipelineId");
 
                     b.ToTable("outbox", (string)null);
                 });
@@ -558,6 +560,9 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.Property<int>("Total")
                         .HasColumnType("integer");
+
+                    b.Property<double?>("UnitSeconds")
+                        .HasColumnType("double precision");
 
                     b.Property<int?>("UnitSize")
                         .HasColumnType("integer");

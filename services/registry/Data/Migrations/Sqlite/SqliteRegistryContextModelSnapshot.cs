@@ -322,17 +322,17 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasKey("Id");
 
-                    b.HasIndex("CreatedAt", "Id");
-
-                    b.HasIndex("Kind", "CreatedAt", "Id");
-
                     b.HasIndex("Manifest");
+
+                    b.HasIndex("CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "Manifest")
                         .IsUnique();
 
                     b.HasIndex("ModelId", "Number")
                         .IsUnique();
+
+                    b.HasIndex("Kind", "CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "DeletedAt", "Number");
 
@@ -421,6 +421,8 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .HasColumnType("TEXT");
 
                     b.HasKey("Id");
+
+                    b.HasIndex("PipelineId");
 
                     b.ToTable("outbox", (string)null);
                 });
@@ -547,6 +549,9 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.Property<int>("Total")
                         .HasColumnType("INTEGER");
+
+                    b.Property<double?>("UnitSeconds")
+                        .HasColumnType("REAL");
 
                     b.Property<int?>("UnitSize")
                         .HasColumnType("INTEGER");
