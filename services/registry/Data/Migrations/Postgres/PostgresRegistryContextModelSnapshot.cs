@@ -329,17 +329,17 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("CreatedAt", "Id");
-
-                    b.HasIndex("Kind", "CreatedAt", "Id");
-
                     b.HasIndex("Manifest");
+
+                    b.HasIndex("CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "Manifest")
                         .IsUnique();
 
                     b.HasIndex("ModelId", "Number")
                         .IsUnique();
+
+                    b.HasIndex("Kind", "CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "DeletedAt", "Number");
 
@@ -558,6 +558,10 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.Property<int>("Total")
                         .HasColumnType("integer");
+
+                    b.Property<string>("TraceParent")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
 
                     b.Property<int?>("UnitSize")
                         .HasColumnType("integer");

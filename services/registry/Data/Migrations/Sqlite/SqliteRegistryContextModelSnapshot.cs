@@ -322,17 +322,17 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasKey("Id");
 
-                    b.HasIndex("CreatedAt", "Id");
-
-                    b.HasIndex("Kind", "CreatedAt", "Id");
-
                     b.HasIndex("Manifest");
+
+                    b.HasIndex("CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "Manifest")
                         .IsUnique();
 
                     b.HasIndex("ModelId", "Number")
                         .IsUnique();
+
+                    b.HasIndex("Kind", "CreatedAt", "Id");
 
                     b.HasIndex("ModelId", "DeletedAt", "Number");
 
@@ -547,6 +547,10 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.Property<int>("Total")
                         .HasColumnType("INTEGER");
+
+                    b.Property<string>("TraceParent")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
 
                     b.Property<int?>("UnitSize")
                         .HasColumnType("INTEGER");
