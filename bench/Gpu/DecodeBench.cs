@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Qbb.Bench.Shapes;
+using Qbb.Cuda;
 using Qbb.Evaluator.Accounting;
 using Qbb.Models.Decoder;
 using Qbb.Models.Decoder.Graph;
@@ -54,7 +55,7 @@ internal sealed class DecodeBench(ModelShape shape, Device device, ScalarType dt
     // Again and again over the same places, since the energy counter moves slowly.
     private (double Seconds, double? Joules) Measure(GraphDecoder graph, long[] next, bool read, CancellationToken cancel)
     {
-        var counter = EnergyCounter.Open(device);
+        var counter = DeviceMonitor.Open(device);
         var steps = 0;
         Once();
         var before = counter?.Joules;

@@ -44,7 +44,10 @@ public sealed class LocalArtifactStore : IArtifactStore, ILocalBlobs
             var (placed, isNew) = Guard("written", () => Place(temporary, digest, size));
             // What was there before may be damaged; what was hashed on its way is not.
             if (isNew)
+            {
                 _verified[digest] = true;
+                StoreMetrics.Stored(size);
+            }
             return placed;
         }
         finally

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -76,10 +77,14 @@ public static class ServiceHost
         if (hasBus)
             builder.AddBus();
         var app = builder.Build();
+        foreach (var preparation in app.Services.GetServices<IPreparation>())
+            _ = Task.Run(preparation.Prepare);
         app.UseMetricsPort();
-        // Alive is who answers, unless a check says that only a new process helps; ready is who has its bus and whatever else the service checks.
-        app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = check => check.Tags.Contains(Live), ResponseWriter = WriteAsync });
-        app.MapHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteAsync });
+        // Alive is who answers, unless a check says that only a new process helps; ready is who has its bus and whatever else the service checks. Before the
+        // routes, which the first request that reaches them compiles, all together.
+        app.UseHealthChecks("/health/live", new HealthCheckOptions { Predicate = check => check.Tags.Contains(Live), ResponseWriter = WriteAsync });
+        app.UseHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteAsync });
+        app.UseRouting();
         map?.Invoke(app);
         return app;
     }
@@ -91,8 +96,12 @@ public static class ServiceHost
     {
         app.Services.GetService<IStartupValidator>()?.Validate();
         using var stopped = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
-        await app.Services.GetRequiredService<DependencyGate>().WaitAsync(stopped.Token);
+        // What it needs is looked for while its parts are made, the bus above all.
+        var dependencies = Task.Run(() => app.Services.GetRequiredService<DependencyGate>().WaitAsync(stopped.Token), stopped.Token);
+        _ = app.Services.GetServices<IHostedService>().Count();
+        await dependencies;
         await app.StartAsync(stopped.Token);
+        _ = Task.Run(() => app.Services.GetRequiredService<EndpointDataSource>().Endpoints.Count, CancellationToken.None);
     }
 
     private static void AddGate(IServiceCollection services)

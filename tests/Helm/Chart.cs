@@ -162,6 +162,19 @@ internal static class Matrix
             telemetry: { endpoint: 'http://collector.observability:4317' }
             networkPolicy: { metricsFrom: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }] }
             """,
+        ["outbound"] = """
+            registry:
+              secrets: [oci]
+              settings:
+                Oci:Hosts:0:Host: registry.example.com:5000
+                Oci:Hosts:0:User: qbb
+                Oci:Hosts:0:PasswordFile: /run/secrets/registry/oci/password
+                Mlflow:TrackingUri: http://mlflow.ml:5000
+            networkPolicy:
+              registryTo:
+                - { public: true, ports: [443, 8443] }
+                - { to: [{ ipBlock: { cidr: 10.2.0.0/16 } }, { namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: ml } } }], ports: [5000] }
+            """,
         ["bare"] = "metrics: { enabled: false }\nnetworkPolicy: { enabled: false }\nregistry: { policy: { recipes: { qbb-3: null } } }\nworkers: { evaluator: { enabled: false } }",
         ["platform-chooses-users"] = "security: { user: null, brokerUser: null, databaseUser: null }",
         ["settings"] = """

@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using k8s;
 using k8s.Models;
 using Qbb.Hosting.Bus;
+using Qbb.Registry.Webhooks;
 using Qbb.Tests;
 using Qbb.Workers.Units;
 
@@ -107,6 +108,7 @@ public sealed partial class ChartTests
     [InlineData("existing-servers")]
     [InlineData("metrics")]
     [InlineData("jobs")]
+    [InlineData("outbound")]
     public void Nothing_is_let_through_but_what_is_needed(string values)
     {
         var rendering = Chart.Render(4, Matrix.Values[values]);
@@ -126,9 +128,10 @@ public sealed partial class ChartTests
                 "s3" => ["5432", "5672", "9000"],
                 "existing-servers" => ["5673", "6432"],
                 "metrics" => ["4317", "5432", "5672"],
+                "outbound" => ["443", "5000", "5432", "5672", "8443"],
                 _ => ["5432", "5672"],
             });
-        quantizer.ShouldBe(registry.Where(port => port is not ("5432" or "6432")));
+        quantizer.ShouldBe(registry.Where(port => port is not ("5432" or "6432" or "443" or "5000" or "8443")));
         if (values != "existing-servers")
             Out("broker").Concat(Out("database")).ShouldBeEmpty();
         if (values == "jobs")
@@ -139,6 +142,22 @@ public sealed partial class ChartTests
             .. policies.Where(policy => Selects(policy.Spec.PodSelector.MatchLabels, rendering.Pods().First(pod => pod.Metadata.Labels["app.kubernetes.io/component"] == component).Metadata))
                 .SelectMany(policy => policy.Spec.Egress ?? []).SelectMany(rule => rule.Ports).Select(port => port.Port.Value).Where(port => port != "53").Order(),
         ];
+    }
+
+    [Theory]
+    [InlineData(3)]
+    [InlineData(4)]
+    public void The_registry_connects_to_what_is_named_and_no_private_address_is_public(int helm)
+    {
+        var rules = Chart.Render(helm, Matrix.Values["outbound"]).Get<V1NetworkPolicy>("qbb-registry-to").Spec.Egress;
+        rules.Select(rule => string.Join(',', rule.Ports.Select(port => port.Port.Value))).ShouldBe(["443,8443", "5000"]);
+        rules.ShouldAllBe(rule => rule.To.Count == 2 && rule.Ports.All(port => port.Protocol == "TCP"));
+        rules[0].To.Select(peer => peer.IpBlock.Cidr).ShouldBe(["0.0.0.0/0", "::/0"]);
+        // What webhooks refuse by default: the policy lets nothing through that they would not.
+        rules[0].To.SelectMany(peer => peer.IpBlock.Except).ShouldBe(PublicConnections.Private.Select(network => $"{network}"), ignoreOrder: true);
+        rules[0].To.ShouldAllBe(peer => peer.IpBlock.Except.All(part => part.Contains(':') == peer.IpBlock.Cidr.Contains(':')));
+        (rules[1].To[0].IpBlock.Cidr, rules[1].To[1].NamespaceSelector.MatchLabels.Single().Value).ShouldBe(("10.2.0.0/16", "ml"));
+        Chart.Render(helm).All<V1NetworkPolicy>().ShouldNotContain(policy => policy.Metadata.Name == "qbb-registry-to");
     }
 
     [Theory]
@@ -283,6 +302,11 @@ public sealed partial class ChartTests
     [InlineData("workers: { quantizer: { replica: 2 } }", "replica")]
     [InlineData("workers: { quantizer: { gpu: { count: one } } }", "count")]
     [InlineData("artifacts: { store: disk }", "store")]
+    [InlineData("networkPolicy: { registryTo: [{ public: true }] }", "ports")]
+    [InlineData("networkPolicy: { registryTo: [{ ports: [443] }] }", "registryTo")]
+    [InlineData("networkPolicy: { registryTo: [{ public: true, to: [{ podSelector: {} }], ports: [443] }] }", "registryTo")]
+    [InlineData("networkPolicy: { registryTo: [{ to: [{}], ports: [443] }] }", "registryTo")]
+    [InlineData("networkPolicy: { registryTo: [{ cidr: 10.0.0.0/8, ports: [443] }] }", "cidr")]
     public void Wrong_values_are_named(string values, string named)
     {
         foreach (var helm in new[] { 3, 4 })

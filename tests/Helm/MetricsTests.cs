@@ -5,12 +5,17 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using Qbb.Artifacts;
 using Qbb.Hosting;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
+using Qbb.Registry.Messaging;
 using Qbb.Registry.Pipelines;
 using Qbb.Registry.Pipelines.Machine;
 using Qbb.Registry.Pipelines.Stages;
 using Qbb.Tests;
+using Qbb.Workers;
 using Qbb.Workers.Units;
 using YamlDotNet.Serialization;
 
@@ -46,9 +51,9 @@ public sealed partial class MetricsTests : IDisposable
         alerts.ShouldAllBe(alert => alert.ContainsKey("annotations") && alert.ContainsKey("labels"));
 
         // The check itself.
-        Problems("rate(qbb_units_dnoe_total[5m])", exported).ShouldBe(["qbb_units_dnoe_total in rate(qbb_units_dnoe_total[5m])"]);
-        Problems("sum by (knid) (qbb_units_done_total)", exported).ShouldBe(["label knid in sum by (knid) (qbb_units_done_total)"]);
-        Problems("qbb_units_done_total{kidn=\"a\"}", exported).ShouldBe(["label kidn in qbb_units_done_total{kidn=\"a\"}"]);
+        Problems("rate(qbb_unist_total[5m])", exported).ShouldBe(["qbb_unist_total in rate(qbb_unist_total[5m])"]);
+        Problems("sum by (stgae) (qbb_units_total)", exported).ShouldBe(["label stgae in sum by (stgae) (qbb_units_total)"]);
+        Problems("qbb_units_total{outcoem=\"a\"}", exported).ShouldBe(["label outcoem in qbb_units_total{outcoem=\"a\"}"]);
     }
 
     private static IEnumerable<string> Problems(string query, Dictionary<string, HashSet<string>> exported)
@@ -70,12 +75,15 @@ public sealed partial class MetricsTests : IDisposable
         var port = FreePort();
         await using var app = ServiceHost.Build(
             ["--Urls=http://127.0.0.1:0", $"--Telemetry:MetricsPort={port}", $"--Artifacts:Folder={_folder.Path}", "--Logging:LogLevel:Default=Warning"],
-            "test", "http://127.0.0.1:0", builder => builder.Services.AddSingleton<PipelineMeter>(), app => app.MapGet("/hello", () => "hello"));
+            "test", "http://127.0.0.1:0", builder => builder.Services.AddSingleton<PipelineMeter>().AddSingleton<QueueMeter>(), app => app.MapGet("/hello", () => "hello"));
         await ServiceHost.StartAsync(app);
         using var units = new UnitMetrics();
-        units.Done("DecomposeLayers", TimeSpan.FromSeconds(1));
-        units.Found("DecomposeLayers");
-        units.Failed("DecomposeLayers");
+        units.Record("DecomposeLayers", UnitEnd.Done, TimeSpan.FromSeconds(1));
+        TokenMetrics.Sampled(1);
+        using var device = new DeviceMetrics(Options.Create(new WorkerOptions { Device = "cpu" }));
+        device.Export("cuda:0", () => (1, 2), () => 0.5, () => 3);
+        await app.Services.GetRequiredService<IArtifactStore>().PutAsync(new MemoryStream([1]));
+        app.Services.GetRequiredService<QueueMeter>().Depths = new Dictionary<string, QueueDepth> { ["quantizer"] = new(3, 0, 1) };
         Count(app.Services.GetRequiredService<PipelineMeter>());
         using var http = new HttpClient();
         var service = app.Urls.Single(url => !url.EndsWith($":{port}", StringComparison.Ordinal));

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Text.Json.Nodes;
 using MassTransit;
@@ -105,6 +107,34 @@ public sealed class UnitRunnerTests : IDisposable
         script.Begun.ShouldBe(3);
         worker.Told.Count.ShouldBe(1);
         (await worker.ReadinessAsync()).Status.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Every_end_of_a_unit_is_measured()
+    {
+        var script = new UnitScript
+        {
+            Work = (command, _, _) => command.Unit == Command("input").Unit ? throw new InvalidInputException("the weights are damaged")
+                : command.Unit == Command("away").Unit ? throw new StoreAwayException("the bucket does not answer")
+                : command.Unit == Command("failed").Unit ? throw new IOException("the file is in use")
+                : command.Unit == Command("machine").Unit ? throw new StoreFullException("the store has no room") : _worker.StoreAsync("the result"),
+        };
+        await using var worker = await StartAsync(script);
+        var ends = new ConcurrentQueue<string>();
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, own) =>
+            {
+                if (instrument == worker.Metrics.Seconds)
+                    own.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<double>((_, _, tags, _) => ends.Enqueue(string.Join(' ', tags.ToArray().Select(tag => tag.Value))));
+        listener.Start();
+        foreach (var name in new[] { "done", "done", "input", "away", "failed", "machine" })
+            await worker.SendAsync(Command(name));
+        await worker.WaitAsync(() => ends.Count == 8, "eight ends");
+        ends.ShouldBe(new[] { "done", "reused", "input", "away", "failed", "failed", "failed", "machine" }.Select(end => $"FilterSequences {end}"));
     }
 
     [Theory]

@@ -27,6 +27,8 @@ internal sealed class WorkerHost : IAsyncDisposable
 
     public IArtifactStore Store => _app.Services.GetRequiredService<IArtifactStore>();
 
+    public UnitMetrics Metrics => _app.Services.GetRequiredService<UnitMetrics>();
+
     public IUnitResults Results => _app.Services.GetRequiredService<IUnitResults>();
 
     /// <summary>The exit code that it would end with, once it has been told to stop by itself; null before.</summary>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
@@ -70,6 +71,8 @@ internal sealed partial class PushCommand : AsyncCommand
             throw new InvalidInputException($"{name} cannot be the model's name there ({problem})", "choose another with --name");
         var address = parsed.GetRequiredValue(_url);
         using var registry = RegistryAddress.Connect(parsed, _url, output);
+        // One trace from the upload on, which the registry and its workers continue.
+        using var trace = new Activity("qbb push") { ActivityTraceFlags = ActivityTraceFlags.Recorded }.Start();
         // Before a large model is read for nothing.
         await registry.ListModelsAsync(limit: 1, cancellation: cancel);
         var version = remote is not null

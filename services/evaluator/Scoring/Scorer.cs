@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Workers.Units;
 using F = TorchSharp.torch.nn.functional;
 
 namespace Qbb.Evaluator.Scoring;
@@ -76,6 +77,7 @@ public static class Scorer
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         AddWindows(model, teacher, torch.tensor(tokens, count, options.Context).to(model.Device), sums);
+        TokenMetrics.Evaluated(tokens.Length);
     }
 
     // tokens is [windows, context].

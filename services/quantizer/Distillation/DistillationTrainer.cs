@@ -3,6 +3,7 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Recipes;
+using Qbb.Workers.Units;
 
 namespace Qbb.Quantizer.Distillation;
 
@@ -190,7 +191,9 @@ internal sealed class DistillationTrainer : IDisposable
             _scales.Step(rate, gradients.Norm, _recipe.Clip);
             _signs?.Step(_recipe.SignRate!.Value * rate / _recipe.LearningRate, gradients.Dense);
         }
-        _tokens += batches.Sum(batch => batch.Positions);
+        var positions = batches.Sum(batch => batch.Positions);
+        _tokens += positions;
+        TokenMetrics.Trained(positions);
         _stepping.Stop();
         return finite ? gradients.Loss : double.NaN;
     }

@@ -20,6 +20,7 @@ internal static class Database
             services.AddDbContext<RegistryContext, PostgresRegistryContext>((services, context) => Listen(services, context.UseNpgsql(ConnectionOf(services))));
         else
             services.AddDbContext<RegistryContext, SqliteRegistryContext>((services, context) => Listen(services, context.UseSqlite(SqliteConnectionOf(services))));
+        services.AddSingleton<IPreparation, ModelPreparation>();
         services.AddSingleton<IDependency, DatabaseDependency>();
         services.AddHostedService<DatabaseMigration>();
         services.AddHealthChecks().AddCheck<DatabaseHealth>("database");
@@ -28,8 +29,9 @@ internal static class Database
 
     private static string ConnectionOf(IServiceProvider services) => services.GetRequiredService<IOptions<DatabaseOptions>>().Value.ReadConnectionString();
 
-    // Features that follow what is saved, such as what is told to MLflow, add theirs.
-    private static void Listen(IServiceProvider services, DbContextOptionsBuilder context) => context.AddInterceptors(services.GetServices<ISaveChangesInterceptor>());
+    // Features that follow what is saved, such as what is told to MLflow, add theirs. A test compares entities and migrations, which takes a second: not every start.
+    private static void Listen(IServiceProvider services, DbContextOptionsBuilder context) => context.AddInterceptors(services.GetServices<ISaveChangesInterceptor>())
+        .ConfigureWarnings(warnings => warnings.Ignore(RelationalEventId.PendingModelChangesWarning));
 
     private static string SqliteConnectionOf(IServiceProvider services)
     {
@@ -37,6 +39,16 @@ internal static class Database
         if (Path.GetDirectoryName(Path.GetFullPath(connection.DataSource)) is { } folder)
             Directory.CreateDirectory(folder);
         return connection.ConnectionString;
+    }
+}
+
+/// <summary>Makes Entity Framework's model of the rows, a large part of a start, without touching the database.</summary>
+internal sealed class ModelPreparation(IServiceScopeFactory scopes) : IPreparation
+{
+    public void Prepare()
+    {
+        using var scope = scopes.CreateScope();
+        _ = scope.ServiceProvider.GetRequiredService<RegistryContext>().Model;
     }
 }
 

@@ -97,6 +97,9 @@ internal sealed record Pipeline
     /// <summary>What its kinds were expected to take when it was requested.</summary>
     public PipelineForecast? Forecast { get; init; }
 
+    /// <summary>The span that it was requested in (W3C traceparent): whatever is done for it belongs to this trace.</summary>
+    public string? TraceParent { get; init; }
+
     public required DateTimeOffset CreatedAt { get; init; }
 
     /// <summary>When its first command was made.</summary>
@@ -205,6 +208,7 @@ internal sealed class PipelineMapping : IEntityTypeConfiguration<Pipeline>
         builder.Property(pipeline => pipeline.Times).AsJson();
         builder.Property(pipeline => pipeline.Forecast).AsJson();
         builder.Property(pipeline => pipeline.Revision).IsConcurrencyToken();
+        builder.Property(pipeline => pipeline.TraceParent).HasMaxLength(64);
         foreach (var digest in s_digests)
             builder.Property(digest).HasMaxLength(64);
     }

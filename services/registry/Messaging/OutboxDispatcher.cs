@@ -4,6 +4,7 @@ using MassTransit;
 using Microsoft.EntityFrameworkCore;
 using Qbb.Hosting;
 using Qbb.Hosting.Bus;
+using Qbb.Hosting.Telemetry;
 using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Messaging;
@@ -162,9 +163,7 @@ internal sealed class OutboxSender(IBusControl bus, QueueSender queues)
 
     private async Task SendAsync(OutboxMessage message, CancellationToken cancellation)
     {
-        using var activity = new Activity("outbox");
-        if (message.TraceParent is { } parent)
-            activity.SetParentId(parent).Start();
+        using var span = TelemetryExtensions.Spans.StartActivity("outbox send", ActivityKind.Producer, message.TraceParent);
         var (body, type) = Outbox.Read(message);
         if (message.Queue is { } queue)
             await queues.SendAsync(queue, body, type, message.MessageId, cancellation);

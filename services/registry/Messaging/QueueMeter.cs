@@ -7,7 +7,7 @@ using Qbb.Registry.Data;
 
 namespace Qbb.Registry.Messaging;
 
-/// <summary>How full queues and outbox are, looked at now and then: for metrics, and for what scales workers by them.</summary>
+/// <summary>How full queues, outbox and store are, looked at now and then: for metrics, and for what scales workers by them.</summary>
 internal sealed class QueueMeter : BackgroundService
 {
     private static readonly TimeSpan s_look = TimeSpan.FromSeconds(5);
@@ -18,6 +18,7 @@ internal sealed class QueueMeter : BackgroundService
     private readonly BrokerQueues? _queues;
     private volatile IReadOnlyDictionary<string, QueueDepth> _depths = new Dictionary<string, QueueDepth>();
     private long _refused;
+    private long _stored;
 
     public QueueMeter(
         IMeterFactory factory, IServiceScopeFactory scopes, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<QueueMeter> log, BrokerQueues? queues = null)
@@ -28,10 +29,15 @@ internal sealed class QueueMeter : BackgroundService
         meter.CreateObservableGauge("qbb.queue.consumers", () => Measure(depth => depth.Consumers), description: "Consumers that are connected");
         meter.CreateObservableGauge("qbb.queue.errors", () => Measure(depth => depth.Failed), description: "Messages in error queues");
         meter.CreateObservableGauge("qbb.outbox.refused", () => Interlocked.Read(ref _refused), description: "Messages that cannot be sent and are set aside");
+        meter.CreateObservableGauge("qbb.versions.size", () => Interlocked.Read(ref _stored), "By", "Files of all versions; those that several have count once");
     }
 
     /// <summary>The depths at the last look; empty with the transport in memory.</summary>
-    public IReadOnlyDictionary<string, QueueDepth> Depths => _depths;
+    public IReadOnlyDictionary<string, QueueDepth> Depths
+    {
+        get => _depths;
+        set => _depths = value;
+    }
 
     /// <summary>The workers of a queue, as far as is known: one, where none was seen.</summary>
     public int WorkersOf(string queue) => Math.Max(1, (int)_depths.GetValueOrDefault(queue).Consumers);
@@ -48,6 +54,7 @@ internal sealed class QueueMeter : BackgroundService
                 await using var scope = _scopes.CreateAsyncScope();
                 var context = scope.ServiceProvider.GetRequiredService<RegistryContext>();
                 Interlocked.Exchange(ref _refused, await context.Outbox.LongCountAsync(message => message.Error != null, stoppingToken));
+                Interlocked.Exchange(ref _stored, await context.Files.Select(file => new { file.Digest, file.Size }).Distinct().SumAsync(file => file.Size, stoppingToken));
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
@@ -17,7 +18,7 @@ namespace Qbb.Registry.Pipelines;
 /// </summary>
 internal sealed class PipelineRunner(
     RegistryContext context, Outbox outbox, PublishSignal publish, PipelineMeter meter, IOptions<PipelineOptions> options,
-    TimeProvider clock)
+    TimeProvider clock, ILogger<PipelineRunner> log)
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
     private readonly List<(Pipeline Before, Decision Decision)> _decisions = [];
@@ -27,7 +28,11 @@ internal sealed class PipelineRunner(
     public void Committed()
     {
         foreach (var (before, decision) in _decisions)
+        {
             meter.Count(before, decision);
+            if (decision.Pipeline.Status != before.Status)
+                log.LogInformation("Pipeline {Pipeline} of {Model} is {Status}", before.Id, before.ModelName, Wire.NameOf(decision.Pipeline.Status));
+        }
         if (_decisions.Any(made => made.Decision.Publish))
             publish.Set();
         _decisions.Clear();
@@ -39,11 +44,19 @@ internal sealed class PipelineRunner(
     {
         if (await context.LockPipelineAsync(id, cancellation) is not { } row)
             return null;
+        using var span = SpanOf("pipeline advance", row);
         var units = await FindUnitsAsync(id, events, cancellation);
         foreach (var happened in events)
             await StepAsync(row, units, happened, cancellation);
         await context.SaveChangesAsync(cancellation);
         return row;
+    }
+
+    /// <summary>A span in the pipeline's trace, wherever it is continued: a batch of messages, or a clock, has another trace or none.</summary>
+    public static Activity? SpanOf(string name, Pipeline row)
+    {
+        var isInTrace = Activity.Current is { } current && row.TraceParent?.Contains(current.TraceId.ToHexString(), StringComparison.Ordinal) == true;
+        return TelemetryExtensions.Spans.StartActivity(name, ActivityKind.Internal, isInTrace ? Activity.Current!.Id : row.TraceParent)?.SetTag(TelemetryExtensions.PipelineTag, row.Id);
     }
 
     private async Task StepAsync(
@@ -154,35 +167,31 @@ internal sealed class PipelineRunner(
 internal sealed class PipelineMeter
 {
     private readonly Counter<long> _units;
-    private readonly Counter<long> _failures;
     private readonly Counter<long> _ended;
     private IReadOnlyDictionary<UnitKind, int> _outstanding = new Dictionary<UnitKind, int>();
 
     public PipelineMeter(IMeterFactory factory)
     {
         var meter = factory.Create(TelemetryExtensions.Source);
-        _units = meter.CreateCounter<long>("qbb.units.done", description: "Units of work that are done");
-        _failures = meter.CreateCounter<long>("qbb.units.failed", description: "Failures of units, those included that are tried again");
+        _units = meter.CreateCounter<long>("qbb.units", description: "Units of work that were done or failed, each try of one");
         _ended = meter.CreateCounter<long>("qbb.pipelines.ended", description: "Pipelines that ended");
         meter.CreateObservableGauge("qbb.units.outstanding", Outstanding, description: "Units of running pipelines that are queued, run or wait for their next attempt");
     }
 
-    /// <summary>Takes a new count of outstanding units; a kind that was there before stays, with 0.</summary>
-    public void Measure(IReadOnlyDictionary<UnitKind, int> outstanding) =>
-        _outstanding = outstanding.Keys.Union(_outstanding.Keys).ToDictionary(kind => kind, kind => outstanding.GetValueOrDefault(kind));
+    /// <summary>Takes a new count of outstanding units.</summary>
+    public void Measure(IReadOnlyDictionary<UnitKind, int> outstanding) => _outstanding = outstanding;
 
-    private IEnumerable<Measurement<int>> Outstanding() =>
-        _outstanding.Select(kind => new Measurement<int>(kind.Value, new KeyValuePair<string, object?>("kind", $"{kind.Key}")));
+    // Every stage that workers do has a series, with 0 where nothing is outstanding.
+    private IEnumerable<Measurement<int>> Outstanding() => UnitStages.All.Where(stage => stage.Queue is not null)
+        .Select(stage => new Measurement<int>(_outstanding.GetValueOrDefault(stage.UnitKind), new KeyValuePair<string, object?>("stage", $"{stage.UnitKind}")));
 
     /// <summary>Counts what a decision changes.</summary>
     public void Count(Pipeline before, Decision decision)
     {
         foreach (var unit in decision.Units)
         {
-            if (unit.Status == UnitStatus.Done)
-                _units.Add(1, new KeyValuePair<string, object?>("kind", $"{unit.Kind}"));
-            else if (unit.Status == UnitStatus.Waiting)
-                _failures.Add(1, new KeyValuePair<string, object?>("kind", $"{unit.Kind}"));
+            if (unit.Status is UnitStatus.Done or UnitStatus.Waiting)
+                _units.Add(1, new("stage", $"{unit.Kind}"), new("outcome", unit.Status == UnitStatus.Done ? "done" : "failed"));
         }
         if (decision.Pipeline.HasEnded && !before.HasEnded)
             _ended.Add(1, new KeyValuePair<string, object?>("state", Wire.NameOf(decision.Pipeline.Status)));

@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Contracts;
+using Qbb.Hosting.Telemetry;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Messaging;
@@ -121,6 +123,7 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
     public async Task<Pipeline> StartAsync(
         Model model, ModelVersion version, PipelineRecipe recipe, string? name, CancellationToken cancellation)
     {
+        using var span = TelemetryExtensions.Spans.StartActivity("pipeline start");
         var route = PipelineRoute.Of(recipe);
         var pipeline = new Pipeline
         {
@@ -135,8 +138,10 @@ internal sealed class PipelineStarter(RegistryContext context, PipelineRunner ru
             Route = route,
             Kind = route.Kinds()[0],
             Forecast = await planner.ForecastAsync(version, recipe, cancellation),
+            TraceParent = Activity.Current?.Id,
             CreatedAt = clock.GetUtcNow(),
         };
+        span?.SetTag(TelemetryExtensions.PipelineTag, pipeline.Id);
         context.Pipelines.Add(pipeline);
         await context.SaveChangesAsync(cancellation);
         return await BeginAsync(pipeline, new PipelineEvent.Started(), cancellation);

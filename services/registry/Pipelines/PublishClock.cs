@@ -80,6 +80,7 @@ internal sealed class PublishClock(
             .FirstOrDefaultAsync(row => row.Id == id, cancellation);
         if (pipeline?.IsPublishing != true)
             return;
+        using var span = PipelineRunner.SpanOf("pipeline publish", pipeline);
         var (manifest, refusal) = await publisher.ReadAsync(pipeline, cancellation);
         // Another registry may have been quicker, or a person cancelled it.
         await scope.ServiceProvider.GetRequiredService<PipelineInbox>().ApplyAsync(id, async row => !row.IsPublishing || row.Artifact != pipeline.Artifact ? null

@@ -55,7 +55,8 @@ internal static class PublicConnections
         },
     };
 
-    private static readonly IPNetwork[] s_private =
+    /// <summary>Networks without public addresses; the chart's network policy has the same.</summary>
+    public static IReadOnlyList<IPNetwork> Private { get; } =
     [
         .. new[]
         {
@@ -68,6 +69,6 @@ internal static class PublicConnections
     public static bool IsPublic(IPAddress address)
     {
         var plain = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
-        return !Array.Exists(s_private, network => network.Contains(plain));
+        return !Private.Any(network => network.Contains(plain));
     }
 }

@@ -3,6 +3,7 @@ using Qbb.Models;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Workers.Data;
+using Qbb.Workers.Units;
 
 namespace Qbb.Synthdata.Filtering;
 
@@ -90,7 +91,9 @@ public sealed class DataFilter(FilterOptions options)
         foreach (var rows in Enumerable.Range(first, count).Chunk(options.Batch))
         {
             cancellation.ThrowIfCancellationRequested();
-            var added = discrepancy.Score(data.Batch(rows));
+            var batch = data.Batch(rows);
+            var added = discrepancy.Score(batch);
+            TokenMetrics.Scored(batch.Lengths.Sum());
             scores.AddRange(added);
             sum += added.Sum();
             progress?.Report(new FilterProgress(scores.Count, count, sum / scores.Count));

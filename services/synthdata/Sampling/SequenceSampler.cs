@@ -1,5 +1,6 @@
 using Qbb.Models.Generation;
 using Qbb.Recipes;
+using Qbb.Workers.Units;
 
 namespace Qbb.Synthdata.Sampling;
 
@@ -40,6 +41,7 @@ internal sealed class SequenceSampler(Teacher teacher, SamplingOptions options, 
             StopIds = _stopIds,
         };
         var generated = _generator.Generate(prompts, seeds, generation, (_, _) => onToken?.Invoke(), cancellation);
+        TokenMetrics.Sampled(generated.Sum(sequence => (long)sequence.Tokens.Count));
         return [.. prompts.Select((prompt, i) => (int[])[.. prompt, .. generated[i].Tokens])];
     }
 }

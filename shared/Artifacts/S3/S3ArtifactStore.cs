@@ -23,6 +23,7 @@ public sealed class S3ArtifactStore(ArtifactBucket bucket) : IArtifactStore
             return await PutUnknownAsync(content, cancellation);
         var size = await new S3Upload(bucket, Blobs + digest, digest).RunAsync(content, cancellation);
         await bucket.PutAsync(Used + digest, [], cancellation);
+        StoreMetrics.Stored(size);
         return new BlobInfo(digest, size, DateTimeOffset.UtcNow);
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MassTransit.Logging;
 using MassTransit.Monitoring;
 using Microsoft.AspNetCore.Builder;
@@ -5,6 +6,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using OpenTelemetry.Logs;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Resources;
 using OpenTelemetry.Trace;
@@ -12,11 +14,17 @@ using Qbb.Hosting.Options;
 
 namespace Qbb.Hosting.Telemetry;
 
-/// <summary>Traces that follow a pipeline over the bus from service to service, and metrics; sent where there is a collector.</summary>
+/// <summary>Traces that follow a pipeline over the bus from service to service, metrics and logs; sent where there is a collector.</summary>
 public static class TelemetryExtensions
 {
     /// <summary>The name under which the product's own traces and metrics go.</summary>
     public const string Source = "Qbb";
+
+    /// <summary>A tag of spans: the pipeline that they belong to.</summary>
+    public const string PipelineTag = "qbb.pipeline";
+
+    /// <summary>The product's own spans; those of requests and messages are the frameworks'.</summary>
+    public static ActivitySource Spans { get; } = new(Source);
 
     public static IHostApplicationBuilder AddTelemetry(this IHostApplicationBuilder builder, string service)
     {
@@ -29,9 +37,12 @@ public static class TelemetryExtensions
             .WithMetrics(metrics => metrics.AddMeter(Source, InstrumentationOptions.MeterName, "Microsoft.AspNetCore.Hosting", "System.Runtime"));
         if (options.Endpoint is { } endpoint)
         {
+            // So that spans of requests have route, status and method by OpenTelemetry's names.
+            AppContext.SetSwitch("Microsoft.AspNetCore.Hosting.SuppressActivityOpenTelemetryData", false);
             telemetry.WithTracing(traces => traces.AddSource(Source, DiagnosticHeaders.DefaultListenerName, "Microsoft.AspNetCore")
                 .AddOtlpExporter(exporter => exporter.Endpoint = new Uri(endpoint)));
             telemetry.WithMetrics(metrics => metrics.AddOtlpExporter(exporter => exporter.Endpoint = new Uri(endpoint)));
+            telemetry.WithLogging(logs => logs.AddOtlpExporter(exporter => exporter.Endpoint = new Uri(endpoint)), options => options.IncludeFormattedMessage = true);
         }
         if (options.MetricsPort is { } port)
         {

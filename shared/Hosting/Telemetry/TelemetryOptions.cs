@@ -7,7 +7,7 @@ public sealed class TelemetryOptions : IValidatableObject
 {
     public const string Section = "Telemetry";
 
-    /// <summary>Where traces and metrics are sent (OTLP over gRPC), such as http://collector:4317; null for nowhere.</summary>
+    /// <summary>Where traces, metrics and logs are sent (OTLP over gRPC), such as http://collector:4317; null for nowhere.</summary>
     public string? Endpoint { get; set; }
 
     /// <summary>The port of /metrics, for Prometheus, at the hosts where the service listens; null for none.</summary>

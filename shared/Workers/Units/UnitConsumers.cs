@@ -38,6 +38,7 @@ public static class UnitConsumers
             services.AddSingleton<ComputeGate>();
             services.AddSingleton<CancelledPipelines>();
             services.AddSingleton<UnitMetrics>();
+            services.AddHostedService<DeviceMetrics>();
             services.AddSingleton<UnitActivity>();
             services.AddHostedService<IdleEnd>();
             services.AddSingleton<IMachineCheck, MachineCheck>();

@@ -8,6 +8,7 @@ using Microsoft.Extensions.Options;
 using Qbb.Artifacts;
 using Qbb.Checkpoints;
 using Qbb.Hosting.Bus;
+using Qbb.Hosting.Telemetry;
 using Qbb.Models;
 
 namespace Qbb.Workers.Units;
@@ -40,12 +41,14 @@ public sealed class UnitRunner(
         using var begun = activity.Begin();
         using var atHand = cancelled.Begin(command);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, atHand.Token);
+        var watch = new Stopwatch();
+        Activity.Current?.SetTag(TelemetryExtensions.PipelineTag, command.PipelineId);
         try
         {
             stop.Token.ThrowIfCancellationRequested();
-            var found = await FindAsync(kind, command, stop.Token);
-            var watch = new Stopwatch();
+            var found = await results.FindAsync(command.Unit, stop.Token);
             var result = found ?? await DoAsync(kind, command, resultOf, work, watch, stop.Token);
+            Ended(found is null ? UnitEnd.Done : UnitEnd.Reused);
             await PublishAsync(context, Told<TEvent>(result, command.PipelineId), cancellation, sent =>
             {
                 sent.Headers.Set(UnitKey.FoundHeader, found is not null);
@@ -56,21 +59,23 @@ public sealed class UnitRunner(
         }
         catch (OperationCanceledException) when (atHand.Token.IsCancellationRequested)
         {
-            log.LogInformation("{Kind} {Unit} was not finished: its pipeline is cancelled", kind, command.Unit);
+            Ended(UnitEnd.Cancelled);
+            log.LogInformation("{Kind} {Unit} of pipeline {Pipeline} was not finished: it is cancelled", kind, command.Unit, command.PipelineId);
         }
         catch (Exception error) when (error is not OperationCanceledException)
         {
             if (await ExplainAsync(error, cancellation) is not var (failure, reason))
             {
-                metrics.Failed(kind);
-                log.LogWarning(error, "{Kind} {Unit} failed, try {Try}", kind, command.Unit, context.GetRetryAttempt() + 1);
+                Ended(UnitEnd.Failed);
+                log.LogWarning(error, "{Kind} {Unit} of pipeline {Pipeline} failed, try {Try}", kind, command.Unit, command.PipelineId, context.GetRetryAttempt() + 1);
                 throw;
             }
-            if (failure == FailureKind.Input)
-                metrics.Failed(kind);
-            log.LogWarning("{Kind} {Unit} cannot be done ({Failure}): {Reason}", kind, command.Unit, failure, reason);
+            Ended(failure switch { FailureKind.Input => UnitEnd.Input, FailureKind.Away => UnitEnd.Away, _ => UnitEnd.Machine });
+            log.LogWarning("{Kind} {Unit} of pipeline {Pipeline} cannot be done ({Failure}): {Reason}", kind, command.Unit, command.PipelineId, failure, reason);
             await PublishAsync(context, new UnitFailed(command.PipelineId, command.Unit, reason, failure), cancellation);
         }
+
+        void Ended(UnitEnd outcome) => metrics.Record(kind, outcome, watch.Elapsed);
     }
 
     /// <summary>Whose fault an error is; null where another try may tell. A machine at fault takes no more units.</summary>
@@ -112,21 +117,12 @@ public sealed class UnitRunner(
         }
     }
 
-    private async Task<UnitResult?> FindAsync(string kind, IUnitCommand command, CancellationToken cancellation)
-    {
-        if (await results.FindAsync(command.Unit, cancellation) is not { } found)
-            return null;
-        metrics.Found(kind);
-        return found;
-    }
-
     private async Task<UnitResult> DoAsync<TEvent>(
-        string kind, IUnitCommand command, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work, Stopwatch watch,
-        CancellationToken cancellation)
+        string kind, IUnitCommand command, Func<TEvent, Digest> resultOf, Func<CancellationToken, Task<TEvent>> work, Stopwatch watch, CancellationToken cancellation)
         where TEvent : class
     {
         // Every unit of a model says the same of it, so these are no louder than the unit's own line.
-        using var heard = ModelWarnings.Listen(warning => log.LogInformation("{Kind} {Unit}: warning: {Warning}", kind, command.Unit, warning));
+        using var heard = ModelWarnings.Listen(warning => log.LogInformation("{Kind} {Unit} of pipeline {Pipeline}: warning: {Warning}", kind, command.Unit, command.PipelineId, warning));
         var done = await gate.RunAsync(() =>
         {
             // Another unit may have found it out while this one waited.
@@ -137,8 +133,7 @@ public sealed class UnitRunner(
         }, cancellation);
         watch.Stop();
         breaker.UnitDone();
-        metrics.Done(kind, watch.Elapsed);
-        log.LogInformation("{Kind} {Unit} took {Seconds:0.0} s", kind, command.Unit, watch.Elapsed.TotalSeconds);
+        log.LogInformation("{Kind} {Unit} of pipeline {Pipeline} took {Seconds:0.0} s", kind, command.Unit, command.PipelineId, watch.Elapsed.TotalSeconds);
         var told = JsonSerializer.SerializeToNode(done, JsonSerializerOptions.Web)!.AsObject();
         told.Remove(Pipeline);
         told[Environment] = _environment ??= $"{WorkerEnvironment.Of(worker.Value.ReadDevice(), worker.Value.Threads)}";

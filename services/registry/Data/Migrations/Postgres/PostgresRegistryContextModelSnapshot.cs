@@ -561,6 +561,10 @@ namespace Qbb.Registry.Data.Migrations.Postgres
                     b.Property<int>("Total")
                         .HasColumnType("integer");
 
+                    b.Property<string>("TraceParent")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
                     b.Property<double?>("UnitSeconds")
                         .HasColumnType("double precision");
 

@@ -550,6 +550,10 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.Property<int>("Total")
                         .HasColumnType("INTEGER");
 
+                    b.Property<string>("TraceParent")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
                     b.Property<double?>("UnitSeconds")
                         .HasColumnType("REAL");
 
