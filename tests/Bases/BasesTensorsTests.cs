@@ -71,6 +71,31 @@ public class BasesTensorsTests
     }
 
     [Fact]
+    public void A_weight_with_zero_points_is_read_back()
+    {
+        var random = RandomBases.Create(5, 4, 6, 96, 32, bias: true);
+        Half[] steps = [.. Enumerable.Range(1, 18).Select(k => (Half)(k / 64f))], zeros = [.. Enumerable.Range(1, 18).Select(k => (Half)(k / 4f))];
+        var bases = BinaryBases.OnGrid(4, 6, 96, 32, random.Planes, steps, null, null, zeros);
+        var tensors = BasesTensors.Write("m", bases);
+        tensors.Select(tensor => tensor.Name).ShouldBe(["m.planes", "m.step", "m.zero"]);
+        bases.StoredBytes.ShouldBe(360);
+        using var source = new MemoryTensorSource(tensors);
+        var back = BasesTensors.Read(source, "m", 6, 96, 32);
+        (back.Zeros, back.Minima, back.Lowest).ShouldBe((back.Zeros, null, null));
+        back.Zeros.ShouldBe(zeros);
+        var (found, levels, q) = (new float[6 * 96], new UniformLevels(back), new int[32]);
+        back.Dequantize(0, 6, found);
+        for (var place = 0; place < zeros.Length; place++)
+        {
+            levels.TryRead(place / 3, place % 3).ShouldBeTrue();
+            levels.Levels(place / 3, place % 3 * 32, q);
+            for (var j = 0; j < 32; j++)
+                found[place * 32 + j].ShouldBe((float)steps[place] * (q[j] - (float)zeros[place]));
+        }
+        Should.Throw<ArgumentException>(() => BinaryBases.OnGrid(4, 6, 96, 32, random.Planes, steps, -8, null, zeros));
+    }
+
+    [Fact]
     public void Row_scales_are_read_without_a_group_size()
     {
         var bases = RandomBases.Create(5, 2, 4, 96, int.MaxValue, bias: false);
