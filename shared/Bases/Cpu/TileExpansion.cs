@@ -1,6 +1,6 @@
-using Qbb.Models;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Qbb.Models;
 using static Qbb.Bases.Cpu.TileLayout;
 
 namespace Qbb.Bases.Cpu;
