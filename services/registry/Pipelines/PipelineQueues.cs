@@ -101,20 +101,27 @@ internal sealed class CommandTurns(IOptions<PipelineOptions> options, QueueMeter
 
     public async Task<Turns> NextAsync(RegistryContext context, int most, CancellationToken cancellation)
     {
-        var queued = await context.Outbox.AsNoTracking().Where(message => message.Queue != null && message.Error == null)
-            .OrderBy(message => message.Id).Select(message => new { message.Id, message.PipelineId }).ToListAsync(cancellation);
+        // Counted, not read: of ten thousand commands a few go at a time.
+        var queued = await context.Outbox.Where(message => message.Queue != null && message.Error == null).GroupBy(message => message.PipelineId)
+            .Select(commands => new { Pipeline = commands.Key, Count = commands.Count() }).ToListAsync(cancellation);
         if (queued.Count == 0)
             return Turns.None;
         // Pipelines after their commands: one that does not run by now has ended.
         var pipelines = await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running).ToListAsync(cancellation);
         var waiting = await context.Units.AsNoTracking().Where(unit => unit.DueAt != null).GroupBy(unit => unit.PipelineId)
             .Select(units => new { units.Key, Count = units.Count() }).ToDictionaryAsync(units => units.Key, units => units.Count, cancellation);
-        var commands = queued.ToLookup(command => command.PipelineId, command => command.Id);
-        var backlogs = pipelines.Select(pipeline => Backlog.Of(pipeline, commands[pipeline.Id].Count(), waiting.GetValueOrDefault(pipeline.Id))).OfType<Backlog>().ToList();
+        var counts = queued.Where(commands => commands.Pipeline is not null).ToDictionary(commands => commands.Pipeline!.Value, commands => commands.Count);
+        var backlogs = pipelines.Select(pipeline => Backlog.Of(pipeline, counts.GetValueOrDefault(pipeline.Id), waiting.GetValueOrDefault(pipeline.Id))).OfType<Backlog>().ToList();
         CountLost(backlogs);
-        var next = Choose(backlogs, RoomIn, most).GroupBy(id => id).SelectMany(pipeline => commands[pipeline.Key].Take(pipeline.Count()));
+        var next = new List<long>();
+        foreach (var (pipeline, count) in Choose(backlogs, RoomIn, most).CountBy(id => id))
+            next.AddRange(await IdsAsync(context.Outbox.Where(message => message.PipelineId == pipeline).OrderBy(message => message.Id), count));
         var running = backlogs.Select(backlog => (Guid?)backlog.Id).ToHashSet();
-        return new Turns([.. next], [.. queued.Where(command => !running.Contains(command.PipelineId)).Select(command => command.Id)]);
+        var ended = queued.Select(commands => commands.Pipeline).Where(pipeline => !running.Contains(pipeline)).ToList();
+        return new Turns(next, ended.Count == 0 ? [] : await IdsAsync(context.Outbox.Where(message => ended.Contains(message.PipelineId)).OrderBy(message => message.Id)));
+
+        async Task<List<long>> IdsAsync(IQueryable<OutboxMessage> messages, int most = int.MaxValue) =>
+            await messages.Where(message => message.Queue != null && message.Error == null).Select(message => message.Id).Take(most).ToListAsync(cancellation);
     }
 
     /// <summary>The pipelines whose next commands go now, once for each command.</summary>

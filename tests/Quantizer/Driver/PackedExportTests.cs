@@ -178,7 +178,8 @@ public sealed class PackedExportTests : IDisposable
     [Fact]
     public void Bitsandbytes_is_refused_by_name()
     {
-        var message = Should.Throw<InvalidInputException>(() => ModelQuantizer.Fit(new Recipe().For(Target.Parse("gptq")), Reference.Shared("reference", "quantized", "bitsandbytes-nf4"))).Message;
+        var model = Reference.Shared("reference", "quantized", "bitsandbytes-nf4");
+        var message = Should.Throw<InvalidInputException>(() => ModelQuantizer.Fit(new Recipe().For(Target.Parse("gptq")), model)).Message;
         message.ShouldContain("bitsandbytes");
         message.ShouldContain("take the original or a dequantised checkpoint");
     }

@@ -146,10 +146,21 @@ internal sealed class RegistryServer : IAsyncDisposable
         return await context.SaveChangesAsync();
     });
 
+    /// <summary>Looks into the database, or writes; again where the registry is writing.</summary>
     public async Task<T> InDatabaseAsync<T>(Func<RegistryContext, Task<T>> look)
     {
-        await using var scope = Services.CreateAsyncScope();
-        return await look(scope.ServiceProvider.GetRequiredService<RegistryContext>());
+        for (var tries = 1; ; tries++)
+        {
+            await using var scope = Services.CreateAsyncScope();
+            try
+            {
+                return await look(scope.ServiceProvider.GetRequiredService<RegistryContext>());
+            }
+            catch (Exception error) when (tries < 20 && Transience.IsTransient(error))
+            {
+                await Task.Delay(20);
+            }
+        }
     }
 
     public static Dictionary<string, byte[]> SmallModel(int seed = 0) => new()
