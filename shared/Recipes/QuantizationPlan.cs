@@ -281,7 +281,7 @@ public sealed record MeasuredQuality(double Least, double Most)
     private static readonly Dictionary<(Preset, int), MeasuredQuality> s_measured = new()
     {
         [(Preset.Fast, 2)] = new(6.4, 6.6),
-        [(Preset.Fast, 3)] = new(1.5, 1.6),
+        [(Preset.Fast, 3)] = new(1.49, 1.6),
         [(Preset.Fast, 4)] = new(1.1, 1.15),
         [(Preset.Balanced, 2)] = new(1.86, 1.86),
         [(Preset.Balanced, 3)] = new(1.17, 1.45),
@@ -293,6 +293,8 @@ public sealed record MeasuredQuality(double Least, double Most)
 
     /// <summary>Null where no model was measured: other numbers of bases, groups over 128 or other choices.</summary>
     public static MeasuredQuality? Of(QuantizationPlan plan) =>
-        plan.Decomposition is { Group: <= 128, Bias: true, Nested: false, Bits: null, Target: null } && s_measured.TryGetValue((plan.Preset, plan.Decomposition.Bases), out var found)
+        plan.Decomposition is { Group: <= 128, Bias: true, Nested: false, Bits: null, Target: null }
+        // Without time to distil it is what the fast preset makes.
+        && s_measured.TryGetValue((plan.Distillation is null && plan.Preset > Preset.Fast ? Preset.Fast : plan.Preset, plan.Decomposition.Bases), out var found)
             ? found : null;
 }
