@@ -33,7 +33,7 @@ internal sealed class CompareCommand : QbbCommand
     {
         Description = "The methods to compare: rtn (round to nearest), rtn-clip, gptq, gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
         DefaultValueFactory = _ => s_usual,
-        CustomParser = result => [.. Items(result).Where(name => ComparedMethod.All.Any(method => method.Name == name)
+        CustomParser = result => [.. SharedOptions.Items(result).Where(name => ComparedMethod.All.Any(method => method.Name == name)
             || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],
         AllowMultipleArgumentsPerToken = true,
     };
@@ -41,7 +41,7 @@ internal sealed class CompareCommand : QbbCommand
     {
         Description = "The numbers of bases to try, or bits of a grid. Commas or spaces between them.",
         DefaultValueFactory = _ => [2, 3, 4],
-        CustomParser = result => [.. Items(result).Select(text => int.TryParse(text, out var bases) && bases is >= 1 and <= Recipe.MostBases
+        CustomParser = result => [.. SharedOptions.Items(result).Select(text => int.TryParse(text, out var bases) && bases is >= 1 and <= Recipe.MostBases
             || Refused(result, $"--bases is '{text}': give numbers from 1 to {Recipe.MostBases}") ? int.Parse(text, CultureInfo.InvariantCulture) : 0)],
         AllowMultipleArgumentsPerToken = true,
     };
@@ -107,8 +107,8 @@ internal sealed class CompareCommand : QbbCommand
         var report = new ComparisonReport(folder, Identity(digest, options, plan, texts), notes);
         var finished = report.Finished(force);
         CheckTargets(folder, cells, finished, force);
-        var type = plan?.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32;
-        var steps = new DistillationSteps(plan ?? QuantizationPlan.Create(Preset.Weights, new Recipe(), Counts(path).Model, 0, Machine(device, threads)), device, type, threads, output, cancel);
+        var type = plan.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32;
+        var steps = new DistillationSteps(plan, device, type, threads, output, cancel);
         var models = new ComparedModels(path, digest, teacher, folder, plan, steps, output);
         report.Add(finished.GetValueOrDefault(path) ?? Row(output, null, path, teacher, 0, texts, options, null, cancel));
         foreach (var other in (parsed.GetValue(_beside) ?? []).Select(other => Path.GetFullPath(HubModels.Local(other, output, cancel))).Distinct())
@@ -140,20 +140,20 @@ internal sealed class CompareCommand : QbbCommand
         {
             ["output"] = folder,
             ["context"] = options.Context,
-            ["samplingSeconds"] = plan is null ? null : sampling,
+            ["samplingSeconds"] = plan.Sampling is null ? null : sampling,
             ["rows"] = new JsonArray([.. report.Rows.Select(ComparisonReport.ToJson)]),
         }, screen => Print(screen, report.Rows, notes, folder));
     }
 
-    /// <summary>What samples and distils: the fast preset, or the balanced one where something is distilled; null where no method needs data.</summary>
-    private QuantizationPlan? Plan(ParseResult parsed, List<ComparisonCell> cells, string model, Device device, int threads)
+    /// <summary>What samples and distils: the fast preset, or the balanced one where something is distilled; that of the weights alone where no method needs data.</summary>
+    private QuantizationPlan Plan(ParseResult parsed, List<ComparisonCell> cells, string model, Device device, int threads)
     {
-        if (!cells.Exists(cell => cell.Method.NeedsData))
-            return null;
-        var (counts, positions) = Counts(model);
-        var machine = Machine(device, threads);
-        // Not of the cells: a cell more must not change the data of those that are there.
+        var (counts, positions, _) = ModelPlans.Read(model);
+        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
+        // The same for all bases and groups: a further cell must not change the data of the finished ones.
         var recipe = new Recipe();
+        if (!cells.Exists(cell => cell.Method.NeedsData))
+            return QuantizationPlan.Create(Preset.Weights, recipe, counts, positions, machine);
         var distils = cells.Exists(cell => cell.Method.Distills is not null);
         var plan = QuantizationPlan.Create(distils ? Preset.Balanced : Preset.Fast, recipe, counts, positions, machine);
         var sampling = _overrides.Apply(parsed, plan.Sampling!, positions);
@@ -161,10 +161,6 @@ internal sealed class CompareCommand : QbbCommand
         training = training is null ? null : _overrides.Apply(parsed, training with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) }, device).Resolve();
         return plan.With(sampling, _overrides.Filter(parsed), training, counts, machine);
     }
-
-    private static (ModelCounts Model, int Positions) Counts(string model) => ModelPlans.Read(model) is var (counts, positions, _) ? (counts, positions) : default;
-
-    private static WorkMachine Machine(Device device, int threads) => new(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
 
     /// <summary>Refuses, before any work is done, folders that must not be replaced.</summary>
     private static void CheckTargets(string folder, List<ComparisonCell> cells, IReadOnlyDictionary<string, ComparisonRow> finished, bool force)
@@ -176,7 +172,7 @@ internal sealed class CompareCommand : QbbCommand
     }
 
     /// <summary>Digest of what all rows have in common.</summary>
-    private static string Identity(string model, ScoreOptions options, QuantizationPlan? plan, List<(string Name, int[] Ids)> texts)
+    private static string Identity(string model, ScoreOptions options, QuantizationPlan plan, List<(string Name, int[] Ids)> texts)
     {
         var parts = new JsonObject
         {
@@ -184,22 +180,22 @@ internal sealed class CompareCommand : QbbCommand
             ["context"] = options.Context,
             ["windows"] = options.Windows,
             // Bases and group are those of the cells.
-            ["plan"] = plan is null ? null : (plan with { Decomposition = new Recipe { Importance = Importance.Full } }).ToRecipeJson(),
+            ["plan"] = (plan with { Decomposition = new Recipe { Importance = Importance.Full } }).ToRecipeJson(),
             ["texts"] = new JsonArray([.. texts.Select(text => JsonValue.Create($"{text.Name} {Convert.ToHexStringLower(SHA256.HashData(System.Runtime.InteropServices.MemoryMarshal.AsBytes<int>(text.Ids)))}"))]),
         };
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(parts.ToJsonString())));
     }
 
-    private static List<string> Notes(ScoreOptions options, QuantizationPlan? plan, List<(string Name, int[] Ids)> texts)
+    private static List<string> Notes(ScoreOptions options, QuantizationPlan plan, List<(string Name, int[] Ids)> texts)
     {
         List<string> notes =
         [
             "bits/weight: stored bits of the blocks' linear layers, for round to nearest and GPTQ in their own formats; size: all files that running the model needs, as qbb stores them. "
                 + $"Perplexity and KL to the teacher (nats per token): at most {options.Windows} windows of {options.Context} tokens of each text; {texts[0].Name} is text that the model itself made up.",
         ];
-        if (plan is not null)
+        if (plan.Sampling is { } sampling)
         {
-            notes.Add($"Calibrated on {plan.CalibrationSequences} of {plan.Sampling!.Sequences} sequences of {plan.Sampling.Length} tokens that the teacher sampled, apart from the text above."
+            notes.Add($"Calibrated on {plan.CalibrationSequences} of {sampling.Sequences} sequences of {sampling.Length} tokens that the teacher sampled, apart from the text above."
                 + (plan.Distillation is { } training ? $" Distilled by {training.Steps} steps of {training.Batch} sequences; seconds of a distilled model hold its undistilled one where that was not made before." : ""));
         }
         return notes;
@@ -229,7 +225,7 @@ internal sealed class CompareCommand : QbbCommand
             return new TextScore(text.Name, score.Perplexity, score.Kl, score.Top1, score.Windows, score.Tokens);
         }).ToList();
         var size = ArtifactSize.Of(model.Source);
-        var layers = model.Model.Config is { } config ? DecoderLayout.Resolve(config, model.Source.Tensors).Linears.Select(layer => ((long)layer.OutFeatures, (long)layer.InFeatures)) : [];
+        var layers = DecoderLayout.Resolve(model.Model.Config, model.Source.Tensors).Linears.Select(layer => ((long)layer.OutFeatures, (long)layer.InFeatures));
         return new(name, title, cell?.Bases, cell?.Group, folder, cell?.OwnBits(layers) ?? size.EffectiveBitsPerWeight, size.BitsPerParameter, size.Bytes, seconds, scores);
     }
 
@@ -259,9 +255,6 @@ internal sealed class CompareCommand : QbbCommand
         if (rows.Skip(1).MinBy(row => row.Scores[0].Perplexity) is { } best)
             Console.Out.WriteLine($"The quantized models are in {folder}: try  qbb generate {best.Folder} --prompt \"The sea\"");
     }
-
-    private static IEnumerable<string> Items(ArgumentResult result) =>
-        result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
 
     private static bool Refused(ArgumentResult result, string error)
     {

@@ -13,18 +13,16 @@ namespace Qbb.Cli.Comparison;
 /// <param name="digest">Of the model.</param>
 /// <param name="teacher">The same, loaded.</param>
 /// <param name="folder">Where the results go.</param>
-/// <param name="plan">What samples and distils; null for weights alone.</param>
+/// <param name="plan">What samples and distils.</param>
 /// <param name="steps">Its stages.</param>
 /// <param name="output">Takes warnings.</param>
-internal sealed class ComparedModels(string model, string digest, LoadedModel teacher, string folder, QuantizationPlan? plan, DistillationSteps steps, Output output)
+internal sealed class ComparedModels(string model, string digest, LoadedModel teacher, string folder, QuantizationPlan plan, DistillationSteps steps, Output output)
 {
     private string DataFolder => Path.Combine(folder, "data");
 
     /// <summary>Samples the data that all results share; returns the seconds that took.</summary>
     public double Sample()
     {
-        if (plan is null)
-            return 0;
         var watch = Stopwatch.StartNew();
         plan.Filter?.Validate();
         plan.Sampling!.Validate();
@@ -54,7 +52,7 @@ internal sealed class ComparedModels(string model, string digest, LoadedModel te
     private bool Distil(ComparisonCell cell, string student, string target, bool withSigns)
     {
         var kept = Path.Combine(folder, $"kept-{cell.Folder}");
-        if (plan!.Filter is not null)
+        if (plan.Filter is not null)
             steps.Filter(teacher, digest, student, DataFolder, kept);
         var recipe = plan.Distillation!;
         // The plan's rate is that of its own N.

@@ -70,7 +70,7 @@ internal static class SharedOptions
     {
         Description = description,
         DefaultValueFactory = _ => [new GroupSize(128)],
-        CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.RemoveEmptyEntries)).Select(text => ParseGroup(result, text))],
+        CustomParser = result => [.. Items(result).Select(text => ParseGroup(result, text))],
         AllowMultipleArgumentsPerToken = true,
     };
 
@@ -114,6 +114,10 @@ internal static class SharedOptions
         result.AddError($"--integer is '{text}': give token or group");
         return null;
     }
+
+    /// <summary>The items of a list, with commas or spaces between them.</summary>
+    public static IEnumerable<string> Items(ArgumentResult result) =>
+        result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
 
     private static GroupSize ParseGroup(ArgumentResult result) => ParseGroup(result, result.Tokens[0].Value);
 

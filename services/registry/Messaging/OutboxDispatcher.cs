@@ -102,7 +102,7 @@ internal interface ICommandTurns
     Task<Turns> NextAsync(RegistryContext context, int most, CancellationToken cancellation);
 }
 
-/// <summary>What to do with commands, by their ids in the outbox; those that are not named wait.</summary>
+/// <summary>What to do with commands, by their ids in the outbox; all others wait.</summary>
 /// <param name="Commands">To be sent.</param>
 /// <param name="Stale">Of pipelines that have ended: nobody needs them.</param>
 internal sealed record Turns(IReadOnlyList<long> Commands, IReadOnlyList<long> Stale)

@@ -16,6 +16,7 @@ namespace Qbb.Quantizer.Methods.Rounding;
 public sealed class GptqMethod(Recipe recipe, int threads = 0) : ILayerMethod
 {
     private const int RowsAtOnce = 16;
+    private readonly int _threads = threads == 0 ? Environment.ProcessorCount : threads;
     private readonly RtnBasesMethod _grid = new(recipe with { Init = Init.Rtn }, threads);
 
     /// <inheritdoc/>
@@ -33,7 +34,7 @@ public sealed class GptqMethod(Recipe recipe, int threads = 0) : ILayerMethod
         Parallel.For(
             0,
             (weights.OutFeatures + RowsAtOnce - 1) / RowsAtOnce,
-            new ParallelOptions { MaxDegreeOfParallelism = threads == 0 ? Environment.ProcessorCount : threads, CancellationToken = cancellation },
+            new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = cancellation },
             () => (Feedback: new ColumnFeedback(curvature, RowsAtOnce), Rows: layer.NewBlock(RowsAtOnce)),
             (block, _, worker) =>
             {
@@ -54,7 +55,7 @@ public sealed class GptqMethod(Recipe recipe, int threads = 0) : ILayerMethod
         {
             SquaredError = layer.SquaredErrors(weights)[^1],
             Seconds = clock.Elapsed.TotalSeconds,
-            Output = new OutputError(curvature.SquaredNorm(weights, threads == 0 ? Environment.ProcessorCount : threads), [before.Sum(), after.Sum()], curvature.Damping, inputs.Count),
+            Output = new OutputError(curvature.SquaredNorm(weights, _threads), [before.Sum(), after.Sum()], curvature.Damping, inputs.Count),
         });
     }
 }
