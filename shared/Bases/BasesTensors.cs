@@ -62,6 +62,29 @@ public static class BasesTensors
     /// <exception cref="InvalidInputException">A tensor is missing, or has another type or shape; the message names it.</exception>
     public static BinaryBases Read(ITensorSource source, string module, int outFeatures, int inFeatures, int? groupSize, int? bases = null)
     {
+        var (shape, count) = Check(source, module, outFeatures, inFeatures, groupSize, bases);
+        var (wanted, group, groups) = (shape.Count, shape.GroupSize, (inFeatures - 1) / shape.GroupSize + 1);
+        var (alpha, beta) = wanted == count ? (Alpha(module), Beta(module)) : (Alpha(module, wanted), Beta(module, wanted));
+        var words = ReadPlain<uint>(source, Planes(module), ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)], wanted);
+        if (wanted == count && source.Contains(Step(module)))
+            return ReadGrid(source, module, wanted, outFeatures, inFeatures, group, words);
+        return new BinaryBases(
+            wanted, outFeatures, inFeatures, group, words,
+            ReadPlain<Half>(source, alpha, ["F16"], [wanted, outFeatures, groups], wanted),
+            source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups], outFeatures) : null)
+        {
+            Exponent = shape.Exponent,
+        };
+    }
+
+    /// <summary>The sizes of one module, told from the file's header.</summary>
+    /// <inheritdoc cref="Read"/>
+    public static BasesShape Describe(ITensorSource source, string module, int outFeatures, int inFeatures, int? groupSize, int? bases = null) =>
+        Check(source, module, outFeatures, inFeatures, groupSize, bases).Shape;
+
+    /// <returns>The sizes that are wanted, and how many planes there are.</returns>
+    private static (BasesShape Shape, long Stored) Check(ITensorSource source, string module, int outFeatures, int inFeatures, int? groupSize, int? bases)
+    {
         var planes = source.Describe(Planes(module));
         var count = planes.Shape.Count == 3 ? planes.Shape[0] : 0;
         if (count is < 1 or > BinaryBases.MostBases)
@@ -70,27 +93,12 @@ public static class BasesTensors
                 $"planes are [bases, out, words] with 1 to {BinaryBases.MostBases} bases");
         if (outFeatures < 1 || inFeatures < 1 || groupSize < 1)
             throw new InvalidInputException($"{module}: sizes {outFeatures} × {inFeatures} and group {groupSize} must be at least 1");
-        var group = Math.Min(groupSize ?? inFeatures, inFeatures);
-        var groups = (inFeatures - 1) / group + 1;
-        var (alpha, beta) = (Alpha(module), Beta(module));
         var wanted = bases ?? (int)count;
-        if (wanted != count)
-        {
-            (alpha, beta) = (Alpha(module, wanted), Beta(module, wanted));
-            if (wanted < 1 || wanted > count || !source.Contains(alpha))
-                throw new InvalidInputException(
-                    $"{module} has {count} bases and no scales for {wanted} of them: ask for another number, or quantize with --nested");
-        }
-        var words = ReadPlain<uint>(source, planes.Name, ["I32", "U32"], [count, outFeatures, SignPacking.WordsPerRow(inFeatures)], wanted);
-        if (wanted == count && source.Contains(Step(module)))
-            return ReadGrid(source, module, wanted, outFeatures, inFeatures, group, words);
-        return new BinaryBases(
-            wanted, outFeatures, inFeatures, group, words,
-            ReadPlain<Half>(source, alpha, ["F16"], [wanted, outFeatures, groups], wanted),
-            source.Contains(beta) ? ReadPlain<Half>(source, beta, ["F16"], [outFeatures, groups], outFeatures) : null)
-        {
-            Exponent = ScaleExponent.Read(source, module),
-        };
+        if (wanted != count && (wanted < 1 || wanted > count || !source.Contains(Alpha(module, wanted))))
+            throw new InvalidInputException(
+                $"{module} has {count} bases and no scales for {wanted} of them: ask for another number, or quantize with --nested");
+        var hasBias = wanted == count ? source.Contains(Step(module)) || source.Contains(Beta(module)) : source.Contains(Beta(module, wanted));
+        return (new(wanted, outFeatures, inFeatures, Math.Min(groupSize ?? inFeatures, inFeatures), hasBias, ScaleExponent.Read(source, module)), count);
     }
 
     private static BinaryBases ReadGrid(ITensorSource source, string module, int count, int rows, int columns, int group, uint[] words)
@@ -155,3 +163,12 @@ public static class BasesTensors
     private static byte[] Bytes<T>(T[] elements)
         where T : unmanaged => MemoryMarshal.AsBytes<T>(elements).ToArray();
 }
+
+/// <summary>The sizes of a sum of binary matrices.</summary>
+/// <param name="Count">N.</param>
+/// <param name="OutFeatures">Rows.</param>
+/// <param name="InFeatures">Columns.</param>
+/// <param name="GroupSize">Columns that share a scale.</param>
+/// <param name="HasBias">Whether groups have a bias.</param>
+/// <param name="Exponent">All scales are multiplied by 2 to this.</param>
+public readonly record struct BasesShape(int Count, int OutFeatures, int InFeatures, int GroupSize, bool HasBias, int Exponent);

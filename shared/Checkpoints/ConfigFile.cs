@@ -30,7 +30,7 @@ public static class ConfigFile
         }
     }
 
-    // The parser leaves texts as they are until they are asked for: broken UTF-8 and half surrogate pairs show only then.
+    // The parser leaves texts as they are until they are requested: broken UTF-8 and half surrogate pairs show only then.
     private static void CheckTexts(JsonNode? node)
     {
         switch (node)

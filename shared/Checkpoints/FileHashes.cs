@@ -13,6 +13,18 @@ public static class FileHashes
     private const int BufferBytes = 1 << 20;
     private static readonly AsyncLocal<Action<double, double, string>?> s_listener = new();
 
+    /// <summary>The user's cache, which is safe to delete: $XDG_CACHE_HOME/qbb, else ~/.cache/qbb; null for a user without home.</summary>
+    public static string? CacheFolder
+    {
+        get
+        {
+            var folder = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
+            if (string.IsNullOrEmpty(folder) && Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) is { Length: > 0 } home)
+                folder = Path.Combine(home, ".cache");
+            return Path.IsPathRooted(folder) ? Path.Combine(folder, "qbb") : null;
+        }
+    }
+
     /// <summary>Reports the hashing that this flow of control does until the result is disposed: bytes done, bytes in all, the file.</summary>
     public static IDisposable Listen(Action<double, double, string> hear)
     {
@@ -177,13 +189,7 @@ internal sealed class RememberedHashes(string? path, long leastBytes = 16 << 20)
         return null;
     }
 
-    private static string? UserFile()
-    {
-        var folder = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
-        if (string.IsNullOrEmpty(folder) && Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) is { Length: > 0 } home)
-            folder = Path.Combine(home, ".cache");
-        return Path.IsPathRooted(folder) ? Path.Combine(folder, "qbb", "hashes.json") : null;
-    }
+    private static string? UserFile() => FileHashes.CacheFolder is { } folder ? Path.Combine(folder, "hashes.json") : null;
 
     private sealed record Entry(long Bytes, DateTime Modified, byte[] Hash)
     {

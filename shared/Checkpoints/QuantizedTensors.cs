@@ -40,6 +40,12 @@ public sealed class QuantizedTensors : ITensorSource
     /// <summary>The tensors as they are in the file.</summary>
     public ITensorSource Stored { get; }
 
+    /// <summary>How the matrices are stored.</summary>
+    public MatrixForm Form => _form;
+
+    /// <summary>Whether a module is one of the matrices.</summary>
+    public bool IsQuantized(string module) => _matrices.ContainsKey(module + ".weight");
+
     /// <inheritdoc/>
     public IReadOnlyList<TensorEntry> Entries { get; }
 

@@ -9,6 +9,10 @@ namespace Qbb.Checkpoints;
 public static class WrittenFiles
 {
     public const string RecordName = ".qbb-files.json";
+
+    /// <summary>Begins the name of a cache of weights in the order of a processor's kernels, which goes with the model.</summary>
+    public const string KernelCachePrefix = ".qbb-kernels-";
+
     private const string Unfinished = ".partial";
 
     /// <summary>Refuses, before any work is done, a target that must not be replaced.</summary>
@@ -82,7 +86,7 @@ public static class WrittenFiles
 
     private static bool IsRecorded(Dictionary<string, long?> recorded, string folder, string file) => recorded.TryGetValue(file, out var bytes)
         ? bytes is null || bytes == Length(folder, file)
-        : file.EndsWith(Unfinished, StringComparison.Ordinal) && recorded.ContainsKey(file[..^Unfinished.Length]);
+        : file.StartsWith(KernelCachePrefix, StringComparison.Ordinal) || file.EndsWith(Unfinished, StringComparison.Ordinal) && recorded.ContainsKey(file[..^Unfinished.Length]);
 
     private static Dictionary<string, long?> Read(string folder)
     {

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Qbb.Cuda;
 
-/// <summary>NVIDIA's driver library, loaded at first use: the program runs without it where no GPU is asked for.</summary>
+/// <summary>NVIDIA's driver library, loaded at first use: the program runs without it where no GPU is requested.</summary>
 internal static unsafe class DriverLibrary
 {
     private static readonly string[] s_names = ["libcuda.so.1", "libcuda.so"];

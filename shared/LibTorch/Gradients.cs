@@ -83,7 +83,7 @@ public static unsafe class Gradients
 
     /// <summary>
     /// Activation checkpointing: runs <paramref name="function"/> without keeping what its gradients need, and runs it once more when
-    /// they are asked for. Memory for time; value and gradients stay the same.
+    /// they are requested. Memory for time; value and gradients stay the same.
     /// </summary>
     /// <param name="function">From x to the result, a pure function: it runs twice. What it captures must live until backward.</param>
     /// <param name="x">Its argument; kept until backward.</param>

@@ -1,6 +1,6 @@
 namespace Qbb.LibTorch;
 
-/// <summary>libtorch cannot be used here: missing, of a version that was not tried, or without the device asked for. The message has the remedy.</summary>
+/// <summary>libtorch cannot be used here: missing, of a version that was not tried, or without the device requested. The message has the remedy.</summary>
 public sealed class TorchUnavailableException(string message) : Exception(message);
 
 /// <summary>libtorch or a gradient of ours refused a call.</summary>

@@ -1,3 +1,5 @@
+using System.Runtime.ExceptionServices;
+
 namespace Qbb.Models;
 
 /// <summary>
@@ -47,7 +49,7 @@ internal sealed class RowWorkers
             for (var k = 1; k < threads; k++)
                 failure = _workers[k - 1].Finish() ?? failure;
             if (failure is not null)
-                throw new AggregateException(failure);
+                ExceptionDispatchInfo.Throw(failure);
         }
         finally
         {

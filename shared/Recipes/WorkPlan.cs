@@ -105,6 +105,9 @@ public static class WorkPlan
     /// <summary>Bytes a second of one token after the other, which reads all weights each time.</summary>
     private const double CpuCoreBandwidth = 7 * Giga, GpuBandwidth = 2_000 * Giga;
 
+    /// <summary>Bytes a second and core at which attention on a CPU reads cached keys and values: 88 × 512 tokens of SmolLM2 took 193 s.</summary>
+    private const double CpuAttentionBandwidth = 2.3 * Giga;
+
     /// <summary>Alternating refinement: seconds of a core, or of the GPU, for a weight, with both starts and 15 rounds, by N = 1 to 8.</summary>
     private static readonly double[] s_cpuWeight = [7e-8, 9e-8, 11e-8, 16e-8, 3e-7, 6e-7, 1.2e-6, 2.4e-6];
     private static readonly double[] s_gpuWeight = [8e-11, 9.8e-11, 1.37e-10, 2.63e-10, 4.6e-10, 8e-10, 1.4e-9, 2.42e-9];
@@ -191,7 +194,7 @@ public static class WorkPlan
         var forward = Forward(model, (long)sequences * length, length / 2, head: true);
         var steps = (sequences + together - 1.0) / together * length;
         if (!machine.Gpu)
-            return Loaded(model, machine, forward / Speed(machine, model) + steps * model.Blocks * CpuSamplingLaunches, cache + logits);
+            return Loaded(model, machine, forward / Speed(machine, model) + steps * (model.Blocks * CpuSamplingLaunches + cache / 2.0 / (CpuAttentionBandwidth * machine.Cores)), cache + logits);
         var reading = steps * (2.0 * model.Weights + cache / 2.0) / (2 * GpuBandwidth);
         var seconds = Math.Max(steps * model.Blocks * GpuSamplingLaunches, 0.002 * steps + forward / GpuSampling + reading);
         return new(GpuStart + seconds, BaseBytes + model.Weights + 1_000_000_000, 2 * model.Weights + cache + logits, 0);

@@ -58,7 +58,7 @@ internal sealed class CalibrationChoices
             result.AddError("--calibration-sequences and --activations go with --calibration or --text");
     }
 
-    /// <summary>The importance that was asked for; null for the default.</summary>
+    /// <summary>The importance that was requested; null for the default.</summary>
     public Importance? Given(ParseResult parsed) => parsed.GetValue(_importance);
 
     /// <summary>Whether there are data on the command line.</summary>

@@ -7,6 +7,7 @@ using Qbb.Cli.Hub;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Evaluator.Text;
+using Qbb.Inference.Decoding;
 using Qbb.Models;
 using Qbb.Models.Generation;
 using Qbb.Recipes;
@@ -24,9 +25,15 @@ internal sealed class GenerateCommand : QbbCommand
     private readonly Option<double> _temperature = new("--temperature") { Description = "0 takes the most likely token.", DefaultValueFactory = _ => 0.8 };
     private readonly Option<int> _topK = new("--top-k") { Description = "Draw from the K most likely tokens only; 0 for all." };
     private readonly Option<double> _topP = new("--top-p") { Description = "Draw from the most likely tokens that hold this share of the probability.", DefaultValueFactory = _ => 1.0 };
+    private readonly Option<double> _minP = new("--min-p") { Description = "Draw only from tokens of at least this share of the most likely one's probability; 0 for all." };
+    private readonly Option<double> _penalty = new("--repetition-penalty")
+    {
+        Description = "Above 1 makes tokens that the prompt or the text has less likely; 1 for none.",
+        DefaultValueFactory = _ => 1.0,
+    };
     private readonly Option<bool> _useConfig = new("--use-generation-config")
     {
-        Description = "Take temperature, top-k and top-p from the model's generation_config.json (GGUF: general.sampling), where they are not given here.",
+        Description = "Take temperature, top-k, top-p, min-p and repetition penalty from the model's generation_config.json (GGUF: general.sampling), where they are not given here.",
     };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Same seed, same text.", DefaultValueFactory = _ => 0 };
     private readonly Option<int> _samples = new("--samples") { Description = "Continuations to make, as one batch.", DefaultValueFactory = _ => 1 };
@@ -35,6 +42,7 @@ internal sealed class GenerateCommand : QbbCommand
         Description = "Of a model that was quantized with --nested, the first n bases alone. Default: all.",
     };
     private readonly ComputeOptions _compute = new();
+    private readonly Option<int?> _cacheBits = SharedOptions.CacheBits();
     private readonly Option<ActivationScale?> _integer = SharedOptions.Integer();
     private readonly Option<bool> _noGraph = new("--no-graph")
     {
@@ -47,15 +55,14 @@ internal sealed class GenerateCommand : QbbCommand
         "qbb generate OUT --prompt \"The sea\" --temperature 0 --json")
     {
         Arguments.Add(_model);
-        foreach (var option in (Option[])[_prompt, _tokens, _stop, _temperature, _topK, _topP, _useConfig, _seed, _samples, _bases, .. _compute.All, _integer, _noGraph])
+        foreach (var option in (Option[])[_prompt, _tokens, _stop, _temperature, _topK, _topP, _minP, _penalty, _useConfig, _seed, _samples, _bases, _cacheBits, .. _compute.All, _integer, _noGraph])
             Options.Add(option);
     }
 
     protected override void Run(ParseResult parsed, Output output, CancellationToken cancel)
     {
-        var (device, type) = _compute.Apply(parsed);
-        using var loaded = LoadedModel.Open(HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), device, type,
-            new() { Integer = parsed.GetValue(_integer) }, parsed.GetValue(_bases), needsTokenizer: true);
+        using var loaded = TextModel.Open(
+            HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), _compute, parsed, parsed.GetValue(_integer), parsed.GetValue(_bases), parsed.GetValue(_cacheBits));
         var tokenizer = loaded.Tokenizer;
         var given = parsed.GetRequiredValue(_prompt);
         var prompt = tokenizer.Encode(given == EvaluationText.StandardInput ? EvaluationText.Read(given, TextLayout.Raw, mayBeEmpty: true).Text.TrimEnd('\n') : given);
@@ -64,18 +71,24 @@ internal sealed class GenerateCommand : QbbCommand
         var samples = parsed.GetRequiredValue(_samples);
         if (samples < 1)
             throw new InvalidInputException($"--samples is {samples}; it must be at least 1");
-        var advised = parsed.GetValue(_useConfig) ? GenerationSettings.Of(loaded.Source) : new(null, null, null);
+        var advised = parsed.GetValue(_useConfig) ? GenerationSettings.Of(loaded.Source) : new();
         var options = new GenerationOptions
         {
             MaxTokens = parsed.GetRequiredValue(_tokens),
             Temperature = Chosen(_temperature) ?? advised.Temperature ?? parsed.GetRequiredValue(_temperature),
             TopK = Chosen(_topK) ?? advised.TopK ?? parsed.GetValue(_topK),
             TopP = Chosen(_topP) ?? advised.TopP ?? parsed.GetRequiredValue(_topP),
+            MinP = Chosen(_minP) ?? advised.MinP ?? parsed.GetValue(_minP),
+            RepetitionPenalty = Chosen(_penalty) ?? advised.RepetitionPenalty ?? parsed.GetRequiredValue(_penalty),
             StopIds = StopIds.Of(loaded.Source),
             Graph = !parsed.GetValue(_noGraph),
         };
+        options.Validate();
         if (parsed.GetValue(_useConfig))
-            output.Note(string.Create(CultureInfo.InvariantCulture, $"temperature {options.Temperature}, top-k {options.TopK}, top-p {options.TopP}, with the model's generation settings"));
+        {
+            output.Note(string.Create(CultureInfo.InvariantCulture,
+                $"temperature {options.Temperature}, top-k {options.TopK}, top-p {options.TopP}, min-p {options.MinP}, repetition penalty {options.RepetitionPenalty}, with the model's generation settings"));
+        }
         var watch = Stopwatch.StartNew();
         var seeds = Enumerable.Range(0, samples).Select(k => parsed.GetRequiredValue(_seed) + (ulong)k).ToArray();
         // One sample is shown as it comes, so that Ctrl-C keeps what there is of it.
@@ -90,7 +103,7 @@ internal sealed class GenerateCommand : QbbCommand
         IReadOnlyList<GeneratedSequence> results;
         try
         {
-            results = new TokenGenerator(loaded.Model).Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options with { Ends = isFollowed ? (row, ids) => texts[row].Add(ids[^1]) : null }, cancellation: cancel);
+            results = loaded.Generate([.. Enumerable.Repeat(prompt, samples)], seeds, options with { Ends = isFollowed ? (row, ids) => texts[row].Add(ids[^1]) : null }, cancel);
         }
         finally
         {

@@ -35,7 +35,7 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="bases">Of a nested model only the first planes; null for all.</param>
     /// <param name="needsTokenizer">Refuse a model without one before its weights are read.</param>
     /// <param name="check">Refuses what the model's shape does not allow, before its weights are read too.</param>
-    /// <exception cref="InvalidInputException">The model cannot be read, or is not quantized by qbb where sums of integers are asked for.</exception>
+    /// <exception cref="InvalidInputException">The model cannot be read, or is not quantized by qbb where sums of integers are requested.</exception>
     public static LoadedModel Open(string path, Device device, ScalarType dtype = ScalarType.Float32, BasesProductOptions? products = null, int? bases = null,
         bool needsTokenizer = false, Action<DecoderConfig>? check = null)
     {
@@ -57,7 +57,7 @@ internal sealed class LoadedModel : IDisposable
         }
     }
 
-    /// <summary>Only a text with a token beyond the embedding cannot be run, so a tokenizer with more tokens is no error by itself.</summary>
+    /// <summary>Only a text with a token beyond the embedding cannot be run, so a tokenizer with more tokens is not an error by itself.</summary>
     public static Tokenizer ReadTokenizer(ModelSource source, int vocabulary)
     {
         var tokenizer = source.LoadTokenizer();

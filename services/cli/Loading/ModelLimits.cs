@@ -21,7 +21,7 @@ internal static class ModelLimits
     /// <param name="given">Its value; null for the usual one, or the model's longest if that is shorter.</param>
     /// <param name="usual">The usual one.</param>
     /// <param name="longest">The model's context length.</param>
-    /// <param name="allowed">Whether more than that was asked for explicitly.</param>
+    /// <param name="allowed">Whether more than that was requested explicitly.</param>
     /// <exception cref="InvalidInputException">More than the model's context, and not allowed.</exception>
     public static int Context(string option, int? given, int usual, int longest, bool allowed) => given is null || given <= longest || allowed
         ? given ?? Math.Min(usual, longest)

@@ -11,7 +11,7 @@ internal static class OptionModel
 {
     /// <summary>The groups of a help page, in order.</summary>
     private static readonly string[] s_groups =
-        ["Input", "Quantization", "Mixed precision", "Calibration", "Sampling", "Filter", "Distillation", "Scoring", "Generation", "Plan", "Gate", "Registry", "Compute", "Output"];
+        ["Input", "Quantization", "Mixed precision", "Calibration", "Sampling", "Filter", "Distillation", "Scoring", "Generation", "Server", "Plan", "Gate", "Registry", "Compute", "Output"];
 
     public static int OrderOf(string group) => Array.IndexOf(s_groups, group);
 
@@ -20,6 +20,8 @@ internal static class OptionModel
         (_, "--output" or "--force" or "--json" or "--format" or "--all" or "--restore") => "Output",
         (_, "--device" or "--dtype" or "--threads" or "--integer" or "--no-graph" or "--activation-checkpointing" or "--teacher-cache" or "--activations"
             or "--calibration-dtype") => "Compute",
+        ("serve", "--use-generation-config") => "Generation",
+        ("serve", not ("--bases" or "--url")) => "Server",
         (_, "--url" or "--port" or "--data" or "--set") when command.Name is not "distill" => "Registry",
         (_, "--max-kl" or "--max-perplexity-ratio" or "--max-bits") when command.Name == "set" => "Gate",
         ("quantize", "--size" or "--bits" or "--bases-range" or "--sensitivity" or "--sensitivity-sequences") => "Mixed precision",
@@ -52,7 +54,8 @@ internal static class OptionModel
             "--output" or "--data" or "--calibration" or "--activations" or "--earlier" => "FOLDER",
             "--text" or "--file" or "--recipe" or "--sensitivity" or "--task" => "FILE",
             "--teacher" or "--student" => "MODEL",
-            "--url" => "URL",
+            "--url" or "--urls" => "URL",
+            "--api-key" => "KEY",
             "--group" => "N|row",
             "--bases-range" => "FROM-TO",
             "--device" => "DEVICE",

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Recipes;
@@ -15,8 +16,13 @@ internal static class SharedOptions
     public static Option<string> Device() => new("--device")
     {
         Description = "cpu, cuda or cuda:N. Default: the GPU where there is one.",
-        DefaultValueFactory = _ => torch.cuda.is_available() ? "cuda" : "cpu",
+        DefaultValueFactory = _ => HasDriver && HasCuda() ? "cuda" : "cpu",
     };
+
+    /// <summary>Without NVIDIA's driver libtorch need not be loaded to know that there is no GPU.</summary>
+    private static bool HasDriver => NativeLibrary.TryLoad("libcuda.so.1", out _);
+
+    private static bool HasCuda() => torch.cuda.is_available();
 
     public static Option<string?> DType()
     {
@@ -32,6 +38,17 @@ internal static class SharedOptions
     };
 
     public static Option<int?> Threads() => new("--threads") { Description = "CPU threads. Default: all cores." };
+
+    public static Option<int?> CacheBits()
+    {
+        var option = new Option<int?>("--kv-cache") { Description = "Bits of a cached key or value on the CPU: 16, or 8 for half of the memory. Default: 16." };
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int?>() is not (16 or 8 or null))
+                result.AddError($"--kv-cache is '{result.Tokens[0].Value}': give 16 or 8");
+        });
+        return option;
+    }
 
     public static Option<ActivationScale?> Integer() => new("--integer")
     {
@@ -74,7 +91,7 @@ internal static class SharedOptions
         AllowMultipleArgumentsPerToken = true,
     };
 
-    /// <summary>The device that was asked for; refuses what this machine does not have.</summary>
+    /// <summary>The device that was requested; refuses what this machine does not have.</summary>
     public static Device ParseDevice(string text)
     {
         try
@@ -87,7 +104,7 @@ internal static class SharedOptions
         }
     }
 
-    /// <summary>The type that was asked for, or the one that suits the device.</summary>
+    /// <summary>The type that was requested, or the one that suits the device.</summary>
     public static ScalarType ParseDType(string? text, Device device) => text switch
     {
         "fp32" => ScalarType.Float32,
@@ -99,12 +116,14 @@ internal static class SharedOptions
     /// <summary>Sets the threads of libtorch; gives how many the product's own loops should use.</summary>
     public static int ApplyThreads(int? threads)
     {
-        if (threads is < 1 or > 1024)
-            throw new InvalidInputException($"--threads is {threads}; it must be 1 to 1024");
-        if (threads is { } count)
+        if (CheckThreads(threads) is { } count)
             torch.set_num_threads(count);
         return threads ?? Environment.ProcessorCount;
     }
+
+    /// <exception cref="InvalidInputException">The threads are out of range.</exception>
+    public static int? CheckThreads(int? threads) =>
+        threads is < 1 or > 1024 ? throw new InvalidInputException($"--threads is {threads}; it must be 1 to 1024") : threads;
 
     private static ActivationScale? ParseIntegerScale(ArgumentResult result)
     {

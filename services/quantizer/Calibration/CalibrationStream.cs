@@ -18,7 +18,7 @@ public sealed class CalibrationStream
 
     /// <param name="sequences">The tokens; must outlive the stream.</param>
     /// <param name="options">How they run.</param>
-    /// <exception cref="InvalidInputException">There are fewer sequences than asked for, or none.</exception>
+    /// <exception cref="InvalidInputException">There are fewer sequences than requested, or none.</exception>
     public CalibrationStream(ITokenSequences sequences, CalibrationOptions? options = null)
     {
         _options = options ?? new CalibrationOptions();

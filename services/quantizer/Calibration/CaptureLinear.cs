@@ -6,7 +6,7 @@ using Qbb.Quantizer.Methods.OutputAware;
 namespace Qbb.Quantizer.Calibration;
 
 /// <summary>
-/// Stands in for a linear layer that is not quantized yet: adds its inputs to statistics, if any are asked for, and gives zeros. What
+/// Stands in for a linear layer that is not quantized yet: adds its inputs to statistics, if any are requested, and gives zeros. What
 /// would follow from its outputs is not of interest yet, so its weight need not be there.
 /// </summary>
 /// <param name="inFeatures">Of the layer.</param>

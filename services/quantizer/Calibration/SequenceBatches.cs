@@ -13,7 +13,7 @@ internal sealed class SequenceBatches
     /// <param name="sequences">All there are.</param>
     /// <param name="count">How many of them to use, spread evenly; null for all.</param>
     /// <param name="tokensPerBatch">A longer sequence makes a batch of its own.</param>
-    /// <exception cref="InvalidInputException">There are none, or fewer than asked for.</exception>
+    /// <exception cref="InvalidInputException">There are none, or fewer than requested.</exception>
     public SequenceBatches(ITokenSequences sequences, int? count, int tokensPerBatch)
     {
         var (used, all) = (count ?? sequences.Count, sequences.Count);

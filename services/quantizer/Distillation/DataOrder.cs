@@ -5,7 +5,7 @@ namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
 /// Which sequences are held out and in what order the others are trained on: epoch after epoch, each in an order of its own. A pure
-/// function of count, share and seed, so that training goes on after an interruption as if there had been none.
+/// function of count, share and seed, so that training resumes after an interruption as if there had been none.
 /// </summary>
 internal sealed class DataOrder
 {

@@ -53,7 +53,7 @@ public sealed class DistillationSession : IDisposable
     /// <param name="pause">Asked after every step, with the steps of this round: whether it is over.</param>
     /// <param name="output">The folder to make in the last round.</param>
     /// <param name="cancellation">Stops after the step at hand; the session is of no use then.</param>
-    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice.</exception>
+    /// <exception cref="DistillationRefusedException">The result is not better than the student, or its loss was not finite twice.</exception>
     public DistillationRound RunRound(string checkpoint, Func<int, bool> pause, string output, CancellationToken cancellation = default)
     {
         var (state, training) = Train(checkpoint, pause, null, cancellation);
@@ -71,7 +71,7 @@ public sealed class DistillationSession : IDisposable
     public void RunAhead(Func<bool> isOver) => _trainer?.RunAhead(isOver);
 
     /// <summary>Trains until the end or a pause.</summary>
-    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice.</exception>
+    /// <exception cref="DistillationRefusedException">The result is not better than the student, or its loss was not finite twice.</exception>
     internal (DistillationState State, TrainingResult? Training) Train(
         string checkpoint, Func<int, bool> pause, IProgress<DistillProgress>? progress, CancellationToken cancellation)
     {

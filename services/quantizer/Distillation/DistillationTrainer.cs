@@ -9,7 +9,7 @@ namespace Qbb.Quantizer.Distillation;
 
 /// <summary>
 /// Trains a student's scales, and its signs where the recipe has a rate for them, against its teacher. Embeddings, norms and head stay. What a step does is a function of the recipe, the
-/// data and the state before it, so a training that was killed goes on from its checkpoint and ends with the same bytes on the CPU.
+/// data and the state before it, so a training that was killed resumes from its checkpoint and ends with the same bytes on the CPU.
 /// </summary>
 internal sealed class DistillationTrainer : IDisposable
 {
@@ -69,7 +69,7 @@ internal sealed class DistillationTrainer : IDisposable
         Run(checkpoint, _ => false, progress, cancellation).Result!;
 
     /// <summary>
-    /// Trains from the checkpoint until the end, or until a pause, at which the checkpoint is saved. After a pause it goes on from where it is,
+    /// Trains from the checkpoint until the end, or until a pause, at which the checkpoint is saved. After a pause it resumes from where it is,
     /// without reading the checkpoint.
     /// </summary>
     /// <param name="checkpoint">Where the training is kept on disk.</param>
@@ -203,7 +203,7 @@ internal sealed class DistillationTrainer : IDisposable
         _scales.Round();
         var score = Score(CancellationToken.None);
         var point = new CurvePoint(state.Step, state.LossSum / state.LossCount, rate, score);
-        // A score that is not a number is no better than any.
+        // A score that is not a number is not better than any.
         var better = score.For(_recipe.Loss) < state.Best.HeldOut.For(_recipe.Loss);
         if (better)
             _best = Values();

@@ -32,7 +32,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
     /// <param name="cancellation">Stops after the step at hand; the work folder (<see cref="ModelQuantizer.WorkFolderOf"/>) is kept for the
     /// next run.</param>
     /// <exception cref="InvalidInputException">Student, teacher, data and output do not go together.</exception>
-    /// <exception cref="DistillationRefusedException">The result is no better than the student, or its loss was not finite twice; nothing
+    /// <exception cref="DistillationRefusedException">The result is not better than the student, or its loss was not finite twice; nothing
     /// is written.</exception>
     public DistilledModel Run(
         string student, string teacher, ITokenSequences data, string output, IProgress<DistillProgress>? progress = null,
@@ -194,7 +194,7 @@ public sealed record DistilledModel(
 }
 
 /// <summary>
-/// A distillation came to nothing that may be published: it is no better than its start, or its loss was not finite twice.
+/// A distillation came to nothing that may be published: it is not better than its start, or its loss was not finite twice.
 /// </summary>
 /// <param name="reason">Why.</param>
 /// <param name="remedy">What to do about it.</param>

@@ -92,7 +92,7 @@ internal static class ModelCard
             .Trim('"').Replace("\\\"", "\"").Replace("\\\\", "\\"));
     }
 
-    /// <summary>Null for what is no name: empty, or a path of someone's machine.</summary>
+    /// <summary>Null for what is not a name: empty, or a path of someone's machine.</summary>
     private static string? Named(string? name) =>
         string.IsNullOrWhiteSpace(name) || name.StartsWith('/') || name.StartsWith('.') || name.Contains('\n') ? null : name.Trim();
 

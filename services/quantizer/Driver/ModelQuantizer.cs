@@ -107,7 +107,7 @@ public sealed class ModelQuantizer
         }
     }
 
-    /// <summary>Quantizes some layers only, each into a file of the folder; another call, also on another machine, goes on from there.</summary>
+    /// <summary>Quantizes some layers only, each into a file of the folder; another call, also on another machine, resumes from there.</summary>
     /// <param name="model">Folder or GGUF file.</param>
     /// <param name="unit">Which layers.</param>
     /// <param name="folder">Gets the files of the unit. Holds those of the layers before, where there is calibration: of the block that the unit is in

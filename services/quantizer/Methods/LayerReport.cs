@@ -5,7 +5,7 @@ using Qbb.Quantizer.Methods.OutputAware;
 namespace Qbb.Quantizer.Methods;
 
 /// <summary>
-/// What the quantization of one layer came to. Errors are ‖W − Ŵ‖²/‖W‖², of the form that is stored (scales in fp16); 0 for a weight of
+/// The result of quantizing one layer. Errors are ‖W − Ŵ‖²/‖W‖², of the form that is stored (scales in fp16); 0 for a weight of
 /// zeros.
 /// </summary>
 /// <param name="Layer">Name of the weight.</param>

@@ -46,7 +46,7 @@ public sealed class DistillationWork(ModelFolders folders, WarmMemory memory, IO
             }
             catch (DistillationRefusedException refused)
             {
-                // What is no better is not published; the student is as good as it was, and the gate decides on it.
+                // What is not better is not published; the student is as good as it was, and the gate decides on it.
                 return new RoundDistilled(
                     command.PipelineId, command.Unit, command.Student, refused.Steps, refused.Steps, Finished: true, refused.StartKl, refused.StartKl,
                     $"published without distillation: {refused.Reason}");

@@ -50,7 +50,7 @@ public sealed record DataManifest(
     }
 
     /// <summary>Reads a manifest; the second value is its bytes.</summary>
-    /// <exception cref="InvalidInputException">It cannot be read, or it is no manifest of this format.</exception>
+    /// <exception cref="InvalidInputException">It cannot be read, or it is not a manifest of this format.</exception>
     internal static (DataManifest Manifest, byte[] Bytes) Read(string path)
     {
         try
@@ -76,7 +76,7 @@ public sealed record DataManifest(
 }
 
 /// <summary>A sequence that was sampled and left out.</summary>
-/// <param name="Index">Its number among all that were asked for.</param>
+/// <param name="Index">Its number among all that were requested.</param>
 /// <param name="Reason">Why.</param>
 /// <param name="Quality">Its figures.</param>
 public sealed record DroppedSequence(long Index, DropReason Reason, SequenceQuality Quality);

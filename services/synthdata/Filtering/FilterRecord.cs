@@ -5,7 +5,7 @@ namespace Qbb.Synthdata.Filtering;
 /// <summary>What a filter kept of which data, as the manifest of filtered data says.</summary>
 /// <param name="Source">Digest of the data that were filtered.</param>
 /// <param name="SourceSequences">Sequences of them.</param>
-/// <param name="Keep">Share that was asked for.</param>
+/// <param name="Keep">Share that was requested.</param>
 /// <param name="Random">Chosen at random.</param>
 /// <param name="Seed">Of the random choice; null where discrepancy decided.</param>
 /// <param name="Measure">Of the scores; null where nothing was scored.</param>

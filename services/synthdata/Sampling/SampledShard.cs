@@ -48,7 +48,7 @@ internal sealed record SampledShard(string Path, IReadOnlyList<DroppedSequence> 
         return ([.. Enumerable.Range(0, file.Count).Select(file.Read)], dropped);
     }
 
-    /// <summary>The origin that a shard file names; null where it is no shard that can be read.</summary>
+    /// <summary>The origin that a shard file names; null where it is not a shard that can be read.</summary>
     public static string? OriginOf(string path)
     {
         try

@@ -2,7 +2,7 @@ using Qbb.Synthdata.Data;
 
 namespace Qbb.Synthdata.Sampling;
 
-/// <summary>What a run of sampling came to.</summary>
+/// <summary>The result of a sampling run.</summary>
 /// <param name="Folder">The data.</param>
 /// <param name="Manifest">Its manifest.</param>
 /// <param name="ResumedShards">Shards that an earlier run had finished.</param>

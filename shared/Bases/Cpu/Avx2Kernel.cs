@@ -13,7 +13,7 @@ internal sealed unsafe class Avx2Kernel<T, TLanes> : CpuKernel
     where T : unmanaged
     where TLanes : struct, IEightLanes<T>
 {
-    private const int WordTable = 8 * 16;
+    private const int WordTable = 8 * Lanes;
     private const int Lanes = 8;
 
     /// <inheritdoc/>
@@ -42,6 +42,7 @@ internal sealed unsafe class Avx2Kernel<T, TLanes> : CpuKernel
     private static Vector256<float> Scaled(Vector256<float> sum, in TileJob job, int token, int segment) =>
         job.Scales == null ? sum : sum * Vector256.Create(job.Scales[(long)token * job.Layout.Segments.Length + segment]);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void OneToken(in TileJob job, in ColumnPanel panel, int tile, int lane, int token)
     {
         var layout = job.Layout;
@@ -69,13 +70,13 @@ internal sealed unsafe class Avx2Kernel<T, TLanes> : CpuKernel
                     var codes = Vector256.LoadAligned(signs);
                     Sse.Prefetch0(signs + Avx512FloatKernel.Ahead);
                     a = TLanes.Add(a, t, codes, codes << 28);
-                    b = TLanes.Add(b, t + 16, codes >>> 4, codes << 24);
-                    c = TLanes.Add(c, t + 32, codes >>> 8, codes << 20);
-                    d = TLanes.Add(d, t + 48, codes >>> 12, codes << 16);
-                    a = TLanes.Add(a, t + 64, codes >>> 16, codes << 12);
-                    b = TLanes.Add(b, t + 80, codes >>> 20, codes << 8);
-                    c = TLanes.Add(c, t + 96, codes >>> 24, codes << 4);
-                    d = TLanes.Add(d, t + 112, codes >>> 28, codes);
+                    b = TLanes.Add(b, t + 8, codes >>> 4, codes << 24);
+                    c = TLanes.Add(c, t + 16, codes >>> 8, codes << 20);
+                    d = TLanes.Add(d, t + 24, codes >>> 12, codes << 16);
+                    a = TLanes.Add(a, t + 32, codes >>> 16, codes << 12);
+                    b = TLanes.Add(b, t + 40, codes >>> 20, codes << 8);
+                    c = TLanes.Add(c, t + 48, codes >>> 24, codes << 4);
+                    d = TLanes.Add(d, t + 56, codes >>> 28, codes);
                     t += WordTable;
                     signs += TileRows;
                 }
@@ -88,6 +89,7 @@ internal sealed unsafe class Avx2Kernel<T, TLanes> : CpuKernel
         y.Store(output);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FourTokens(in TileJob job, in ColumnPanel panel, int tile, int lane, int token)
     {
         var layout = job.Layout;
@@ -120,10 +122,10 @@ internal sealed unsafe class Avx2Kernel<T, TLanes> : CpuKernel
                     for (var four = 0; four < 8; four++)
                     {
                         var sign = codes << 28;
-                        a = TLanes.Add(a, t0 + four * 16, codes, sign);
-                        b = TLanes.Add(b, t1 + four * 16, codes, sign);
-                        c = TLanes.Add(c, t2 + four * 16, codes, sign);
-                        d = TLanes.Add(d, t3 + four * 16, codes, sign);
+                        a = TLanes.Add(a, t0 + four * Lanes, codes, sign);
+                        b = TLanes.Add(b, t1 + four * Lanes, codes, sign);
+                        c = TLanes.Add(c, t2 + four * Lanes, codes, sign);
+                        d = TLanes.Add(d, t3 + four * Lanes, codes, sign);
                         codes >>>= 4;
                     }
                     t0 += WordTable;

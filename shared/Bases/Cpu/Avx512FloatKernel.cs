@@ -42,6 +42,7 @@ internal sealed unsafe class Avx512FloatKernel : CpuKernel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Look(float* table, Vector512<int> codes) => Avx512F.PermuteVar16x32(Vector512.LoadAligned(table), codes);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void OneToken(in TileJob job, in ColumnPanel panel, int tile, int token)
     {
         var layout = job.Layout;
@@ -87,6 +88,7 @@ internal sealed unsafe class Avx512FloatKernel : CpuKernel
         y.Store(output);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FourTokens(in TileJob job, in ColumnPanel panel, int tile, int token)
     {
         var layout = job.Layout;

@@ -51,6 +51,7 @@ internal sealed unsafe class Avx512IntegerKernel : CpuKernel
     private static Vector512<float> Scaled(Vector512<float> sum, in TileJob job, int token, int segment) =>
         job.Scales == null ? sum : sum * Vector512.Create(job.Scales[(long)token * job.Layout.Segments.Length + segment]);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void OneToken(in TileJob job, in ColumnPanel panel, int tile, int token)
     {
         var layout = job.Layout;
@@ -93,6 +94,7 @@ internal sealed unsafe class Avx512IntegerKernel : CpuKernel
         y.Store(output);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FourTokens(in TileJob job, in ColumnPanel panel, int tile, int token)
     {
         var layout = job.Layout;

@@ -17,6 +17,16 @@ internal static unsafe class IntegerTables
             Sums(x + 4 * four).StoreAligned(tables + 16 * four);
     }
 
+    /// <summary>The first eight of each table alone, in 32 bits: the others are their negatives.</summary>
+    /// <param name="x">[words · 32], −127 to 127.</param>
+    /// <param name="words">Words of 32 columns.</param>
+    /// <param name="tables">[words · 8, 8], aligned to 32 bytes.</param>
+    public static void BuildEight(int* x, int words, int* tables)
+    {
+        for (var four = 0; four < words * 8; four++)
+            Sums(x + 4 * four).GetLower().StoreAligned(tables + 8 * four);
+    }
+
     /// <summary>In 16 bits, two tables side by side: of columns 4k to 4k + 3 and of columns 4k + 16 to 4k + 19 of a word.</summary>
     /// <param name="x">[words · 32], −127 to 127.</param>
     /// <param name="words">Words of 32 columns.</param>

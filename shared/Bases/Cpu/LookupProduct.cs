@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Qbb.Models;
@@ -16,6 +17,9 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
 
     private readonly CpuKernel _kernel = CpuKernels.Create(kernel, integer is not null);
     private readonly bool _pairs = kernel == CpuInstructions.Avx512;
+    private readonly bool _eight = kernel == CpuInstructions.Avx2;
+
+    public CpuKernel Kernel => _kernel;
 
     /// <summary>Multiplies any number of tokens, eight at a time.</summary>
     /// <param name="x">[tokens, in]</param>
@@ -52,7 +56,7 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
             else
                 tokenScales[token] = BuildIntegers(input, integers, table, tokenSums, new Span<float>(scales + token * segments, segments));
         }
-        var job = new TileJob(weights, tokens, tables, tableBytes, sums, integer == ActivationScale.Group ? scales : null, output);
+        var job = new TileJob(weights, tokens, tables, tableBytes, sums, integer == ActivationScale.Group ? scales : null, output, layout.PaddedRows);
         var perToken = integer == ActivationScale.Token;
         var work = (long)layout.Count * layout.OutFeatures * layout.InFeatures * tokens;
         RowWorkers.Shared.Run(layout.Tiles, work < SignsForThreads ? 1 : threads, (firstTile, lastTile) =>
@@ -98,20 +102,38 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
         return rounded;
     }
 
-    private void BuildFloats(ReadOnlySpan<float> input, float* padded, byte* table, Span<float> sums)
+    /// <summary>Tables of one token's inputs, and their sums over each segment.</summary>
+    /// <param name="input">[in]</param>
+    /// <param name="padded">Scratch memory: [words · 32].</param>
+    /// <param name="table">Of the kernel's form, aligned to 64 bytes.</param>
+    /// <param name="sums">[segments]</param>
+    public void BuildFloats(ReadOnlySpan<float> input, float* padded, byte* table, Span<float> sums)
     {
-        var columns = new Span<float>(padded, weights.Layout.Words * WordColumns);
-        var segments = weights.Layout.Segments;
-        for (var index = 0; index < segments.Length; index++)
+        Pad(weights.Layout, input, padded, sums);
+        if (_eight)
+            FloatTables.BuildEight(padded, weights.Layout.Words, (float*)table);
+        else
+            FloatTables.Build(padded, weights.Layout.Words, (float*)table);
+    }
+
+    /// <summary>Inputs with the columns that do not exist as 0, and their sums over each segment.</summary>
+    /// <param name="layout">How columns are cut.</param>
+    /// <param name="input">[in]</param>
+    /// <param name="padded">[words · 32]</param>
+    /// <param name="sums">[segments]</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Pad(TileLayout layout, ReadOnlySpan<float> input, float* padded, Span<float> sums)
+    {
+        var columns = new Span<float>(padded, layout.Words * WordColumns);
+        for (var index = 0; index < layout.Segments.Length; index++)
         {
-            var segment = segments[index];
+            var segment = layout.Segments[index];
             var inputs = input.Slice(segment.FirstColumn, segment.Columns);
             var place = columns.Slice(segment.FirstWord * WordColumns, segment.Words * WordColumns);
             inputs.CopyTo(place);
             place[inputs.Length..].Clear();
             sums[index] = Sum<float>(place);
         }
-        FloatTables.Build(padded, weights.Layout.Words, (float*)table);
     }
 
     /// <summary>Returns the scale of the token; <paramref name="scales"/> gets those of the segments where groups have their own.</summary>
@@ -131,6 +153,8 @@ internal sealed unsafe class LookupProduct(PackedBases weights, CpuInstructions 
         }
         if (_pairs)
             IntegerTables.Build16(integers, weights.Layout.Words, (short*)table);
+        else if (_eight)
+            IntegerTables.BuildEight(integers, weights.Layout.Words, (int*)table);
         else
             IntegerTables.Build32(integers, weights.Layout.Words, (int*)table);
         return scale;

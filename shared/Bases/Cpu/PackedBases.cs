@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using static Qbb.Bases.Cpu.TileLayout;
 
 namespace Qbb.Bases.Cpu;
@@ -8,40 +9,51 @@ namespace Qbb.Bases.Cpu;
 /// </summary>
 internal sealed unsafe class PackedBases : IDisposable
 {
-    private readonly AlignedBuffer _signs;
-    private readonly AlignedBuffer _scales;
+    private readonly AlignedBuffer? _memory;
     private readonly int _groupSize;
 
-    private PackedBases(TileLayout layout, int groupSize)
+    private PackedBases(TileLayout layout, int groupSize, AlignedBuffer memory) : this(layout, groupSize, memory.Pointer) => _memory = memory;
+
+    /// <summary>A weight that was packed before, or will be by <see cref="Fill"/>.</summary>
+    /// <param name="layout">Its parts.</param>
+    /// <param name="groupSize">Columns of a group.</param>
+    /// <param name="memory">As many bytes as <see cref="SizeOf"/> says, at a cache line; must outlive the weight.</param>
+    public PackedBases(TileLayout layout, int groupSize, byte* memory)
     {
         (Layout, _groupSize) = (layout, groupSize);
-        _signs = new AlignedBuffer(layout.SignWords * sizeof(uint));
-        _scales = new AlignedBuffer(layout.Scales * sizeof(Half));
+        Signs = (uint*)memory;
+        Scales = (Half*)(memory + SignBytes(layout));
     }
 
     public TileLayout Layout { get; }
 
     /// <summary>Codes of signs.</summary>
-    public uint* Signs => (uint*)_signs.Pointer;
+    public uint* Signs { get; }
 
     /// <summary>β and α.</summary>
-    public Half* Scales => (Half*)_scales.Pointer;
+    public Half* Scales { get; }
 
     /// <summary>Bytes that a product reads.</summary>
-    public long Bytes => _signs.Bytes + _scales.Bytes;
+    public long Bytes => SizeOf(Layout);
 
-    /// <summary>Packs all rows.</summary>
+    /// <summary>Bytes of a packed weight.</summary>
+    public static long SizeOf(TileLayout layout) => SignBytes(layout) + layout.Scales * sizeof(Half);
+
+    /// <summary>Packs all rows into memory of its own.</summary>
     public static PackedBases Pack(BinaryBases bases)
     {
-        var packed = new PackedBases(
-            new TileLayout(bases.Count, bases.OutFeatures, bases.InFeatures, bases.GroupSize, bases.HasBias), bases.GroupSize);
-        Parallel.For(0, packed.Layout.Tiles, tile =>
-        {
-            foreach (ref readonly var panel in packed.Layout.Panels.AsSpan())
-                packed.PackTile(bases, panel, tile);
-        });
+        var layout = new TileLayout(bases.Count, bases.OutFeatures, bases.InFeatures, bases.GroupSize, bases.HasBias);
+        var packed = new PackedBases(layout, bases.GroupSize, new AlignedBuffer(SizeOf(layout)));
+        packed.Fill(bases);
         return packed;
     }
+
+    /// <summary>Packs all rows.</summary>
+    public void Fill(BinaryBases bases) => Parallel.For(0, Layout.Tiles, tile =>
+    {
+        foreach (ref readonly var panel in Layout.Panels.AsSpan())
+            PackTile(bases, panel, tile);
+    });
 
     /// <summary>The bases that were packed; padding bits are 0.</summary>
     public BinaryBases Unpack()
@@ -81,12 +93,12 @@ internal sealed unsafe class PackedBases : IDisposable
         return new BinaryBases(count, rows, columns, _groupSize, planes, alpha, beta);
     }
 
-    public void Dispose()
-    {
-        _signs.Dispose();
-        _scales.Dispose();
-    }
+    public void Dispose() => _memory?.Dispose();
 
+    /// <summary>Scales begin at a cache line, too.</summary>
+    private static long SignBytes(TileLayout layout) => (layout.SignWords * sizeof(uint) + 63) / 64 * 64;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void PackTile(BinaryBases bases, in ColumnPanel panel, int tile)
     {
         var signs = Signs + Layout.SignsAt(panel, tile);
@@ -111,7 +123,7 @@ internal sealed unsafe class PackedBases : IDisposable
     }
 
     /// <summary>32 signs of a segment from a plain row; those after its last column are 0.</summary>
-    private static uint Take(ReadOnlySpan<uint> row, in ColumnSegment segment, int word)
+    internal static uint Take(ReadOnlySpan<uint> row, in ColumnSegment segment, int word)
     {
         var first = segment.FirstColumn + word * WordColumns;
         var shift = first & 31;

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using static Qbb.Bases.Cpu.TileLayout;
 
 namespace Qbb.Bases.Cpu;
@@ -21,6 +22,7 @@ internal sealed unsafe class PortableKernel<T> : CpuKernel
                     OneToken(job, panel, tile, token);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void OneToken(in TileJob job, in ColumnPanel panel, int tile, int token)
     {
         var layout = job.Layout;
@@ -56,6 +58,7 @@ internal sealed unsafe class PortableKernel<T> : CpuKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static T Sum(uint* signs, T* table, int words)
     {
         T a = T.Zero, b = T.Zero;

@@ -8,8 +8,9 @@ namespace Qbb.Bases.Cpu;
 /// <param name="sums">Σx of every segment, [tokens, segments].</param>
 /// <param name="scales">What the sums of a segment are multiplied with, [tokens, segments]; null for 1.</param>
 /// <param name="output">y, [tokens, rows padded to tiles].</param>
+/// <param name="outputStride">Floats from one token's output to the next.</param>
 internal readonly unsafe struct TileJob(
-    PackedBases weights, int tokens, byte* tables, long tableBytes, float* sums, float* scales, float* output)
+    PackedBases weights, int tokens, byte* tables, long tableBytes, float* sums, float* scales, float* output, long outputStride)
 {
     /// <summary>Tokens whose tables of one panel fit a first-level cache of 32 KB together.</summary>
     public const int MostTokens = 8;
@@ -25,5 +26,5 @@ internal readonly unsafe struct TileJob(
     public byte* Tables(int token, int word, int bytesPerWord) => tables + token * tableBytes + (long)word * bytesPerWord;
 
     /// <summary>y of a token in a tile.</summary>
-    public float* Output(int token, int tile) => output + (long)token * Layout.PaddedRows + tile * TileLayout.TileRows;
+    public float* Output(int token, int tile) => output + token * outputStride + tile * TileLayout.TileRows;
 }

@@ -29,6 +29,9 @@ public sealed class KvCache : IDisposable
         _tokens = [.. Enumerable.Range(0, batch).Select(_ => new long[capacity])];
     }
 
+    private KvCache(int capacity, int length, IReadOnlyList<int>? padding, Tensor[] keys, Tensor[] values, List<long[]> tokens) =>
+        (Capacity, Length, Padding, _keys, _values, _tokens) = (capacity, length, padding, keys, values, tokens);
+
     public int Batch => _tokens.Count;
 
     public int Capacity { get; }
@@ -41,6 +44,31 @@ public sealed class KvCache : IDisposable
 
     /// <summary>Forgets all tokens.</summary>
     public void Reset() => (Length, Padding) = (0, null);
+
+    /// <summary>
+    /// Forgets the tokens from a length on. Where frequencies depend on the length (see the remarks) and the shorter sequence has others, reset instead.
+    /// </summary>
+    public void Truncate(int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
+        Length = length;
+    }
+
+    /// <summary>Another cache with the same tokens.</summary>
+    /// <param name="capacity">Its own, at least <see cref="Length"/>.</param>
+    public KvCache Copy(int capacity)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(capacity, Length);
+        using var scope = torch.NewDisposeScope();
+        return new(capacity, Length, Padding, [.. _keys.Select(Copied)], [.. _values.Select(Copied)], [.. _tokens.Select(row => (long[])[.. row.AsSpan(0, Length), .. new long[capacity - Length]])]);
+
+        Tensor Copied(Tensor all)
+        {
+            var copy = torch.empty([all.size(0), all.size(1), capacity, all.size(3)], all.dtype, all.device).DetachFromDisposeScope();
+            copy.narrow(2, 0, Length).copy_(all.narrow(2, 0, Length));
+            return copy;
+        }
+    }
 
     /// <summary>Keeps only the given rows, in the given order: finished sequences need no more work.</summary>
     public void Select(IReadOnlyList<int> rows)

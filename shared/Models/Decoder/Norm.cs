@@ -19,7 +19,7 @@ internal sealed class Norm(NormSpec spec, double epsilon, Tensor? weight, Tensor
             ? torch.nn.functional.layer_norm(x, [spec.Size], weight, bias, epsilon)
             : IsFused(x) ? FusedNorm.Apply(x, null, weight!, epsilon, spec.Kind == NormKind.RmsPlusOne).Normed : Rms(x);
 
-    /// <summary>The norm of a sum, and the sum, which the residual stream goes on with.</summary>
+    /// <summary>The norm of a sum, and the sum, which the residual stream continues with.</summary>
     /// <param name="x">[…, size]</param>
     /// <param name="branch">As x.</param>
     public (Tensor Sum, Tensor Normed) forward(Tensor x, Tensor branch)

@@ -21,6 +21,29 @@ public static class RopeFrequencies
         _ => throw new InvalidOperationException($"rope kind {rope.Kind}"),
     };
 
+    /// <summary>Cosines and sines of positions [0, positions), times the attention factor.</summary>
+    /// <param name="rope">The configuration.</param>
+    /// <param name="positions">Rows.</param>
+    /// <param name="length">Positions in the sequence, as for <see cref="Of"/>.</param>
+    /// <returns>Both [positions, pairs].</returns>
+    public static (float[] Cos, float[] Sin) Angles(RopeConfig rope, long positions, long length)
+    {
+        var (frequencies, factor) = Of(rope, length);
+        var pairs = frequencies.Length;
+        var (cos, sin) = (new float[positions * pairs], new float[positions * pairs]);
+        for (long position = 0; position < positions; position++)
+        {
+            for (var pair = 0; pair < pairs; pair++)
+            {
+                // The angle is rounded to float, as everywhere these models are trained and run.
+                double angle = position * frequencies[pair];
+                cos[position * pairs + pair] = (float)(Math.Cos(angle) * factor);
+                sin[position * pairs + pair] = (float)(Math.Sin(angle) * factor);
+            }
+        }
+        return (cos, sin);
+    }
+
     /// <summary>
     /// Sequences of equal regime have equal frequencies. Growing from one regime to another changes the angles of all positions,
     /// those of the past too.

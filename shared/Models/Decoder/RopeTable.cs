@@ -55,20 +55,8 @@ internal sealed class RopeTable(RopeConfig rope, Device device, ScalarType dtype
 
     private (Tensor Cos, Tensor Sin) Make(long positions, long length)
     {
-        var (frequencies, factor) = RopeFrequencies.Of(rope, length);
-        var pairs = frequencies.Length;
-        var cos = new float[positions * pairs];
-        var sin = new float[positions * pairs];
-        for (long position = 0; position < positions; position++)
-        {
-            for (var pair = 0; pair < pairs; pair++)
-            {
-                // The angle is rounded to float, as everywhere these models are trained and run.
-                double angle = position * frequencies[pair];
-                cos[position * pairs + pair] = (float)(Math.Cos(angle) * factor);
-                sin[position * pairs + pair] = (float)(Math.Sin(angle) * factor);
-            }
-        }
+        var (cos, sin) = RopeFrequencies.Angles(rope, positions, length);
+        var pairs = rope.Dimensions / 2;
         return (Place(cos), Place(sin));
 
         Tensor Place(float[] values)

@@ -49,7 +49,7 @@ public sealed class BatchSampler(GenerationOptions options)
         var weights = shares.mul(Unit(vocabulary)).to(ScalarType.Int64);
         Tensor? order = null;
         var few = options.TopK > 0 && options.TopK < vocabulary;
-        if (few || options.TopP < 1)
+        if (few || options.TopP < 1 || options.MinP > 0)
             (weights, order) = weights.sort(1, descending: true);
         if (few)
             weights = weights.narrow(1, 0, options.TopK);
@@ -57,6 +57,11 @@ public sealed class BatchSampler(GenerationOptions options)
         var total = sums.narrow(1, sums.size(1) - 1, 1);
         if (options.TopP < 1)
             total = sums.gather(1, torch.searchsorted(sums, total.to(ScalarType.Float64).mul(options.TopP).to(ScalarType.Int64)));
+        if (options.MinP > 0)
+        {
+            var kept = weights.ge(weights.narrow(1, 0, 1).to(ScalarType.Float64).mul(options.MinP)).sum([1], keepdim: true);
+            total = total.minimum(sums.gather(1, kept.sub(1)));
+        }
         var uniform = torch.tensor(uniforms, uniforms.Length, 1).to(relative.device);
         // The product may round up to the total itself.
         var target = total.to(ScalarType.Float64).mul(uniform).to(ScalarType.Int64).minimum(total.sub(1));

@@ -14,7 +14,7 @@ internal static class FusedDraw
 
     /// <summary>Whether it can draw so.</summary>
     public static bool Serves(Tensor logits, GenerationOptions options) =>
-        options.TopK == 0 && options.TopP == 1 && ElementKernels.Serve(logits) && logits.size(1) <= MostColumns && logits.numel() > 0;
+        options.TopK == 0 && options.TopP == 1 && options.MinP == 0 && ElementKernels.Serve(logits) && logits.size(1) <= MostColumns && logits.numel() > 0;
 
     /// <param name="logits">[rows, vocabulary]</param>
     /// <param name="uniforms">f64 [rows], on the logits' device.</param>

@@ -15,6 +15,15 @@ public sealed record GenerationOptions
     /// <summary>Only the likeliest tokens that together have this probability can be drawn, after top-k; 1 for all.</summary>
     public double TopP { get; init; } = 1;
 
+    /// <summary>Only tokens of at least this share of the likeliest one's probability can be drawn, after top-p; 0 for all.</summary>
+    public double MinP { get; init; }
+
+    /// <summary>
+    /// Logits of tokens that the prompt or the new text has are divided by it where they are positive, else multiplied, before the temperature (Keskar et
+    /// al., CTRL, 2019); 1 for none.
+    /// </summary>
+    public double RepetitionPenalty { get; init; } = 1;
+
     /// <summary>A sequence ends with any of these; the token is kept.</summary>
     public IReadOnlyCollection<int> StopIds { get; init; } = [];
 
@@ -35,5 +44,9 @@ public sealed record GenerationOptions
             throw new InvalidInputException($"top-k is {TopK}; it must be 0 (off) or a positive number");
         if (!(TopP > 0 && TopP <= 1))
             throw new InvalidInputException($"top-p is {TopP}; it must be above 0 and at most 1");
+        if (!(MinP >= 0 && MinP <= 1))
+            throw new InvalidInputException($"min-p is {MinP}; it must be 0 (off) to 1");
+        if (!(RepetitionPenalty > 0) || double.IsInfinity(RepetitionPenalty))
+            throw new InvalidInputException($"repetition penalty is {RepetitionPenalty}; it must be 1 (off) or another positive number");
     }
 }

@@ -8,7 +8,9 @@ namespace Qbb.Models.Generation;
 /// <param name="Temperature">0 where sampling is advised against.</param>
 /// <param name="TopK">0 for all.</param>
 /// <param name="TopP">1 for all.</param>
-public sealed record GenerationSettings(double? Temperature, int? TopK, double? TopP)
+/// <param name="MinP">0 for all.</param>
+/// <param name="RepetitionPenalty">1 for none.</param>
+public sealed record GenerationSettings(double? Temperature = null, int? TopK = null, double? TopP = null, double? MinP = null, double? RepetitionPenalty = null)
 {
     private const string File = "generation_config.json";
 
@@ -17,7 +19,7 @@ public sealed record GenerationSettings(double? Temperature, int? TopK, double? 
     public static GenerationSettings? Find(ModelSource source) =>
         source.GgufMetadata is { } metadata ? FromGguf(metadata).Count > 0 ? Of(source) : null : System.IO.File.Exists(Path.Combine(source.Path, File)) ? Of(source) : null;
 
-    /// <summary>Reads the settings; those that change the result and are not supported are warned of.</summary>
+    /// <summary>Reads the settings.</summary>
     /// <exception cref="InvalidInputException">There are none, or one of them is no number; the message names the file and the key.</exception>
     public static GenerationSettings Of(ModelSource source)
     {
@@ -31,10 +33,10 @@ public sealed record GenerationSettings(double? Temperature, int? TopK, double? 
 
     private static GenerationSettings Read(ConfigValues values, string temperature, string penalty)
     {
-        if (values.OptionalNumber(penalty) is { } repetition && repetition != 1)
-            ModelWarnings.Report($"{penalty} {repetition} of the generation settings is not supported and ignored");
         var samples = values.Flag("do_sample", true);
-        return new(samples ? values.OptionalNumber(temperature) : 0, values.HasValue("top_k") ? values.Size("top_k", minimum: 0) : null, values.OptionalNumber("top_p"));
+        return new(
+            samples ? values.OptionalNumber(temperature) : 0, values.HasValue("top_k") ? values.Size("top_k", minimum: 0) : null, values.OptionalNumber("top_p"),
+            values.OptionalNumber("min_p"), values.OptionalNumber(penalty));
     }
 
     private static JsonObject FromGguf(IReadOnlyDictionary<string, object> metadata)

@@ -28,8 +28,8 @@ public sealed class TokenGenerator(Transformer model)
             throw new ArgumentException($"{seeds.Count} seeds for {prompts.Count} prompts");
         if (prompts.Count == 0)
             return [];
-        var longest = CheckPrompts(prompts, options);
-        var rows = prompts.Select((prompt, index) => new Row(index, new Sampler(options, seeds[index]))).ToList();
+        var longest = CheckPrompts(model.Config, prompts, options);
+        var rows = prompts.Select((prompt, index) => new Row(index, new Sampler(options, seeds[index]), prompt)).ToList();
         if (options.MaxTokens == 0)
             return [.. rows.Select(row => row.Result)];
 
@@ -63,7 +63,7 @@ public sealed class TokenGenerator(Transformer model)
     {
         using var scope = torch.NewDisposeScope();
         var tokens = graph is null ? Next(cache, rows, inputs, padding, options)
-            : options.Temperature == 0 ? graph.Likeliest(inputs)
+            : options is { Temperature: 0, RepetitionPenalty: 1 } ? graph.Likeliest(inputs)
             : Draw(graph.Logits(inputs), rows, options);
         for (var i = 0; i < rows.Count; i++)
         {
@@ -86,34 +86,60 @@ public sealed class TokenGenerator(Transformer model)
     /// <summary>From logits [rows, vocabulary] the next token of every row; what stands for an ended row is of no use.</summary>
     private static long[] Draw(Tensor logits, List<Row> rows, GenerationOptions options)
     {
+        if (options.RepetitionPenalty != 1)
+            logits = Penalized(logits, rows, options.RepetitionPenalty);
         if (logits.device_type == DeviceType.CUDA)
             return new BatchSampler(options).Next(logits, [.. rows.Select(row => row.Sampler.Uniform())]);
-        var values = logits.to(ScalarType.Float32).ToArray<float>();
-        var vocabulary = values.Length / rows.Count;
-        return [.. rows.Select((row, i) => row.Ended ? 0L : row.Sampler.Next(values.AsSpan(i * vocabulary, vocabulary)))];
+        var values = logits.to(ScalarType.Float32).contiguous();
+        var vocabulary = (int)logits.size(1);
+        var tokens = new long[rows.Count];
+        // A row's generator is its own: the order of the rows does not matter.
+        RowWorkers.Shared.Run(rows.Count, torch.get_num_threads(), (first, last) =>
+        {
+            for (var i = first; i < last; i++)
+                tokens[i] = rows[i].Ended ? 0 : rows[i].Sampler.Next(values.AsSpan<float>().Slice(i * vocabulary, vocabulary));
+        });
+        return tokens;
     }
 
-    private int CheckPrompts(IReadOnlyList<IReadOnlyList<int>> prompts, GenerationOptions options)
+    /// <summary>Logits with the penalty on the tokens of every row's prompt and text.</summary>
+    private static Tensor Penalized(Tensor logits, List<Row> rows, double penalty)
+    {
+        var changed = logits.to(ScalarType.Float32, copy: true);
+        for (var i = 0; i < rows.Count; i++)
+        {
+            var (row, ids) = (changed.select(0, i), torch.tensor(rows[i].Prompt.Concat(rows[i].Tokens).Distinct().Select(id => (long)id).ToArray()).to(logits.device));
+            var found = row.index_select(0, ids);
+            row.index_copy_(0, ids, torch.where(found.gt(0), found.div(penalty), found.mul(penalty)));
+        }
+        return changed;
+    }
+
+    /// <summary>Returns the length of the longest prompt, 0 where there is none.</summary>
+    /// <exception cref="InvalidInputException">A prompt is empty, or too long for the model's positions.</exception>
+    internal static int CheckPrompts(DecoderConfig config, IReadOnlyList<IReadOnlyList<int>> prompts, GenerationOptions options)
     {
         for (var i = 0; i < prompts.Count; i++)
         {
             if (prompts[i].Count == 0)
                 throw new InvalidInputException($"prompt {i} has no tokens; begin it with the token that begins a text (BOS)");
         }
-        var longest = prompts.Max(prompt => prompt.Count);
-        if (model.Config.LearnedPositions && longest + options.MaxTokens - 1 > model.Config.MaxPositions)
+        var longest = prompts.Max(prompt => (int?)prompt.Count) ?? 0;
+        if (config.LearnedPositions && longest + options.MaxTokens - 1 > config.MaxPositions)
         {
             throw new InvalidInputException(
-                $"a prompt of {longest} tokens and {options.MaxTokens} new ones do not fit the {model.Config.MaxPositions} positions of this {model.Config.ModelType} model; generate fewer");
+                $"a prompt of {longest} tokens and {options.MaxTokens} new ones do not fit the {config.MaxPositions} positions of this {config.ModelType} model; generate fewer");
         }
         return longest;
     }
 
-    private sealed class Row(int index, Sampler sampler)
+    private sealed class Row(int index, Sampler sampler, IReadOnlyList<int> prompt)
     {
         public int Index => index;
 
         public Sampler Sampler => sampler;
+
+        public IReadOnlyList<int> Prompt => prompt;
 
         public List<int> Tokens { get; } = [];
 

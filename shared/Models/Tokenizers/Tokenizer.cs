@@ -15,11 +15,13 @@ public sealed class Tokenizer
 
     private readonly TokenizerParts parts;
     private readonly byte[] json;
+    private readonly Lazy<bool> isByteLevel;
 
     private Tokenizer(byte[] json, string source)
     {
         this.json = json;
         parts = TokenizerLoader.Load(json, source);
+        isByteLevel = new(() => parts.Decoder?.Decode([ByteAlphabet.Encode(" ")]) is [" "]);
         SpecialIds = [.. parts.Added.Tokens.Where(token => token.Special).Select(token => token.Id).Order()];
     }
 
@@ -118,6 +120,22 @@ public sealed class Tokenizer
 
     /// <summary>The id of a token as the vocabulary spells it; null if there is none.</summary>
     public int? TokenToId(string token) => parts.Ids.TryGetValue(token, out var id) ? id : null;
+
+    /// <summary>The bytes of text that a token stands for, a part of a character at times; empty if there is no such token.</summary>
+    public byte[] BytesOf(int id)
+    {
+        if ((parts.Added.TextOf(id) ?? IdToToken(id)) is not { } token)
+            return [];
+        if (isByteLevel.Value)
+            return ByteLevelDecoder.BytesOf(token);
+        if (ByteFallbackDecoder.TryParse(token, out var value))
+            return [value];
+        // Behind another token: some decoders take the space from the first.
+        var (alone, both) = (Decoded("a"), Decoded("a", token));
+        return Encoding.UTF8.GetBytes(both.StartsWith(alone, StringComparison.Ordinal) ? both[alone.Length..] : Decoded(token));
+
+        string Decoded(params string[] tokens) => parts.Decoder == null ? string.Join(' ', tokens) : string.Concat(parts.Decoder.Decode([.. tokens]));
+    }
 
     /// <summary>The whole tokenizer.json, as it was read.</summary>
     public JsonObject ToJson() => JsonNode.Parse(json)!.AsObject();

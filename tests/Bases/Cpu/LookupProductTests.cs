@@ -62,6 +62,101 @@ public class LookupProductTests
         worst.ShouldBeLessThan(Tolerance);
     }
 
+    [Fact]
+    public unsafe void Expanded_tiles_agree_with_the_reference_for_any_number_of_tokens()
+    {
+        var seed = Random.Shared.Next();
+        var random = new Random(seed);
+        var worst = 0.0;
+        using var panel = new AlignedBuffer(ExpandedProduct.PanelFloats * sizeof(float));
+        foreach (var (rows, columns, group) in Shapes)
+        {
+            for (var count = 1; count <= BinaryBases.MostBases; count++)
+            {
+                var bases = RandomBases.Create(random.Next(), count, rows, columns, group, bias: random.Next(2) == 0);
+                var tokens = 1 + random.Next(40);
+                var x = RandomBases.Vector(random.Next(), tokens * columns).Select(value => (float)value).ToArray();
+                var expected = new double[tokens * rows];
+                ReferenceProduct.Multiply(bases, [.. x.Select(value => (double)value)], expected);
+                using var packed = PackedBases.Pack(bases);
+                var stride = packed.Layout.PaddedRows;
+                foreach (var wide in new[] { false, true })
+                {
+                    var y = Enumerable.Repeat(float.NaN, tokens * stride).ToArray();
+                    var split = random.Next(packed.Layout.Tiles + 1);
+                    fixed (float* from = x, to = y)
+                    {
+                        ExpandedProduct.Multiply(packed, from, columns, tokens, to, stride, 0, split, (float*)panel.Pointer, wide);
+                        ExpandedProduct.Multiply(packed, from, columns, tokens, to, stride, split, packed.Layout.Tiles, (float*)panel.Pointer, wide);
+                    }
+                    for (var k = 0; k < expected.Length; k++)
+                    {
+                        var error = Math.Abs(y[k / rows * stride + k % rows] - expected[k]) / Magnitude(bases, k % rows, x.AsSpan(k / rows * columns, columns));
+                        worst = Math.Max(worst, double.IsNaN(error) ? double.PositiveInfinity : error);
+                    }
+                }
+            }
+        }
+        TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}: largest error {worst:e2}, tolerance {Tolerance:e2}");
+        worst.ShouldBeLessThan(Tolerance);
+    }
+
+    [Fact]
+    public unsafe void Byte_tables_are_off_by_less_than_one_in_ten_thousand_and_expand_exactly()
+    {
+        Assert.SkipUnless(CpuKernels.IsSupported(CpuInstructions.Avx2), "this processor has no AVX2");
+        const double rounded = 1e-4;
+        var seed = Random.Shared.Next();
+        var random = new Random(seed);
+        double worst = 0, worstExpanded = 0;
+        using var panel = new AlignedBuffer(ExpandedProduct.PanelFloats * sizeof(float));
+        foreach (var (rows, columns, group) in Shapes)
+        {
+            for (var count = 1; count <= BinaryBases.MostBases; count++)
+            {
+                var bases = RandomBases.Create(random.Next(), count, rows, columns, group, bias: random.Next(2) == 0);
+                var tokens = 1 + random.Next(9);
+                var x = RandomBases.Vector(random.Next(), tokens * columns).Select(value => (float)value).ToArray();
+                var expected = new double[tokens * rows];
+                ReferenceProduct.Multiply(bases, [.. x.Select(value => (double)value)], expected);
+                var layout = new TileLayout(count, rows, columns, bases.GroupSize, bases.HasBias);
+                using var memory = new AlignedBuffer(ByteTiles.SizeOf(layout));
+                var packed = new ByteTiles(layout, memory.Pointer);
+                packed.Fill(bases);
+                var (stride, split) = (packed.Tiles * ByteTiles.Rows, random.Next(packed.Tiles + 1));
+                var (looked, expanded) = (new float[tokens * stride], new float[tokens * stride]);
+                var tableBytes = (long)layout.Words * ByteKernel.TableBytesPerWord;
+                using var tables = new AlignedBuffer(tokens * tableBytes);
+                using var padded = new AlignedBuffer(layout.Words * TileLayout.WordColumns * sizeof(float));
+                var (sums, steps) = (new float[tokens * layout.Segments.Length], new float[tokens * layout.Segments.Length]);
+                fixed (float* from = x, to = looked, other = expanded, sum = sums, step = steps)
+                {
+                    for (var token = 0; token < tokens; token++)
+                    {
+                        var first = token * layout.Segments.Length;
+                        LookupProduct.Pad(layout, x.AsSpan(token * columns, columns), (float*)padded.Pointer, sums.AsSpan(first, layout.Segments.Length));
+                        ByteKernel.Build(layout, (float*)padded.Pointer, tables.Pointer + token * tableBytes, steps.AsSpan(first, layout.Segments.Length));
+                    }
+                    ByteKernel.Run(packed, tokens, tables.Pointer, tableBytes, step, sum, to, stride, 0, split);
+                    ByteKernel.Run(packed, tokens, tables.Pointer, tableBytes, step, sum, to, stride, split, packed.Tiles);
+                    ExpandedProduct.Multiply(packed, from, columns, tokens, other, stride, 0, packed.Tiles, (float*)panel.Pointer, wide: random.Next(2) == 0);
+                }
+                for (var k = 0; k < expected.Length; k++)
+                {
+                    var magnitude = Magnitude(bases, k % rows, x.AsSpan(k / rows * columns, columns));
+                    var place = k / rows * stride + k % rows;
+                    worst = Math.Max(worst, Error(looked[place], expected[k], magnitude));
+                    worstExpanded = Math.Max(worstExpanded, Error(expanded[place], expected[k], magnitude));
+                }
+            }
+        }
+        TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}: largest error {worst:e2}, tolerance {rounded:e2}; expanded {worstExpanded:e2}, tolerance {Tolerance:e2}");
+        worst.ShouldBeLessThan(rounded);
+        worstExpanded.ShouldBeLessThan(Tolerance);
+
+        static double Error(float actual, double expected, double magnitude) => float.IsNaN(actual) ? double.PositiveInfinity : Math.Abs(actual - expected) / magnitude;
+    }
+
     [Theory]
     [MemberData(nameof(Kernels))]
     public void A_layer_of_real_size_is_far_inside_one_in_a_thousand(CpuInstructions instructions, ActivationScale? scale)

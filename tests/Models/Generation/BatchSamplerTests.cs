@@ -16,11 +16,13 @@ public class BatchSamplerTests(ITestOutputHelper output)
     [InlineData(0.8, 50, 0.5)]
     [InlineData(1.0, 5000, 1.0)]
     [InlineData(1.0, 1, 0.0001)]
-    public void Tokens_are_those_of_the_plain_sampler(double temperature, int topK, double topP)
+    [InlineData(1.0, 0, 1.0, 0.1)]
+    [InlineData(1.3, 60, 0.8, 0.3)]
+    public void Tokens_are_those_of_the_plain_sampler(double temperature, int topK, double topP, double minP = 0)
     {
         const int seed = 5, rows = 48, steps = 12;
         var random = new Random(seed);
-        var options = new GenerationOptions { Temperature = temperature, TopK = topK, TopP = topP };
+        var options = new GenerationOptions { Temperature = temperature, TopK = topK, TopP = topP, MinP = minP };
         var plain = Enumerable.Range(0, rows).Select(row => new Sampler(options, (ulong)row)).ToArray();
         var numbers = Enumerable.Range(0, rows).Select(row => new Sampler(options, (ulong)row)).ToArray();
         var other = 0;

@@ -13,15 +13,17 @@ public class SamplerTests(ITestOutputHelper output)
     [InlineData(1.0, 0, 0.8)]
     [InlineData(1.0, 4, 0.9)]
     [InlineData(1.0, 100, 1.0)]
-    public void Frequencies_agree_with_probabilities(double temperature, int topK, double topP)
+    [InlineData(1.0, 0, 1.0, 0.3)]
+    [InlineData(2.0, 4, 0.9, 0.7)]
+    public void Frequencies_agree_with_probabilities(double temperature, int topK, double topP, double minP = 0)
     {
         const int draws = 40_000;
         const ulong seed = 17;
-        var sampler = new Sampler(new GenerationOptions { Temperature = temperature, TopK = topK, TopP = topP }, seed);
+        var sampler = new Sampler(new GenerationOptions { Temperature = temperature, TopK = topK, TopP = topP, MinP = minP }, seed);
         var counts = new int[Logits.Length];
         for (var draw = 0; draw < draws; draw++)
             counts[sampler.Next(Logits)]++;
-        var expected = Probabilities(temperature, topK, topP);
+        var expected = Probabilities(temperature, topK, topP, minP);
         for (var id = 0; id < counts.Length; id++)
         {
             output.WriteLine($"seed {seed}, token {id}: {counts[id] / (double)draws:F4}, expected {expected[id]:F4}");
@@ -66,12 +68,23 @@ public class SamplerTests(ITestOutputHelper output)
     [InlineData(1, 1.0, -1, 1.0, "top-k")]
     [InlineData(1, 1.0, 0, 0.0, "top-p")]
     [InlineData(1, 1.0, 0, 1.5, "top-p")]
-    public void Options_out_of_range_are_named(int maxTokens, double temperature, int topK, double topP, string named) =>
-        Should.Throw<InvalidInputException>(() => new GenerationOptions { MaxTokens = maxTokens, Temperature = temperature, TopK = topK, TopP = topP }.Validate())
-            .Message.ShouldContain(named);
+    [InlineData(1, 1.0, 0, 1.0, "min-p", -0.1)]
+    [InlineData(1, 1.0, 0, 1.0, "min-p", 1.5)]
+    [InlineData(1, 1.0, 0, 1.0, "repetition penalty", 0, 0.0)]
+    [InlineData(1, 1.0, 0, 1.0, "repetition penalty", 0, double.NaN)]
+    public void Options_out_of_range_are_named(int maxTokens, double temperature, int topK, double topP, string named, double minP = 0, double penalty = 1) =>
+        Should.Throw<InvalidInputException>(() => new GenerationOptions
+        {
+            MaxTokens = maxTokens,
+            Temperature = temperature,
+            TopK = topK,
+            TopP = topP,
+            MinP = minP,
+            RepetitionPenalty = penalty,
+        }.Validate()).Message.ShouldContain(named);
 
-    /// <summary>The textbook order of steps: divide, keep k, keep the nucleus, normalise.</summary>
-    private static double[] Probabilities(double temperature, int topK, double topP)
+    /// <summary>The textbook order of steps: divide, keep k, keep the nucleus, drop those far below the likeliest, normalise.</summary>
+    private static double[] Probabilities(double temperature, int topK, double topP, double minP)
     {
         var weights = Logits.Select(logit => Math.Exp(logit / temperature)).ToArray();
         var order = Enumerable.Range(0, weights.Length).OrderByDescending(id => weights[id]).Take(topK == 0 ? weights.Length : topK).ToList();
@@ -82,6 +95,7 @@ public class SamplerTests(ITestOutputHelper output)
             if (kept.Sum(other => weights[other]) < topP * total)
                 kept.Add(id);
         }
+        kept.RemoveAll(id => weights[id] < minP * weights[order[0]]);
         return [.. weights.Select((weight, id) => kept.Contains(id) ? weight / kept.Sum(other => weights[other]) : 0)];
     }
 }

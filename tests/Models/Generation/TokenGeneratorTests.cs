@@ -35,6 +35,30 @@ public class TokenGeneratorTests
     }
 
     [Fact]
+    public void A_penalty_is_on_the_tokens_of_prompt_and_text()
+    {
+        const double penalty = 1.7;
+        using var model = Transformer.Create(Variants.Config("qwen2, window from block 1"), seed: 4);
+        var options = new GenerationOptions { MaxTokens = 12, Temperature = 0, RepetitionPenalty = penalty };
+        var generated = new TokenGenerator(model).Generate(Prompts, Seeds, options);
+        generated.Select(row => row.Tokens).ShouldNotBe(new TokenGenerator(model).Generate(Prompts, Seeds, options with { RepetitionPenalty = 1 }).Select(row => row.Tokens));
+        for (var row = 0; row < Prompts.Length; row++)
+        {
+            var tokens = Prompts[row].ToList();
+            for (var step = 0; step < options.MaxTokens; step++)
+            {
+                using var scope = torch.NewDisposeScope();
+                using var grad = torch.no_grad();
+                var logits = model.forward(torch.tensor(tokens.Select(id => (long)id).ToArray(), 1, tokens.Count)).select(1, tokens.Count - 1).ToArray<float>();
+                foreach (var id in tokens.Distinct())
+                    logits[id] = (float)(logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty);
+                tokens.Add(Array.IndexOf(logits, logits.Max()));
+            }
+            generated[row].Tokens.ShouldBe(tokens.Skip(Prompts[row].Length));
+        }
+    }
+
+    [Fact]
     public void A_sequence_does_not_depend_on_its_batch()
     {
         using var model = Transformer.Create(Variants.Config("qwen2, window from block 1"), seed: 4, dtype: ScalarType.Float64);

@@ -22,7 +22,7 @@ internal sealed class RowWorker
     private readonly byte[] _initCodes;
 
     /// <param name="recipe">Resolved.</param>
-    /// <param name="layer">The layer whose rows are asked for.</param>
+    /// <param name="layer">The layer whose rows are requested.</param>
     /// <param name="groupSize">At most the layer's in-features.</param>
     /// <param name="importance">What an error counts in alternating refinement [in], positive; null for 1 each.</param>
     public RowWorker(Recipe recipe, LayerWeights layer, int groupSize, double[]? importance)

@@ -10,7 +10,7 @@ internal sealed class CurvatureCache : IDisposable
     private long _count;
     private DeviceCurvature? _curvature;
 
-    /// <summary>The curvature of some inputs; good until that of others is asked for.</summary>
+    /// <summary>The curvature of some inputs; good until that of others is requested.</summary>
     public DeviceCurvature Of(InputStatistics inputs, Func<DeviceCurvature> make)
     {
         if (_curvature is not null && ReferenceEquals(_inputs, inputs) && _count == inputs.Count)

@@ -41,7 +41,8 @@ internal sealed class ByteFallbackDecoder : IDecoder
         }
     }
 
-    private static bool TryParse(string token, out byte value)
+    /// <summary>The byte of a token such as &lt;0x0A&gt;.</summary>
+    public static bool TryParse(string token, out byte value)
     {
         value = 0;
         return token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'

@@ -1,13 +1,12 @@
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
-using Qbb.Inference.Templates;
 using Qbb.Models;
 using Qbb.Models.Tokenizers;
 
-namespace Qbb.Cli.Loading;
+namespace Qbb.Inference.Templates;
 
 /// <summary>A model's chat template with its special tokens: turns conversations into the tokens that the model was trained on.</summary>
-internal sealed class ChatPrompt
+public sealed class ChatPrompt
 {
     private readonly ChatTemplate _template;
     private readonly Tokenizer _tokenizer;
@@ -19,11 +18,15 @@ internal sealed class ChatPrompt
     public IReadOnlyCollection<int> StopIds { get; private init; } = [];
 
     /// <exception cref="InvalidInputException">The model has no chat template, or it cannot be read.</exception>
-    public static ChatPrompt Of(LoadedModel loaded)
+    public static ChatPrompt Of(ModelSource source, Tokenizer tokenizer) => Find(source, tokenizer)
+        ?? throw new InvalidInputException($"{source.Path} has no chat template", "use qbb generate, or a model that was trained for conversations (with chat_template.jinja, or a chat_template in tokenizer_config.json)");
+
+    /// <summary>The same; null for a model without template.</summary>
+    /// <exception cref="InvalidInputException">It cannot be read.</exception>
+    public static ChatPrompt? Find(ModelSource source, Tokenizer tokenizer)
     {
-        var (source, tokenizer) = (loaded.Source, loaded.Tokenizer);
-        var text = source.ChatTemplates().FirstOrDefault(template => template.Variant.Length == 0).Text
-            ?? throw new InvalidInputException($"{source.Path} has no chat template", "use qbb generate, or a model that was trained for conversations (with chat_template.jinja, or a chat_template in tokenizer_config.json)");
+        if (source.ChatTemplates().FirstOrDefault(template => template.Variant.Length == 0).Text is not { } text)
+            return null;
         var (begin, end) = source.GgufMetadata is { } metadata
             ? (Token(metadata, "tokenizer.ggml.bos_token_id", tokenizer), Token(metadata, "tokenizer.ggml.eos_token_id", tokenizer))
             : (source.SpecialToken("bos_token"), source.SpecialToken("eos_token"));
