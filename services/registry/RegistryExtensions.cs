@@ -40,7 +40,7 @@ public static class RegistryExtensions
         services.AddScoped<ModelFinder>().AddScoped<VersionViews>().AddScoped<VersionFiler>().AddScoped<Champions>();
         services.AddScoped<Uploader>().AddScoped<BlobLeases>().AddScoped<References>().AddScoped<CollectionTurns>().AddScoped<Collector>();
         services.AddSingleton<OutboxSignal>().AddSingleton<OutboxSender>().AddSingleton<PublishSignal>().AddSingleton<QueueMeter>();
-        services.AddSingleton<PipelineBoard>().AddSingleton<PipelineMeter>().AddScoped<Outbox>();
+        services.AddSingleton<PipelineBoard>().AddSingleton<PipelineMeter>();
         services.AddScoped<PipelinePlanner>().AddScoped<PipelineRunner>().AddScoped<PipelineInbox>().AddScoped<IRefusedMessages, RefusedMessages>().AddSingleton<ICommandTurns, CommandTurns>().AddScoped<PipelineStarter>().AddScoped<PipelinePublisher>();
         services.AddScoped<PipelineViews>().AddSingleton<PipelineDesk>().AddSingleton<VersionDocuments>();
         // In their order: the database is up to date before anything looks at it.

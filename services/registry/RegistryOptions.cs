@@ -28,7 +28,7 @@ public sealed class RegistryOptions : IValidatableObject
     [Range(0, 10_000)]
     public double ResultDays { get; set; } = 7;
 
-    /// <summary>Days that a failed or cancelled pipeline keeps what it made, so that a retry goes on from there.</summary>
+    /// <summary>Days that a failed or cancelled pipeline keeps what it made, so that a retry resumes from there.</summary>
     [Range(0, 10_000)]
     public double RetryDays { get; set; } = 7;
 

@@ -90,8 +90,9 @@ public sealed record PipelineView(
 /// <param name="Stage">Its current kind of work.</param>
 /// <param name="Queue">Whose workers do that; empty for what the registry does itself.</param>
 /// <param name="Units">Units that are queued, run or wait for their next attempt.</param>
-/// <example>{"pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","stage":"Decompose","queue":"quantizer","units":4}</example>
-public sealed record StageWork(Guid Pipeline, string Stage, string Queue, int Units);
+/// <param name="Seconds">What the whole stage is expected to take: by the recipe's plan, or by what such work took before; null where neither is known.</param>
+/// <example>{"pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","stage":"decompose","queue":"quantizer","units":4,"seconds":184.5}</example>
+public sealed record StageWork(Guid Pipeline, string Stage, string Queue, int Units, double? Seconds = null);
 
 /// <summary>A quantization that is requested.</summary>
 /// <param name="Model">The model's name.</param>

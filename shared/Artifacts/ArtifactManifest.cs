@@ -68,7 +68,7 @@ public sealed class ArtifactManifest
 
     /// <summary>Reads a manifest from a store.</summary>
     /// <exception cref="BlobNotFoundException">It is not there.</exception>
-    /// <exception cref="ArtifactStoreException">The blob is no manifest.</exception>
+    /// <exception cref="ArtifactStoreException">The blob is not a manifest.</exception>
     public static async Task<ArtifactManifest> ReadAsync(IArtifactStore store, Digest digest, CancellationToken cancellation = default)
     {
         if (await store.FindAsync(digest, cancellation) is { Size: > MostBytes })

@@ -3,7 +3,7 @@ using Qbb.Contracts;
 namespace Qbb.Artifacts;
 
 /// <summary>
-/// Which unit of work had which result: a unit that is asked for again, or whose worker died after storing its result, finds it here and
+/// Which unit of work had which result: a unit that is requested again, or whose worker died after storing its result, finds it here and
 /// need not be done again. It is a memory, not a promise: losing it costs time only.
 /// </summary>
 public interface IUnitResults

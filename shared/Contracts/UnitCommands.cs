@@ -4,7 +4,7 @@ using System.Text.Json.Nodes;
 namespace Qbb.Contracts;
 
 /// <summary>
-/// Commands as a provenance statement keeps them: what the unit's result depends on, and not who asked for it. A command that is read back has the
+/// Commands as a provenance statement keeps them: what the unit's result depends on, and not who requested it. A command that is read back has the
 /// <see cref="IUnitCommand.Unit"/> that it was written with.
 /// </summary>
 public static class UnitCommands

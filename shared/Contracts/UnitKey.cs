@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace Qbb.Contracts;
 
 /// <summary>
-/// The identity of a unit of work: the digest of what kind of work it is and of everything that its result depends on. Who asked for it is
+/// The identity of a unit of work: the digest of what kind of work it is and of everything that its result depends on. Who requested it is
 /// no part of it, so two pipelines that need the same work share one result.
 /// </summary>
 public static class UnitKey

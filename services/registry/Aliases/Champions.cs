@@ -33,7 +33,7 @@ internal static class ChampionRule
     /// <summary>The version of the lowest KL that passes; of equal ones the smaller, then the older. Null where none passes.</summary>
     /// <param name="gate">The limits.</param>
     /// <param name="versions">The candidates.</param>
-    /// <param name="mostBits">Bits per weight that must not be exceeded: those of the champion, where nobody asked for a larger one.</param>
+    /// <param name="mostBits">Bits per weight that must not be exceeded: those of the champion, where nobody requested a larger one.</param>
     public static int? Choose(
         Gate gate, IEnumerable<(int Number, IReadOnlyDictionary<string, double> Metrics)> versions, double mostBits = double.PositiveInfinity) => versions
         .Where(version => Refusal(gate, version.Metrics) is null && BitsOf(version.Metrics) <= mostBits)

@@ -19,6 +19,7 @@ internal static class Columns
         return property;
     }
 
+    // The default has no name, so that the model as code (images/publish) could not write down what stands for an unset value.
     public static void AsName(this PropertyBuilder<UnitKind> property) =>
-        property.HasConversion(kind => kind.Name, name => new UnitKind(name)).HasMaxLength(16);
+        property.HasConversion(kind => kind.Name, name => new UnitKind(name)).HasMaxLength(16).HasSentinel(new UnitKind(""));
 }

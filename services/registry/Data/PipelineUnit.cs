@@ -105,7 +105,8 @@ internal sealed class UnitMapping : IEntityTypeConfiguration<PipelineUnit>
         builder.ToTable("units");
         builder.HasKey(unit => new { unit.PipelineId, unit.Kind, unit.Index });
         builder.HasIndex(unit => new { unit.PipelineId, unit.Key });
-        builder.HasIndex(unit => unit.DueAt);
+        // Of the few that wait: all others neither make nor change an entry.
+        builder.HasIndex(unit => unit.DueAt).HasFilter("\"DueAt\" IS NOT NULL");
         builder.HasOne<Pipeline>().WithMany().HasForeignKey(unit => unit.PipelineId);
         builder.Property(unit => unit.Kind).AsName();
         builder.Property(unit => unit.Status).HasConversion<string>().HasMaxLength(16);

@@ -4,10 +4,15 @@ using Qbb.Hosting.Startup;
 namespace Qbb.Registry.Data;
 
 /// <summary>The registry's database; what differs between the providers is in the classes derived from it.</summary>
-internal abstract class RegistryContext(DbContextOptions options) : DbContext(options)
+internal abstract class RegistryContext : DbContext
 {
     /// <summary>Times that a change is tried against others at the same moment.</summary>
     public const int Tries = 5;
+
+    // Before each save Entity Framework sets a savepoint, and where its release fails it only logs that, opens a new connection without the transaction, and
+    // what is saved next is committed alone. Nothing here continues in a transaction after an error, so nothing needs savepoints.
+    protected RegistryContext(DbContextOptions options)
+        : base(options) => Database.AutoSavepointsEnabled = false;
 
     public DbSet<Model> Models => Set<Model>();
 
@@ -61,6 +66,14 @@ internal abstract class RegistryContext(DbContextOptions options) : DbContext(op
 
     /// <summary>Locks out uploads while blobs are removed, or the removal while uploads get leases, until the transaction ends.</summary>
     public abstract Task LockUploadsAsync(bool isRemoving, CancellationToken cancellation);
+
+    /// <summary>Saves what is tracked, then new units and messages in their order, of which there may be many at a time.</summary>
+    public virtual Task SaveAsync(IReadOnlyCollection<PipelineUnit> units, IReadOnlyCollection<OutboxMessage> messages, CancellationToken cancellation)
+    {
+        Units.AddRange(units);
+        Outbox.AddRange(messages);
+        return SaveChangesAsync(cancellation);
+    }
 
     /// <summary>Notes messages in the inbox; those that were not there already.</summary>
     public abstract Task<HashSet<Guid>> ReceiveAsync(IReadOnlyCollection<Guid> messages, DateTimeOffset now, CancellationToken cancellation);

@@ -11,7 +11,10 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
     public override async Task MigrateAsync(TimeSpan wait, CancellationToken cancellation)
     {
         await Database.OpenConnectionAsync(cancellation);
-        if (await Database.SqlQuery<int>($"""SELECT COUNT(*) AS "Value" FROM sqlite_master WHERE name = '__EFMigrationsLock'""").SingleAsync(cancellation) > 0)
+        // Without LINQ, whose first query takes a tenth of a second of every start.
+        await using var command = Database.GetDbConnection().CreateCommand();
+        command.CommandText = "SELECT COUNT(*) FROM sqlite_master WHERE name = '__EFMigrationsLock'";
+        if (await command.ExecuteScalarAsync(cancellation) is > 0L)
             await Database.ExecuteSqlAsync($"""DELETE FROM "__EFMigrationsLock" """, cancellation);
         await Database.MigrateAsync(cancellation);
     }
@@ -44,7 +47,7 @@ internal sealed class SqliteRegistryContext(DbContextOptions<SqliteRegistryConte
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
         configurationBuilder.Properties<DateTimeOffset>().HaveConversion<MicrosecondsConverter>();
 
-    private sealed class MicrosecondsConverter() : ValueConverter<DateTimeOffset, long>(
+    internal sealed class MicrosecondsConverter() : ValueConverter<DateTimeOffset, long>(
         time => time.UtcTicks / TimeSpan.TicksPerMicrosecond,
         value => new DateTimeOffset(value * TimeSpan.TicksPerMicrosecond, TimeSpan.Zero));
 }

@@ -5,7 +5,7 @@ using Qbb.Contracts;
 
 namespace Qbb.Registry.Http;
 
-/// <summary>Answers with a blob, or with the range of it that is asked for; memory does not depend on its size.</summary>
+/// <summary>Answers with a blob, or with the range of it that is requested; memory does not depend on its size.</summary>
 /// <param name="digest">Also the ETag.</param>
 /// <param name="size">Bytes.</param>
 /// <param name="name">For a browser that saves it.</param>

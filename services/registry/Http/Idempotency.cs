@@ -61,10 +61,11 @@ internal sealed class IdempotencyMiddleware(RequestDelegate next)
         {
             await next(http);
         }
-        catch (DbUpdateException error) when (Transience.IsDuplicate(error, "idempotency"))
+        catch (Exception error) when (error is RefusedException || error is DbUpdateException change && Transience.IsDuplicate(change, "idempotency"))
         {
-            // The same request was quicker.
-            await RepeatAsync(http, context, key);
+            // The same request was quicker; what it did may be why this one was refused.
+            if (!await RepeatAsync(http, context, key))
+                throw;
         }
     }
 
@@ -81,7 +82,7 @@ internal sealed class IdempotencyMiddleware(RequestDelegate next)
         return new(key, $"{http.Request.Method} {http.Request.Path}{http.Request.QueryString}", Convert.ToHexStringLower(hash));
     }
 
-    /// <summary>Repeats the first response; false if there is none yet.</summary>
+    /// <summary>Repeats the stored response; false where none is stored yet.</summary>
     private static async Task<bool> RepeatAsync(HttpContext http, RegistryContext context, IdempotencyKey key)
     {
         if (await context.IdempotentRequests.AsNoTracking().FirstOrDefaultAsync(row => row.Key == key.Key, http.RequestAborted) is not { } first)

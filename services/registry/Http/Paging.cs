@@ -1,6 +1,6 @@
 namespace Qbb.Registry.Http;
 
-/// <summary>The part of a list that is asked for.</summary>
+/// <summary>The part of a list that is requested.</summary>
 internal static class Paging
 {
     public const int Usual = 50;

@@ -94,7 +94,7 @@ internal static partial class ServerPaths
     private static partial Regex Path();
 }
 
-/// <summary>Writes problems as JSON whatever the sender accepts: an error in another format than asked for beats none.</summary>
+/// <summary>Writes problems as JSON whatever the sender accepts: an error in another format than requested beats none.</summary>
 internal sealed class ProblemsForAll : IProblemDetailsWriter
 {
     public bool CanWrite(ProblemDetailsContext context) => true;

@@ -6,12 +6,12 @@ using Qbb.Registry.Data;
 namespace Qbb.Registry.Messaging;
 
 /// <summary>Messages to publish: they are saved with the state that they follow from, or not at all.</summary>
-internal sealed class Outbox(RegistryContext context)
+internal static class Outbox
 {
     /// <param name="message">A record of Qbb.Contracts.</param>
     /// <param name="pipeline">What it is about.</param>
     /// <param name="queue">Where it goes; null for whoever listens.</param>
-    public void Add(object message, Guid pipeline, string? queue = null) => context.Outbox.Add(new OutboxMessage
+    public static OutboxMessage Write(object message, Guid pipeline, string? queue = null) => new()
     {
         MessageId = Guid.CreateVersion7(),
         PipelineId = pipeline,
@@ -19,7 +19,7 @@ internal sealed class Outbox(RegistryContext context)
         Type = message.GetType().Name,
         Body = JsonSerializer.Serialize(message, message.GetType()),
         TraceParent = Activity.Current?.Id,
-    });
+    };
 
     /// <exception cref="OutboxException">It cannot be read.</exception>
     public static (object Body, Type Type) Read(OutboxMessage message)

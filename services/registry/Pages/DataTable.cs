@@ -61,7 +61,7 @@ internal sealed record Column(string Title, bool IsNumber = false, string? Key =
 internal sealed record SortOrder(string Key, bool IsFalling, Func<string, string> Address)
 {
     /// <param name="text">kl, or -kl for the largest first; null for the usual.</param>
-    /// <param name="usual">The order where none is asked for.</param>
+    /// <param name="usual">The order where none is requested.</param>
     /// <param name="address">As above.</param>
     public static SortOrder Parse(string? text, string usual, Func<string, string> address)
     {

@@ -5,7 +5,7 @@ using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Pages;
 
-/// <summary>Errors as pages for who asked for one; programs get ProblemDetails.</summary>
+/// <summary>Errors as pages for who requested one; programs get ProblemDetails.</summary>
 internal sealed class ErrorPage : IProblemDetailsWriter
 {
     private static readonly MediaTypeHeaderValue s_html = new(MediaTypeNames.Text.Html);

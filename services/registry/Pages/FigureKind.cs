@@ -26,7 +26,7 @@ internal sealed record FigureKind(string Name, string Label, string Unit, string
 
     public static FigureKind Of(string name) => s_known.FirstOrDefault(kind => kind.Name == name) ?? new FigureKind(name, name, "", "", "");
 
-    /// <summary>The figures of some versions: those that are known in their order, then the others by name.</summary>
+    /// <summary>The figures of some versions: known ones in their order, then the others by name.</summary>
     public static IEnumerable<FigureKind> Among(IEnumerable<string> names)
     {
         var all = names.ToHashSet(StringComparer.Ordinal);

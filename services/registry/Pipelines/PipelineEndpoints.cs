@@ -7,7 +7,7 @@ using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Pipelines;
 
-/// <summary>Quantizations: asked for, watched, cancelled, tried again.</summary>
+/// <summary>Quantizations: requested, watched, cancelled, tried again.</summary>
 internal static class PipelineEndpoints
 {
     public static void MapPipelines(this IEndpointRouteBuilder routes)
@@ -82,7 +82,6 @@ internal static class PipelineEndpoints
         var before = await views.GetAsync(id, cancellation);
         if (before.State is not (PipelineState.Failed or PipelineState.Cancelled))
             throw RefusedException.Conflict($"the pipeline is {Wire.NameOf(before.State)}: only a failed or cancelled one can be tried again");
-        await desk.RetryAsync(id, IdempotencyKey.Of(http), cancellation);
-        return TypedResults.Ok(await views.GetAsync(id, cancellation));
+        return TypedResults.Ok(await desk.RetryAsync(id, IdempotencyKey.Of(http), cancellation));
     }
 }

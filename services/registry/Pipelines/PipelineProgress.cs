@@ -81,7 +81,7 @@ internal static class TimeLeft
     private const double EnoughOfAKind = 0.2, EnoughOfAll = 0.1, EnoughOfAPlan = 0.02;
 
     /// <summary>
-    /// The forecast, corrected by what this pipeline has shown: the kind at hand goes on at its own rate the more, the more of it is done, and
+    /// The forecast, corrected by what this pipeline has shown: the kind at hand continues at its own rate the more, the more of it is done, and
     /// those behind it take as much more or less than expected as those before.
     /// </summary>
     /// <param name="pipeline">Null comes of one that does not run.</param>

@@ -108,7 +108,8 @@ internal sealed class CommandTurns(IOptions<PipelineOptions> options, QueueMeter
             return Turns.None;
         // Pipelines after their commands: one that does not run by now has ended.
         var pipelines = await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running).ToListAsync(cancellation);
-        var waiting = await context.Units.AsNoTracking().Where(unit => unit.DueAt != null).GroupBy(unit => unit.PipelineId)
+        // A range, which a planner without statistics looks for in the index.
+        var waiting = await context.Units.AsNoTracking().Where(unit => unit.DueAt > DateTimeOffset.UnixEpoch && unit.DueAt < DateTimeOffset.MaxValue).GroupBy(unit => unit.PipelineId)
             .Select(units => new { units.Key, Count = units.Count() }).ToDictionaryAsync(units => units.Key, units => units.Count, cancellation);
         var counts = queued.Where(commands => commands.Pipeline is not null).ToDictionary(commands => commands.Pipeline!.Value, commands => commands.Count);
         var backlogs = pipelines.Select(pipeline => Backlog.Of(pipeline, counts.GetValueOrDefault(pipeline.Id), waiting.GetValueOrDefault(pipeline.Id))).OfType<Backlog>().ToList();

@@ -17,12 +17,14 @@ namespace Qbb.Registry.Pipelines;
 /// outbox, and what its end means for the pipelines that follow it.
 /// </summary>
 internal sealed class PipelineRunner(
-    RegistryContext context, Outbox outbox, PublishSignal publish, PipelineMeter meter, IOptions<PipelineOptions> options,
+    RegistryContext context, PublishSignal publish, PipelineMeter meter, IOptions<PipelineOptions> options,
     TimeProvider clock, ILogger<PipelineRunner> log)
 {
     private readonly PipelineLimits _limits = options.Value.Limits;
     private readonly List<(Pipeline Before, Decision Decision)> _decisions = [];
     private readonly Dictionary<Guid, RecipeParts> _recipes = [];
+    private readonly List<PipelineUnit> _added = [];
+    private readonly List<OutboxMessage> _messages = [];
 
     /// <summary>Counts metrics; to be called when the transaction is committed, since one that is undone did nothing.</summary>
     public void Committed()
@@ -46,9 +48,11 @@ internal sealed class PipelineRunner(
             return null;
         using var span = SpanOf("pipeline advance", row);
         var units = await FindUnitsAsync(id, events, cancellation);
+        // Apart from the row, which Entity Framework compares column by column: once is enough for all events.
+        var state = row with { };
         foreach (var happened in events)
-            await StepAsync(row, units, happened, cancellation);
-        await context.SaveChangesAsync(cancellation);
+            state = await StepAsync(row, state, units, happened, cancellation);
+        await SaveAsync(row, state, cancellation);
         return row;
     }
 
@@ -59,25 +63,23 @@ internal sealed class PipelineRunner(
         return TelemetryExtensions.Spans.StartActivity(name, ActivityKind.Internal, isInTrace ? Activity.Current!.Id : row.TraceParent)?.SetTag(TelemetryExtensions.PipelineTag, row.Id);
     }
 
-    private async Task StepAsync(
-        Pipeline row, Dictionary<string, PipelineUnit> units, PipelineEvent happened, CancellationToken cancellation)
+    private async Task<Pipeline> StepAsync(
+        Pipeline row, Pipeline state, Dictionary<string, PipelineUnit> units, PipelineEvent happened, CancellationToken cancellation)
     {
         // What is sent again is not to wait here a second time.
         if (happened is Resumed)
             await context.Outbox.Where(message => message.PipelineId == row.Id && message.Queue != null && message.Error == null).ExecuteDeleteAsync(cancellation);
-        var concerned = await ConcernedAsync(row, units, happened, cancellation);
-        var decision = PipelineMachine.Advance(row, concerned, happened, _limits, clock.GetUtcNow());
-        // The row itself becomes the next state below.
-        _decisions.Add((row with { }, decision));
-        if (!ReferenceEquals(decision.Pipeline, row))
-            context.Entry(row).CurrentValues.SetValues(decision.Pipeline);
-        await SaveUnitsAsync(row, decision, concerned, cancellation);
-        if (row.HasEnded && !ReferenceEquals(decision.Pipeline, row))
-            await EndAsync(row, cancellation);
+        var concerned = await ConcernedAsync(state, units, happened, cancellation);
+        var decision = PipelineMachine.Advance(state, concerned, happened, _limits, clock.GetUtcNow());
+        _decisions.Add((state, decision));
+        await AddAsync(row, decision, concerned, cancellation);
+        if (decision.Pipeline.HasEnded && !ReferenceEquals(decision.Pipeline, state))
+            await EndAsync(row, decision.Pipeline, cancellation);
+        return decision.Pipeline;
     }
 
     // Rows that exist are changed first, since commands of later kinds are made of their results.
-    private async Task SaveUnitsAsync(Pipeline row, Decision decision, IReadOnlyList<PipelineUnit> concerned, CancellationToken cancellation)
+    private async Task AddAsync(Pipeline row, Decision decision, IReadOnlyList<PipelineUnit> concerned, CancellationToken cancellation)
     {
         var known = concerned.ToDictionary(unit => (unit.Kind, unit.Index));
         var added = new Dictionary<UnitOrder, PipelineUnit>();
@@ -90,45 +92,55 @@ internal sealed class PipelineRunner(
         }
         if (decision.Orders.Count == 0)
             return;
-        if (!_recipes.TryGetValue(row.Id, out var recipe))
-            _recipes[row.Id] = recipe = new RecipeParts(PipelineRecipe.Parse(row.RecipeJson));
+        var state = decision.Pipeline;
+        if (!_recipes.TryGetValue(state.Id, out var recipe))
+            _recipes[state.Id] = recipe = new RecipeParts(PipelineRecipe.Parse(state.RecipeJson));
         var stage = UnitStages.Of(decision.Orders[0].Kind);
-        var parts = await PartsAsync(row, stage, cancellation);
+        var parts = await PartsAsync(row, state, stage, cancellation);
         foreach (var order in decision.Orders)
         {
-            var command = stage.CommandOf(new UnitInput(row, recipe, order.Index, parts));
-            outbox.Add(command, row.Id, stage.Queue);
+            var command = stage.CommandOf(new UnitInput(state, recipe, order.Index, parts));
+            _messages.Add(Outbox.Write(command, state.Id, stage.Queue));
             if (added.TryGetValue(order, out var unit))
-                context.Units.Add(unit with { Key = command.Unit.Value, Command = UnitCommands.Write(command).ToJsonString() });
+                _added.Add(unit with { Key = command.Unit.Value, Command = UnitCommands.Write(command).ToJsonString() });
         }
     }
 
-    private async Task<IReadOnlyList<Digest>> PartsAsync(Pipeline row, UnitStage stage, CancellationToken cancellation)
+    private async Task<IReadOnlyList<Digest>> PartsAsync(Pipeline row, Pipeline state, UnitStage stage, CancellationToken cancellation)
     {
-        if (stage.PartsOf(row) is not { } source)
+        if (stage.PartsOf(state) is not { } source)
             return [];
-        await context.SaveChangesAsync(cancellation);
+        await SaveAsync(row, state, cancellation);
         var results = await context.Units.AsNoTracking()
-            .Where(unit => unit.PipelineId == row.Id && unit.Kind == source && unit.Result != null)
+            .Where(unit => unit.PipelineId == state.Id && unit.Kind == source && unit.Result != null)
             .OrderBy(unit => unit.Index).Select(unit => unit.Result).ToListAsync(cancellation);
         return [.. results.Select(Digest.Parse)];
     }
 
-    private async Task EndAsync(Pipeline row, CancellationToken cancellation)
+    private Task SaveAsync(Pipeline row, Pipeline state, CancellationToken cancellation)
     {
-        if (row.Status != PipelineStatus.Succeeded)
-            outbox.Add(new PipelineCancelled(row.Id, row.Epoch), row.Id);
-        await context.SaveChangesAsync(cancellation);
+        context.Entry(row).CurrentValues.SetValues(state);
+        var (added, messages) = (_added.ToArray(), _messages.ToArray());
+        _added.Clear();
+        _messages.Clear();
+        return context.SaveAsync(added, messages, cancellation);
+    }
+
+    private async Task EndAsync(Pipeline row, Pipeline state, CancellationToken cancellation)
+    {
+        if (state.Status != PipelineStatus.Succeeded)
+            _messages.Add(Outbox.Write(new PipelineCancelled(state.Id, state.Epoch), state.Id));
+        await SaveAsync(row, state, cancellation);
         var followers = await context.Pipelines.AsNoTracking()
-            .Where(other => other.LeaderId == row.Id && other.Status == PipelineStatus.Following)
+            .Where(other => other.LeaderId == state.Id && other.Status == PipelineStatus.Following)
             .OrderBy(other => other.CreatedAt).ThenBy(other => other.Id).Select(other => other.Id).ToListAsync(cancellation);
-        if (row.Status != PipelineStatus.Cancelled)
+        if (state.Status != PipelineStatus.Cancelled)
         {
             foreach (var follower in followers)
-                await ApplyAsync(follower, [new LeaderEnded(row)], cancellation);
+                await ApplyAsync(follower, [new LeaderEnded(state)], cancellation);
             return;
         }
-        // Whoever cancelled this one did not cancel the others: the first of them goes on, and the rest follow it.
+        // Whoever cancelled this one did not cancel the others: the first of them continues, and the rest follow it.
         foreach (var follower in followers)
             await ApplyAsync(follower, [follower == followers[0] ? new Started() : new Followed(followers[0])], cancellation);
     }
@@ -139,19 +151,20 @@ internal sealed class PipelineRunner(
         var keys = events.Select(KeyOf).OfType<string>().Distinct().ToList();
         if (keys.Count == 0)
             return [];
-        var found = await context.Units.Where(unit => unit.PipelineId == id && keys.Contains(unit.Key!)).ToListAsync(cancellation);
+        // What also looks for a key of null searches all of the pipeline's units on PostgreSQL.
+        var found = await context.Units.Where(unit => unit.PipelineId == id && unit.Key != null && keys.Contains(unit.Key)).ToListAsync(cancellation);
         // Two units of one pipeline never ask for the same, but an older row must not stop a newer one either.
         return found.GroupBy(unit => unit.Key!).ToDictionary(same => same.Key, same => same.Last());
     }
 
     private async Task<IReadOnlyList<PipelineUnit>> ConcernedAsync(
-        Pipeline row, Dictionary<string, PipelineUnit> units, PipelineEvent happened, CancellationToken cancellation)
+        Pipeline state, Dictionary<string, PipelineUnit> units, PipelineEvent happened, CancellationToken cancellation)
     {
         if (KeyOf(happened) is { } key)
             return units.TryGetValue(key, out var unit) ? [unit] : [];
         if (happened is not (Started or Resumed or Retried or UnitsDue))
             return [];
-        return await context.Units.Where(unit => unit.PipelineId == row.Id && unit.Kind == row.Kind && unit.Status != UnitStatus.Done)
+        return await context.Units.Where(unit => unit.PipelineId == state.Id && unit.Kind == state.Kind && unit.Status != UnitStatus.Done)
             .OrderBy(unit => unit.Index).ToListAsync(cancellation);
     }
 

@@ -58,25 +58,30 @@ internal sealed class PipelineDesk(
     /// <param name="id">The pipeline.</param>
     /// <param name="key">Keeps the answer, where the request has a key.</param>
     /// <param name="cancellation">Undoes it.</param>
-    public async Task RetryAsync(Guid id, IdempotencyKey? key, CancellationToken cancellation)
+    /// <returns>The pipeline in the transaction that retries it: what the key keeps and every repetition shows.</returns>
+    /// <exception cref="RefusedException">The pipeline does not exist.</exception>
+    public async Task<PipelineView> RetryAsync(Guid id, IdempotencyKey? key, CancellationToken cancellation)
     {
-        bool isDone;
-        do
+        while (true)
         {
             Rewind? rewind;
             await using (var scope = scopes.CreateAsyncScope())
                 rewind = await scope.ServiceProvider.GetRequiredService<PipelineStarter>().FindRewindAsync(id, cancellation);
-            isDone = rewind is null || await InTransactionAsync(async services =>
+            if (rewind is null)
+                throw RefusedException.NotFound($"there is no pipeline {id}");
+            var retried = await InTransactionAsync(async services =>
             {
                 if (!await services.GetRequiredService<PipelineStarter>().RetryAsync(rewind, cancellation))
-                    return false;
+                    return null;
                 var context = services.GetRequiredService<RegistryContext>();
                 await context.SaveChangesAsync(cancellation);
-                key?.Keep(context, clock.GetUtcNow(), StatusCodes.Status200OK, null, await services.GetRequiredService<PipelineViews>().GetAsync(id, cancellation));
-                return true;
+                var view = await services.GetRequiredService<PipelineViews>().GetAsync(id, cancellation);
+                key?.Keep(context, clock.GetUtcNow(), StatusCodes.Status200OK, null, view);
+                return view;
             }, cancellation);
+            if (retried is not null)
+                return retried;
         }
-        while (!isDone);
     }
 
     public static string AddressOf(Guid pipeline) => $"/api/pipelines/{pipeline}";
@@ -99,7 +104,7 @@ internal sealed class PipelineDesk(
             }
             catch (DbUpdateException error) when (attempt < RegistryContext.Tries && RegistryContext.IsConflict(error, s_tables))
             {
-                // Somebody asked for the same at the same moment: the next look finds theirs.
+                // Somebody requested the same at the same moment: the next look finds theirs.
             }
         }
     }

@@ -10,10 +10,10 @@ internal sealed class PipelineViews(RegistryContext context, PipelineBoard board
 {
     private static readonly PipelineStatus[] s_active = [PipelineStatus.Created, PipelineStatus.Following, PipelineStatus.Running];
 
-    /// <exception cref="RefusedException">There is none.</exception>
+    /// <exception cref="RefusedException">The pipeline does not exist.</exception>
     public async Task<PipelineView> GetAsync(Guid id, CancellationToken cancellation) => (await GetRowAsync(id, cancellation)).View;
 
-    /// <exception cref="RefusedException">There is none.</exception>
+    /// <exception cref="RefusedException">The pipeline does not exist.</exception>
     public async Task<(Pipeline Row, PipelineView View)> GetRowAsync(Guid id, CancellationToken cancellation)
     {
         var rows = await PipelineRow.ReadAsync(context, context.Pipelines.Where(pipeline => pipeline.Id == id), cancellation);
@@ -49,9 +49,11 @@ internal sealed class PipelineViews(RegistryContext context, PipelineBoard board
     {
         var running = await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running)
             .OrderBy(pipeline => pipeline.Id)
-            .Select(pipeline => new { pipeline.Id, pipeline.Kind, Units = context.Units.Count(unit => unit.PipelineId == pipeline.Id && unit.Kind == pipeline.Kind && unit.Status != UnitStatus.Done) })
+            .Select(pipeline => new { pipeline.Id, pipeline.Kind, pipeline.Forecast, Units = context.Units.Count(unit => unit.PipelineId == pipeline.Id && unit.Kind == pipeline.Kind && unit.Status != UnitStatus.Done) })
             .ToListAsync(cancellation);
-        return [.. running.Select(pipeline => new StageWork(pipeline.Id, $"{pipeline.Kind}", UnitStages.Of(pipeline.Kind).Queue ?? "", pipeline.Units))];
+        return [.. running.Select(pipeline => new StageWork(pipeline.Id, $"{pipeline.Kind}", UnitStages.Of(pipeline.Kind).Queue ?? "", pipeline.Units, SecondsOf(pipeline.Forecast, pipeline.Kind)))];
+
+        static double? SecondsOf(PipelineForecast? forecast, UnitKind kind) => forecast?[kind] is > 0 and var seconds ? Math.Round(seconds, 1) : null;
     }
 
     /// <summary>Pipelines of some models that have not ended, the oldest first.</summary>

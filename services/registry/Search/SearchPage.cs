@@ -53,7 +53,7 @@ internal static class SearchPage
 
     private static string[]? Several(string? text) => Given(text)?.Split([' ', ','], StringSplitOptions.RemoveEmptyEntries);
 
-    /// <summary>This page with some of what was asked for changed.</summary>
+    /// <summary>This page with some of what was requested changed.</summary>
     private static string Address(HttpContext http, params (string Key, string? Value)[] changes)
     {
         var query = http.Request.Query.Where(pair => changes.All(change => change.Key != pair.Key)).Select(pair => (pair.Key, Value: (string?)pair.Value.ToString()))

@@ -3,7 +3,7 @@ using static Qbb.Registry.Pages.Pieces;
 
 namespace Qbb.Registry.Versions;
 
-/// <summary>Versions with their figures, in the order that is asked for.</summary>
+/// <summary>Versions with their figures, in the order that is requested.</summary>
 internal static class VersionTable
 {
     public const string Usual = "-version";

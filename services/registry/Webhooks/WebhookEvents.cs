@@ -38,7 +38,7 @@ internal static class WebhookEvents
     }.ToJsonString(JsonSerializerOptions.Web);
 }
 
-/// <summary>Adds a delivery for every webhook that asked for what a save changes, in the same transaction. Saves without such changes cost a look at them.</summary>
+/// <summary>Adds a delivery for every webhook that requested what a save changes, in the same transaction. Saves without such changes cost a look at them.</summary>
 internal sealed class WebhookJournal(WebhookOptions options, TimeProvider clock) : SaveChangesInterceptor
 {
     public override async ValueTask<InterceptionResult<int>> SavingChangesAsync(

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using Microsoft.EntityFrameworkCore;
+using Qbb.Hosting;
 using Qbb.Hosting.Bus;
 using Qbb.Registry.Data;
 
@@ -34,7 +35,8 @@ public sealed class WebhookOptions
 /// Sends deliveries that are due: each webhook's one after another, webhooks at the same time. A delivery is claimed before it is sent, so that registries of one database share the work, and
 /// one that a crash interrupts is due again when its claim runs out.
 /// </summary>
-internal sealed class WebhookSender(IServiceScopeFactory scopes, WebhookOptions options, TimeProvider clock, ILogger<WebhookSender> log) : BackgroundService
+internal sealed class WebhookSender(
+    IServiceScopeFactory scopes, WebhookOptions options, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<WebhookSender> log) : BackgroundService
 {
     private const int MostText = 500;
     private static readonly TimeSpan s_look = TimeSpan.FromSeconds(1);
@@ -46,6 +48,7 @@ internal sealed class WebhookSender(IServiceScopeFactory scopes, WebhookOptions 
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        await lifetime.ApplicationStarted.WhenCancelledAsync(stoppingToken);
         try
         {
             while (!stoppingToken.IsCancellationRequested)
@@ -125,7 +128,7 @@ internal sealed class WebhookSender(IServiceScopeFactory scopes, WebhookOptions 
             }
             delivery.Attempts++;
             await SendAsync(webhook, delivery, cancellation);
-            // Unless it was asked for again meanwhile.
+            // Unless it was requested again meanwhile.
             await context.WebhookDeliveries.Where(row => row.Id == delivery.Id && row.Attempts == delivery.Attempts).ExecuteUpdateAsync(
                 set => set.SetProperty(row => row.DueAt, delivery.DueAt).SetProperty(row => row.DeliveredAt, delivery.DeliveredAt)
                     .SetProperty(row => row.Status, delivery.Status).SetProperty(row => row.Error, delivery.Error), cancellation);

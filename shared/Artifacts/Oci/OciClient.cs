@@ -57,11 +57,14 @@ public sealed partial class OciClient : IDisposable
         _http = new HttpClient(handler ?? new SocketsHttpHandler { ConnectTimeout = s_connect }) { Timeout = Timeout.InfiniteTimeSpan };
     }
 
-    public Task<bool> HasBlobAsync(Digest digest, CancellationToken cancellation) => RepeatAsync(async () =>
+    public Task<bool> HasBlobAsync(Digest digest, CancellationToken cancellation) => RepeatAsync(() => LookAsync(digest, cancellation), cancellation);
+
+    // Tried once: who repeats more than the look would else repeat the look's repetitions.
+    private async Task<bool> LookAsync(Digest digest, CancellationToken cancellation)
     {
         using var answer = await SendAsync(() => new HttpRequestMessage(HttpMethod.Head, Blob(digest)), cancellation, HttpStatusCode.NotFound);
         return answer.IsSuccessStatusCode;
-    }, cancellation);
+    }
 
     /// <summary>Sends a blob, unless it is there.</summary>
     /// <param name="digest">Of its bytes.</param>
@@ -71,7 +74,7 @@ public sealed partial class OciClient : IDisposable
     /// <returns>False where it was there already.</returns>
     public Task<bool> PutBlobAsync(Digest digest, long size, Func<Task<Stream>> open, CancellationToken cancellation) => RepeatAsync(async () =>
     {
-        if (await HasBlobAsync(digest, cancellation))
+        if (await LookAsync(digest, cancellation))
             return false;
         Uri upload;
         using (var begun = await SendAsync(() => new HttpRequestMessage(HttpMethod.Post, $"{_address}/v2/{_name}/blobs/uploads/"), cancellation))
@@ -90,7 +93,7 @@ public sealed partial class OciClient : IDisposable
         return true;
     }, cancellation);
 
-    /// <summary>Brings a blob to a file. What a file of an earlier try has is kept, and the rest is asked for.</summary>
+    /// <summary>Brings a blob to a file. What a file of an earlier try has is kept, and the rest is requested.</summary>
     /// <param name="digest">Of its bytes.</param>
     /// <param name="size">In bytes.</param>
     /// <param name="path">The file; there may be the beginning of it.</param>

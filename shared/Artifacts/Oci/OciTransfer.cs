@@ -40,7 +40,7 @@ public static class OciTransfer
         return (digest, ModelPack.FilesOf(manifest, $"{reference}"));
     }
 
-    /// <summary>Brings a model's files to a folder; files and beginnings of files that are there are not asked for again.</summary>
+    /// <summary>Brings a model's files to a folder; files and beginnings of files that are there are not requested again.</summary>
     /// <param name="client">The repository.</param>
     /// <param name="files">Of <see cref="ResolveAsync"/>.</param>
     /// <param name="folder">Of these files alone.</param>

@@ -31,7 +31,7 @@ public sealed class ArtifactBucket(IAmazonS3 client, string name, string prefix 
     /// <summary>Asks the service; its refusals and a service that is away become the store's errors.</summary>
     /// <param name="what">What does not work then: "read", "written".</param>
     /// <param name="call">The request.</param>
-    /// <param name="cancellation">The caller's, whose end is no error of the store.</param>
+    /// <param name="cancellation">The caller's, whose end is not an error of the store.</param>
     internal async Task<T> TryAsync<T>(string what, Func<IAmazonS3, Task<T>> call, CancellationToken cancellation)
     {
         try

@@ -137,6 +137,21 @@ public sealed class OciTests : IDisposable
     }
 
     [Fact]
+    public async Task A_registry_that_stays_away_is_tried_four_times_and_no_more()
+    {
+        var tries = 0;
+        using var client = new OciClient(OciReference.Parse("oci://registry.example.com/tiny:v1"), null, clock: new Impatient(), handler: new Answering(_ =>
+        {
+            tries++;
+            throw new HttpRequestException("no route");
+        }));
+        await Should.ThrowAsync<OciException>(() => client.PutBlobAsync(Digest.Of("a"), 1, () => Task.FromResult<Stream>(new MemoryStream([1])), default));
+        tries.ShouldBe(4);
+        await Should.ThrowAsync<OciException>(() => client.HasBlobAsync(Digest.Of("a"), default));
+        tries.ShouldBe(8);
+    }
+
+    [Fact]
     public async Task A_registry_that_gives_tokens_gets_the_password_at_its_token_service_only()
     {
         var asked = new List<string>();

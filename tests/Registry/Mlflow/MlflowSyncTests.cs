@@ -122,7 +122,7 @@ public sealed class MlflowSyncTests(ITestOutputHelper output)
     [Fact]
     public async Task A_unit_costs_one_row_and_a_pipeline_a_few_requests()
     {
-        const int units = 300;
+        const int units = 100;
         await using var off = await SyncDesk.StartAsync("--Mlflow:TrackingUri=");
         await using var on = await SyncDesk.StartAsync();
         var (without, with) = (await off.AddPipelineAsync(), await on.AddPipelineAsync());

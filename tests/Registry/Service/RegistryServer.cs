@@ -48,7 +48,7 @@ internal sealed class RegistryServer : IAsyncDisposable
         string[] args =
         [
             "--Urls=http://127.0.0.1:0", $"--Artifacts:Folder={folder.File("store")}", $"--Database:ConnectionString=Data Source={folder.File("registry.db")}",
-            "--Pipelines:BackoffSeconds=0.05", "--Logging:LogLevel:Default=Warning", .. settings,
+            "--Pipelines:BackoffSeconds=0.05", "--Bus:FinishSeconds=0", "--Logging:LogLevel:Default=Warning", .. settings,
         ];
         var app = ServiceHost.Build(args, "registry", "http://127.0.0.1:0", builder =>
         {
@@ -100,16 +100,23 @@ internal sealed class RegistryServer : IAsyncDisposable
     public async Task<Guid> StartAsync(string recipe, string model = "tiny", string? name = null) =>
         (await Api.StartPipelineAsync(new PipelineRequest(model, 1, JsonNode.Parse(recipe), name))).Id;
 
-    /// <summary>Waits until a pipeline has ended.</summary>
+    /// <summary>Waits until a pipeline has ended, over outages of the database.</summary>
     public async Task<PipelineView> EndOfAsync(Guid pipeline, double seconds = 240, int lookMilliseconds = 50)
     {
         var limit = DateTime.UtcNow.AddSeconds(seconds);
         PipelineView? shown = null;
         do
         {
-            shown = await Api.GetPipelineAsync(pipeline);
-            if (shown.State.HasEnded())
-                return shown;
+            try
+            {
+                shown = await Once.GetPipelineAsync(pipeline);
+                if (shown.State.HasEnded())
+                    return shown;
+            }
+            catch (RegistryRefusedException busy) when (busy.Status == HttpStatusCode.ServiceUnavailable)
+            {
+                // It is looked at again sooner than a client would that is told to wait.
+            }
             await Task.Delay(lookMilliseconds);
         }
         while (DateTime.UtcNow < limit);
@@ -175,6 +182,7 @@ internal sealed class RegistryServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Api.Dispose();
+        Once.Dispose();
         Client.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();

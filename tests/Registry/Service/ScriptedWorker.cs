@@ -60,7 +60,7 @@ internal class ScriptedWorker(WorkerScript script, IArtifactStore store)
     {
         var command = context.Message;
         script.Commands.Enqueue(command);
-        await script.Hold(command);
+        await script.Hold(command).WaitAsync(context.CancellationToken);
         if (script.Crash(command))
             throw new InvalidOperationException("the worker broke down");
         var failed = script.IsAway(command) ? Failed("the store does not answer", FailureKind.Away)

@@ -9,7 +9,7 @@ internal static class TradeOffChart
     private const double NearX = 90;
     private const double NearY = 16;
 
-    /// <returns>Null where fewer than two versions have both figures: one point is no picture.</returns>
+    /// <returns>Null where fewer than two versions have both figures: one point is not a picture.</returns>
     public static Markup? Of(IEnumerable<VersionView> versions)
     {
         var points = versions.Where(version => Has(version, MetricNames.BitsPerWeight) && Has(version, MetricNames.Perplexity))

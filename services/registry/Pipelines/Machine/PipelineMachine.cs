@@ -14,7 +14,7 @@ internal static class PipelineMachine
 {
     /// <summary>The next state and what to send.</summary>
     /// <param name="pipeline">The state.</param>
-    /// <param name="units">The units that the event is about: the one that is done or failed, those that are due
+    /// <param name="units">The units that the event is about: the one that is done or failed, the due ones
     /// (<see cref="UnitsDue"/>), all of the current kind that are not done (<see cref="Started"/>, <see cref="Resumed"/>,
     /// <see cref="Retried"/>), else none.</param>
     /// <param name="happened">The event.</param>
@@ -161,7 +161,7 @@ internal static class PipelineMachine
     private static Decision SendAgain(Pipeline pipeline, IEnumerable<PipelineUnit> units) =>
         new(pipeline, [], Orders(units.Where(unit => unit.Status == UnitStatus.Sent)));
 
-    /// <summary>Begins, or goes on where a failed or cancelled pipeline stopped.</summary>
+    /// <summary>Begins, or resumes where a failed or cancelled pipeline stopped.</summary>
     private static Decision Continue(Pipeline pipeline, IEnumerable<PipelineUnit> units, PipelineLimits limits, DateTimeOffset now)
     {
         var running = Run(pipeline, now);

@@ -647,11 +647,14 @@ namespace Qbb.Registry.Data.Migrations.Postgres
 
                     b.HasKey("PipelineId", "Kind", "Index");
 
-                    b.HasIndex("DueAt");
+                    b.HasIndex("DueAt")
+                        .HasFilter("\"DueAt\" IS NOT NULL");
 
                     b.HasIndex("PipelineId", "Key");
 
                     b.ToTable("units", (string)null);
+
+                    b.HasAnnotation("Npgsql:StorageParameter:fillfactor", 50);
                 });
 
             modelBuilder.Entity("Qbb.Registry.Data.Policy", b =>

@@ -636,7 +636,8 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
 
                     b.HasKey("PipelineId", "Kind", "Index");
 
-                    b.HasIndex("DueAt");
+                    b.HasIndex("DueAt")
+                        .HasFilter("\"DueAt\" IS NOT NULL");
 
                     b.HasIndex("PipelineId", "Key");
 
