@@ -61,6 +61,10 @@ internal static class JobPlan
     public const string PipelineLabel = "qbb/pipeline";
     public const string StageLabel = "qbb/stage";
 
+    // A plan knows neither the machine nor the other pipelines whose units its pods take; nodes may have to be started for them first.
+    private const double Slack = 10;
+    private static readonly TimeSpan s_start = TimeSpan.FromHours(1);
+
     /// <param name="work">What every running pipeline has outstanding.</param>
     /// <param name="jobs">The Jobs that there are.</param>
     /// <param name="templates">What Jobs are made of.</param>
@@ -110,6 +114,9 @@ internal static class JobPlan
         }
         var container = job.Spec.Template.Spec.Containers[0];
         container.Args = [.. container.Args ?? [], "--stage", stage.Stage];
+        // By the plan, and never later than the template has it: pods that hang are given up long before the most that any stage may take.
+        if (stage.Seconds is { } seconds)
+            job.Spec.ActiveDeadlineSeconds = Math.Min(job.Spec.ActiveDeadlineSeconds ?? long.MaxValue, (long)Math.Min(s_start.TotalSeconds + Slack * seconds, int.MaxValue));
         return job;
     }
 }

@@ -23,6 +23,8 @@ public static class ServiceHost
     /// <summary>The tag of checks whose failure only a new process ends.</summary>
     public const string Live = "live";
 
+    private static readonly string[] s_own = ["localhost", "127.0.0.1", "[::1]"];
+
     /// <summary>Runs a service until it is told to stop.</summary>
     /// <param name="args">Settings as --Section:Name=value, above those of appsettings.json and of the environment.</param>
     /// <param name="name">The service.</param>
@@ -68,6 +70,7 @@ public static class ServiceHost
         OwnNamesOnly(builder.Configuration);
         AddGate(builder.Services);
         builder.Services.AddHealthChecks();
+        builder.Services.AddHostedService<FirstCheck>();
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<ServiceExit>();
         builder.AddTelemetry(name);
@@ -137,11 +140,14 @@ public static class ServiceHost
     /// </summary>
     private static void OwnNamesOnly(ConfigurationManager configuration)
     {
-        string[] own = ["localhost", "127.0.0.1", "[::1]"];
-        var hosts = configuration["Urls"]!.Split(';', StringSplitOptions.RemoveEmptyEntries).Select(url => BindingAddress.Parse(url).Host);
-        if (string.IsNullOrEmpty(configuration["AllowedHosts"]) && hosts.All(own.Contains))
-            configuration["AllowedHosts"] = string.Join(';', own);
+        if (string.IsNullOrEmpty(configuration["AllowedHosts"]) && ListensHereOnly(configuration["Urls"]!))
+            configuration["AllowedHosts"] = string.Join(';', s_own);
     }
+
+    /// <summary>Whether addresses, with semicolons between them, are this machine's own alone.</summary>
+    /// <exception cref="FormatException">One of them is not an address.</exception>
+    public static bool ListensHereOnly(string urls) =>
+        urls.Split(';', StringSplitOptions.RemoveEmptyEntries).Select(url => BindingAddress.Parse(url).Host).All(s_own.Contains);
 
     /// <summary>What to tell people of an error that kept a service from starting; null for one that is ours.</summary>
     public static string? Explain(Exception error) => error switch
@@ -166,6 +172,25 @@ public static class HostStart
         await using var registration = happened.Register(source.SetResult);
         await source.Task.WaitAsync(cancellation);
     }
+}
+
+/// <summary>
+/// Checks the health once while the service listens but has not started: whoever asks then gets an answer before the work begins that waits for the start,
+/// such as the registry's clocks, which keep the processor busy for half a second at first.
+/// </summary>
+internal sealed class FirstCheck(HealthCheckService checks) : IHostedLifecycleService
+{
+    public Task StartedAsync(CancellationToken cancellationToken) => checks.CheckHealthAsync(cancellationToken);
+
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }
 
 /// <summary>The exit code of a service that ends by itself.</summary>

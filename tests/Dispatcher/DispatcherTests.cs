@@ -112,6 +112,18 @@ public sealed class DispatcherTests : IAsyncLifetime
         _kubernetes.All.Count.ShouldBe(1);
     }
 
+    [Theory]
+    [InlineData(null, 86_400)]
+    [InlineData(0.5, 3_605)]
+    [InlineData(120.0, 4_800)]
+    [InlineData(1e12, 86_400)]
+    public async Task The_deadline_is_the_plans_and_at_most_the_templates(double? seconds, long deadline)
+    {
+        _folder.Write("quantizer.yaml", Template("quantizer").Replace("backoffLimit:", "activeDeadlineSeconds: 86400\n  backoffLimit:", StringComparison.Ordinal));
+        await LookAsync(new StageWork(s_one, "decompose", "quantizer", 1, seconds));
+        _kubernetes.All.Values.Single().Spec.ActiveDeadlineSeconds.ShouldBe(deadline);
+    }
+
     [Fact]
     public async Task Throttling_and_failures_of_the_api_are_waited_out()
     {

@@ -1,4 +1,5 @@
 using Qbb.EndToEnd.Tests.Servers;
+using Qbb.Hosting.Bus;
 using Qbb.Registry.Tests.Service;
 using Qbb.Tests;
 
@@ -15,18 +16,23 @@ public sealed class ClusterTests(RabbitServer broker, PostgresServer database) :
     public async Task A_worker_that_is_stopped_in_a_unit_hands_it_back()
     {
         RabbitServer.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase(), "Worker:UnitSeconds=600");
-        await cluster.StartAsync("qbb-registry", "qbb-synthdata", "qbb-quantizer");
+        const int finishSeconds = 1;
+        using var cluster = new Cluster(broker, database.NewDatabase(), "Worker:UnitSeconds=600", $"Bus:FinishSeconds={finishSeconds}");
+        cluster.Start("qbb-quantizer");
+        await cluster.HostAsync("qbb-registry", "qbb-synthdata");
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
         // Steps enough for minutes, which the unit's time allows.
         var recipe = PipelineRecipe.Parse(TinyRecipes.Full().ToJson().Replace("\"steps\":40", "\"steps\":100000", StringComparison.Ordinal));
         var pipeline = await registry.StartAsync("tiny", version, recipe);
         while ((await registry.Api.GetPipelineAsync(pipeline)).Stage != Stage.Distil)
-            await Task.Delay(200);
-        await Task.Delay(3000);
-        var (_, time) = await cluster["qbb-quantizer"].StopAsync();
-        time.ShouldBeLessThan(TimeSpan.FromSeconds(30));
+            await Task.Delay(50);
+        // It has computed for a second.
+        var quantizer = cluster["qbb-quantizer"];
+        for (var before = quantizer.ProcessorTime; quantizer.ProcessorTime - before < TimeSpan.FromSeconds(1);)
+            await Task.Delay(50);
+        var (_, time) = await quantizer.StopAsync();
+        time.ShouldBeLessThan(new BusOptions { FinishSeconds = finishSeconds }.StopTimeout);
         (await registry.Api.GetPipelineAsync(pipeline)).State.ShouldBe(PipelineState.Running);
         // The next worker takes it up again: it is in the queue, not in the error queue.
         await cluster.Start("qbb-quantizer").ReadyAsync();

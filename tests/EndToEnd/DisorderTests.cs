@@ -1,9 +1,11 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Npgsql;
 using Qbb.Artifacts;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
+using Qbb.Tests;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Exceptions;
 
@@ -19,8 +21,18 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
     public sealed class Undisturbed(RabbitServer broker, PostgresServer database) : IDisposable
     {
         private Cluster? _cluster;
+        private FaultProxy? _brokerWay, _databaseWay;
 
         internal (PipelineView Pipeline, string Manifest) Expected { get; private set; }
+
+        /// <summary>How many schedules of all troubles are wanted; null where a few kills do.</summary>
+        internal static string? Schedules => Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES");
+
+        /// <summary>The way past the proxy.</summary>
+        internal string Database { get; private set; } = "";
+
+        /// <summary>The ways that can be disturbed.</summary>
+        internal FaultProxy[] Ways => [_brokerWay!, _databaseWay!];
 
         /// <summary>The cluster, which has the results of no unit.</summary>
         internal async Task<Cluster> ClusterAsync()
@@ -28,7 +40,15 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
             RabbitServer.Require();
             if (_cluster is null)
             {
-                var cluster = new Cluster(broker, database.NewDatabase(), "Pipelines:BackoffSeconds=0.2");
+                Database = database.NewDatabase();
+                var direct = new NpgsqlConnectionStringBuilder(Database);
+                (_brokerWay, _databaseWay) = (new FaultProxy(broker.Port), new FaultProxy(direct.Port));
+                var behind = new NpgsqlConnectionStringBuilder(Database) { Port = _databaseWay.Port };
+                var cluster = Schedules is null
+                    ? new Cluster(broker, Database, "Pipelines:BackoffSeconds=0.2")
+                    : new Cluster(broker, behind.ConnectionString, "Pipelines:BackoffSeconds=0.2", $"Bus:Port={_brokerWay.Port}");
+                if (Schedules is not null)
+                    cluster.UseSmallDisk();
                 await cluster.StartAsync();
                 using var registry = new RegistryCalls(cluster.Url);
                 Expected = await RunAsync(cluster, registry);
@@ -38,7 +58,12 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
             return _cluster;
         }
 
-        public void Dispose() => _cluster?.Dispose();
+        public void Dispose()
+        {
+            _cluster?.Dispose();
+            _brokerWay?.Dispose();
+            _databaseWay?.Dispose();
+        }
     }
 
     [Fact]
@@ -49,31 +74,81 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         var delays = new EchoDelays(seed: 7);
         var bus = await TestBus.EchoAsync(broker, cluster.Prefix, delays);
         var actual = await RunAsync(cluster, registry);
+        await delays.SentAsync();
         await bus.StopAsync();
         output.WriteLine($"{delays.Sent} copies sent");
         delays.Sent.ShouldBeGreaterThan(20);
         Same(actual, undisturbed.Expected);
     }
 
-    /// <summary>QBB_KILL_SCHEDULES says how many schedules; the usual number is small, to keep the tests short.</summary>
+    /// <summary>
+    /// As seeds decide, in whatever stage: every pipeline ends as undisturbed. Three schedules only kill, to keep the tests short; QBB_KILL_SCHEDULES says how
+    /// many kill, cut and fill disks, after which no unit counts twice and a collection leaves nothing behind.
+    /// </summary>
     [Fact]
     public async Task Killing_any_process_at_any_time_changes_nothing()
     {
         var cluster = await undisturbed.ClusterAsync();
         using var registry = new RegistryCalls(cluster.Url);
-        var schedules = int.Parse(Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES") ?? "3", CultureInfo.InvariantCulture);
+        var wanted = Undisturbed.Schedules;
+        var (schedules, ways) = (int.Parse(wanted ?? "3", CultureInfo.InvariantCulture), wanted is null ? [] : undisturbed.Ways);
+        var (all, started) = (new List<string>(), Stopwatch.StartNew());
         for (var seed = 1; seed <= schedules; seed++)
         {
             cluster.ForgetUnits();
             var watch = Stopwatch.StartNew();
-            var kills = new List<string>();
-            using var killer = new Killer(seed, cluster, broker, database, kills.Add);
+            var troubles = new List<string>();
+            using var killer = new Killer(seed, cluster, broker, database, ways, troubles.Add);
             var killing = killer.RunAsync();
             var actual = await RunAsync(cluster, registry);
             await killer.StopAsync(killing);
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"schedule {seed}, {watch.Elapsed.TotalSeconds:0.0} s: killed {string.Join("; ", kills)}"));
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"schedule {seed}, {watch.Elapsed.TotalSeconds:0.0} s: {string.Join("; ", troubles)}"));
             Same(actual, undisturbed.Expected);
+            all.AddRange(troubles);
+            if (wanted is not null)
+                await CountedOnceAsync(actual.Pipeline);
         }
+        if (wanted is null)
+            return;
+        await NothingIsLeftAsync(registry);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{schedules} schedules in {started.Elapsed.TotalSeconds:0} s, {all.Count} troubles: {string.Join(", ", all
+            .GroupBy(trouble => trouble.Split(" in ")[0]).OrderBy(kind => kind.Key).Select(kind => $"{kind.Count()} × {kind.Key}"))}; {string.Join(", ", all
+            .GroupBy(trouble => trouble.Split(" in ")[1]).OrderBy(stage => stage.Key).Select(stage => $"{stage.Count()} in {stage.Key}"))}"));
+    }
+
+    private async Task CountedOnceAsync(PipelineView pipeline)
+    {
+        var counted = pipeline.Stages.Where(stage => stage.Name is not (Stage.Distil or Stage.Publish)).Sum(stage => stage.Done);
+        (await CountAsync($"units WHERE \"PipelineId\" = '{pipeline.Id}' AND \"Kind\" <> 'Distil'")).ShouldBe(counted);
+        (await CountAsync($"units WHERE \"PipelineId\" = '{pipeline.Id}' AND \"Status\" <> 'Done'")).ShouldBe(0);
+        (await CountAsync($"lineages WHERE \"PipelineId\" = '{pipeline.Id}'")).ShouldBeLessThanOrEqualTo(1);
+    }
+
+    /// <summary>Of blobs only those of versions are left by a collection that spares nothing, and of rows no message and no lease.</summary>
+    private async Task NothingIsLeftAsync(RegistryCalls registry)
+    {
+        await registry.Api.CollectAsync(deletedDays: 0, resultDays: 0, graceMinutes: 0, retryDays: 0);
+        var again = await registry.Api.CollectAsync(deletedDays: 0, resultDays: 0, graceMinutes: 0, retryDays: 0);
+        (again.Blobs, again.Results).ShouldBe((0, 0));
+        var named = new HashSet<string>();
+        foreach (var version in (await registry.Api.SearchAsync(new SearchQuery(Limit: 100))).Items)
+        {
+            var whole = await registry.Api.GetVersionAsync(version.Model, $"{version.Version}");
+            named.Add(whole.Manifest);
+            named.UnionWith(whole.Files!.Select(file => file.Digest.Value));
+        }
+        again.Kept.ShouldBeGreaterThanOrEqualTo(named.Count);
+        again.Kept.ShouldBeLessThanOrEqualTo(named.Count + 16, "beside them the parts of recipes that versions name");
+        (await CountAsync("outbox")).ShouldBe(0);
+    }
+
+    private async Task<long> CountAsync(string what)
+    {
+        // A pool would keep connections that a kill has cut.
+        await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(undisturbed.Database) { Pooling = false }.ConnectionString);
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand($"SELECT count(*) FROM {what}", connection);
+        return (long)(await command.ExecuteScalarAsync())!;
     }
 
     [Fact]
@@ -84,7 +159,7 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         var good = await registry.UploadAsync("good", TinyRecipes.Model);
         var store = new LocalArtifactStore(cluster.Store);
         // A model whose weights are gone from the disk after it was uploaded.
-        using var copy = new Qbb.Tests.TemporaryFolder();
+        using var copy = new TemporaryFolder();
         foreach (var file in Directory.GetFiles(TinyRecipes.Model))
             File.Copy(file, copy.File(Path.GetFileName(file)));
         var config = JsonNode.Parse(File.ReadAllText(copy.File("config.json")))!;

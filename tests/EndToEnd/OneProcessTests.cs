@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 using System.Text.Json.Nodes;
 using Qbb.Cli.Tests;
 using Qbb.EndToEnd.Tests.Servers;
@@ -14,7 +15,7 @@ public sealed class OneProcessTests(DirectResult direct) : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public void An_upload_is_quantized_without_further_hands_and_equals_the_direct_command() => Equal(TinyRecipes.Full(), direct.Folder);
+    public void An_upload_is_quantized_without_further_hands_and_equals_the_direct_command() => Equal(QbbProcess.Run, TinyRecipes.Full(), direct.Folder);
 
     [Fact]
     public void So_it_is_in_another_type()
@@ -24,27 +25,80 @@ public sealed class OneProcessTests(DirectResult direct) : IDisposable
             "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", recipe.ToJson()), "--threads", "1");
         command.Code.ShouldBe(0, command.Error);
         JsonNode.Parse(File.ReadAllText(_folder.File("direct/recipe.json")))!["distillation"]!["type"]!.ToString().ShouldBe("bf16");
-        Equal(recipe, _folder.File("direct"));
+        Equal(Command.Run, recipe, _folder.File("direct"));
     }
 
-    private void Equal(PipelineRecipe parts, string expected)
+    private void Equal(Func<string[], QbbProcess.Result> run, PipelineRecipe parts, string expected)
     {
         var recipe = _folder.Write("full.json", parts.ToJson());
         using var up = new UpServer(_folder.File("data"), "--recipe", recipe);
         var url = up.Url;
 
-        var pushed = QbbProcess.Run("push", TinyRecipes.Model, "--url", url, "--json");
+        var pushed = run(["push", TinyRecipes.Model, "--url", url, "--json"]);
         pushed.Code.ShouldBe(0, pushed.Error);
-        var watched = QbbProcess.Run("watch", TinyRecipes.ModelName, "--url", url, "--json");
+        var watched = run(["watch", TinyRecipes.ModelName, "--url", url, "--json"]);
         watched.Code.ShouldBe(0, watched.Error);
         var metrics = watched.Json["pipelines"]![0]!["metrics"]!;
         metrics["perplexity"]!.GetValue<double>().ShouldBeGreaterThan(1);
         metrics["kl"]!.GetValue<double>().ShouldBeGreaterThan(0);
-        var pulled = QbbProcess.Run("pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("pulled"), "--url", url);
+        var pulled = run(["pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("pulled"), "--url", url]);
         pulled.Code.ShouldBe(0, pulled.Error);
         up.Stop();
 
         SameFolders.Check(expected, _folder.File("pulled"));
+    }
+
+    [Fact]
+    public async Task A_version_is_served_from_the_registry()
+    {
+        using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("coarse.json", TinyRecipes.Coarse().ToJson()));
+        Command.Done("push", TinyRecipes.SampleTeacher, "--name", "tiny", "--url", up.Url);
+        using var serve = QbbProcess.StartWith([("XDG_CACHE_HOME", _folder.File("cache"))], "serve", "tiny@1", "--url", up.Url, "--port", "0", "--threads", "1", "--json");
+        try
+        {
+            var started = JsonNode.Parse((await serve.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromMinutes(2)))!)!;
+            started["model"]!.ToString().ShouldBe("tiny");
+            using var client = new HttpClient();
+            (await client.GetStringAsync($"{started["url"]}/v1/models")).ShouldContain("\"id\":\"tiny\"");
+        }
+        finally
+        {
+            serve.Kill();
+        }
+        // The next start finds it there.
+        var cached = Directory.GetDirectories(_folder.File("cache/qbb/models")).ShouldHaveSingleItem();
+        File.ReadAllBytes(Path.Combine(cached, "model.safetensors")).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(TinyRecipes.SampleTeacher, "model.safetensors"))).ShouldBeTrue();
+        Command.Run("serve", "tiny@nobody", "--url", up.Url, "--port", "0").Error.ShouldContain("Its newest version is");
+    }
+
+    [Fact]
+    public async Task An_alias_is_followed_while_it_is_served()
+    {
+        using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("coarse.json", TinyRecipes.Coarse().ToJson()));
+        Command.Done("push", TinyRecipes.SampleTeacher, "--name", "tiny", "--url", up.Url);
+        Command.Done("watch", "tiny", "--url", up.Url);
+        Command.Done("alias", "tiny@1", "live", "--url", up.Url);
+        using var serve = QbbProcess.StartWith([("XDG_CACHE_HOME", _folder.File("cache"))], "serve", "tiny@live", "--url", up.Url, "--port", "0", "--threads", "1", "--json");
+        try
+        {
+            var started = JsonNode.Parse((await serve.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromMinutes(2)))!)!;
+            using var client = new HttpClient();
+            (await VersionAsync()).ShouldBe(1);
+            Command.Done("alias", "tiny@2", "live", "--url", up.Url);
+            for (var end = DateTime.UtcNow.AddMinutes(2); await VersionAsync() != 2 && DateTime.UtcNow < end; await Task.Delay(200))
+            {
+                // Not a moment without an answer.
+                using var answer = await client.PostAsync($"{started["url"]}/v1/completions", new StringContent("""{"prompt":"The sea","max_tokens":2}""", Encoding.UTF8, "application/json"));
+                answer.EnsureSuccessStatusCode();
+            }
+            (await VersionAsync()).ShouldBe(2);
+
+            async Task<int> VersionAsync() => JsonNode.Parse(await client.GetStringAsync($"{started["url"]}/v1/models"))!["data"]![0]!["version"]!.GetValue<int>();
+        }
+        finally
+        {
+            serve.Kill();
+        }
     }
 
     [Fact]

@@ -73,7 +73,7 @@ public sealed class QueueTests(RabbitServer broker, PostgresServer database)
         RabbitServer.Require();
         var data = database.NewDatabase();
         using var cluster = new Cluster(broker, data, "Bus:QueueType=quorum");
-        await cluster.StartAsync();
+        await cluster.HostAsync(["qbb-registry", .. Cluster.Workers]);
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
         var ended = await registry.EndAsync(await registry.StartAsync("tiny", version, TinyRecipes.Plain()), s_patience, cluster.Logs);

@@ -20,7 +20,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     {
         RabbitServer.Require();
         using var cluster = new Cluster(broker, database.NewDatabase());
-        await cluster.StartAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
+        await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("teacher", TinyRecipes.SampleTeacher);
 
@@ -42,7 +42,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
         RabbitServer.Require();
         var data = database.NewDatabase();
         using var cluster = new Cluster(broker, data, "Pipelines:Attempts=1", "Pipelines:BackoffSeconds=0.2");
-        await cluster.StartAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
+        await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
         await using var full = await SlowQuantizer.StartAsync(
@@ -69,7 +69,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
         RabbitServer.Require();
         using var one = new Cluster(broker, database.NewDatabase());
         using var other = new Cluster(broker, database.NewDatabase());
-        await Task.WhenAll(one.StartAsync("qbb-registry"), other.StartAsync("qbb-registry"));
+        await Task.WhenAll(one.HostAsync("qbb-registry"), other.HostAsync("qbb-registry"));
         var layers = await Task.WhenAll(DecomposedAsync(one, 3), DecomposedAsync(other, 5));
         layers.ShouldBe([3, 5]);
     }

@@ -34,8 +34,8 @@ public sealed class UsageTelemetryTests(RabbitServer broker, PostgresServer data
     {
         RabbitServer.Require();
         using var cluster = new Cluster(broker, database.NewDatabase());
-        foreach (var program in (string[])["qbb-registry", .. Cluster.Workers])
-            await RunAsync(program, port => [.. cluster.SettingsOf(program).Append($"Urls=http://127.0.0.1:{port}").Select(setting => "--" + setting)]);
+        await Task.WhenAll(((string[])["qbb-registry", .. Cluster.Workers]).Select(program =>
+            RunAsync(program, port => [.. cluster.SettingsOf(program).Append($"Urls=http://127.0.0.1:{port}").Select(setting => "--" + setting)])));
         _proxy.Requests.ShouldBeEmpty();
     }
 

@@ -38,6 +38,17 @@ public sealed class IdleEndTests : IDisposable
     }
 
     [Fact]
+    public async Task What_its_start_takes_does_not_count()
+    {
+        await using var worker = await StartAsync(new UnitScript { Work = (_, _, _) => throw new InvalidOperationException() }, TimeSpan.FromMinutes(2));
+        await worker.PassAsync(TimeSpan.FromSeconds(20));
+        await worker.PassAsync(TimeSpan.Zero);
+        worker.Ended.ShouldBeNull("units could come for 20 s only");
+        await UntilEndedAsync(worker);
+        worker.Ended.ShouldBe(WorkerExit.Idle);
+    }
+
+    [Fact]
     public async Task It_ends_with_10_where_a_unit_had_invalid_input()
     {
         await using var worker = await StartAsync(new UnitScript { Work = (_, _, _) => throw new InvalidInputException("the model has no layer") });
@@ -79,7 +90,7 @@ public sealed class IdleEndTests : IDisposable
         () => WorkerHost.StartAsync(_folder, new UnitScript { Work = (_, _, _) => throw new InvalidOperationException() }, "--until-idle", "soon")))
         .Message.ShouldContain("Worker:UntilIdle is soon: give seconds or minutes, such as 30s or 5m");
 
-    private Task<WorkerHost> StartAsync(UnitScript script) => WorkerHost.StartAsync(_folder, script, "--stage", "filter", "--until-idle", "30s");
+    private Task<WorkerHost> StartAsync(UnitScript script, TimeSpan start = default) => WorkerHost.StartAsync(_folder, script, start, "--stage", "filter", "--until-idle", "30s");
 
     private static FilterSequences Command() => new(Guid.NewGuid(), Digest.Of("model"), Digest.Of("student"), Digest.Of("filter"), Digest.Of("data"), [], Epoch: 1);
 

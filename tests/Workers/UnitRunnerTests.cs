@@ -139,16 +139,19 @@ public sealed class UnitRunnerTests : IDisposable
 
     [Theory]
     [InlineData(true)]
+    [InlineData(true, true)]
     [InlineData(false)]
-    public async Task A_machine_at_fault_hands_units_back_takes_no_more_and_starts_again_when_it_is_well(bool isDisk)
+    public async Task A_machine_at_fault_hands_units_back_takes_no_more_and_starts_again_when_it_is_well(bool isDisk, bool isFile = false)
     {
+        const int noSpace = 28;
         // A full disk says so itself; what else goes wrong is the machine's fault where the machine fails its check too.
         var fault = new MachineFault("the device cannot be used: unspecified launch failure", NeedsRestart: true);
         var isBroken = true;
         var script = new UnitScript
         {
             Work = (_, _, _) => !isBroken ? _worker.StoreAsync("the result")
-                : throw (isDisk ? new StoreFullException("the store has no room") : new InvalidOperationException("CUDA error: unspecified launch failure")),
+                : throw (isFile ? new InvalidInputException("checkpoint: cannot be written", "see that the disk has room", new IOException("the store has no room", noSpace))
+                    : isDisk ? new StoreFullException("the store has no room") : new InvalidOperationException("CUDA error: unspecified launch failure")),
             // Before the first unit the machine is well.
             Check = () => isBroken && _worker.Script.Begun > 0 ? isDisk ? new MachineFault("the store has no room") : fault : null,
         };

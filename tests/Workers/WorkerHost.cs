@@ -4,6 +4,7 @@ using System.Net;
 using MassTransit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Time.Testing;
 using Qbb.Artifacts;
 using Qbb.Hosting;
@@ -34,14 +35,22 @@ internal sealed class WorkerHost : IAsyncDisposable
     /// <summary>The exit code that it would end with, once it has been told to stop by itself; null before.</summary>
     public int? Ended => _app.Lifetime.ApplicationStopping.IsCancellationRequested ? _app.Services.GetRequiredService<ServiceExit>().Code : null;
 
-    public static async Task<WorkerHost> StartAsync(TemporaryFolder folder, UnitScript script, params string[] more)
+    public static Task<WorkerHost> StartAsync(TemporaryFolder folder, UnitScript script, params string[] more) => StartAsync(folder, script, TimeSpan.Zero, more);
+
+    /// <param name="folder">For its store and its work.</param>
+    /// <param name="script">What its units do.</param>
+    /// <param name="time">That its start takes.</param>
+    /// <param name="more">More settings.</param>
+    public static async Task<WorkerHost> StartAsync(TemporaryFolder folder, UnitScript script, TimeSpan time, params string[] more)
     {
         const string anywhere = "http://127.0.0.1:0";
         string[] settings = [$"--Urls={anywhere}", $"--Artifacts:Folder={folder.File("store")}", $"--Worker:Folder={folder.File("work")}", "--Logging:LogLevel:Default=None", .. more];
         var app = ServiceHost.Build(settings, "worker", anywhere, builder =>
         {
             builder.Services.AddSingleton(script).AddSingleton<Told>();
-            builder.Services.AddSingleton<TimeProvider>(new FakeTimeProvider());
+            var clock = new FakeTimeProvider();
+            builder.Services.AddSingleton<TimeProvider>(clock);
+            builder.Services.AddHostedService(_ => new SlowStart(() => clock.Advance(time)));
             builder.AddWorker("scripted", (bus, queue) => bus.AddUnit<ScriptedConsumer>(queue));
             builder.Services.AddSingleton<IMachineCheck>(script);
             builder.AddConsumers("told", (bus, _) => bus.AddConsumer<ToldConsumer>().Endpoint(endpoint => endpoint.Name = "told"));
@@ -110,5 +119,16 @@ internal sealed class WorkerHost : IAsyncDisposable
     {
         await _app.StopAsync();
         await _app.DisposeAsync();
+    }
+
+    private sealed class SlowStart(Action passTime) : IHostedService
+    {
+        public Task StartAsync(CancellationToken cancellationToken)
+        {
+            passTime();
+            return Task.CompletedTask;
+        }
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

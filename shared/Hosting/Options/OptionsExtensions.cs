@@ -35,7 +35,7 @@ public static class OptionsExtensions
     {
         try
         {
-            // A misspelt setting would otherwise be a default that nobody asked for.
+            // A misspelt setting would otherwise be a default that nobody requested.
             section.Bind(options, binder => binder.ErrorOnUnknownConfiguration = true);
         }
         catch (InvalidOperationException error)

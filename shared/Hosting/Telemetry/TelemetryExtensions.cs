@@ -68,6 +68,21 @@ public static class TelemetryExtensions
         });
     }
 
+    /// <summary>Lets a service answer /metrics among its own routes (<see cref="MapMetrics"/>), where it has no port for it.</summary>
+    public static IHostApplicationBuilder AddMetricsRoute(this IHostApplicationBuilder builder)
+    {
+        if (Read(builder.Configuration).MetricsPort is null)
+            builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics.AddMeter(Source, "Microsoft.AspNetCore.Hosting", "System.Runtime").AddPrometheusExporter());
+        return builder;
+    }
+
+    /// <summary>/metrics, guarded as the service's other routes are.</summary>
+    public static void MapMetrics(this WebApplication app)
+    {
+        if (Read(app.Configuration).MetricsPort is null)
+            app.MapPrometheusScrapingEndpoint();
+    }
+
     private static TelemetryOptions Read(IConfiguration configuration) => configuration.GetSection(TelemetryOptions.Section).Read<TelemetryOptions>();
 
     private static IEnumerable<string> ListenersWith(string urls, int port)

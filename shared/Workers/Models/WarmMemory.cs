@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Options;
 using Qbb.Cuda;
 
@@ -7,7 +8,7 @@ namespace Qbb.Workers.Models;
 /// What units leave loaded for those that follow: models, trainings, activations. Whoever loads something makes room first, and what was not used
 /// for longest goes. For one unit at a time (<see cref="Units.ComputeGate"/>).
 /// </summary>
-public sealed class WarmMemory(IOptions<WorkerOptions> options) : IDisposable
+public sealed partial class WarmMemory(IOptions<WorkerOptions> options) : IDisposable
 {
     // The last one used is the last of the list.
     private readonly List<(object Key, IDisposable Thing, long Bytes)> _kept = [];
@@ -50,11 +51,30 @@ public sealed class WarmMemory(IOptions<WorkerOptions> options) : IDisposable
     /// <param name="used">How many of those used last stay in any case: the unit at hand needs them too.</param>
     public void MakeRoom(long bytes, int used = 0)
     {
+        var before = _kept.Count;
         while (_kept.Count > used && _kept.Sum(kept => kept.Bytes) + bytes > Most)
             Drop(_kept[0]);
+        if (_kept.Count < before)
+            GiveBack();
     }
 
     public void Dispose() => _kept.ToList().ForEach(Drop);
+
+    // glibc has heaps for each thread and keeps what a model was in, half a gigabyte for SmolLM2, beside the heaps where the next one comes to lie.
+    private static void GiveBack()
+    {
+        try
+        {
+            _ = Trim(0);
+        }
+        catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException)
+        {
+            // Another C library.
+        }
+    }
+
+    [LibraryImport("libc.so.6", EntryPoint = "malloc_trim")]
+    private static partial int Trim(nuint kept);
 
     private void Drop((object, IDisposable Thing, long) kept)
     {

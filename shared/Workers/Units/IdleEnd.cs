@@ -33,6 +33,13 @@ public sealed class UnitActivity(TimeProvider clock)
         return new Ending(this);
     }
 
+    /// <summary>Units can come from now on.</summary>
+    public void Ready()
+    {
+        lock (_lock)
+            _since = clock.GetTimestamp();
+    }
+
     public void NoteInvalidInput() => HadInvalidInput = true;
 
     private void End()
@@ -75,6 +82,8 @@ internal sealed class IdleEnd(
         if (options.Value.IdleLimit is not { } limit)
             return;
         await lifetime.ApplicationStarted.WhenCancelledAsync(stoppingToken);
+        // A start that takes longer than the limit would end it before the first unit.
+        activity.Ready();
         log.LogInformation("Taking units{Stage} until there is none for {Seconds:0} s", options.Value.Stage is { } stage ? $" for the stage {stage}" : "", limit.TotalSeconds);
         using var timer = new PeriodicTimer(s_look, clock);
         while (breaker.Fault is null && activity.Idle < limit)

@@ -87,7 +87,8 @@ public sealed class UnitRunner(
             if (inner is StoreAwayException)
                 return (FailureKind.Away, inner.Message);
         }
-        if (error is InvalidInputException)
+        // What cannot be written because the disk is full is the machine's fault, though whoever writes says it as to a person.
+        if (error is InvalidInputException && MachineFault.Of(error) is null)
         {
             activity.NoteInvalidInput();
             return (FailureKind.Input, error.Message);

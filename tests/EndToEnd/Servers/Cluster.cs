@@ -3,7 +3,7 @@ using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests.Servers;
 
-/// <summary>The four services as processes over a broker and a database, sharing an artifact store.</summary>
+/// <summary>The four services over a broker and a database, as processes or inside the test, sharing an artifact store.</summary>
 internal sealed class Cluster : IDisposable
 {
     public static readonly string[] Workers = ["qbb-synthdata", "qbb-quantizer", "qbb-evaluator"];
@@ -12,6 +12,7 @@ internal sealed class Cluster : IDisposable
     // A killer starts services anew while the test looks at them.
     private readonly ConcurrentDictionary<string, ServiceProcess> _services = [];
     private readonly ConcurrentDictionary<string, int> _ports = [];
+    private readonly ConcurrentDictionary<string, ServiceApp> _hosted = [];
     private readonly string[] _settings;
 
     /// <param name="broker">RabbitMQ.</param>
@@ -39,11 +40,17 @@ internal sealed class Cluster : IDisposable
 
     public string Store => _folder.File("artifacts");
 
+    /// <summary>What the services write to, where it is a disk of its own.</summary>
+    public SmallDisk? Disk { get; private set; }
+
     public ServiceProcess Registry => _services["qbb-registry"];
 
     public string Url => $"http://127.0.0.1:{_ports["qbb-registry"]}";
 
     public ServiceProcess this[string name] => _services[name];
+
+    /// <summary>Puts the services' folders on a disk of their own, where this process may mount one. Before they start.</summary>
+    public void UseSmallDisk() => Disk = SmallDisk.TryMount(_folder.Path, megabytes: 256);
 
     /// <summary>Starts all services.</summary>
     public Task StartAsync() => StartAsync(["qbb-registry", .. Workers]);
@@ -55,6 +62,15 @@ internal sealed class Cluster : IDisposable
             Start(service);
         foreach (var service in services)
             await _services[service].ReadyAsync();
+    }
+
+    /// <summary>The same of services whose process is not what is tested.</summary>
+    public async Task HostAsync(params string[] services)
+    {
+        foreach (var service in services)
+            _hosted[service] = new ServiceApp(service, SettingsOf(service).Append($"Urls=http://127.0.0.1:{_ports.GetOrAdd(service, _ => FreePort.Next())}"));
+        foreach (var service in services)
+            await _hosted[service].ReadyAsync();
     }
 
     /// <summary>Starts a service, or one more of a kind under another name: "qbb-quantizer/2".</summary>
@@ -94,12 +110,16 @@ internal sealed class Cluster : IDisposable
     }
 
     /// <summary>What all services said.</summary>
-    public string Logs() => string.Join("\n", _services.Select(service => $"== {service.Key}\n{service.Value.Log}"));
+    public string Logs() => string.Join("\n", All().Select(service => $"== {service.Name}\n{service.Service.Log}"));
 
     public void Dispose()
     {
-        foreach (var service in _services.Values)
+        foreach (var (_, service) in All())
             service.Dispose();
+        Disk?.Dispose();
         _folder.Dispose();
     }
+
+    private IEnumerable<(string Name, IRunningService Service)> All() =>
+        [.. _services.Select(one => (one.Key, (IRunningService)one.Value)), .. _hosted.Select(one => (one.Key, (IRunningService)one.Value))];
 }

@@ -4,7 +4,7 @@ using System.Text;
 namespace Qbb.EndToEnd.Tests.Servers;
 
 /// <summary>A service as a process of its own, which a test may stop or kill.</summary>
-internal sealed class ServiceProcess : IDisposable
+internal sealed class ServiceProcess : IRunningService
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
     private readonly StringBuilder _log = new();
