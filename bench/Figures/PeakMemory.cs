@@ -3,7 +3,7 @@ using Qbb.Cuda;
 
 namespace Qbb.Bench.Figures;
 
-/// <summary>The most memory of a run, asked for at its end.</summary>
+/// <summary>The most memory of a run, requested at its end.</summary>
 internal static class PeakMemory
 {
     /// <summary>On a GPU what is taken on it, which libtorch does not give back meanwhile; else the peak of the whole process.</summary>

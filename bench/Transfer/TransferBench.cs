@@ -31,7 +31,7 @@ internal sealed class TransferBench(string folder, long size, IReadOnlyCollectio
     private async Task<IReadOnlyList<Figure>> RunAsync(string work, Action<double, double, string> report, CancellationToken cancel)
     {
         var file = LargeModel.Write(Path.Combine(work, "model"), size, cancel);
-        using var server = new ServerProcess(Path.Combine(work, "data"), settings);
+        using var server = new ServerProcess(["up", "--data", Path.Combine(work, "data"), "--device", "cpu", .. settings.Count == 0 ? [] : settings.Prepend("--set")]);
         using var client = RegistryApi.Connect(server.Address);
         LargeModel.Write(Path.Combine(work, "small"), WarmUpBytes, cancel);
         await PullAsync(client, await PushAsync(client, Path.Combine(work, "small"), cancel), Path.Combine(work, "small-back"), cancel);

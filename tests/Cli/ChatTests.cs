@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using Qbb.Cli.Terminal;
+using Qbb.Inference.Decoding;
 using Qbb.Models.Tokenizers;
 using Qbb.Tests;
 

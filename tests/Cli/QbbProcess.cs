@@ -31,6 +31,9 @@ internal static class QbbProcess
 
     public static Process Start(params string[] arguments) => Start("qbb.dll", arguments);
 
+    /// <summary>The same with environment variables.</summary>
+    public static Process StartWith(IEnumerable<(string Name, string Value)> variables, params string[] arguments) => Start("qbb.dll", arguments, variables);
+
     private static Result Ended(Process started)
     {
         using var process = started;

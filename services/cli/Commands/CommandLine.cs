@@ -52,6 +52,7 @@ public static class CommandLine
             new InspectCommand(),
             new GenerateCommand(),
             new ChatCommand(),
+            new ServeCommand(),
             new ExportCommand(),
             new SampleCommand(),
             new FilterCommand(),

@@ -1,18 +1,14 @@
 using System.CommandLine;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
-using Microsoft.AspNetCore.Connections;
 using Qbb.Cli.Registry;
 using Qbb.Cli.Terminal;
-using Qbb.Hosting;
 
 namespace Qbb.Cli.Commands;
 
 /// <summary><c>qbb up</c>: registry and workers in one process.</summary>
 internal sealed class UpCommand : AsyncCommand
 {
-    private readonly Option<int> _port = new("--port") { Description = "Port on this machine; 0 for any that is free.", DefaultValueFactory = _ => 8080 };
+    private readonly Option<int> _port = LocalPort.Option(8080);
     private readonly Option<string> _data = new("--data") { Description = "Folder of models, results and the database.", DefaultValueFactory = _ => "qbb-data" };
     private readonly Option<string[]> _recipes = new("--recipe") { Description = "Recipes (JSON files) that run on every upload. Default: three bases, calibrated and distilled.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string?> _text = new("--text") { Description = "A UTF-8 text to score results on; - reads stdin. Default: sequences that the model samples." };
@@ -33,50 +29,18 @@ internal sealed class UpCommand : AsyncCommand
     {
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var port = parsed.GetRequiredValue(_port);
-        if (port is < 0 or > 65535)
-            throw new InvalidInputException($"--port is {port}; it must be 1 to 65535, or 0 for any that is free");
-        CheckPort(port);
+        LocalPort.Check(port);
         using var folder = DataFolder.Take(parsed.GetRequiredValue(_data));
         var data = folder.Path;
         var settings = new UpSettings(data, port, parsed.GetValue(_device), threads, await RecipesAsync(parsed, data, cancel), Settings(parsed));
-        try
+        await LocalPort.RunAsync(port, () => OneProcess.RunAsync(settings, address =>
         {
-            await OneProcess.RunAsync(settings, address =>
-            {
-                var server = new RunningServer(address, data, Environment.ProcessId);
-                folder.Announce(server);
-                output.Result(JsonSerializer.SerializeToNode(server, Wire.Json)!.AsObject(), _ => Console.Out.WriteLine(
-                    $"qbb is up at {address}, data in {data}\nupload with  qbb push MODEL{RegistryAddress.OptionFor(address)}   stop with  Ctrl+C"));
-            }, cancel);
-        }
-        catch (IOException error) when (error.InnerException is AddressInUseException)
-        {
-            throw Taken(port, error);
-        }
-        catch (Exception error) when (ServiceHost.Explain(error) is { } message && error is not OperationCanceledException)
-        {
-            throw new InvalidInputException(message, error);
-        }
+            var server = new RunningServer(address, data, Environment.ProcessId);
+            folder.Announce(server);
+            output.Result(JsonSerializer.SerializeToNode(server, Wire.Json)!.AsObject(), _ => Console.Out.WriteLine(
+                $"qbb is up at {address}, data in {data}\nupload with  qbb push MODEL{RegistryAddress.OptionFor(address)}   stop with  Ctrl+C"));
+        }, cancel));
     }
-
-    /// <summary>Before anything is started: a host that finds its port taken says much more than that.</summary>
-    private static void CheckPort(int port)
-    {
-        if (port == 0)
-            return;
-        try
-        {
-            using var listener = new TcpListener(IPAddress.Loopback, port);
-            listener.Start();
-        }
-        catch (SocketException error)
-        {
-            throw Taken(port, error);
-        }
-    }
-
-    private static InvalidInputException Taken(int port, Exception error) =>
-        new($"port {port} is not available ({error.Message}): choose another with --port, or 0 for any that is free", error);
 
     private string[] Settings(ParseResult parsed)
     {

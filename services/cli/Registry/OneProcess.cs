@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Qbb.Cli.Terminal;
 using Qbb.Evaluator;
 using Qbb.Hosting;
 using Qbb.Quantizer;
@@ -18,7 +19,7 @@ internal static class OneProcess
     /// <param name="cancel">Stops everything; what is at hand may finish or is handed back.</param>
     public static async Task RunAsync(UpSettings settings, Action<string> started, CancellationToken cancel)
     {
-        await using var app = ServiceHost.Build(settings.ToArguments(), "up", settings.Port == 0 ? "http://127.0.0.1:0" : $"http://localhost:{settings.Port}", builder =>
+        await using var app = ServiceHost.Build(settings.ToArguments(), "up", LocalPort.Url(settings.Port), builder =>
         {
             builder.AddRegistry();
             builder.AddQuantizer();

@@ -10,14 +10,25 @@ namespace Qbb.Cli.Registry;
 internal sealed record UpSettings(
     string Data, int Port, string? Device, int Threads, IReadOnlyDictionary<string, PipelineRecipe> Recipes, IReadOnlyList<string> More)
 {
+    /// <summary>How a server that a command runs logs: a line each, and none on stdout, which belongs to the result.</summary>
+    public static readonly string[] Logging =
+    [
+        "Logging:LogLevel:Default=Warning",
+        "Logging:LogLevel:Qbb=Information",
+        "Logging:Console:LogToStandardErrorThreshold=Trace",
+        "Logging:Console:FormatterName=simple",
+        "Logging:Console:FormatterOptions:SingleLine=true",
+        "Logging:Console:FormatterOptions:TimestampFormat=HH:mm:ss ",
+    ];
+
     /// <summary>The artifact store of a data folder.</summary>
     public static string StoreOf(string data) => Path.Combine(data, "artifacts");
 
     /// <summary>The settings of all services.</summary>
     public string[] ToArguments()
     {
-        var settings = new List<string>
-        {
+        List<string> settings =
+        [
             "Bus:Transport=Memory",
             $"Artifacts:Folder={StoreOf(Data)}",
             "Database:Provider=Sqlite",
@@ -25,14 +36,8 @@ internal sealed record UpSettings(
             $"Worker:Folder={Path.Combine(Data, "work")}",
             $"Worker:Threads={Threads}",
             "Registry:DefaultPolicy:Name=default",
-            "Logging:LogLevel:Default=Warning",
-            "Logging:LogLevel:Qbb=Information",
-            // A line each, and none on stdout, which belongs to the result.
-            "Logging:Console:LogToStandardErrorThreshold=Trace",
-            "Logging:Console:FormatterName=simple",
-            "Logging:Console:FormatterOptions:SingleLine=true",
-            "Logging:Console:FormatterOptions:TimestampFormat=HH:mm:ss ",
-        };
+            .. Logging,
+        ];
         // The registry loads no libtorch: what its workers calculate in by default it has to be told.
         if (Device?.StartsWith("cuda", StringComparison.Ordinal) ?? torch.cuda.is_available())
             settings.Add($"Pipelines:Type={Precision.Bf16}");

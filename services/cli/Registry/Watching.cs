@@ -9,7 +9,7 @@ internal sealed class Watching(IRegistryApi registry, Action<PipelineView> repor
     private static readonly TimeSpan s_look = TimeSpan.FromSeconds(5);
 
     /// <param name="pipeline">Its id.</param>
-    /// <param name="cancel">Stops following; the pipeline goes on.</param>
+    /// <param name="cancel">Stops following; the pipeline continues.</param>
     /// <returns>The pipeline as it ended.</returns>
     public async Task<PipelineView> RunAsync(Guid pipeline, CancellationToken cancel)
     {

@@ -10,7 +10,7 @@ using Qbb.Workers.Models;
 
 namespace Qbb.Cli.Verifying;
 
-/// <summary>What a unit came to when it was calculated again.</summary>
+/// <summary>The result of recalculating a unit.</summary>
 /// <param name="Result">Digest of its files.</param>
 /// <param name="Objective">What two devices should agree on within a tolerance; null where there is no such number.</param>
 internal sealed record Recalculated(Digest Result, double? Objective);

@@ -4,26 +4,23 @@ using System.Text.Json.Nodes;
 using Qbb.Cli.Registry;
 using Qbb.Models;
 
-namespace Qbb.Bench.Transfer;
+namespace Qbb.Bench.Figures;
 
-/// <summary><c>qbb up</c> as a process of its own, whose memory can be looked at.</summary>
+/// <summary><c>qbb up</c> or <c>qbb serve</c> as a process of its own, whose memory can be looked at.</summary>
 internal sealed class ServerProcess : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(40);
     private readonly Process _process;
 
-    /// <param name="data">Its folder.</param>
-    /// <param name="settings">As <c>qbb up --set</c> takes them.</param>
+    /// <param name="arguments">The command and what it takes; a free port and JSON are requested besides.</param>
     /// <exception cref="InvalidInputException">It does not start; the message is its own.</exception>
-    public ServerProcess(string data, IReadOnlyCollection<string> settings)
+    public ServerProcess(params IEnumerable<string> arguments)
     {
         // dotnet where that runs this program, as on a machine whose PATH lacks it.
         var dotnet = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? Environment.ProcessPath! : "dotnet";
         var start = new ProcessStartInfo(dotnet) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.ArgumentList.Add(typeof(Uploading).Assembly.Location);
-        foreach (var argument in (string[])["up", "--port", "0", "--data", data, "--device", "cpu", "--json"])
-            start.ArgumentList.Add(argument);
-        foreach (var argument in settings.Count == 0 ? [] : settings.Prepend("--set"))
+        foreach (var argument in (string[])[.. arguments, "--port", "0", "--json"])
             start.ArgumentList.Add(argument);
         _process = Process.Start(start)!;
         var said = _process.StandardError.ReadToEndAsync();
