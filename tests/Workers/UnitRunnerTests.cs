@@ -152,9 +152,9 @@ public sealed class UnitRunnerTests : IDisposable
             Work = (_, _, _) => !isBroken ? _worker.StoreAsync("the result")
                 : throw (isFile ? new InvalidInputException("checkpoint: cannot be written", "see that the disk has room", new IOException("the store has no room", noSpace))
                     : isDisk ? new StoreFullException("the store has no room") : new InvalidOperationException("CUDA error: unspecified launch failure")),
-            // Before the first unit the machine is well.
-            Check = () => isBroken && _worker.Script.Begun > 0 ? isDisk ? new MachineFault("the store has no room") : fault : null,
         };
+        // Before the first unit the machine is well.
+        script.Check = () => isBroken && script.Begun > 0 ? isDisk ? new MachineFault("the store has no room") : fault : null;
         await using var worker = await StartAsync(script);
         var command = Command("a");
         await worker.SendAsync(command);
