@@ -176,6 +176,8 @@ public sealed class CalibrationStream
     /// <summary>Lets all batches go through something, each with its context and number.</summary>
     private void Batches(Activations states, Action<Tensor, ForwardContext, int> pass, Contexts contexts, CancellationToken cancellation)
     {
+        // Here alone: the solver's products between two passes need all of fp32.
+        using var rounded = new RoundedFactors();
         for (var batch = 0; batch < _batches.Count; batch++)
         {
             cancellation.ThrowIfCancellationRequested();
