@@ -49,6 +49,8 @@ internal sealed class DispatchLoop(
             {
                 case JobAction.Create create when await jobs.CreateAsync(create.Job, cancellation):
                     log.LogInformation("Created the Job {Job}, {Pods} pods", action.Name, create.Job.Spec.Parallelism);
+                    if (create.Warning is { } warning)
+                        log.LogWarning("The Job {Job}: {Warning}", action.Name, warning);
                     break;
                 case JobAction.Widen widen when await jobs.WidenAsync(action.Name, widen.Parallelism, cancellation):
                     log.LogInformation("The Job {Job} has {Pods} pods now", action.Name, widen.Parallelism);

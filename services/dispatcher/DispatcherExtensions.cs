@@ -14,7 +14,10 @@ public sealed class DispatcherOptions : IValidatableObject
     /// <summary>The registry's address.</summary>
     public string Registry { get; set; } = "";
 
-    /// <summary>A folder with a Job manifest for each queue, QUEUE.yaml; its parallelism is the most pods of one pipeline's stage.</summary>
+    /// <summary>
+    /// A folder with a Job manifest for each queue, QUEUE.yaml, and QUEUE.cpu.yaml for units that use no GPU; its parallelism is the most pods of one
+    /// pipeline's stage.
+    /// </summary>
     public string Templates { get; set; } = "";
 
     /// <summary>Where the Jobs are.</summary>

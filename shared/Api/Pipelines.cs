@@ -91,8 +91,14 @@ public sealed record PipelineView(
 /// <param name="Queue">Whose workers do that; empty for what the registry does itself.</param>
 /// <param name="Units">Units that are queued, run or wait for their next attempt.</param>
 /// <param name="Seconds">What the whole stage is expected to take: by the recipe's plan, or by what such work took before; null where neither is known.</param>
-/// <example>{"pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","stage":"decompose","queue":"quantizer","units":4,"seconds":184.5}</example>
-public sealed record StageWork(Guid Pipeline, string Stage, string Queue, int Units, double? Seconds = null);
+/// <param name="GpuBytes">
+/// The least of a GPU's memory that the stage can do with by the recipe's plan, or a later stage of the same queue, whose units the same workers may
+/// take; 0 where none of them uses a GPU, null where that is not known.
+/// </param>
+/// <example>
+/// {"pipeline":"01a2190b-4bed-754b-a4a6-5b09073c2fe1","stage":"decompose","queue":"quantizer","units":4,"seconds":184.5,"gpuBytes":2400000000}
+/// </example>
+public sealed record StageWork(Guid Pipeline, string Stage, string Queue, int Units, double? Seconds = null, long? GpuBytes = null);
 
 /// <summary>A quantization that is requested.</summary>
 /// <param name="Model">The model's name.</param>

@@ -167,6 +167,10 @@ public static class WorkPlan
         return new(seconds, memory, gpu, OutputBytes(model, recipe));
     }
 
+    /// <summary>Whether a decomposition has work for a GPU: its calibration, or layers that are not solved for on the CPU alone.</summary>
+    public static bool UsesGpu(Recipe recipe) => recipe.Resolve() is { Importance: not Importance.None }
+        or { Nested: false, IsOnGrid: false, Init: Init.Cascaded, Refinement: Refinement.Alternating, Rounds: > 0 };
+
     /// <summary>Seconds of one pass of calibration data through all blocks.</summary>
     public static double Pass(ModelCounts model, long tokens, int context, WorkMachine machine) =>
         Forward(model, tokens, context, head: false) / (machine.Gpu ? Flops(machine) : Speed(machine, model));

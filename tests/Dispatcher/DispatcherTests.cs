@@ -124,6 +124,72 @@ public sealed class DispatcherTests : IAsyncLifetime
         _kubernetes.All.Values.Single().Spec.ActiveDeadlineSeconds.ShouldBe(deadline);
     }
 
+    [Theory]
+    // No GPU by the plan, by a plan that is not known, and by memory: in whole GPUs of 40 GB, at most the four of the template.
+    [InlineData(0L, null, 0)]
+    [InlineData(0L, 40.0, 0)]
+    [InlineData(null, null, 4)]
+    [InlineData(null, 40.0, 4)]
+    [InlineData(1L, null, 4)]
+    [InlineData(1L, 40.0, 1)]
+    [InlineData(40_000_000_000L, 40.0, 1)]
+    [InlineData(40_000_000_001L, 40.0, 2)]
+    [InlineData(9_000_000_000L, 2.5, 4)]
+    [InlineData(long.MaxValue, 40.0, 4)]
+    public async Task A_job_asks_for_the_gpus_of_its_plan(long? bytes, double? gigabytes, int expected)
+    {
+        UseGpus(gigabytes);
+        await LookAsync(new StageWork(s_one, "decompose", "quantizer", 1, GpuBytes: bytes));
+        var pod = _kubernetes.All.Values.Single().Spec.Template.Spec;
+        GpusOf(_kubernetes.All.Values.Single()).ShouldBe(expected);
+        pod.Containers[0].Image.ShouldBe(expected > 0 ? "qbb-quantizer:cuda" : "qbb-quantizer:1");
+        pod.RuntimeClassName.ShouldBe(expected > 0 ? "nvidia" : null);
+    }
+
+    [Fact]
+    public async Task A_job_without_the_gpus_that_its_queue_needs_now_is_replaced()
+    {
+        UseGpus(40);
+        var small = new StageWork(s_one, "decompose", "quantizer", 1, GpuBytes: 0);
+        await LookAsync(small);
+        var name = JobPlan.NameOf(small);
+        GpusOf(_kubernetes.All[name]).ShouldBe(0);
+        // Its pods would take these units, too.
+        var large = new StageWork(s_two, "distil", "quantizer", 1, GpuBytes: 70_000_000_000);
+        await LookAsync(small, large);
+        _kubernetes.All.Keys.ShouldBe([JobPlan.NameOf(large)]);
+        await LookAsync(small, large);
+        _kubernetes.All.Values.Select(GpusOf).ShouldBe([2, 2]);
+        // Work on another queue changes nothing, and nobody is stopped to give a GPU back.
+        await LookAsync(small, new StageWork(s_two, "evaluate", "evaluator", 1, GpuBytes: 70_000_000_000));
+        GpusOf(_kubernetes.All[name]).ShouldBe(2);
+        _kubernetes.Requests.Count(request => request.StartsWith("DELETE", StringComparison.Ordinal)).ShouldBe(1);
+    }
+
+    [Fact]
+    public void A_stage_that_no_pod_has_the_memory_for_is_told()
+    {
+        UseGpus(40);
+        var templates = JobTemplates.Read(_folder.Path);
+        Warning(160).ShouldBeNull();
+        Warning(200).ShouldNotBeNull().ShouldStartWith("by the plan its units need 200 GB of GPU memory and its pods have 160 GB");
+
+        string? Warning(long gigabytes) =>
+            ((JobAction.Create)JobPlan.Of([new(s_one, "distil", "quantizer", 1, GpuBytes: gigabytes * 1_000_000_000)], [], templates).Single()).Warning;
+    }
+
+    [Theory]
+    [InlineData("nvidia.com/gpu\"", "amd.com/gpu\"", "which is not among the limits")]
+    [InlineData("'40'", "'many'", "give gigabytes")]
+    [InlineData("'40'", "'-1'", "give gigabytes")]
+    public void A_template_whose_gpus_contradict_one_another_is_named(string from, string to, string reason)
+    {
+        UseGpus(40);
+        var file = Path.Combine(_folder.Path, "quantizer.yaml");
+        File.WriteAllText(file, File.ReadAllText(file).Replace(from, to, StringComparison.Ordinal));
+        Should.Throw<StartupException>(() => JobTemplates.Read(_folder.Path)).Message.ShouldContain(reason);
+    }
+
     [Fact]
     public async Task Throttling_and_failures_of_the_api_are_waited_out()
     {
@@ -175,6 +241,17 @@ public sealed class DispatcherTests : IAsyncLifetime
         using var loop = new DispatchLoop(registry, new JobApi(client, options), JobTemplates.Read(_folder.Path), options, TimeProvider.System, NullLogger<DispatchLoop>.Instance);
         await loop.LookAsync(CancellationToken.None);
     }
+
+    private void UseGpus(double? gigabytes)
+    {
+        _folder.Write("quantizer.cpu.yaml", Template("quantizer"));
+        _folder.Write("quantizer.yaml", Template("quantizer")
+            .Replace("Helm }", $"Helm }}, annotations: {{ {JobGpu.ResourceName}: \"nvidia.com/gpu\"{(gigabytes is { } size ? $", {JobGpu.Gigabytes}: '{size}'" : "")} }}", StringComparison.Ordinal)
+            .Replace("restartPolicy:", "runtimeClassName: nvidia\n      restartPolicy:", StringComparison.Ordinal)
+            .Replace("'qbb-quantizer:1'", "'qbb-quantizer:cuda', resources: { limits: { memory: 16Gi, nvidia.com/gpu: 4 } }", StringComparison.Ordinal));
+    }
+
+    private static int GpusOf(V1Job job) => JobGpu.CountOf(job, "nvidia.com/gpu");
 
     private static string Template(string name) => $$"""
         apiVersion: batch/v1

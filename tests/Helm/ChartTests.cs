@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using k8s;
 using k8s.Models;
+using Qbb.Dispatcher;
 using Qbb.Hosting.Bus;
 using Qbb.Registry.Webhooks;
 using Qbb.Tests;
@@ -204,24 +205,59 @@ public sealed partial class ChartTests
         // Whoever runs as Jobs has no standing pod.
         rendering.All<V1Deployment>().Select(made => made.Metadata.Name).ShouldBe(["qbb-dispatcher", "qbb-registry", "qbb-evaluator"], ignoreOrder: true);
         var templates = rendering.Get<V1ConfigMap>("qbb-dispatcher").Data;
-        templates.Keys.ShouldBe(["quantizer.yaml", "synthdata.yaml"], ignoreOrder: true);
+        templates.Keys.ShouldBe(["quantizer.cpu.yaml", "quantizer.yaml", "synthdata.yaml"], ignoreOrder: true);
         foreach (var (file, text) in templates)
         {
             var job = KubernetesYaml.Deserialize<V1Job>(text, strict: true);
             var pod = job.Spec.Template.Spec;
             (job.Spec.Parallelism, job.Spec.Completions, pod.RestartPolicy, job.Spec.TtlSecondsAfterFinished).ShouldBe((8, null, "Never", 300), file);
             pod.Containers[0].Args.ShouldBe(["--until-idle", "60s"]);
-            file.ShouldBe(pod.Containers[0].Name + ".yaml");
+            file.Split('.')[0].ShouldBe(pod.Containers[0].Name);
             var codes = job.Spec.PodFailurePolicy.Rules.Where(rule => rule.OnExitCodes is not null).ToDictionary(rule => rule.OnExitCodes.Values.Single(), rule => (rule.Action, rule.OnExitCodes.ContainerName));
             codes.ShouldBe(new Dictionary<int, (string, string)> { [WorkerExit.Input] = ("FailJob", pod.Containers[0].Name), [WorkerExit.Machine] = ("Count", pod.Containers[0].Name) }, ignoreOrder: true);
         }
-        KubernetesYaml.Deserialize<V1Job>(templates["quantizer.yaml"]).Spec.Template.Spec.Containers[0].Resources.Limits.Keys.ShouldContain("nvidia.com/gpu");
         // The dispatcher may do what it does, and no more.
         var rules = rendering.All<V1Role>().Single().Rules;
         rules.Select(rule => string.Join(",", rule.Resources)).ShouldBe(["jobs", "deployments"]);
         rules[0].Verbs.ShouldBe(["get", "list", "create", "patch", "delete"]);
         (string.Join(",", rules[1].Verbs), rules[1].ResourceNames.Single()).ShouldBe(("get", "qbb-dispatcher"));
         Chart.Render(4).All<V1Role>().ShouldBeEmpty();
+    }
+
+    /// <summary>The dispatcher reads what the chart writes.</summary>
+    [Fact]
+    public void Jobs_ask_for_the_gpus_of_their_plan()
+    {
+        const string values = """
+            workers:
+              defaults: { autoscaling: { kind: jobs }, nodeSelector: { pool: cpu } }
+              quantizer:
+                image: registry.example.com/qbb-quantizer:cuda
+                gpu: { count: 8, gigabytes: 10, resource: example.com/gpu-share, runtimeClassName: nvidia }
+                nodeSelector: { gpu: h200 }
+                tolerations: [{ key: nvidia.com/gpu, operator: Exists }]
+              synthdata: { gpu: { count: 1 } }
+            """;
+        using var folder = new TemporaryFolder();
+        foreach (var (file, text) in Chart.Render(4, values).Get<V1ConfigMap>("qbb-dispatcher").Data)
+            folder.Write(file, text);
+        var templates = JobTemplates.Read(folder.Path);
+        templates.Queues.ShouldBe(["quantizer", "synthdata", "evaluator"], ignoreOrder: true);
+        Limits("quantizer", 35_000_000_000).ShouldContainKeyAndValue("example.com/gpu-share", "4");
+        Limits("quantizer", null).ShouldContainKeyAndValue("example.com/gpu-share", "8");
+        // Without its memory there is no counting.
+        Limits("synthdata", 35_000_000_000).ShouldContainKeyAndValue("nvidia.com/gpu", "1");
+        var large = templates.Of("quantizer", 35_000_000_000)!.Spec.Template.Spec;
+        (large.RuntimeClassName, large.NodeSelector["gpu"], Device(large)).ShouldBe(("nvidia", "h200", "cuda"));
+        // Where the plan has no GPU, nothing of it is left: neither its node nor its runtime.
+        Limits("quantizer", 0).Keys.ShouldBe(["cpu", "memory"], ignoreOrder: true);
+        var small = templates.Of("quantizer", 0)!.Spec.Template.Spec;
+        (small.RuntimeClassName, small.Tolerations, Device(small), small.Containers[0].Image).ShouldBe((null, null, "cpu", large.Containers[0].Image));
+        small.NodeSelector.ShouldBe(new Dictionary<string, string> { ["pool"] = "cpu" });
+
+        Dictionary<string, string> Limits(string queue, long? bytes) =>
+            templates.Of(queue, bytes)!.Spec.Template.Spec.Containers[0].Resources.Limits.ToDictionary(limit => limit.Key, limit => limit.Value.ToString());
+        static string Device(V1PodSpec pod) => pod.Containers[0].Env.Single(variable => variable.Name == "Worker__Device").Value;
     }
 
     [Fact]

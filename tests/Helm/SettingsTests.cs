@@ -40,8 +40,8 @@ public sealed class SettingsTests : IDisposable
     {
         s_sections.ShouldContain("Registry");
         var pods = Chart.Render(4, Matrix.Values[values]).Pods().Where(pod => !pod.Owner.StartsWith("StatefulSet", StringComparison.Ordinal) && !pod.Owner.StartsWith("Pod", StringComparison.Ordinal)).ToList();
-        // Four services and the migration; the dispatcher where there are Jobs.
-        pods.Count.ShouldBe(values switch { "bare" => 4, "jobs" => 6, _ => 5 });
+        // Four services and the migration; where there are Jobs the dispatcher, and one more of a worker with a GPU.
+        pods.Count.ShouldBe(values switch { "bare" => 4, "jobs" => 7, _ => 5 });
         foreach (var container in pods.SelectMany(pod => pod.Spec.Containers.Concat(pod.Spec.InitContainers ?? [])))
             await AcceptAsync(container);
     }

@@ -174,13 +174,17 @@ internal sealed record PipelineForecast(IReadOnlyList<KindForecast> Kinds, bool 
 {
     /// <summary>Seconds of a kind; 0 of one that takes none.</summary>
     public double this[UnitKind kind] => Kinds.FirstOrDefault(one => one.Kind == kind)?.Seconds ?? 0;
+
+    /// <summary>What the units of some kinds need of a GPU's memory; 0 where none uses a GPU, null where that was not planned.</summary>
+    public long? GpuBytesOf(IEnumerable<UnitKind> kinds) => Kinds.IntersectBy(kinds, kind => kind.Kind).Max(kind => kind.GpuBytes);
 }
 
 /// <summary>What a kind of work is expected to take.</summary>
 /// <param name="Kind">The kind.</param>
 /// <param name="Planned">Seconds that the plan says, for a machine of its own choice.</param>
 /// <param name="Seconds">The same, corrected by what was measured.</param>
-internal sealed record KindForecast(UnitKind Kind, double Planned, double Seconds);
+/// <param name="GpuBytes">The least of a GPU's memory that its units can do with; 0 of one that uses no GPU, null of a pipeline that had no such plan.</param>
+internal sealed record KindForecast(UnitKind Kind, double Planned, double Seconds, long? GpuBytes = null);
 
 internal sealed class PipelineMapping : IEntityTypeConfiguration<Pipeline>
 {

@@ -15,7 +15,9 @@ internal sealed class PipelinePlanner(RegistryContext context, IArtifactStore st
     public async Task<PipelineForecast> ForecastAsync(ModelVersion version, PipelineRecipe recipe, CancellationToken cancellation)
     {
         var text = recipe.EvaluationText is { } digest ? (await store.FindAsync(digest, cancellation))?.Size : null;
-        var planned = PlannedWork.Of(recipe, version.Shape ?? ModelShape.Guess(version.Bytes), version.Bytes, text ?? 0);
+        var shape = version.Shape ?? ModelShape.Guess(version.Bytes);
+        var planned = PlannedWork.Of(recipe, shape, version.Bytes, text ?? 0);
+        var gpu = PlannedWork.GpuBytes(recipe, shape, version.Bytes);
         // One that followed another, or that ran before there were forecasts, tells nothing.
         var done = context.Pipelines.AsNoTracking()
             .Where(pipeline => pipeline.Status == PipelineStatus.Succeeded && pipeline.LeaderId == null && pipeline.Forecast != null);
@@ -24,7 +26,8 @@ internal sealed class PipelinePlanner(RegistryContext context, IArtifactStore st
             .Take(History).Select(pipeline => pipeline.Times).ToListAsync(cancellation);
         var others = await done.OrderByDescending(pipeline => pipeline.Id).Take(History)
             .Select(pipeline => new { pipeline.Times, pipeline.Forecast }).ToListAsync(cancellation);
-        return Correct(planned, same, [.. others.Select(other => (other.Times, other.Forecast!))]);
+        var forecast = Correct(planned, same, [.. others.Select(other => (other.Times, other.Forecast!))]);
+        return forecast with { Kinds = [.. forecast.Kinds.Select(kind => kind with { GpuBytes = gpu.GetValueOrDefault(kind.Kind) })] };
     }
 
     /// <summary>A plan with what was measured in place of what was planned, as far as it goes.</summary>
@@ -53,7 +56,7 @@ internal sealed class PipelinePlanner(RegistryContext context, IArtifactStore st
     }
 }
 
-/// <summary>The plan of a pipeline: what its kinds would take on a machine like the registry's, which has no GPU.</summary>
+/// <summary>The plan of a pipeline: what its kinds would take on a machine like the registry's, which has no GPU, and what they need of one.</summary>
 internal static class PlannedWork
 {
     private const double BytesOfAToken = 4;
@@ -71,14 +74,9 @@ internal static class PlannedWork
     {
         var machine = new WorkMachine(Environment.ProcessorCount, Gpu: false);
         var model = shape.Counts(bytes);
-        var choices = QuantizationRecipe.Parse(recipe.ToJson());
-        choices = choices with { Sampling = choices.Sampling is { } sampling ? sampling with { Length = Math.Min(sampling.Length, shape.Positions) } : null };
+        var choices = Choices(recipe, shape);
         var plan = QuantizationPlan.Of(choices, model, machine);
-        var evaluation = EvaluationPart.FromJson(CanonicalJson.Write(recipe.Evaluation));
-        var windows = evaluation.Sampling is { } own && own.ContainsKey("sequences") ? SamplingOptions.FromJson(own).Sequences : UsualSequences;
-        var (count, context) = recipe.EvaluationText is null
-            ? (windows, Math.Min(UsualLength, shape.Positions))
-            : Windows(evaluation, textBytes, Math.Min(evaluation.Context ?? UsualContext, shape.Positions));
+        var (count, context) = Scored(recipe, shape, textBytes);
         var seconds = new Dictionary<UnitKind, double>
         {
             [SampleStage.Kind] = Planned("sample"),
@@ -95,6 +93,58 @@ internal static class PlannedWork
 
         // Teacher and student.
         double Scoring(int sequences, int length) => 2 * WorkPlan.Evaluate(model, sequences, length, machine).Seconds;
+    }
+
+    /// <summary>
+    /// The least of a GPU's memory that the kinds can do with: where a worker takes as many sequences at once as fit, one of them. Kinds that have
+    /// nothing for a GPU are left out.
+    /// </summary>
+    /// <param name="recipe">Valid.</param>
+    /// <param name="shape">Of the model.</param>
+    /// <param name="bytes">Of its files.</param>
+    public static IReadOnlyDictionary<UnitKind, long> GpuBytes(PipelineRecipe recipe, ModelShape shape, long bytes)
+    {
+        var machine = new WorkMachine(Environment.ProcessorCount, Gpu: true);
+        var model = shape.Counts(bytes);
+        var choices = Choices(recipe, shape);
+        var length = choices.Sampling?.Length ?? 0;
+        var (_, context) = Scored(recipe, shape, 0);
+        var needs = new Dictionary<UnitKind, long>
+        {
+            [SampleStage.WindowsKind] = WorkPlan.Sample(model, 1, context, machine).GpuBytes,
+            [EvaluateStage.Kind] = Scoring(context),
+        };
+        if (WorkPlan.UsesGpu(choices.Recipe))
+            needs[DecomposeStage.Kind] = Decomposing();
+        if (choices.Sampling is not null)
+            needs[SampleStage.Kind] = WorkPlan.Sample(model, 1, length, machine).GpuBytes;
+        if (choices.Filter is { Keep: < 1 })
+            needs[ScoreStage.Kind] = Scoring(length);
+        if (choices.Recipe.Distillation is { } training)
+            needs[DistilStage.Kind] = WorkPlan.Distill(model, training, training.Batch, length, machine).GpuBytes;
+        return needs;
+
+        // The student is packed: a small part of its teacher.
+        long Scoring(int tokens) => WorkPlan.Evaluate(model, 1, tokens, machine).GpuBytes + WorkPlan.OutputBytes(model, choices.Recipe);
+
+        // What was not measured holds a layer and its calibration, as the plain ones do.
+        long Decomposing() => (WorkPlan.Quantize(model, choices.Recipe, length, length, machine)
+            ?? WorkPlan.Quantize(model, new Recipe { Bases = choices.Recipe.Bases, Group = choices.Recipe.Group, Importance = choices.Recipe.Importance }, length, length, machine)!).GpuBytes;
+    }
+
+    private static QuantizationRecipe Choices(PipelineRecipe recipe, ModelShape shape)
+    {
+        var choices = QuantizationRecipe.Parse(recipe.ToJson());
+        return choices with { Sampling = choices.Sampling is { } sampling ? sampling with { Length = Math.Min(sampling.Length, shape.Positions) } : null };
+    }
+
+    private static (int Count, int Context) Scored(PipelineRecipe recipe, ModelShape shape, long textBytes)
+    {
+        var evaluation = EvaluationPart.FromJson(CanonicalJson.Write(recipe.Evaluation));
+        var windows = evaluation.Sampling is { } own && own.ContainsKey("sequences") ? SamplingOptions.FromJson(own).Sequences : UsualSequences;
+        return recipe.EvaluationText is null
+            ? (windows, Math.Min(UsualLength, shape.Positions))
+            : Windows(evaluation, textBytes, Math.Min(evaluation.Context ?? UsualContext, shape.Positions));
     }
 
     private static (int Count, int Context) Windows(EvaluationPart evaluation, long textBytes, int context) =>

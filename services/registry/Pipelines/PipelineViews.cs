@@ -49,9 +49,15 @@ internal sealed class PipelineViews(RegistryContext context, PipelineBoard board
     {
         var running = await context.Pipelines.AsNoTracking().Where(pipeline => pipeline.Status == PipelineStatus.Running)
             .OrderBy(pipeline => pipeline.Id)
-            .Select(pipeline => new { pipeline.Id, pipeline.Kind, pipeline.Forecast, Units = context.Units.Count(unit => unit.PipelineId == pipeline.Id && unit.Kind == pipeline.Kind && unit.Status != UnitStatus.Done) })
+            .Select(pipeline => new { pipeline.Id, pipeline.Kind, pipeline.Route, pipeline.Forecast, Units = context.Units.Count(unit => unit.PipelineId == pipeline.Id && unit.Kind == pipeline.Kind && unit.Status != UnitStatus.Done) })
             .ToListAsync(cancellation);
-        return [.. running.Select(pipeline => new StageWork(pipeline.Id, $"{pipeline.Kind}", UnitStages.Of(pipeline.Kind).Queue ?? "", pipeline.Units, SecondsOf(pipeline.Forecast, pipeline.Kind)))];
+        return [.. running.Select(pipeline => new StageWork(
+            pipeline.Id, $"{pipeline.Kind}", UnitStages.Of(pipeline.Kind).Queue ?? "", pipeline.Units, SecondsOf(pipeline.Forecast, pipeline.Kind),
+            GpuBytesOf(pipeline.Forecast, pipeline.Route, pipeline.Kind)))];
+
+        // Whoever takes the units of this kind may take those of later ones.
+        static long? GpuBytesOf(PipelineForecast? forecast, PipelineRoute route, UnitKind kind) =>
+            forecast?.GpuBytesOf([.. route.After(kind).Prepend(kind).Where(other => UnitStages.Of(other).Queue == UnitStages.Of(kind).Queue)]);
 
         static double? SecondsOf(PipelineForecast? forecast, UnitKind kind) => forecast?[kind] is > 0 and var seconds ? Math.Round(seconds, 1) : null;
     }

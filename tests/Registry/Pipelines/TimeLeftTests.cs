@@ -123,6 +123,28 @@ public sealed class TimeLeftTests
         large.Single(kind => kind.Kind == DecomposeStage.Kind).Seconds.ShouldBeGreaterThan(20 * small.Single(kind => kind.Kind == DecomposeStage.Kind).Seconds);
     }
 
+    [Theory]
+    // Windows are sampled and scored on a GPU; weights are decomposed on one unless the recipe's method has nothing for it.
+    [InlineData("{\"decomposition\":{\"bases\":3}}", "Decompose Evaluate SampleWindows")]
+    [InlineData("{\"decomposition\":{\"bases\":4,\"nested\":true}}", "Evaluate SampleWindows")]
+    [InlineData("{\"decomposition\":{\"init\":\"rtn\",\"refinement\":\"none\"}}", "Evaluate SampleWindows")]
+    [InlineData("{\"decomposition\":{\"bases\":4,\"nested\":true,\"importance\":\"full\"},\"distillation\":{\"steps\":30},\"filter\":{\"keep\":1}}", "Decompose Distil Evaluate Sample SampleWindows")]
+    [InlineData("{\"decomposition\":{\"bases\":2,\"importance\":\"full\"},\"distillation\":{\"steps\":30}}", "Decompose Distil Evaluate Sample SampleWindows Score")]
+    public void Kinds_that_need_a_gpu_have_the_memory_that_they_need(string json, string kinds)
+    {
+        var recipe = PipelineRecipe.Parse(json);
+        var small = PlannedWork.GpuBytes(recipe, ModelShape.Guess(1_000_000), 1_000_000);
+        string.Join(' ', small.Keys.Select(kind => kind.Name).Order()).ShouldBe(kinds);
+        // Of files of 14 GB.
+        var large = PlannedWork.GpuBytes(recipe, ModelShape.Guess(14_000_000_000), 14_000_000_000);
+        large.Keys.ShouldBe(small.Keys, ignoreOrder: true);
+        large.ShouldAllBe(kind => kind.Value > small[kind.Key] && kind.Value > 1_000_000_000);
+        var forecast = new PipelineForecast([.. PlannedWork.Of(recipe, ModelShape.Guess(1_000_000), 1_000_000, 0).Select(kind => new KindForecast(kind.Kind, 1, 1, small.GetValueOrDefault(kind.Kind)))], false);
+        forecast.GpuBytesOf([AssembleStage.Kind, GatherStage.Kind]).ShouldBe(0);
+        forecast.GpuBytesOf([AssembleStage.Kind, EvaluateStage.Kind]).ShouldBe(small[EvaluateStage.Kind]);
+        Forecast(true, (EvaluateStage.Kind, 1)).GpuBytesOf([EvaluateStage.Kind]).ShouldBeNull("it was planned before there were such plans");
+    }
+
     [Fact]
     public void The_shape_of_a_model_is_read_from_its_configuration()
     {

@@ -130,7 +130,8 @@ public sealed class PipelineFlowTests : IDisposable
         (await server.Api.ListWorkAsync()).ShouldBeEmpty();
         var pipeline = await server.StartAsync(Plain);
         var work = (await server.Api.ListWorkAsync()).Single();
-        work.ShouldBe(new StageWork(pipeline, "decompose", WorkQueues.Quantizer, 1, work.Seconds));
+        work.ShouldBe(new StageWork(pipeline, "decompose", WorkQueues.Quantizer, 1, work.Seconds, work.GpuBytes));
+        work.GpuBytes.ShouldNotBeNull().ShouldBeGreaterThan(0);
         work.Seconds.ShouldNotBeNull().ShouldBeGreaterThan(0);
         hold.SetResult();
         (await server.EndOfAsync(pipeline)).State.ShouldBe(PipelineState.Succeeded);

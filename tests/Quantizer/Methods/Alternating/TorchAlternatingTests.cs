@@ -146,4 +146,22 @@ public class TorchAlternatingTests
         LayerMethods.For(new Recipe(), torch.CPU).ShouldBeOfType<BasesMethod>();
         Should.Throw<InvalidInputException>(() => new TorchAlternating(new Recipe { Init = Init.Random }, torch.CPU));
     }
+
+    [Fact]
+    public void A_plan_gives_a_gpu_to_those_recipes_that_have_a_use_for_it()
+    {
+        Recipe[] without =
+        [
+            new() { Nested = true }, new() { Init = Init.Random }, new() { Init = Init.Rtn, Refinement = Refinement.None }, new() { Rounds = 0 }, new() { Refinement = Refinement.Gradient },
+            new Recipe().For(Target.Parse("gguf-q4_1")),
+        ];
+        foreach (var recipe in without)
+        {
+            WorkPlan.UsesGpu(recipe).ShouldBeFalse($"{recipe}");
+            // A method of a GPU would not come to be on a machine without one.
+            LayerMethods.For(recipe, new Device(DeviceType.CUDA, 0)).ShouldNotBeAssignableTo<TorchAlternating>($"{recipe}");
+        }
+        Recipe[] with = [new(), new() { Starts = Starts.Greedy }, new() { Nested = true, Importance = Importance.Full }, new() { Importance = Importance.Diag }];
+        with.ShouldAllBe(recipe => WorkPlan.UsesGpu(recipe) && (recipe.Importance != Importance.None || TorchAlternating.Supports(recipe)));
+    }
 }
