@@ -9,6 +9,7 @@ using Qbb.Registry.Http;
 using Qbb.Registry.Lineage;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Metrics;
+using Qbb.Registry.Hub;
 using Qbb.Registry.Mlflow;
 using Qbb.Registry.Mlflow.Routes;
 using Qbb.Registry.Models;
@@ -51,6 +52,7 @@ public static class RegistryExtensions
         services.AddHostedService(provider => provider.GetRequiredService<QueueMeter>());
         services.AddHostedService<CollectionClock>();
         builder.AddMlflow();
+        HubWatcher.Add(builder);
         builder.AddWebhooks();
         ChampionPusher.Add(builder);
         services.AddMlflowRoutes();
