@@ -117,7 +117,7 @@ def compare(path, expected, options):
         return good
     except Exception:  # the next model is still worth a look
         print(f"{path}: FAILS", flush=True)
-        traceback.print_exc()
+        print("".join(traceback.format_exc().splitlines(True)[-5:]), flush=True)
         return False
 
 

@@ -3,11 +3,13 @@
 A matrix of layers.py takes the place of every layer whose packed tensors the file holds. Its tensors have the names, types and shapes of the
 file (docs/format.md), so that transformers' own loader fills them."""
 import json
+import re
 import struct
 from collections import defaultdict
 
 import torch
 from torch import nn
+from transformers.core_model_loading import WeightRenaming
 from transformers.pytorch_utils import Conv1D
 from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
@@ -35,7 +37,7 @@ class QbbQuantizer(HfQuantizer):
                              "quantize it again with  qbb quantize MODEL -o OUTPUT")
 
     def preprocess_model(self, model, *args, checkpoint_files=None, dtype=None, **kwargs):
-        self.files, self.dtype = checkpoint_files or [], dtype or torch.get_default_dtype()
+        self.files, self.dtype, self.renamed = checkpoint_files or [], dtype or torch.get_default_dtype(), []
         super().preprocess_model(model, *args, checkpoint_files=checkpoint_files, dtype=dtype, **kwargs)
 
     def _process_model_before_weight_loading(self, model, **kwargs):
@@ -43,7 +45,10 @@ class QbbQuantizer(HfQuantizer):
         for name, tensors in _modules(self.files).items():
             kind = BasesMatrix if "planes" in tensors else IntegerMatrix if tensors.keys() & {"q8", "q6", "q4"} else None
             if kind is not None:
-                old = model.get_submodule(path := _path(model, name))
+                path = _path(model, name, head)
+                if path.removeprefix(model.base_model_prefix + ".") != name.removeprefix(model.base_model_prefix + "."):
+                    self.renamed.append(WeightRenaming(rf"^{re.escape(name)}\.", path + "."))
+                old = model.get_submodule(path)
                 columns = old.weight.shape[0 if isinstance(old, Conv1D) else 1]
                 form = config.embedding if config.embedding and (isinstance(old, nn.Embedding) or old is head) else {}
                 group = form.get("group_size", config.group_size) or columns
@@ -54,7 +59,10 @@ class QbbQuantizer(HfQuantizer):
         if isinstance(embedding, Matrix):
             model._tied_weights_keys, model.all_tied_weights_keys = None, {}
         # Scales of the smaller models of a nested one.
-        model._keys_to_ignore_on_load_unexpected = [*(model._keys_to_ignore_on_load_unexpected or []), r"\.(alpha|beta)\.\d+$"]
+        model._keys_to_ignore_on_load_unexpected = {*(model._keys_to_ignore_on_load_unexpected or ()), r"\.(alpha|beta)\.\d+$"}
+
+    def update_weight_conversions(self, weight_conversions):
+        return [*weight_conversions, *self.renamed]
 
     def _process_model_after_weight_loading(self, model, **kwargs):
         for module in (module for module in model.modules() if isinstance(module, Matrix)):
@@ -76,10 +84,11 @@ def _modules(files):
     return modules
 
 
-def _path(model, name):
-    """Where a module of the file is in this model: with or without the prefix of the base model, as transformers' loader finds it."""
-    prefix, paths = model.base_model_prefix + ".", {path for path, _ in model.named_modules()}
-    for path in (name, prefix + name, name.removeprefix(prefix)):
-        if path in paths:
-            return path
-    raise ValueError(f"the file has {name}, and {type(model).__name__} has no such layer")
+def _path(model, name, head):
+    """Where a module of the file is in this model: with or without the prefix of the base model; a name without a place is the head's of before."""
+    prefix, paths = model.base_model_prefix + ".", {path: module for path, module in model.named_modules()}
+    places = [path for path in (name, prefix + name, name.removeprefix(prefix)) if path in paths]
+    places += [path for path, module in paths.items() if module is head and "." not in name]
+    if not places:
+        raise ValueError(f"the file has {name}, and {type(model).__name__} has no such layer")
+    return places[0]

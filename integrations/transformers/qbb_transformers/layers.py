@@ -18,6 +18,8 @@ class Matrix(nn.Module):
         super().__init__()
         self.columns, self.group, self.looked_up = columns, group, isinstance(old, nn.Embedding)
         self.bias, self.factor = getattr(old, "bias", None), getattr(old, "scalar_embed_scale", 1.0)  # the factor is Gemma 3's
+        self.weight = torch.empty(0, device="meta")  # some models look at it when they are made
+        self.weight._is_hf_initialized = True
         for name in tensors.keys() - {"bias"}:
             self.register_buffer(name, torch.empty(tensors[name][1], dtype=TYPES[tensors[name][0]], device="meta"))
 
