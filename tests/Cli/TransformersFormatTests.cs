@@ -16,7 +16,7 @@ public sealed class TransformersFormatTests : IDisposable
 
     [Theory]
     [InlineData("llama-gqa-tied", "--bases 3 --embedding 6"), InlineData("phi3", "--bases 2 --group row --no-bias"), InlineData("gpt2", "--bases 2 --group 16 --embedding 4")]
-    [InlineData("llama-gqa-tied", "--target gguf-q4_1"), InlineData("mistral", "--target gguf-q4_0"), InlineData("llama-gqa-tied", "--target gptq --group 32"), InlineData("llama-gqa-tied", "--bases 2 --nested --embedding bases")]
+    [InlineData("llama-gqa-tied", "--target gguf-q4_1"), InlineData("mistral", "--target gguf-q4_0"), InlineData("llama-gqa-tied", "--target gptq --group 32"), InlineData("llama-gqa-tied", "--bases 2 --nested"), InlineData("qwen2", "--bases 2 --embedding bases")]
     public void A_plain_reading_of_the_format_gives_the_exported_weights(string model, string options)
     {
         var (quantized, exported) = (_folder.File("q"), _folder.File("plain"));

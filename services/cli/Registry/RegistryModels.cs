@@ -1,6 +1,6 @@
 using System.CommandLine;
-using Qbb.Checkpoints;
 using Qbb.Artifacts.Hub;
+using Qbb.Checkpoints;
 using Qbb.Cli.Hub;
 using Qbb.Cli.Terminal;
 
