@@ -6,6 +6,7 @@ using Qbb.Registry.Aliases;
 using Qbb.Registry.Collecting;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
+using Qbb.Registry.Hub;
 using Qbb.Registry.Lineage;
 using Qbb.Registry.Messaging;
 using Qbb.Registry.Metrics;
@@ -51,6 +52,7 @@ public static class RegistryExtensions
         services.AddHostedService(provider => provider.GetRequiredService<QueueMeter>());
         services.AddHostedService<CollectionClock>();
         builder.AddMlflow();
+        HubWatcher.Add(builder);
         builder.AddWebhooks();
         ChampionPusher.Add(builder);
         services.AddMlflowRoutes();

@@ -126,13 +126,14 @@ public sealed record NamedRecipe(string Name, JsonNode Recipe);
 /// <param name="Gate">What decides on the champion of those models; null for the registry's.</param>
 /// <param name="Mlflow">Versions of an MLflow server to take; null for none.</param>
 /// <param name="Oci">Where new champions are pushed to, oci://HOST/NAME:TAG with {model} and {version} in name and tag; null for nowhere.</param>
+/// <param name="Hub">A model of the Hugging Face hub whose new commits are taken, each once: hf:OWNER/NAME, with @REVISION for another branch than main; null for none.</param>
 /// <example>
 /// {"models":"llama-*","recipes":[{"name":"three-bases","recipe":{"decomposition":{"bases":3,"group":128}}}],"gate":{"maxPerplexityRatio":1.1,
-/// "maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null,"oci":"oci://registry.example.com/models/{model}:{version}"}
+/// "maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null,"oci":"oci://registry.example.com/models/{model}:{version}","hub":"hf:meta-llama/llama-3.2-1B"}
 /// </example>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record PolicyChange(
-    string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null, MlflowSource? Mlflow = null, string? Oci = null);
+    string? Models = null, IReadOnlyList<NamedRecipe>? Recipes = null, Gate? Gate = null, MlflowSource? Mlflow = null, string? Oci = null, string? Hub = null);
 
 /// <summary>Versions of an MLflow server that a policy takes and quantizes, each once.</summary>
 /// <param name="Name">The registered model there; here the model has the same name.</param>
@@ -148,9 +149,10 @@ public sealed record MlflowSource(string Name, string Tag);
 /// <param name="Gate">What decides on the champion of those models.</param>
 /// <param name="Mlflow">What it takes from an MLflow server.</param>
 /// <param name="Oci">Where new champions are pushed to.</param>
+/// <param name="Hub">The model of the hub that it takes.</param>
 /// <example>
 /// {"name":"small","models":"llama-*","recipes":[{"name":"three-bases","recipe":{"decomposition":{"bases":3,"group":128}}}],
 /// "gate":{"maxPerplexityRatio":1.1,"maxKl":0.2,"maxBitsPerWeight":4},"mlflow":null,
-/// "oci":"oci://registry.example.com/models/{model}:{version}"}
+/// "oci":"oci://registry.example.com/models/{model}:{version}","hub":"hf:meta-llama/llama-3.2-1B"}
 /// </example>
-public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate, MlflowSource? Mlflow = null, string? Oci = null);
+public sealed record PolicyView(string Name, string Models, IReadOnlyList<NamedRecipe> Recipes, Gate? Gate, MlflowSource? Mlflow = null, string? Oci = null, string? Hub = null);

@@ -46,6 +46,9 @@ public sealed class BinaryLinear : IGraphLinear
 
     public int OutFeatures => _bases.OutFeatures;
 
+    /// <summary>Signs, and the scales that it started from.</summary>
+    public BinaryBases Bases => _bases;
+
     /// <summary>Columns that share a scale.</summary>
     public int GroupSize => _bases.GroupSize;
 

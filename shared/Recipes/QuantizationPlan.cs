@@ -125,7 +125,7 @@ public sealed record QuantizationPlan
         var calibration = machine.Gpu ? MostCalibration : CalibrationOnCpu(recipe, model, length, machine, CpuSeconds * CalibrationShare);
         var sampling = new SamplingOptions { Sequences = calibration + HeldOut, Length = length, Seed = (ulong)recipe.Seed };
         var fast = new Choices(Preset.Fast, recipe, sampling, calibration, null);
-        if (preset == Preset.Fast || recipe.Nested || recipe.IsOnGrid)
+        if (preset == Preset.Fast || recipe.Nested)
             return Describe(fast, model, machine);
         return Describe(machine.Gpu ? OnAGpu(preset, fast, model, machine) : OnACpu(preset, fast, model, machine), model, machine);
     }
@@ -183,7 +183,7 @@ public sealed record QuantizationPlan
                 Steps = steps,
                 Batch = batch,
                 LearningRate = Rate(bases),
-                SignRate = Rate(bases),
+                SignRate = fast.Recipe.Target is { LeastLevel: > 0 } ? null : Rate(bases),
                 FeatureWeight = 2,
                 HeldOut = HeldOutShare(sequences, machine),
                 EvaluateEvery = (steps + (best ? 7 : 1)) / (best ? 8 : 2),

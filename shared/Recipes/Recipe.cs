@@ -132,13 +132,13 @@ public sealed record Recipe
         return recipe.Resolve();
     }
 
+    internal static string SignsOf(Target target) => $"target {target} has a level that no weight may take, which trained signs would not spare: leave out signRate";
+
     private static void Refuse(IReadOnlyCollection<string> problems)
     {
         if (problems.Count > 0)
             throw new InvalidInputException("the recipe cannot be used: " + string.Join("; ", problems));
     }
-
-    internal const string DistilledExports = "exports is set and the recipe has a distillation, which changes the model after its exports are written: take one of them out";
 
     internal IEnumerable<string> Problems()
     {
@@ -191,8 +191,6 @@ public sealed record Recipe
             else if (!Target.Holds(name, this))
                 yield return $"exports has {name}, which does not hold levels of {(Target is null ? "no target" : $"target {Target} with {Bases} bases")}: set target to {(name is "gptq-v2" or "awq" ? "gptq" : name)}, or take it out";
         }
-        if (Exports is not null && Distillation is not null)
-            yield return DistilledExports;
         foreach (var problem in Target is null ? [] : ProblemsWith(Target))
             yield return problem;
         if (LearningRate is { } rate && (!double.IsFinite(rate) || rate <= 0))
@@ -217,7 +215,7 @@ public sealed record Recipe
             yield return $"target {target} stores embedding and head in 16 bits: set embedding to 16";
         else if (Embedding is not (EmbeddingForm.Bits8 or EmbeddingForm.Bits16))
             yield return $"target {target} stores embedding and head in 8 or 16 bits: set embedding to 8 or 16";
-        if (Distillation is not null && IsOnGrid)
-            yield return $"target {target} fixes the grid of the levels, which a distillation would leave: take the distillation out";
+        if (Distillation?.SignRate is not null && target.LeastLevel > 0)
+            yield return SignsOf(target);
     }
 }

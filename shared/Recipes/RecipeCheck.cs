@@ -24,8 +24,8 @@ public static class RecipeCheck
         var problems = new List<string>();
         if (recipe["decomposition"] is JsonObject decomposition)
             CheckDecomposition(decomposition, problems);
-        if (recipe["decomposition"] is JsonObject part && part["exports"] is JsonArray { Count: > 0 } && recipe["distillation"] is JsonObject)
-            problems.Add(Recipe.DistilledExports);
+        if (recipe["distillation"]?["signRate"] is not null && Target.All.FirstOrDefault(known => known.Name == recipe["decomposition"]?["target"]?.ToString()) is { LeastLevel: > 0 } target)
+            problems.Add(Recipe.SignsOf(target));
         if (recipe["sampling"] is JsonObject sampling)
             Add("sampling", PartJson.Read<SamplingOptions>(sampling, "sampling", problems).Problems());
         if (recipe["filter"] is JsonObject filter)

@@ -34,7 +34,10 @@ internal sealed class FakeHub : IAsyncDisposable
     /// <summary>OWNER/NAME.</summary>
     public string Repository { get; init; } = "acme/tiny";
 
-    /// <summary>The files of the only commit.</summary>
+    /// <summary>The commit of main.</summary>
+    public string Head { get; set; } = Commit;
+
+    /// <summary>The files of every commit.</summary>
     public Dictionary<string, byte[]> Files { get; } = [];
 
     /// <summary>From this size on files are stored as large ones.</summary>
@@ -89,9 +92,9 @@ internal sealed class FakeHub : IAsyncDisposable
             return request.Headers.Authorization.Count > 0 ? RefuseAsync(http, 400, null) : SendAsync(http, path["cdn/".Length..]);
         if (Token is not null && request.Headers.Authorization != $"Bearer {Token}")
             return RefuseAsync(http, IsGated ? 403 : 401, IsGated ? "GatedRepo" : "RepoNotFound");
-        var (api, resolve) = ($"api/models/{Repository}/revision/", $"{Repository}/resolve/{Commit}/");
+        var (api, resolve) = ($"api/models/{Repository}/revision/", $"{Repository}/resolve/{Head}/");
         if (path.StartsWith(api, StringComparison.Ordinal))
-            return path[api.Length..] is "main" or Commit ? http.Response.WriteAsJsonAsync(Describe()) : RefuseAsync(http, 404, "RevisionNotFound");
+            return path[api.Length..] is "main" || path[api.Length..] == Head ? http.Response.WriteAsJsonAsync(Describe()) : RefuseAsync(http, 404, "RevisionNotFound");
         if (!path.StartsWith(resolve, StringComparison.Ordinal) || !Files.ContainsKey(path[resolve.Length..]))
             return RefuseAsync(http, path.StartsWith("api/", StringComparison.Ordinal) ? 401 : 404, path.StartsWith("api/", StringComparison.Ordinal) ? "RepoNotFound" : "EntryNotFound");
         if (!IsLarge(path[resolve.Length..]))
@@ -127,7 +130,7 @@ internal sealed class FakeHub : IAsyncDisposable
     private JsonObject Describe() => new()
     {
         ["id"] = Repository,
-        ["sha"] = Commit,
+        ["sha"] = Head,
         ["siblings"] = new JsonArray([.. Files.Select(file =>
         {
             var entry = new JsonObject { ["rfilename"] = file.Key, ["size"] = file.Value.Length, ["blobId"] = GitHash(file.Value) };

@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Time.Testing;
+using Qbb.Artifacts.Hub;
 using Qbb.Cli.Hub;
 using Qbb.Tests;
 

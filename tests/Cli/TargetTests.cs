@@ -67,7 +67,7 @@ public class TargetTests
     {
         var plan = QbbCommands.Run("quantize", s_model, "--plan", "--target", "gguf-q8_0", "--json");
         plan.Code.ShouldBe(0, plan.Error);
-        plan.Json["preset"]!.GetValue<string>().ShouldBe("fast");
+        plan.Json["preset"]!.GetValue<string>().ShouldBe("balanced");
         plan.Json["recipe"]!["decomposition"]!["target"]!.GetValue<string>().ShouldBe("gguf-q8_0");
         plan.Json["recipe"]!["decomposition"]!["bases"]!.GetValue<int>().ShouldBe(8);
         plan.Json["bitsPerWeight"]!.GetValue<double>().ShouldBe(8.5);
@@ -76,7 +76,7 @@ public class TargetTests
     [Theory]
     [InlineData("--target gguf-q4_1 --bases 3", "leave out --bases")]
     [InlineData("--target gguf-q4_1 --group 64", "leave out --group")]
-    [InlineData("--target gguf-q4_1 --preset best", "whose grid a distillation would leave")]
+    [InlineData("--target gguf-q8_0 --sign-lr 0.001", "has a level that no weight may take")]
     [InlineData("--target gguf-q4_1 --bits 4", "leave out --size and --bits")]
     [InlineData("--target gguf-q4_1 --nested", "leave out nested")]
     [InlineData("--target gguf-q4_1 --embedding 4", "set embedding to 8 or 16")]

@@ -31,7 +31,11 @@ internal sealed class LogitsCommand : QbbCommand
         using var scope = torch.NewDisposeScope();
         var logits = loaded.Model.forward(torch.tensor(ids, 1, ids.Length).to(loaded.Model.Device)).to(ScalarType.Float32).ToArray<float>();
         var rows = logits.Chunk(vocabulary).ToArray();
-        output.Result(new JsonObject { ["logits"] = new JsonArray([.. rows.Select(row => new JsonArray([.. row.Select(x => (JsonNode)x)]))]) }, _ =>
+        output.Result(new JsonObject
+        {
+            ["ids"] = new JsonArray([.. ids.Select(id => (JsonNode)id)]),
+            ["logits"] = new JsonArray([.. rows.Select(row => new JsonArray([.. row.Select(x => (JsonNode)x)]))]),
+        }, _ =>
         {
             foreach (var row in rows)
                 Console.Out.WriteLine(string.Join(' ', row.Select(x => x.ToString("G7", CultureInfo.InvariantCulture))));

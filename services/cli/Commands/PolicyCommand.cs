@@ -62,6 +62,7 @@ internal sealed class PolicyCommand : Command
         };
         private readonly Option<string?> _mlflow = new("--mlflow") { Description = "Also take versions of this registered model from the registry's MLflow server, each once.", HelpName = "NAME" };
         private readonly Option<string?> _tag = new("--mlflow-tag") { Description = "With --mlflow: the tag that versions to take have, KEY or KEY:VALUE.", HelpName = "TAG" };
+        private readonly Option<string?> _hub = new("--hf") { Description = "Also take this model of the Hugging Face hub, and each new commit of it once: hf:OWNER/NAME, hf:OWNER/NAME@REVISION, or hf:OWNER/NAME/FILE.gguf.", HelpName = "MODEL" };
         private readonly Option<string?> _oci = new("--oci") { Description = "Push new champions to an OCI registry of the setting Oci:Hosts: oci://HOST/NAME:TAG, with {model} and {version} in name and tag.", HelpName = "TARGET" };
         private readonly Option<double?> _kl = new("--max-kl") { Description = "Gate: largest KL to the model, nats per token." };
         private readonly Option<double?> _ratio = new("--max-perplexity-ratio") { Description = "Gate: largest perplexity over the model's." };
@@ -69,10 +70,11 @@ internal sealed class PolicyCommand : Command
 
         public Set() : base("set", "Creates or replaces a policy; it applies to uploads from now on.",
             "qbb policy set small --models 'llama-*' --recipe two-bases.json three-bases.json", "qbb policy set small --recipe two-bases.json --max-kl 0.1",
-            "qbb policy set nightly --models llama --recipe two-bases.json --mlflow llama --mlflow-tag quantize:yes")
+            "qbb policy set nightly --models llama --recipe two-bases.json --mlflow llama --mlflow-tag quantize:yes",
+            "qbb policy set smol --models 'SmolLM2-*' --recipe two-bases.json --hf hf:HuggingFaceTB/SmolLM2-135M")
         {
             Arguments.Add(_name);
-            foreach (var option in new Option[] { _models, _recipes, _mlflow, _tag, _oci, _kl, _ratio, _bits })
+            foreach (var option in new Option[] { _models, _recipes, _mlflow, _tag, _hub, _oci, _kl, _ratio, _bits })
                 Options.Add(option);
             Validators.Add(result =>
             {
@@ -87,7 +89,7 @@ internal sealed class PolicyCommand : Command
             var gate = new Gate { MaxKl = parsed.GetValue(_kl), MaxPerplexityRatio = parsed.GetValue(_ratio), MaxBitsPerWeight = parsed.GetValue(_bits) };
             var source = parsed.GetValue(_mlflow) is { } name ? new MlflowSource(name, parsed.GetValue(_tag)!) : null;
             var policy = await registry.SetPolicyAsync(
-                parsed.GetRequiredValue(_name), new PolicyChange(parsed.GetRequiredValue(_models), recipes, gate == new Gate() ? null : gate, source, parsed.GetValue(_oci)), cancel);
+                parsed.GetRequiredValue(_name), new PolicyChange(parsed.GetRequiredValue(_models), recipes, gate == new Gate() ? null : gate, source, parsed.GetValue(_oci), parsed.GetValue(_hub)), cancel);
             output.Result(Json(policy).AsObject(), _ => RegistryTables.Print([policy]));
         }
     }

@@ -1,4 +1,5 @@
 using System.Net;
+using Qbb.Artifacts.Hub;
 using Qbb.Checkpoints;
 using Qbb.Cli.Terminal;
 using Qbb.Models;

@@ -46,7 +46,6 @@ internal sealed class PresetChoices
             : calibration.Given(parsed) == Importance.None && !hasData ? (Preset.Weights, "--importance none")
             : hasData ? (Preset.Fast, "--calibration and --text")
             : recipe.Nested ? (Preset.Fast, "--nested")
-            : recipe.IsOnGrid ? (Preset.Fast, "--target, whose grid a distillation would leave")
             : (Preset.Best, "");
         if (given > most)
             throw new InvalidInputException($"--preset {Name(given.Value)} does not go together with {because}: leave one of them out, or use --preset {Name(most)}");

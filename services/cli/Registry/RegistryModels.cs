@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Qbb.Artifacts.Hub;
 using Qbb.Checkpoints;
 using Qbb.Cli.Hub;
 using Qbb.Cli.Terminal;

@@ -49,6 +49,7 @@ internal static class DistilledFolder
         writer.WriteText("recipe.json", after.ToCanonicalJson());
         writer.WriteJson("metrics.json", Metrics(student.Path, after, training, facts, size));
         writer.WriteText("README.md", Card(student.Path, before, after, training));
+        RecipeExports.Write(after, writer.Folder, cancellation);
         return size;
     }
 

@@ -97,6 +97,7 @@ public sealed class Distiller(DistillationRecipe recipe, DistillationOptions opt
         {
             teacherSource = ModelSource.Open(teacher);
             var before = CheckStudent(studentSource);
+            _ = (before with { Distillation = _recipe }).Resolve();
             var config = DecoderConfig.FromJson(studentSource.ConfigJson);
             ModelShapes.ThrowIfDifferent(studentSource.Path, config, teacherSource.Path, DecoderConfig.FromJson(teacherSource.ConfigJson));
             var teacherDigest = DigestOf(teacherSource, cancellation);

@@ -6,14 +6,19 @@ namespace Qbb.Quantizer.Distillation;
 /// <summary>
 /// All that is trained of a student: the scales and biases of its binary layers, as changes relative to the mean scale of their group, α =
 /// α₀ + δ·mean|α₀| and β = β₀ + δ·mean|α₀|. Adam moves every δ by about the rate, so weights large and small, and biases, which start near
-/// 0, move in proportion to their group. The optimizer's state is in fp32.
+/// 0, move in proportion to their group. On a grid (<see cref="GridScale"/>) it is the step, and the minimum where that is free. The optimizer's
+/// state is in fp32.
 /// </summary>
 internal sealed class TrainedScales : IDisposable
 {
     private readonly AdamW _adam;
     /// <summary>Every array of all scales, one after the other in one piece of memory: a step is then a few operators instead of some for each scale.</summary>
     private readonly Tensor _start, _unit, _delta, _value, _gradient;
-    private readonly Tensor[] _layerValues, _values, _gradients;
+    private readonly Tensor[] _values, _gradients;
+    /// <summary>Where the scales are used: tensors of layers, and those that a grid's follow from.</summary>
+    private readonly Tensor[] _targets;
+    private readonly List<GridScale> _grids = [];
+    private readonly List<Tensor> _layerTensors = [];
     private HashSet<int> _moved = [];
 
     /// <param name="student">Its scales are made to record gradients, all else is not.</param>
@@ -29,7 +34,17 @@ internal sealed class TrainedScales : IDisposable
             {
                 if (block.Linear(spec.Role) is not BinaryLinear layer)
                     continue;
+                _layerTensors.AddRange(new[] { layer.Alpha, layer.Beta }.OfType<Tensor>());
                 var unit = layer.Alpha.detach().abs().mean([0], keepdim: true);
+                if (layer.Bases.Steps is not null)
+                {
+                    var grid = new GridScale(layer);
+                    _grids.Add(grid);
+                    scales.Add((BasesTensors.Step(spec.Module), grid.Step, grid.Step.abs()));
+                    if (grid.Minimum is { } minimum)
+                        scales.Add((BasesTensors.Minimum(spec.Module), minimum, unit.squeeze(0)));
+                    continue;
+                }
                 scales.Add((BasesTensors.Alpha(spec.Module), layer.Alpha, unit.expand(layer.Alpha.shape)));
                 if (layer.Beta is { } beta)
                     scales.Add((BasesTensors.Beta(spec.Module), beta, unit.squeeze(0)));
@@ -42,10 +57,10 @@ internal sealed class TrainedScales : IDisposable
         long[][] shapes = [.. scales.Select(scale => scale.Value.shape)];
         var (starts, units, deltas) = (AdamW.Parts(_start, shapes), AdamW.Parts(_unit, shapes), AdamW.Parts(_delta, shapes));
         (_values, _gradients) = (AdamW.Parts(_value, shapes), AdamW.Parts(_gradient, shapes));
-        _layerValues = [.. scales.Select(scale => scale.Value)];
+        _targets = [.. scales.Select(scale => scale.Value)];
         All = [.. scales.Select((scale, k) => new TrainedScale(scale.Name, scale.Value, starts[k], units[k], deltas[k]))];
-        foreach (var scale in All)
-            scale.Value.requires_grad = true;
+        foreach (var tensor in _layerTensors)
+            tensor.requires_grad = true;
         _adam = new AdamW(_delta, shapes);
 
         Tensor Flat(IEnumerable<Tensor> parts) => torch.cat([empty, .. parts.Select(part => part.reshape(-1))]).DetachFromDisposeScope();
@@ -62,8 +77,11 @@ internal sealed class TrainedScales : IDisposable
     {
         using var off = torch.no_grad();
         using var scope = torch.NewDisposeScope();
+        var ofGrids = new Dictionary<object, Tensor?>(ReferenceEqualityComparer.Instance);
+        foreach (var (value, gradient) in _grids.SelectMany(grid => grid.Gradients()))
+            ofGrids[value] = gradient;
         // A block that was not swapped in has no gradient, and its scales stay.
-        var found = Array.ConvertAll(_layerValues, value => value.grad);
+        var found = Array.ConvertAll(_targets, value => ofGrids.TryGetValue(value, out var gradient) ? gradient : value.grad);
         _moved = [.. Enumerable.Range(0, found.Length).Where(k => found[k] is not null)];
         if (_moved.Count < found.Length)
             _gradient.zero_();
@@ -82,7 +100,7 @@ internal sealed class TrainedScales : IDisposable
         using var off = torch.no_grad();
         if (norm > clip)
             _gradient.mul_(clip / (norm + 1e-6));
-        if (_moved.Count == _layerValues.Length)
+        if (_moved.Count == _targets.Length)
             _adam.step(rate, _gradient);
         else
             _adam.step(rate, [.. _gradients.Select((gradient, k) => _moved.Contains(k) ? gradient : null)]);
@@ -92,8 +110,8 @@ internal sealed class TrainedScales : IDisposable
     /// <summary>Forgets gradients that were not used.</summary>
     public void DropGradients()
     {
-        foreach (var value in _layerValues)
-            value.grad = null;
+        foreach (var tensor in _layerTensors)
+            tensor.grad = null;
     }
 
     /// <summary>Gives the layers the scales that follow from δ.</summary>
@@ -101,21 +119,24 @@ internal sealed class TrainedScales : IDisposable
     {
         using var off = torch.no_grad();
         _value.copy_(_start).addcmul_(_delta, _unit, 1);
-        torch._foreach_copy_(_layerValues, _values);
+        torch._foreach_copy_(_targets, _values);
+        _grids.ForEach(grid => grid.Apply());
     }
 
     /// <summary>Gives the layers their scales as fp16 will store them, until <see cref="Apply"/>.</summary>
     public void Round()
     {
         using var off = torch.no_grad();
+        _grids.ForEach(grid => grid.Round());
         foreach (var scale in All)
         {
             using var scope = torch.NewDisposeScope();
             scale.Value.copy_(scale.Value.to(ScalarType.Float16));
         }
+        _grids.ForEach(grid => grid.Apply());
     }
 
-    /// <summary>The layers' scales as they are now, in fp16.</summary>
+    /// <summary>The scales as they are now, in fp16: after <see cref="Round"/>, what will be stored.</summary>
     public Half[][] Halves() => [.. All.Select(scale =>
     {
         using var scope = torch.NewDisposeScope();
@@ -142,6 +163,7 @@ internal sealed class TrainedScales : IDisposable
         _adam.Dispose();
         foreach (var scale in All)
             scale.Dispose();
+        _grids.ForEach(grid => grid.Dispose());
         foreach (var tensor in (Tensor[])[_start, _unit, _delta, _value, _gradient, .. _values, .. _gradients])
             tensor.Dispose();
     }

@@ -12,8 +12,8 @@ namespace Qbb.Quantizer.Driver;
 /// <param name="Types">How many tensors are of each type.</param>
 public sealed record GgufExportResult(long Bytes, IReadOnlyDictionary<string, int> Types);
 
-/// <summary>Rounds rows of so many columns to blocks of a ggml type.</summary>
-internal delegate byte[] RowEncoder(string type, ReadOnlySpan<float> rows, int columns);
+/// <summary>Rounds rows of so many columns of a tensor, by its name in the file, to blocks of a ggml type.</summary>
+internal delegate byte[] RowEncoder(string tensor, string type, ReadOnlySpan<float> rows, int columns);
 
 /// <summary>
 /// Writes a model as a GGUF file. A format of blocks takes the levels of a quantized model as they are: every row is decoded again and compared bit by
@@ -41,9 +41,10 @@ public static class GgufExport
     public static GgufExportResult Write(ModelSource source, string path, string format, bool force, int? bases = null,
         IProgress<(string Tensor, int Done, int Total)>? progress = null, CancellationToken cancel = default) => Write(source, path, format, force, bases, null, progress, cancel);
 
-    /// <summary>The same; with an encoder plain weights are rounded to the format's type, and embedding and head to Q8_0, by it.</summary>
+    /// <summary>The same; with an encoder plain weights are rounded by it to the format's type, and embedding and head to Q8_0, or all to what <paramref name="typeOf"/> says of a tensor.</summary>
     internal static GgufExportResult Write(
-        ModelSource source, string path, string format, bool force, int? bases, RowEncoder? encoder, IProgress<(string Tensor, int Done, int Total)>? progress, CancellationToken cancel)
+        ModelSource source, string path, string format, bool force, int? bases, RowEncoder? encoder, IProgress<(string Tensor, int Done, int Total)>? progress, CancellationToken cancel,
+        Func<string, string>? typeOf = null)
     {
         CheckTarget(path, force, source.Path);
         var target = Target.All.FirstOrDefault(target => target.Name == format);
@@ -65,10 +66,11 @@ public static class GgufExport
         {
             var entry = source.Tensors.Describe(name);
             var integers = layout.Embeddings.Contains(name) ? Integers(source, name) : null;
-            if (encoder is not null && target is not null && entry.Shape.Count == 2)
+            if (encoder is not null && entry.Shape.Count == 2)
             {
-                var type = layout.Embeddings.Contains(name) ? "Q8_0" : target.TypeName;
-                pieces.Add(new(places.Of(entry), entry.Shape[1] % GgmlPacking.BlockLength(type) == 0 ? type : "F16", null, null));
+                var place = places.Of(entry);
+                var type = typeOf?.Invoke(place.Name) ?? (layout.Embeddings.Contains(name) ? "Q8_0" : target!.TypeName);
+                pieces.Add(new(place, entry.Shape[1] % GgmlPacking.BlockLength(type) == 0 ? type : "F16", null, null));
                 continue;
             }
             pieces.Add(new(places.Of(entry), entry.Shape.Count < 2 ? "F32" : target is null ? TypeOf(format) : integers is not null ? "Q8_0" : PlainType(entry), null, target is null ? null : integers));
@@ -212,10 +214,10 @@ public static class GgufExport
             var part = values.AsSpan(0, (int)Math.Min(values.Length, (rows - row) * width));
             piece.Place.Read(tensors, row, part);
             WeightChecks.ThrowIfNotFinite(piece.Place.Name, part);
-            if (piece.Type is "F32" or "F16" or "BF16")
-                WriteFloats(writer, piece, part);
+            if (encoder is not null && shape.Count == 2)
+                writer.WriteBytes(piece.Place.Name, encoder(piece.Place.Name, piece.Type, part, (int)width));
             else
-                writer.WriteBytes(piece.Place.Name, encoder!(piece.Type, part, (int)width));
+                WriteFloats(writer, piece, part);
         }
     }
 

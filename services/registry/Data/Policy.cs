@@ -19,6 +19,9 @@ internal sealed class Policy
     /// <summary>Versions in MLflow that are taken and quantized; null for none.</summary>
     public MlflowSource? Mlflow { get; set; }
 
+    /// <summary>A model of the hub whose commits are taken and quantized, such as hf:OWNER/NAME@REVISION; null for none.</summary>
+    public string? Hub { get; set; }
+
     /// <summary>Where champions are pushed to, such as oci://HOST/{model}:{version}; null for nowhere.</summary>
     public string? Oci { get; set; }
 
@@ -47,6 +50,7 @@ internal sealed class PolicyMapping : IEntityTypeConfiguration<Policy>
         builder.Property(policy => policy.Recipes).AsJson();
         builder.Property(policy => policy.Gate).AsJson();
         builder.Property(policy => policy.Mlflow).AsJson();
+        builder.Property(policy => policy.Hub).HasMaxLength(512);
         builder.Property(policy => policy.Oci).HasMaxLength(512);
         builder.Property(policy => policy.Revision).IsConcurrencyToken();
     }

@@ -42,6 +42,8 @@ internal abstract class RegistryContext : DbContext
 
     public DbSet<MlflowImport> MlflowImports => Set<MlflowImport>();
 
+    public DbSet<HubImport> HubImports => Set<HubImport>();
+
     public DbSet<Webhook> Webhooks => Set<Webhook>();
 
     public DbSet<WebhookDelivery> WebhookDeliveries => Set<WebhookDelivery>();

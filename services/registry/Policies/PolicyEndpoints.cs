@@ -2,9 +2,11 @@ using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
+using Qbb.Artifacts.Hub;
 using Qbb.Contracts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
+using Qbb.Registry.Hub;
 using Qbb.Registry.Oci;
 using Qbb.Registry.Pages;
 using Qbb.Registry.Pipelines;
@@ -18,6 +20,7 @@ internal static class PolicyEndpoints
 {
     private const int MostRecipes = 100;
     private const int MostPattern = 128;
+    private const int MostHub = 512;
 
     public static void MapPolicies(this IEndpointRouteBuilder routes)
     {
@@ -68,7 +71,7 @@ internal static class PolicyEndpoints
             services.Tags.Require(there is null ? null : View(there));
             var now = services.Clock.GetUtcNow();
             var policy = there ?? services.Context.Policies.Add(new Policy { Name = name, Models = change.Models!, Recipes = recipes, UpdatedAt = now }).Entity;
-            (policy.Models, policy.Recipes, policy.Gate, policy.Mlflow, policy.Oci, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, change.Mlflow, change.Oci, now);
+            (policy.Models, policy.Recipes, policy.Gate, policy.Mlflow, policy.Oci, policy.Hub, policy.UpdatedAt) = (change.Models!, recipes, change.Gate, change.Mlflow, change.Oci, change.Hub, now);
             policy.Revision++;
             return (View(policy), there is null);
         }, ["policies"], services.Cancellation);
@@ -95,20 +98,22 @@ internal static class PolicyEndpoints
         problems.AddRange(change.Gate?.Problems() ?? []);
         if (change.Mlflow is { } source)
         {
-            if (ModelName.ProblemOf(source.Name ?? "") is { } unusable)
-                problems.Add($"mlflow.name {source.Name} cannot be a model's name here: {unusable}");
+            if (ModelName.ProblemOf(source.Name ?? "") is { } wrong)
+                problems.Add($"mlflow.name {source.Name} cannot be a model's name here: {wrong}");
             else if (change.Models is { } pattern && !Policy.Matches(pattern, source.Name!))
                 problems.Add($"mlflow.name {source.Name} does not match models {pattern}: the policy would not apply to what it takes");
             if (string.IsNullOrWhiteSpace(source.Tag) || source.Tag.Length > MostPattern)
                 problems.Add($"mlflow.tag must be key or key:value, of at most {MostPattern} characters");
         }
+        if (change.Hub is { } hub && ProblemOfHub(hub, change.Models) is { } unusable)
+            problems.Add(unusable);
         if (change.Oci is { } target && OciTarget.ProblemOf(target, oci) is { } misled)
             problems.Add(misled);
         var recipes = new List<PolicyRecipe>();
         foreach (var recipe in change.Recipes ?? [])
         {
-            if (ModelName.ProblemOf(recipe.Name ?? "") is { } wrong)
-                problems.Add($"a recipe's name: {wrong}");
+            if (ModelName.ProblemOf(recipe.Name ?? "") is { } misnamed)
+                problems.Add($"a recipe's name: {misnamed}");
             var json = recipe.Recipe?.ToJsonString() ?? "null";
             var inside = RecipeIntake.Problems(json);
             problems.AddRange(inside.Select(wrong => $"{recipe.Name}: {wrong}"));
@@ -119,9 +124,28 @@ internal static class PolicyEndpoints
         return problems.Count == 0 ? recipes : throw RefusedException.Unusable("the policy cannot be used: " + string.Join("; ", problems), problems);
     }
 
+    private static string? ProblemOfHub(string text, string? pattern)
+    {
+        if (text.Length > MostHub)
+            return $"hub must be at most {MostHub} characters";
+        try
+        {
+            if (HubReference.Parse(text) is not { } reference)
+                return $"hub is {text}; write hf:OWNER/NAME, hf:OWNER/NAME/FILE.gguf or hf:OWNER/NAME@REVISION";
+            var name = HubImporter.NameOf(reference);
+            return ModelName.ProblemOf(name) is { } problem ? $"{name} of hub cannot be a model's name here: {problem}"
+                : pattern is not null && !Policy.Matches(pattern, name) ? $"the model {name} of hub does not match models {pattern}: the policy would not apply to what it takes"
+                : null;
+        }
+        catch (InvalidInputException error)
+        {
+            return $"hub: {error.Message}";
+        }
+    }
+
     private static Task<Policy?> FindAsync(string name, PolicyServices services) =>
         services.Context.Policies.FirstOrDefaultAsync(policy => policy.Name == name, services.Cancellation);
 
     internal static PolicyView View(Policy policy) => new(
-        policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate, policy.Mlflow, policy.Oci);
+        policy.Name, policy.Models, [.. policy.Recipes.Select(recipe => new NamedRecipe(recipe.Name, JsonNode.Parse(recipe.Json)!))], policy.Gate, policy.Mlflow, policy.Oci, policy.Hub);
 }

@@ -90,7 +90,7 @@ internal static class PolicyForms
     private static string TextOf(Policy policy)
     {
         var view = PolicyEndpoints.View(policy);
-        return JsonSerializer.Serialize(new PolicyChange(view.Models, view.Recipes, view.Gate, view.Mlflow, view.Oci), s_indented);
+        return JsonSerializer.Serialize(new PolicyChange(view.Models, view.Recipes, view.Gate, view.Mlflow, view.Oci, view.Hub), s_indented);
     }
 
     private static Markup Bases(int count) => Markup.Of($"""

@@ -54,6 +54,38 @@ public sealed class DistillerTests(TinyModels models) : IClassFixture<TinyModels
     }
 
     [Theory]
+    [InlineData("gguf-q4_1", 0, null), InlineData("gguf-q4_0", 0, null), InlineData("gguf-q4_1", 0.001, null), InlineData("gptq", 0, "compressed-tensors"), InlineData("hqq", 0.001, "hqq")]
+    public void On_the_grid_of_a_target_steps_and_free_minima_are_trained_and_the_format_holds_the_result(string name, double signRate, string? export)
+    {
+        var (student, output, target) = (models.NewPath(), models.NewPath(), Target.Parse(name));
+        var recipe = new Recipe { Exports = export is null ? null : new([export]) }.For(target) with { Group = 32, Bases = export is null ? target.Bases : 2 };
+        new ModelQuantizer(recipe).Run(TinyModels.Teacher, student);
+        var result = new Distiller(Small with { LearningRate = 0.001, Steps = 40, SignRate = signRate > 0 ? signRate : null }, Often).Run(student, TinyModels.Teacher, TinyModels.Data(100), output);
+        result.End.Kl.ShouldBeLessThan(result.Start.Kl);
+        using (var before = ModelSource.Open(student))
+        using (var after = ModelSource.Open(output))
+        {
+            foreach (var entry in before.StoredTensors.Entries)
+            {
+                if (signRate > 0 && entry.Name.EndsWith(".planes"))
+                    continue;
+                var isTrained = entry.Name.EndsWith(".step") || entry.Name.EndsWith(".minimum");
+                Bytes(after, entry.Name).SequenceEqual(Bytes(before, entry.Name)).ShouldBe(!isTrained, entry.Name);
+            }
+        }
+        // The exporter compares every weight that it packed, bit for bit, and refuses what does not fit.
+        if (export is null)
+        {
+            using var source = ModelSource.Open(output);
+            BasesTensors.Read(source.Tensors, "model.layers.1.mlp.down_proj", 64, 160, 32).ShouldSatisfyAllConditions(bases => GgufLevels.Fits(bases, target).ShouldBeTrue());
+            return;
+        }
+        var (first, second) = (Path.Combine(student, RecipeExports.PathOf(export), "model.safetensors"), Path.Combine(output, RecipeExports.PathOf(export), "model.safetensors"));
+        File.ReadAllBytes(second).Length.ShouldBe(File.ReadAllBytes(first).Length);
+        File.ReadAllBytes(second).ShouldNotBe(File.ReadAllBytes(first));
+    }
+
+    [Theory]
     [InlineData(DistillationLoss.Kd), InlineData(DistillationLoss.KdMseSwap)]
     public void A_killed_run_goes_on_and_ends_with_the_same_bytes(DistillationLoss loss)
     {

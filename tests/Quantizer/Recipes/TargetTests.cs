@@ -35,11 +35,14 @@ public class TargetTests
         Should.Throw<InvalidInputException>(() => Recipe.FromPart(json)).Message.ShouldContain(expected);
 
     [Fact]
-    public void A_distillation_goes_with_free_scales_alone()
+    public void A_distillation_trains_signs_only_where_every_level_may_be_taken()
     {
-        (new Recipe { Distillation = new() }.For(Target.Parse("gguf-q1_0"))).Resolve().Distillation.ShouldNotBeNull();
-        Should.Throw<InvalidInputException>(() => (new Recipe { Distillation = new() }.For(Target.Parse("gguf-q4_0"))).Resolve())
-            .Message.ShouldContain("fixes the grid");
+        foreach (var target in Target.All)
+            new Recipe { Distillation = new() }.For(target).Resolve().Distillation.ShouldNotBeNull();
+        new Recipe { Distillation = new() { SignRate = 0.001 } }.For(Target.Parse("gguf-q4_0")).Resolve().Distillation!.SignRate.ShouldBe(0.001);
+        Should.Throw<InvalidInputException>(() => new Recipe { Distillation = new() { SignRate = 0.001 } }.For(Target.Parse("gguf-q8_0")).Resolve())
+            .Message.ShouldContain("leave out signRate");
+        RecipeCheck.Problems("""{"decomposition":{"target":"gguf-q8_0"},"distillation":{"signRate":0.001}}""").Single().ShouldContain("leave out signRate");
     }
 
     [Fact]
@@ -61,7 +64,7 @@ public class TargetTests
         Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe);
         recipe.Digest.ShouldNotBe((recipe with { Exports = null }).Digest);
         RecipeCheck.Problems("""{"decomposition":{"target":"gguf-q4_1","importance":"full","exports":["gguf-q4_1"]}}""").ShouldBeEmpty();
-        RecipeCheck.Problems("""{"decomposition":{"bases":3,"exports":["gguf-f16"]},"distillation":{}}""").ShouldContain(problem => problem.StartsWith("exports is set and the recipe has a distillation"));
+        RecipeCheck.Problems("""{"decomposition":{"target":"gptq","importance":"full","exports":["gptq","awq"]},"distillation":{}}""").ShouldBeEmpty();
         RecipeCheck.Problems("""{"decomposition":{"bases":3,"exports":["gptq"]}}""").Single().ShouldContain("exports has gptq, which does not hold levels of no target: set target to gptq");
     }
 

@@ -115,11 +115,17 @@ internal sealed class LevelGrid
     /// </summary>
     public GridScales Round(GridScales scales)
     {
-        var step = 2 * (double)(Half)(scales.Step / 2);
-        if (_lowest is { } lowest)
-            return new(step, lowest * step);
-        if (_zeros is not null)
-            return Snap(new(step, scales.Minimum));
+        var step = RoundStep(scales.Step);
+        return _lowest is { } lowest ? new(step, lowest * step) : _zeros is not null ? Snap(new(step, scales.Minimum)) : RoundFree(scales);
+    }
+
+    /// <summary>Twice a number of fp16.</summary>
+    public static double RoundStep(double step) => 2 * (double)(Half)(step / 2);
+
+    /// <summary>The same of a grid with free minima.</summary>
+    public static GridScales RoundFree(GridScales scales)
+    {
+        var step = RoundStep(scales.Step);
         if (step == 0)
             return new(0, (double)(Half)scales.Minimum);
         if (Math.Abs(scales.Minimum) > Math.ScaleB(1, 12 + Math.ILogB(step)))

@@ -62,6 +62,36 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                     b.ToTable("leases", (string)null);
                 });
 
+            modelBuilder.Entity("Qbb.Registry.Data.HubImport", b =>
+                {
+                    b.Property<string>("Source")
+                        .HasMaxLength(512)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Commit")
+                        .HasMaxLength(40)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("DueAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Error")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("VersionId")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Source", "Commit");
+
+                    b.ToTable("hub_imports", (string)null);
+                });
+
             modelBuilder.Entity("Qbb.Registry.Data.IdempotentRequest", b =>
                 {
                     b.Property<string>("Key")
@@ -651,6 +681,10 @@ namespace Qbb.Registry.Data.Migrations.Sqlite
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Gate")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Hub")
+                        .HasMaxLength(512)
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Mlflow")

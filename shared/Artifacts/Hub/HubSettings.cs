@@ -1,11 +1,13 @@
-namespace Qbb.Cli.Hub;
+using Qbb.Contracts;
+
+namespace Qbb.Artifacts.Hub;
 
 /// <summary>Where the hub is and where its files are cached: the variables of Hugging Face's own tools, so that both share one cache.</summary>
 /// <param name="Endpoint">HF_ENDPOINT.</param>
 /// <param name="CacheFolder">HF_HUB_CACHE, or hub below HF_HOME.</param>
 /// <param name="Token">HF_TOKEN, or what <c>hf auth login</c> stored; null for none.</param>
 /// <param name="IsOffline">HF_HUB_OFFLINE: the cache alone.</param>
-internal sealed record HubSettings(Uri Endpoint, string CacheFolder, string? Token, bool IsOffline)
+public sealed record HubSettings(Uri Endpoint, string CacheFolder, string? Token, bool IsOffline)
 {
     /// <exception cref="InvalidInputException">HF_ENDPOINT is not a URL.</exception>
     public static HubSettings FromEnvironment() => From(Environment.GetEnvironmentVariable);

@@ -1,14 +1,15 @@
 using System.Text.RegularExpressions;
+using Qbb.Contracts;
 
-namespace Qbb.Cli.Hub;
+namespace Qbb.Artifacts.Hub;
 
 /// <summary>A model on the Hugging Face hub: hf:OWNER/NAME, with /FILE.gguf where a repository has several, and @REVISION.</summary>
 /// <param name="Repository">OWNER/NAME; of some old models the name alone.</param>
 /// <param name="File">A GGUF file's path in the repository; null for the model in safetensors, or the only GGUF file.</param>
 /// <param name="Revision">A branch, tag or commit.</param>
-internal sealed partial record HubReference(string Repository, string? File, string Revision)
+public sealed partial record HubReference(string Repository, string? File, string Revision)
 {
-    private const string Scheme = "hf:";
+    public const string Scheme = "hf:";
 
     /// <summary>The reference; null if the text is a path.</summary>
     /// <exception cref="InvalidInputException">It has the scheme but not the form of a reference.</exception>
