@@ -331,7 +331,7 @@ public class OpenAiTests(TinyModel model) : IClassFixture<TinyModel>
         var reading = stream.CopyToAsync(Stream.Null, leaves.Token);
         leaves.Cancel();
         // The client may see its own cancellation or the end of the stream, whichever comes first.
-        await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         await server.Gone.Task.WaitAsync(TimeSpan.FromSeconds(30));
         gate.Open();
         var (status, json) = await waiting;
