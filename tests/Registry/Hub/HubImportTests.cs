@@ -46,8 +46,9 @@ public sealed class HubImportTests : IDisposable
         Put(hub, 1);
         hub.Head = new string('a', 40);
         await TakenAsync(server, 2);
-        (await server.Api.GetVersionAsync("tiny", "2")).Tags["hub.commit"].ShouldBe(hub.Head);
-        (await server.Api.ListVersionsAsync("tiny")).Items.Count(row => row.Kind == VersionKind.Upload).ShouldBe(2);
+        // A pipeline of the first may have published its version before.
+        var uploads = (await server.Api.ListVersionsAsync("tiny")).Items.Where(row => row.Kind == VersionKind.Upload).OrderBy(row => row.Version).ToList();
+        uploads.Select(row => row.Tags["hub.commit"]).ShouldBe([version.Tags["hub.commit"], hub.Head]);
     }
 
     [Fact]
