@@ -13,14 +13,14 @@ public static class BatchSize
     private const int MostOnCpu = 256;
     private const int MostOnGpu = 4096;
 
-    private const double CacheOnCpu = 512 << 20;
+    private const double CacheOnCpu = 384 << 20;
 
     /// <summary>The cache's share of what the loaded teacher left free on a GPU: one step's logits and activations need the rest.</summary>
     private const double ShareOfFree = 0.7;
 
     /// <param name="config">The teacher, which is loaded.</param>
     /// <param name="length">Tokens of a sequence.</param>
-    /// <param name="device">Of the teacher. On a CPU the cache may take 512 MiB, and what is sampled together a few minutes.</param>
+    /// <param name="device">Of the teacher. On a CPU the cache may take 384 MiB, and what is sampled together a few minutes.</param>
     /// <param name="dtype">Of the cache.</param>
     public static int Default(DecoderConfig config, int length, Device device, ScalarType dtype)
     {

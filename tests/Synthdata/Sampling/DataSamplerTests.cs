@@ -253,7 +253,7 @@ public sealed class DataSamplerTests : IDisposable
 
     [Fact]
     public void A_default_batch_fits_the_cache() =>
-        BatchSize.Default(_model.Config, 1 << 20, torch.CPU, ScalarType.Float32).ShouldBe(2);
+        BatchSize.Default(_model.Config, 1 << 19, torch.CPU, ScalarType.Float32).ShouldBe(3);
 
     [Fact]
     public void A_batch_is_measured_by_its_first_steps()
