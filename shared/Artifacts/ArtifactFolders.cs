@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Qbb.Contracts;
 
 namespace Qbb.Artifacts;
@@ -5,22 +6,27 @@ namespace Qbb.Artifacts;
 /// <summary>Folders of files as manifests in a store, and back.</summary>
 public static class ArtifactFolders
 {
+    /// <summary>Files that are on their way at once: hashing takes a core each, and a disk flushes several in the time of one.</summary>
+    private const int AtOnce = 4;
+
     /// <summary>Puts every file of a folder, then its manifest.</summary>
     /// <param name="store">The store.</param>
     /// <param name="folder">Its files; those whose names begin with a dot are passed over.</param>
     /// <param name="cancellation">Stops between files.</param>
     public static async Task<ArtifactManifest> StoreAsync(IArtifactStore store, string folder, CancellationToken cancellation = default)
     {
-        var files = new Dictionary<string, ManifestEntry>(StringComparer.Ordinal);
-        foreach (var path in Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+        var files = new ConcurrentDictionary<string, ManifestEntry>(StringComparer.Ordinal);
+        var paths = Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal);
+        var options = new ParallelOptions { MaxDegreeOfParallelism = Math.Min(AtOnce, Environment.ProcessorCount), CancellationToken = cancellation };
+        await Parallel.ForEachAsync(paths, options, async (path, stop) =>
         {
             var name = Path.GetRelativePath(folder, path).Replace(Path.DirectorySeparatorChar, '/');
             if (name.Split('/').Any(part => part.StartsWith('.')))
-                continue;
+                return;
             await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan);
-            var blob = await store.PutAsync(stream, cancellation: cancellation);
+            var blob = await store.PutAsync(stream, cancellation: stop);
             files[name] = new ManifestEntry(blob.Digest, blob.Size);
-        }
+        });
         var manifest = new ArtifactManifest(files);
         await manifest.PutAsync(store, cancellation);
         return manifest;

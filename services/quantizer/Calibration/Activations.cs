@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using Qbb.Checkpoints;
 using Qbb.Models;
@@ -16,6 +17,9 @@ public sealed class Activations(string? folder, int count, bool onDevice = false
 {
     /// <summary>Bytes after which the next batch begins a file of its own.</summary>
     private const long ShardBytes = 64 << 20;
+
+    /// <summary>Shards that are copied and written at once.</summary>
+    private const int WritersAtOnce = 4;
 
     private static readonly Dictionary<ScalarType, string> s_types = new()
     {
@@ -78,21 +82,23 @@ public sealed class Activations(string? folder, int count, bool onDevice = false
     /// <exception cref="InvalidInputException">The folder cannot be written.</exception>
     public void Save(string target, CancellationToken cancellation = default)
     {
-        for (var first = 0; first < count;)
+        var shards = new List<Range>();
+        for (var (first, end, bytes) = (0, 0, 0L); end < count;)
         {
-            cancellation.ThrowIfCancellationRequested();
-            using var scope = torch.NewDisposeScope();
-            var shard = new List<Tensor>();
-            for (var bytes = 0L; first + shard.Count < count && bytes < ShardBytes; bytes += shard[^1].numel() * shard[^1].ElementSize)
-                shard.Add(Get(first + shard.Count, torch.CPU, TypeOf(first + shard.Count)));
-            using var writer = SafetensorsWriter.Create(
-                Path.Combine(target, $"activations-{first:d5}.safetensors"),
-                shard.Select((x, k) => new TensorDeclaration(NameOf(first + k), s_types[x.dtype], x.shape)),
-                new Dictionary<string, string> { ["blocks"] = $"{Blocks}" });
-            for (var k = 0; k < shard.Count; k++)
-                writer.WriteBytes(NameOf(first + k), BytesOf(shard[k]));
-            writer.Commit();
-            first += shard.Count;
+            bytes += BytesOf(end++);
+            if (bytes < ShardBytes && end < count)
+                continue;
+            shards.Add(first..end);
+            (first, bytes) = (end, 0);
+        }
+        var options = new ParallelOptions { MaxDegreeOfParallelism = Math.Min(WritersAtOnce, Environment.ProcessorCount), CancellationToken = cancellation };
+        try
+        {
+            Parallel.ForEach(shards, options, shard => Save(target, shard));
+        }
+        catch (AggregateException errors)
+        {
+            ExceptionDispatchInfo.Throw(errors.InnerException!);
         }
     }
 
@@ -130,6 +136,23 @@ public sealed class Activations(string? folder, int count, bool onDevice = false
                 File.Delete(PathOf(batch));
         }
     }
+
+    private void Save(string target, Range shard)
+    {
+        using var scope = torch.NewDisposeScope();
+        var batches = Enumerable.Range(0, count).Take(shard).ToDictionary(NameOf, batch => Get(batch, torch.CPU, TypeOf(batch)));
+        using var writer = SafetensorsWriter.Create(
+            Path.Combine(target, $"activations-{shard.Start.Value:d5}.safetensors"),
+            batches.Select(batch => new TensorDeclaration(batch.Key, s_types[batch.Value.dtype], batch.Value.shape)),
+            new Dictionary<string, string> { ["blocks"] = $"{Blocks}" });
+        foreach (var (name, x) in batches)
+            writer.WriteBytes(name, BytesOf(x));
+        writer.Commit();
+    }
+
+    private long BytesOf(int batch) => _stored[batch] is { } stored
+        ? stored.Shape.Aggregate((long)stored.Type.ElementSize(), (long product, long size) => product * size)
+        : _kept[batch]!.numel() * _kept[batch]!.ElementSize;
 
     private ScalarType TypeOf(int batch) => _stored[batch]?.Type ?? _kept[batch]!.dtype;
 

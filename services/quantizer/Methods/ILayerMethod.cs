@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Models;
 
@@ -51,11 +53,24 @@ internal static class HalfScales
     /// <summary>e with max|w|·2^−e in [0.5, 1); 0 where the weights are in range.</summary>
     public static int ExponentOf(ReadOnlySpan<float> weights)
     {
-        var largest = 0f;
-        foreach (var weight in weights)
-            largest = Math.Max(largest, Math.Abs(weight));
+        var largest = LargestMagnitude(weights);
         var exponent = largest > 0 ? Math.ILogB(largest) + 1 : 0;
         return exponent is >= LeastExponent and <= MostExponent ? 0 : Math.Clamp(exponent, -126, 126);
+    }
+
+    /// <summary>Of finite numbers; 0 of none.</summary>
+    internal static float LargestMagnitude(ReadOnlySpan<float> weights)
+    {
+        var vectors = MemoryMarshal.Cast<float, Vector<float>>(weights);
+        var most = Vector<float>.Zero;
+        foreach (var vector in vectors)
+            most = Vector.Max(most, Vector.Abs(vector));
+        var largest = 0f;
+        for (var k = 0; k < Vector<float>.Count; k++)
+            largest = Math.Max(largest, most[k]);
+        foreach (var weight in weights[(vectors.Length * Vector<float>.Count)..])
+            largest = Math.Max(largest, Math.Abs(weight));
+        return largest;
     }
 
     /// <summary>The exponent of integer scales from <paramref name="least"/> to <paramref name="largest"/>: 0 where fp16 has all their digits, else such that the largest has the highest place.</summary>

@@ -68,7 +68,7 @@ public sealed class TorchAlternating : ILayerMethod, IDisposable
                 return new BasesMethod(_recipe).Quantize(weights, cancellation);
             importance = torch.tensor(weights.RequireInputs().Importance()).to(_device);
         }
-        var w = torch.tensor(weights.Values.Span, weights.OutFeatures, weights.InFeatures).to(_device);
+        var w = weights.On(_device);
         using var found = Decompose(w, weights.Name, importance, cancellation);
         return found.ToResult(weights.Name, clock);
     }

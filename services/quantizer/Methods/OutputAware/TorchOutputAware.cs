@@ -62,7 +62,7 @@ public sealed class TorchOutputAware : ILayerMethod, IDisposable
         if (shape.GroupSize > FusedGroups.MostLength || shape.Order > MostUnknowns)
             return _plain.Quantize(weights, cancellation);
         using var scope = torch.NewDisposeScope();
-        var w = torch.tensor(weights.Values.Span, weights.OutFeatures, weights.InFeatures).to(_device);
+        var w = weights.On(_device);
         return Quantize(w, weights.RequireInputs(), weights.Name, cancellation);
     }
 
