@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from .layers import BasesMatrix, IntegerMatrix, Matrix, TiedHead
+from .layers import BasesMatrix, IntegerMatrix, Matrix, TiedHead, expand  # noqa: F401
 
 
 @register_quantization_config("qbb")

@@ -4,20 +4,18 @@ import triton
 import triton.language as tl
 
 
-SHAPE = (8, 4)  # rows and warps of a program
 
 
 @triton.jit
 def _turn(x, turned, columns, words, WORDS: tl.constexpr):
     """x as [34, words]: what belongs to each bit of a word, times 16 >> bit % 4, then the sums of those and of x over the word."""
-    word = tl.program_id(0) * WORDS + tl.arange(0, WORDS)
-    offset, whole = tl.zeros([WORDS], tl.float32), tl.zeros([WORDS], tl.float32)
-    for bit in tl.static_range(32):
-        value = tl.load(x + word * 32 + bit, mask=word * 32 + bit < columns, other=0.0).to(tl.float32)
-        tl.store(turned + bit * words + word, value * (16 >> (bit % 4)), mask=word < words)
-        offset, whole = offset + value * (16 >> (bit % 4)), whole + value
-    tl.store(turned + 32 * words + word, offset, mask=word < words)
-    tl.store(turned + 33 * words + word, whole, mask=word < words)
+    word, bit = tl.program_id(0) * WORDS + tl.arange(0, WORDS), tl.arange(0, 32)
+    place = word[:, None] * 32 + bit[None, :]
+    value = tl.load(x + place, mask=place < columns, other=0.0).to(tl.float32)
+    weighted = value * (16 >> (bit % 4)).to(tl.float32)[None, :]
+    tl.store(turned + bit[None, :] * words + word[:, None], weighted, mask=(word < words)[:, None])
+    tl.store(turned + 32 * words + word, tl.sum(weighted, 1), mask=word < words)
+    tl.store(turned + 33 * words + word, tl.sum(value, 1), mask=word < words)
 
 
 @triton.jit
@@ -65,11 +63,13 @@ def bases(planes, alpha, beta, x, group):
     (count, rows, words), groups = planes.shape, alpha.shape[-1]
     turned = torch.empty(34, words, device=x.device)
     y = torch.empty((*x.shape[:-1], rows), dtype=x.dtype, device=x.device)
+    # Few rows a program, since every one of them is bound by its own instructions; a short row has no work for a second warp.
+    tile, warps, width = (4, 1, 128) if words <= 128 else (8, 2, 64)
     with torch.cuda.device(x.device):
-        _turn[(triton.cdiv(words, 32),)](x.contiguous(), turned, x.numel(), words, WORDS=32, num_warps=1)
-        _bases[(triton.cdiv(rows, SHAPE[0]),)](
+        _turn[(triton.cdiv(words, 8),)](x.contiguous(), turned, x.numel(), words, WORDS=8, num_warps=1)
+        _bases[(triton.cdiv(rows, tile),)](
             planes, alpha, alpha if beta is None else beta, turned, y, rows, words, groups, words if groups == 1 else group // 32,
-            BASES=count, BIAS=beta is not None, ROWS=SHAPE[0], WORDS=min(128, triton.next_power_of_2(words)), num_warps=SHAPE[1])
+            BASES=count, BIAS=beta is not None, ROWS=tile, WORDS=min(width, triton.next_power_of_2(words)), num_warps=warps)
     return y
 
 

@@ -93,6 +93,18 @@ class IntegerMatrix(Matrix):
         return (self.q8[rows].float() * self.spread(self.q8_scale[rows])).to(dtype)
 
 
+def expand(model):
+    """Dense weights in place of the packed ones, embeddings excepted: the speed of the plain model in the memory of the plain model."""
+    for name, layer in list(model.named_modules()):
+        packed = layer.of[0] if isinstance(layer, TiedHead) else layer
+        if isinstance(packed, Matrix) and not (packed is layer and packed.looked_up):
+            weight = packed.numbers(packed.multiplier.dtype)
+            dense = nn.Linear(packed.columns, len(weight), bias=layer.bias is not None, device="meta")
+            dense.weight, dense.bias = nn.Parameter(weight, requires_grad=False), layer.bias
+            model.set_submodule(name, dense)
+    return model
+
+
 class TiedHead(nn.Module):
     """The head of a model that multiplies by its embedding, which is not a child: the file has its tensors under one name."""
 
