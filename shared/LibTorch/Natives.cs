@@ -121,6 +121,7 @@ public static unsafe partial class Natives
     {
         // glibc gives every block of more than 128 KB back to the kernel when it is freed, so each tensor would be faulted in page by
         // page again: a third of the time of a small model. One arena keeps up to half a gigabyte for the next operator instead.
+        // The runtime's first threads have arenas by now, which others get too: what starts a server sets MALLOC_ARENA_MAX besides.
         _ = (mallopt(MaxArenas, 1), mallopt(MmapThreshold, 32 << 20), mallopt(TrimThreshold, 512 << 20));
         // Between two operators OpenMP's threads spin, by default for milliseconds, and take the cores from our own threads and from other
         // processes: an operator then waits for a thread that has no core. libgomp reads this when it is loaded, so .NET's copy will not do.
