@@ -19,6 +19,7 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
         new("rtn", "round to nearest", s_rounded),
         new("rtn-clip", "round to nearest, ranges clipped for least error", s_rounded with { Init = Init.RtnClip }),
         new("gptq", "GPTQ with act-order and static groups", s_gptq),
+        new("awq", "AWQ: scales of the inputs and clipping for least error of the outputs", s_gptq with { Init = Init.Awq }),
         new("gptq-distilled", "the same, then its scales distilled", s_gptq, Distills: false),
         new("qbb-weights", "binary bases from the weights alone", new Recipe()),
         new("qbb", "binary bases for least error of the layers' outputs", s_outputs),

@@ -79,7 +79,7 @@ public sealed class CalibrationStream
                 if (last is null || block.Index > last.Index)
                 {
                     foreach (var spec in block.Linears)
-                        sink.Finish(spec, null, cancellation);
+                        sink.Finish(spec, null, null, cancellation);
                     continue;
                 }
                 if (!embedded)
@@ -157,7 +157,7 @@ public sealed class CalibrationStream
                     {
                         if (spec != next && !sink.IsFinished(spec) && !more(spec))
                             return false;
-                        sink.Finish(spec, sink.IsFinished(spec) ? null : inputs, cancellation);
+                        sink.Finish(spec, sink.IsFinished(spec) ? null : inputs, group, cancellation);
                         Replace(block, spec, ExpandedLinear.Create(sink.Read(spec), source, spec, _options.Device, _options.DType));
                     }
                 }
