@@ -5,6 +5,7 @@ using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Quantizer.Methods.Rounding;
 
 namespace Qbb.Quantizer.Driver;
@@ -30,6 +31,7 @@ internal static class LayerFile
                 .. BasesTensors.Write(spec.Module, scaled.Bases),
                 new(spec.Module + ScalesSuffix, "F32", [scaled.InputScales.Length], MemoryMarshal.AsBytes<float>(scaled.InputScales).ToArray()),
             ],
+            LatticeWeight lattice => [new(spec.Weight, "F16", WeightLoader.StoredShape(spec), Plain(lattice, spec))],
             var bases => BasesTensors.Write(spec.Module, (BinaryBases)bases),
         };
         using var writer = SafetensorsWriter.Create(
@@ -48,6 +50,12 @@ internal static class LayerFile
     public static IQuantizedWeight Read(string path, LinearSpec spec, int? group)
     {
         using var file = SafetensorsFile.Open(path);
+        if (file.Contains(spec.Weight))
+        {
+            var values = new float[spec.WeightCount];
+            WeightLoader.ReadWeight(file, spec, values);
+            return new LatticeWeight(spec.OutFeatures, spec.InFeatures, values, 16);
+        }
         var bases = BasesTensors.Read(file, spec.Module, spec.OutFeatures, spec.InFeatures, group);
         return ReadInputScales(file, spec) is { } scales ? new ScaledBases(bases, scales) : bases;
     }
@@ -61,6 +69,19 @@ internal static class LayerFile
 
     /// <summary>Whether a tensor of a layer's file is part of the finished model: scales of inputs are in the operation before the layer there.</summary>
     public static bool IsStored(TensorEntry entry) => !entry.Name.EndsWith(ScalesSuffix, StringComparison.Ordinal);
+
+    private static byte[] Plain(LatticeWeight weight, LinearSpec spec)
+    {
+        var values = new Half[weight.Values.Length];
+        for (var k = 0; k < values.Length; k++)
+        {
+            var (row, column) = (k / spec.InFeatures, k % spec.InFeatures);
+            var value = values[spec.Transposed ? column * spec.OutFeatures + row : k] = (Half)weight.Values[k];
+            if (!Half.IsFinite(value))
+                throw new InvalidInputException($"{spec.Weight}: a weight is beyond 65504, where fp16 ends; leave out the method that stores plain weights");
+        }
+        return MemoryMarshal.AsBytes<Half>(values).ToArray();
+    }
 
     private static float[]? ReadInputScales(SafetensorsFile file, LinearSpec spec)
     {
@@ -79,7 +100,7 @@ internal static class LayerFile
         try
         {
             using var file = SafetensorsFile.Open(path);
-            return file.Contains(BasesTensors.Planes(spec.Module)) && file.Metadata.TryGetValue(ReportKey, out var json)
+            return (file.Contains(BasesTensors.Planes(spec.Module)) || file.Contains(spec.Weight)) && file.Metadata.TryGetValue(ReportKey, out var json)
                 ? JsonSerializer.Deserialize<LayerReport>(json, LayerReport.Json)
                 : null;
         }

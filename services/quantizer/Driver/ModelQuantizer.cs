@@ -83,7 +83,7 @@ public sealed class ModelQuantizer
         WrittenFiles.CheckTarget(output, force, model);
         using var opened = Open(model);
         var digest = DigestOf(opened.Source, cancellation);
-        CheckTeacher(digest);
+        _calibration?.CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
         try
         {
@@ -124,7 +124,7 @@ public sealed class ModelQuantizer
     {
         using var opened = Open(model);
         if (_calibration != null)
-            CheckTeacher(DigestOf(opened.Source, cancellation));
+            _calibration.CheckTeacher(DigestOf(opened.Source, cancellation));
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
         var queue = new LayerQueue(opened, _method, _recipe, layers, null, isTimed: false);
         List<LinearSpec> order = _calibration is null ? [.. opened.Layers] : [.. CalibrationStream.Order(opened.Config, opened.Layout)];
@@ -217,16 +217,6 @@ public sealed class ModelQuantizer
                 ? EmbeddingFile.Write(path, model.Source.Tensors, weight, integers, cancellation)
                 : EmbeddingFile.Write(path, model.Source.Tensors, weight, (BasesForm)form, _weightsAlone.Value, cancellation);
         })];
-    }
-
-    private void CheckTeacher(string digest)
-    {
-        if (_calibration?.TeacherDigest is { } teacher && teacher != digest)
-        {
-            throw new InvalidInputException(
-                $"the calibration data were sampled from another model (digest {teacher[..Math.Min(12, teacher.Length)]}…, " +
-                $"this one has {digest[..12]}…): sample from this one with qbb sample, or give --text");
-        }
     }
 
     private QuantizableModel Open(string model)

@@ -1,5 +1,6 @@
 using Qbb.Bases;
 using Qbb.Models;
+using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Quantizer.Methods.Rounding;
 
 namespace Qbb.Quantizer.Methods;
@@ -41,6 +42,7 @@ internal static class HalfScales
         {
             NestedBases nested => nested.WithExponent(exponent),
             ScaledBases scaled => scaled with { Bases = scaled.Bases.WithExponent(exponent) },
+            LatticeWeight lattice => lattice.Times(exponent),
             var bases => ((BinaryBases)bases).WithExponent(exponent),
         };
         return new(weight, report with
