@@ -32,6 +32,12 @@ public enum Init
     /// divides by it. A method to compare with, like <see cref="Gptq"/>.
     /// </summary>
     Awq,
+
+    /// <summary>
+    /// OmniQuant's learnable weight clipping: the grid of round to nearest, its ranges trained for least error of the layer's outputs. A
+    /// method to compare with, like <see cref="Gptq"/>.
+    /// </summary>
+    Omniquant,
 }
 
 /// <summary>What an init stands for.</summary>
@@ -41,7 +47,7 @@ public static class InitExtensions
     public static bool IsRounding(this Init init) => init is Init.Rtn or Init.RtnClip || init.NeedsInputs();
 
     /// <summary>Whether it goes by the layers' inputs, and so needs data.</summary>
-    public static bool NeedsInputs(this Init init) => init is Init.Gptq or Init.Awq;
+    public static bool NeedsInputs(this Init init) => init is Init.Gptq or Init.Awq or Init.Omniquant;
 
     /// <summary>As recipes and options spell it.</summary>
     public static string ToName(this Init init) => RecipeJson.Name(init);

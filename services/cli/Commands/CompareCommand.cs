@@ -32,7 +32,7 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<string[]> _methods = new("--methods")
     {
-        Description = "The methods to compare: rtn (round to nearest), rtn-clip, gptq, awq, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
+        Description = "The methods to compare: rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
         DefaultValueFactory = _ => s_usual,
         CustomParser = result => [.. SharedOptions.Items(result).Where(name => ComparedMethod.All.Any(method => method.Name == name)
             || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],
@@ -81,7 +81,7 @@ internal sealed class CompareCommand : QbbCommand
             if (methods.TrueForAll(method => method.Distills is null))
                 _overrides.OfTraining(result).ToList().ForEach(name => result.AddError($"{name} goes with a method that distils: add gptq-distilled or qbb-distilled to --methods"));
             if (!methods.Exists(method => method.NeedsData))
-                _overrides.Of(result).Except(_overrides.OfTraining(result)).ToList().ForEach(name => result.AddError($"{name} goes with a method that needs data: add gptq, awq, quip or qbb to --methods"));
+                _overrides.Of(result).Except(_overrides.OfTraining(result)).ToList().ForEach(name => result.AddError($"{name} goes with a method that needs data: add gptq, awq, omniquant, quip or qbb to --methods"));
         });
     }
 
@@ -189,7 +189,7 @@ internal sealed class CompareCommand : QbbCommand
     {
         List<string> notes =
         [
-            "bits/weight: stored bits of the blocks' linear layers, for round to nearest, GPTQ, AWQ and QuIP# in their own formats; size: all files that running the model needs, as qbb stores them (plain weights of 16 bits for QuIP#, embedding included). "
+            "bits/weight: stored bits of the blocks' linear layers, for round to nearest, GPTQ, AWQ, OmniQuant and QuIP# in their own formats; size: all files that running the model needs, as qbb stores them (plain weights of 16 bits for QuIP#, embedding included). "
                 + $"Perplexity and KL to the teacher (nats per token): at most {options.Windows} windows of {options.Context} tokens of each text; {texts[0].Name} is text that the model itself made up.",
         ];
         if (plan.Sampling is { } sampling)

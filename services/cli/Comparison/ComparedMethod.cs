@@ -22,6 +22,7 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
         new("rtn-clip", "round to nearest, ranges clipped for least error", s_rounded with { Init = Init.RtnClip }),
         new("gptq", "GPTQ with act-order and static groups", s_gptq),
         new("awq", "AWQ: scales of the inputs and clipping for least error of the outputs", s_gptq with { Init = Init.Awq }),
+        new("omniquant", "OmniQuant: ranges trained for least error of the layers' outputs", s_gptq with { Init = Init.Omniquant }),
         new("quip", "QuIP# without fine-tuning", s_outputs with { Embedding = EmbeddingForm.Bits16 }, IsLattice: true),
         new("gptq-distilled", "the same, then its scales distilled", s_gptq, Distills: false),
         new("qbb-weights", "binary bases from the weights alone", new Recipe()),

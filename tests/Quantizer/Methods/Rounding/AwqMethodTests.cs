@@ -20,6 +20,7 @@ public class AwqMethodTests
         {
             var result = new AwqMethod(Awq(bits, group)).Quantize(layer.Weights);
             var expected = layer.Objective(layer.Result($"awq-{bits}bit-{(group is null ? "channel" : "g128")}"));
+            TestContext.Current.TestOutputHelper!.WriteLine($"{bits} bits: {layer.Objective(Values(result)):g6}, the library {expected:g6}");
             (layer.Objective(Values(result)) / expected).ShouldBe(1, 0.005, $"{bits} bits");
             result.Report.Output!.AfterStep[1].ShouldBeLessThan(result.Report.Output.AfterStep[0]);
             result.Weight.EffectiveBitsPerWeight.ShouldBe(((ScaledBases)result.Weight).Bases.EffectiveBitsPerWeight);
