@@ -26,4 +26,29 @@ public enum Init
     /// to compare with: without refinement, with calibration data.
     /// </summary>
     Gptq,
+
+    /// <summary>
+    /// AWQ: round to nearest of weights that are multiplied, input by input, by a power of the inputs' mean size; the operation before
+    /// divides by it. A method to compare with, like <see cref="Gptq"/>.
+    /// </summary>
+    Awq,
+
+    /// <summary>
+    /// OmniQuant's learnable weight clipping: the grid of round to nearest, its ranges trained for least error of the layer's outputs. A
+    /// method to compare with, like <see cref="Gptq"/>.
+    /// </summary>
+    Omniquant,
+}
+
+/// <summary>What an init stands for.</summary>
+public static class InitExtensions
+{
+    /// <summary>Whether it is a method to compare with, on a grid of 2^N levels, which nothing refines.</summary>
+    public static bool IsRounding(this Init init) => init is Init.Rtn or Init.RtnClip || init.NeedsInputs();
+
+    /// <summary>Whether it goes by the layers' inputs, and so needs data.</summary>
+    public static bool NeedsInputs(this Init init) => init is Init.Gptq or Init.Awq or Init.Omniquant;
+
+    /// <summary>As recipes and options spell it.</summary>
+    public static string ToName(this Init init) => RecipeJson.Name(init);
 }

@@ -79,11 +79,11 @@ public sealed record Recipe
     /// <summary>Whether a group's levels are a step and a minimum rather than N free scales. A target of one symmetric basis has the same freedom as any.</summary>
     public bool IsOnGrid => Target is not null && Target.Minimum != GridMinimum.Symmetric;
 
-    /// <summary>Whether this is round to nearest or GPTQ rather than QBB.</summary>
-    public bool IsRounding => Init is Init.Rtn or Init.RtnClip or Init.Gptq;
+    /// <summary>Whether this is a method to compare with, on a grid of 2^N levels, rather than QBB.</summary>
+    public bool IsRounding => Init.IsRounding();
 
     /// <summary>Whether errors of the outputs can be taken into account.</summary>
-    public bool TakesCalibration => Refinement == Refinement.Alternating || Init == Init.Gptq;
+    public bool TakesCalibration => Refinement == Refinement.Alternating || Init.NeedsInputs();
 
     /// <summary>The same choices under a target's grid, which has bases, group and bias of its own, or leaves them to the recipe and has plain embeddings.</summary>
     public Recipe For(Target target) => target.Widths is null
@@ -146,8 +146,10 @@ public sealed record Recipe
             yield return $"init is {RecipeJson.Name(Init)}, which is not refined: set refinement to none";
         if (IsRounding && !Bias)
             yield return $"init is {RecipeJson.Name(Init)}, whose zero point needs a bias: set bias to true";
-        if (Init == Init.Gptq && Importance != Importance.Full)
-            yield return "init is gptq, which goes by the inputs' second moments: set importance to full";
+        if (Init.NeedsInputs() && Importance != Importance.Full)
+            yield return $"init is {RecipeJson.Name(Init)}, which goes by the layers' inputs: set importance to full";
+        if (Init == Init.Awq && (Bits is not null || BasesPerLayer is not null))
+            yield return "init is awq, whose scales belong to all layers of one input: leave out bits and basesPerLayer";
         if (Bases is < 1 or > MostBases)
             yield return $"bases is {Bases}, it must be 1 to {MostBases}";
         if (Group < 1)
@@ -175,7 +177,7 @@ public sealed record Recipe
         if (Steps is not null && !IsGradient)
             yield return "steps is set but the refinement takes no gradient steps";
         if (Importance != Importance.None && !TakesCalibration)
-            yield return "importance is set but only alternating refinement and init gptq take it into account";
+            yield return $"importance is set but only alternating refinement and init {string.Join(", ", Enum.GetValues<Init>().Where(init => init.NeedsInputs()).Select(RecipeJson.Name))} take it into account";
         if (Bits is { } bits && !(bits > 0 && double.IsFinite(bits)))
             yield return $"bits is {bits}, it must be positive";
         if (Nested && (Bits is not null || BasesPerLayer is not null))

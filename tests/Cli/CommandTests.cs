@@ -100,11 +100,12 @@ public class CommandTests
     {
         using var folder = new TemporaryFolder();
         string[] arguments = ["compare", s_teacher, "-o", folder.File("c"), "--context", "16", "--sequences", "8", "--length", "16", "--json"];
-        var rows = Rows(QbbCommands.Run([.. arguments, "--windows", "2", "--methods", "rtn,gptq", "--bases", "3", "--group", "32"]));
-        rows.Select(row => row["title"]!.ToString()).ShouldBe(["teacher", "rtn, 3 bits, g = 32", "gptq, 3 bits, g = 32"]);
+        var rows = Rows(QbbCommands.Run([.. arguments, "--windows", "2", "--methods", "rtn,gptq,quip", "--bases", "3", "--group", "32"]));
+        rows.Select(row => row["title"]!.ToString()).ShouldBe(["teacher", "rtn, 3 bits, g = 32", "gptq, 3 bits, g = 32", "quip, 3 bits"]);
         rows.ShouldAllBe(row => (double)row["scores"]![0]!["perplexity"]! > 1);
         // GPTQ by its own format: 3 + (16 + 3) / 32.
         ((double)rows[2]["bitsPerWeight"]!).ShouldBe(3.59375, 1e-9);
+        ((double)rows[3]["bitsPerWeight"]!).ShouldBeInRange(3, 3.1);
         var page = File.ReadAllText(folder.File("c/index.html"));
         page.ShouldContain("<svg");
         foreach (var row in rows)

@@ -17,9 +17,10 @@ public class UsageTests
     [InlineData("unknown command conquer", "usage: qbb COMMAND [options]", "qbb --help", "conquer", "--help")]
     [InlineData("unknown command lst", "did you mean ls?", "qbb policy --help", "policy", "lst")]
     [InlineData("'--output' is required", "usage: qbb quantize MODEL [options]", "qbb quantize --help", "quantize", "m")]
-    [InlineData("--init is 'RtnClip': give cascaded, random, non-cascaded, rtn, rtn-clip, gptq", "usage: qbb quantize", "qbb quantize --help", "quantize", "m", "-o", "o", "--init", "RtnClip")]
+    [InlineData("--init is 'RtnClip': give cascaded, random, non-cascaded, rtn, rtn-clip, gptq, awq, omniquant", "usage: qbb quantize", "qbb quantize --help", "quantize", "m", "-o", "o", "--init", "RtnClip")]
     [InlineData("'fp8' not recognized. Must be one of: 'fp16' 'bf16' 'fp32'", "usage: qbb export", "qbb export --help", "export", "m", "-o", "o", "--format", "fp8")]
     [InlineData("--keep goes with a method that distils", "usage: qbb compare", "qbb compare --help", "compare", "m", "-o", "o", "--keep", "0.5")]
+    [InlineData("quip has codes of 2, 3, 4 bits: leave out quip, or --bases 8", "usage: qbb compare", "qbb compare --help", "compare", "m", "-o", "o", "--methods", "rtn,quip", "--bases", "2,8")]
     [InlineData("--teacher and --student go together", "usage: qbb filter", "qbb filter --help", "filter", "d", "-o", "o", "--teacher", "t")]
     [InlineData("give --text FILE, --task FILE or both", "usage: qbb eval MODEL", "qbb eval --help", "eval", "m")]
     public void A_wrong_command_line_gets_three_lines(string wrong, string hint, string help, params string[] arguments)
@@ -58,7 +59,7 @@ public class UsageTests
         help.Out.ShouldBe(QbbCommands.Run("quantize", "--force", "--nonsense", "--help").Out);
         string[] titles = ["Arguments:", "Quantization:", "Calibration:", "Distillation:", "Compute:", "Output:", "Examples:"];
         help.Out.Split('\n').Where(titles.Contains).ShouldBe(titles);
-        help.Out.ShouldContain("--init cascaded|random|non-cascaded|rtn|rtn-clip|gptq");
+        help.Out.ShouldContain("--init cascaded|random|non-cascaded|rtn|rtn-clip|gptq|awq|omniquant");
         QbbCommands.Run("help").Out.ShouldBe(QbbCommands.Run("--help").Out);
         QbbCommands.Run("help", "policy", "set").Out.ShouldContain("Usage: qbb policy set NAME --recipe FILE [options]");
     }

@@ -17,6 +17,7 @@ using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Recipes;
 using Spectre.Console;
 
@@ -31,7 +32,7 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<string[]> _methods = new("--methods")
     {
-        Description = "The methods to compare: rtn (round to nearest), rtn-clip, gptq, gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
+        Description = "The methods to compare: rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
         DefaultValueFactory = _ => s_usual,
         CustomParser = result => [.. SharedOptions.Items(result).Where(name => ComparedMethod.All.Any(method => method.Name == name)
             || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],
@@ -75,10 +76,12 @@ internal sealed class CompareCommand : QbbCommand
         {
             // Defaults are not there yet.
             var methods = (result.GetValue(_methods) is { Length: > 0 } given ? given : s_usual).Select(ComparedMethod.Of).ToList();
+            if (methods.Exists(method => method.IsLattice) && result.GetValue(_bases) is { Length: > 0 } bases && bases.Except(LatticeCode.Widths).ToList() is { Count: > 0 } others)
+                result.AddError($"quip has codes of {string.Join(", ", LatticeCode.Widths)} bits: leave out quip, or --bases {string.Join(", ", others)}");
             if (methods.TrueForAll(method => method.Distills is null))
                 _overrides.OfTraining(result).ToList().ForEach(name => result.AddError($"{name} goes with a method that distils: add gptq-distilled or qbb-distilled to --methods"));
             if (!methods.Exists(method => method.NeedsData))
-                _overrides.Of(result).Except(_overrides.OfTraining(result)).ToList().ForEach(name => result.AddError($"{name} goes with a method that needs data: add gptq or qbb to --methods"));
+                _overrides.Of(result).Except(_overrides.OfTraining(result)).ToList().ForEach(name => result.AddError($"{name} goes with a method that needs data: add gptq, awq, omniquant, quip or qbb to --methods"));
         });
     }
 
@@ -89,11 +92,7 @@ internal sealed class CompareCommand : QbbCommand
         var (path, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), Path.GetFullPath(parsed.GetRequiredValue(_output)), parsed.GetValue(_force));
         foreach (var group in parsed.GetRequiredValue(_groups))
             ModelLimits.CheckGroup(path, group.Inputs, parsed.GetResult(_groups) is { Implicit: false });
-        List<ComparisonCell> cells =
-        [
-            .. parsed.GetRequiredValue(_bases).Distinct().SelectMany(bases => parsed.GetRequiredValue(_groups).Distinct().SelectMany(group =>
-                parsed.GetRequiredValue(_methods).Distinct().Select(name => new ComparisonCell(ComparedMethod.Of(name), bases, group.Inputs)))),
-        ];
+        var cells = ComparisonCell.Matrix(parsed.GetRequiredValue(_methods), parsed.GetRequiredValue(_bases), parsed.GetRequiredValue(_groups).Select(group => group.Inputs));
         var options = new ScoreOptions(512, parsed.GetRequiredValue(_windows), Batch: 4);
         using var teacher = LoadedModel.Open(path, device, needsTokenizer: true, check: config =>
         {
@@ -190,7 +189,7 @@ internal sealed class CompareCommand : QbbCommand
     {
         List<string> notes =
         [
-            "bits/weight: stored bits of the blocks' linear layers, for round to nearest and GPTQ in their own formats; size: all files that running the model needs, as qbb stores them. "
+            "bits/weight: stored bits of the blocks' linear layers, for round to nearest, GPTQ, AWQ, OmniQuant and QuIP# in their own formats; size: all files that running the model needs, as qbb stores them (plain weights of 16 bits for QuIP#, embedding included). "
                 + $"Perplexity and KL to the teacher (nats per token): at most {options.Windows} windows of {options.Context} tokens of each text; {texts[0].Name} is text that the model itself made up.",
         ];
         if (plan.Sampling is { } sampling)
@@ -226,7 +225,7 @@ internal sealed class CompareCommand : QbbCommand
         }).ToList();
         var size = ArtifactSize.Of(model.Source);
         var layers = DecoderLayout.Resolve(model.Model.Config, model.Source.Tensors).Linears.Select(layer => ((long)layer.OutFeatures, (long)layer.InFeatures));
-        return new(name, title, cell?.Bases, cell?.Group, folder, cell?.OwnBits(layers) ?? size.EffectiveBitsPerWeight, size.BitsPerParameter, size.Bytes, seconds, scores);
+        return new(name, title, cell?.Bases, cell?.Group, folder, cell?.OwnBits(layers, folder) ?? size.EffectiveBitsPerWeight, size.BitsPerParameter, size.Bytes, seconds, scores);
     }
 
     private static void Print(IAnsiConsole screen, IReadOnlyList<ComparisonRow> rows, List<string> notes, string folder)

@@ -30,8 +30,8 @@ internal sealed class QuantizeCommand : QbbCommand
     {
         Description = "Using only the first n bases gives a complete n-bit model with its own scales, for every n up to N.",
     };
-    private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; rtn and rtn-clip are round to nearest, gptq is GPTQ, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
-    private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for rtn, rtn-clip and gptq)." };
+    private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; rtn and rtn-clip are round to nearest, gptq is GPTQ, awq is AWQ, omniquant is OmniQuant, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
+    private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for rtn, rtn-clip, gptq, awq and omniquant)." };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
     private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };
     private readonly Option<int?> _steps = new("--steps") { Description = "Steps per basis of a gradient refinement. Default: 20." };
@@ -200,13 +200,13 @@ internal sealed class QuantizeCommand : QbbCommand
             Embedding = SharedOptions.ParseEmbedding(parsed.GetRequiredValue(_embedding)),
             Nested = parsed.GetValue(_nested),
             Init = init,
-            Refinement = parsed.GetValue(_refine) ?? (init is Init.Rtn or Init.RtnClip or Init.Gptq ? Refinement.None : Refinement.Alternating),
+            Refinement = parsed.GetValue(_refine) ?? (init.IsRounding() ? Refinement.None : Refinement.Alternating),
             Starts = parsed.GetValue(_starts),
             Rounds = parsed.GetValue(_rounds),
             Steps = parsed.GetValue(_steps),
             LearningRate = parsed.GetValue(_rate),
             Seed = parsed.GetValue(_seed),
-            Importance = _calibration.Given(parsed) ?? (init == Init.Gptq ? Importance.Full : Importance.None),
+            Importance = _calibration.Given(parsed) ?? (init.NeedsInputs() ? Importance.Full : Importance.None),
         };
         if (parsed.GetValue(_target) is not { } name)
             return recipe.Resolve();

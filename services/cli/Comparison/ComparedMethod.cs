@@ -1,4 +1,5 @@
 using System.Globalization;
+using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 
 namespace Qbb.Cli.Comparison;
@@ -8,7 +9,8 @@ namespace Qbb.Cli.Comparison;
 /// <param name="Text">What it does.</param>
 /// <param name="Recipe">Its choices but bases and group.</param>
 /// <param name="Distills">Null where nothing is distilled; else whether signs may be trained beside the scales.</param>
-internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, bool? Distills = null)
+/// <param name="IsLattice">Codes of QuIP#, of 2, 3 or 4 bits and without groups, stored as plain weights; of the recipe only the data matter.</param>
+internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, bool? Distills = null, bool IsLattice = false)
 {
     private static readonly Recipe s_rounded = new() { Init = Init.Rtn, Refinement = Refinement.None };
     private static readonly Recipe s_gptq = s_rounded with { Init = Init.Gptq, Importance = Importance.Full };
@@ -19,6 +21,9 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
         new("rtn", "round to nearest", s_rounded),
         new("rtn-clip", "round to nearest, ranges clipped for least error", s_rounded with { Init = Init.RtnClip }),
         new("gptq", "GPTQ with act-order and static groups", s_gptq),
+        new("awq", "AWQ: scales of the inputs and clipping for least error of the outputs", s_gptq with { Init = Init.Awq }),
+        new("omniquant", "OmniQuant: ranges trained for least error of the layers' outputs", s_gptq with { Init = Init.Omniquant }),
+        new("quip", "QuIP# without fine-tuning", s_outputs with { Embedding = EmbeddingForm.Bits16 }, IsLattice: true),
         new("gptq-distilled", "the same, then its scales distilled", s_gptq, Distills: false),
         new("qbb-weights", "binary bases from the weights alone", new Recipe()),
         new("qbb", "binary bases for least error of the layers' outputs", s_outputs),
@@ -37,17 +42,28 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
 /// <param name="Group">Inputs that share a scale; null for those of a row.</param>
 internal sealed record ComparisonCell(ComparedMethod Method, int Bases, int? Group)
 {
+    /// <summary>The cells of a matrix; methods without groups once for each number of bits.</summary>
+    public static List<ComparisonCell> Matrix(IEnumerable<string> methods, IEnumerable<int> bases, IEnumerable<int?> groups) =>
+    [
+        .. bases.Distinct().SelectMany(count => groups.Distinct().SelectMany(group => methods.Distinct().Select(ComparedMethod.Of)
+            .Select(method => new ComparisonCell(method, count, method.IsLattice ? null : group)))).Distinct(),
+    ];
+
     /// <summary>The folder of its model.</summary>
-    public string Folder => string.Create(CultureInfo.InvariantCulture, $"{Method.Name}-{Bases}-{(Group is { } group ? $"g{group}" : "row")}");
+    public string Folder => string.Create(CultureInfo.InvariantCulture, $"{Method.Name}-{Bases}{(Method.IsLattice ? "" : Group is { } group ? $"-g{group}" : "-row")}");
 
     /// <summary>The line of the table.</summary>
-    public string Title => string.Create(CultureInfo.InvariantCulture, $"{Method.Name}, {Bases} bits, {(Group is { } group ? $"g = {group}" : "a scale per row")}");
+    public string Title => string.Create(CultureInfo.InvariantCulture, $"{Method.Name}, {Bases} bits{(Method.IsLattice ? "" : Group is { } group ? $", g = {group}" : ", a scale per row")}");
 
     public Recipe Recipe => Method.Recipe with { Bases = Bases, Group = Group };
 
     /// <summary>Bits of a weight where a file of the method's own format stores it: codes, and per group a scale of 16 bits and a zero point of the codes' size. Null where the model's own size is meant.</summary>
-    public double? OwnBits(IEnumerable<(long Out, long In)> layers)
+    /// <param name="layers">Of the model.</param>
+    /// <param name="folder">The result.</param>
+    public double? OwnBits(IEnumerable<(long Out, long In)> layers, string folder)
     {
+        if (Method.IsLattice)
+            return PlainQuantizer.BitsOf(folder);
         if (!Recipe.IsRounding || Method.Distills is not null)
             return null;
         var (bits, weights) = (0.0, 0L);

@@ -35,6 +35,11 @@ internal sealed class ComparedModels(string model, string digest, LoadedModel te
     {
         var target = Path.Combine(folder, cell.Folder);
         var watch = Stopwatch.StartNew();
+        if (cell.Method.IsLattice)
+        {
+            steps.QuantizeAsLattice(cell.Bases, model, target, DataFolder);
+            return (target, watch.Elapsed.TotalSeconds);
+        }
         if (cell.Method.Distills is not { } withSigns)
         {
             steps.Quantize(cell.Recipe, model, target, DataFolder);
@@ -47,7 +52,7 @@ internal sealed class ComparedModels(string model, string digest, LoadedModel te
     }
 
     /// <summary>The cell that a distilled one begins with.</summary>
-    public static ComparisonCell StudentOf(ComparisonCell cell) => cell with { Method = ComparedMethod.All.First(method => method.Recipe == cell.Method.Recipe) };
+    public static ComparisonCell StudentOf(ComparisonCell cell) => cell with { Method = ComparedMethod.All.First(method => method.Recipe == cell.Method.Recipe && !method.IsLattice) };
 
     private bool Distil(ComparisonCell cell, string student, string target, bool withSigns)
     {

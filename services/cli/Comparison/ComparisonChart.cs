@@ -37,7 +37,7 @@ internal static class ComparisonChart
     {
         using var plot = new Plot();
         var lines = rows.GroupBy(row => (row.Method, row.Group)).ToList();
-        var manyGroups = lines.Where(line => line.First().Bases is not null).Select(line => line.Key.Group).Distinct().Count() > 1;
+        var manyGroups = lines.Where(HasGroups).Select(line => line.Key.Group).Distinct().Count() > 1;
         foreach (var (k, line) in lines.Index())
         {
             var points = line.Where(row => double.IsFinite(value(row)) && value(row) > 0).OrderBy(row => row.BitsPerWeight).ToList();
@@ -45,7 +45,7 @@ internal static class ComparisonChart
                 continue;
             var drawn = plot.Add.Scatter(points.ConvertAll(row => row.BitsPerWeight), points.ConvertAll(row => Math.Log10(value(row))));
             var group = line.Key.Group is { } size ? $"g = {size}" : "a scale per row";
-            drawn.LegendText = manyGroups && line.First().Bases is not null ? $"{line.Key.Method}, {group}" : line.Key.Method;
+            drawn.LegendText = manyGroups && HasGroups(line) ? $"{line.Key.Method}, {group}" : line.Key.Method;
             (drawn.MarkerShape, drawn.MarkerSize, drawn.LineWidth) = (s_shapes[k % s_shapes.Length], 9, 2);
             (drawn.LinePattern, drawn.Color) = (s_lines[k / s_colours.Length % s_lines.Length], Color.FromHex(s_colours[k % s_colours.Length]));
         }
@@ -62,4 +62,6 @@ internal static class ComparisonChart
         // For a place in a page: without the declaration, and scaled by its box.
         return svg[svg.IndexOf("<svg", StringComparison.Ordinal)..].Replace($"width=\"{Width}\" height=\"{Height}\">", $"viewBox=\"0 0 {Width} {Height}\">", StringComparison.Ordinal);
     }
+
+    private static bool HasGroups(IGrouping<(string Method, int? Group), ComparisonRow> line) => line.First().Bases is not null && !ComparedMethod.Of(line.Key.Method).IsLattice;
 }

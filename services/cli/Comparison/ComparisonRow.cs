@@ -4,9 +4,9 @@ namespace Qbb.Cli.Comparison;
 /// <param name="Method">The method's name; teacher for the model itself, and the folder's name for one that was there already.</param>
 /// <param name="Title">With bits and group, for people.</param>
 /// <param name="Bases">N, or bits of a grid; null for models that were there.</param>
-/// <param name="Group">Inputs that share a scale; null for those of a row, and for models that were there.</param>
+/// <param name="Group">Inputs that share a scale; null for those of a row, and where there are no groups or the model was there.</param>
 /// <param name="Folder">Where the model is.</param>
-/// <param name="BitsPerWeight">Stored bits of the blocks' linear layers, for round to nearest and GPTQ in their own formats.</param>
+/// <param name="BitsPerWeight">Stored bits of the blocks' linear layers, for methods to compare with in their own formats.</param>
 /// <param name="BitsPerParameter">Bits of the whole file for each parameter, as qbb stores it.</param>
 /// <param name="Bytes">All files that running the model needs, as qbb stores them.</param>
 /// <param name="Seconds">Wall time of quantizing; 0 for the teacher.</param>

@@ -5,7 +5,7 @@ using Qbb.Models.Generation;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Driver;
-using Qbb.Quantizer.Methods;
+using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Recipes;
 using Qbb.Synthdata.Data;
 using Qbb.Synthdata.Filtering;
@@ -43,20 +43,26 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
     public void Quantize(Recipe recipe, string model, string student, string data, Func<CalibrationStream?, bool>? isDone = null)
     {
         using var sequences = recipe.Importance == Importance.None ? null : new SampledSequences(SampledData.Open(data, cancel));
-        var calibration = sequences is null ? null : new CalibrationStream(sequences, new CalibrationOptions
-        {
-            Sequences = Math.Min(sequences.Count, plan.CalibrationSequences),
-            Device = device,
-            DType = CalibrationOptions.TypeOn(device, type),
-        });
+        var calibration = sequences is null ? null : CalibrationOn(sequences);
         if (isDone?.Invoke(calibration) == true)
             return;
         var method = LayerMethods.For(recipe, device, threads);
         using var owned = method as IDisposable;
         var quantizer = new ModelQuantizer(recipe, method, calibration: calibration);
         var title = recipe.BasesPerLayer is null ? $"quantizing, N = {recipe.Bases}" : "quantizing";
-        ProgressBars.Run(output, title, report => quantizer.Run(model, student, force: true,
-            new Relay<QuantizeProgress>(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}")), cancel));
+        ProgressBars.Run(output, title, report => quantizer.Run(model, student, force: true, Bar(report), cancel));
+    }
+
+    /// <summary>Quantizes the teacher by QuIP#, into plain weights.</summary>
+    /// <param name="bits">Of its codes.</param>
+    /// <param name="model">The teacher.</param>
+    /// <param name="target">The folder to make.</param>
+    /// <param name="data">The folder of the samples.</param>
+    public void QuantizeAsLattice(int bits, string model, string target, string data)
+    {
+        using var sequences = new SampledSequences(SampledData.Open(data, cancel));
+        var quantizer = new PlainQuantizer(new QuipMethod(bits, threads), CalibrationOn(sequences));
+        ProgressBars.Run(output, $"quantizing, QuIP#, {bits} bits", report => quantizer.Run(model, target, force: true, Bar(report), cancel));
     }
 
     /// <summary>The divergence of a student on the samples that it was not calibrated on, or on all where it was calibrated on all.</summary>
@@ -92,6 +98,16 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
         return ProgressBars.Run(output, "distilling", report => distiller.Run(
             student, teacher, sequences, folder, DistillationReport.Progress(report), cancel));
     }
+
+    private CalibrationStream CalibrationOn(SampledSequences sequences) => new(sequences, new CalibrationOptions
+    {
+        Sequences = Math.Min(sequences.Count, plan.CalibrationSequences),
+        Device = device,
+        DType = CalibrationOptions.TypeOn(device, type),
+    });
+
+    private static Relay<QuantizeProgress> Bar(Action<double, double, string> report) =>
+        new(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}"));
 
     private bool IsFiltered(string folder, SampledData data, string studentDigest)
     {

@@ -58,8 +58,8 @@ internal sealed class PresetChoices
             throw new InvalidInputException("--importance goes with data: use --preset fast, balanced or best");
         if (preset == Preset.Weights && hasData && given is not null)
             throw new InvalidInputException("--preset weights uses no data: leave out --calibration and --text, or use --preset fast");
-        if (preset == Preset.Weights && recipe.Init == Init.Gptq)
-            throw new InvalidInputException("--init gptq needs data: use --preset fast, balanced or best, or give --calibration or --text");
+        if (preset == Preset.Weights && recipe.Init.NeedsInputs())
+            throw new InvalidInputException($"--init {recipe.Init.ToName()} needs data: use --preset fast, balanced or best, or give --calibration or --text");
         return preset;
     }
 

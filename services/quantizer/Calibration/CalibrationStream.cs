@@ -43,6 +43,17 @@ public sealed class CalibrationStream
     /// <summary>Blocks that the sequences went through so far.</summary>
     public int BlockPasses { get; private set; }
 
+    /// <exception cref="InvalidInputException">Another model than the one at hand sampled the data.</exception>
+    internal void CheckTeacher(string digest)
+    {
+        if (TeacherDigest is { } teacher && teacher != digest)
+        {
+            throw new InvalidInputException(
+                $"the calibration data were sampled from another model (digest {teacher[..Math.Min(12, teacher.Length)]}…, " +
+                $"this one has {digest[..12]}…): sample from this one with qbb sample, or give --text");
+        }
+    }
+
     /// <summary>The linear layers in the order in which they are brought to a sink.</summary>
     public static IEnumerable<LinearSpec> Order(DecoderConfig config, DecoderLayout layout) =>
         layout.Blocks.SelectMany(block => CaptureStages.Of(config.Order, block).SelectMany(stage => stage.SelectMany(group => group)));
@@ -79,7 +90,7 @@ public sealed class CalibrationStream
                 if (last is null || block.Index > last.Index)
                 {
                     foreach (var spec in block.Linears)
-                        sink.Finish(spec, null, cancellation);
+                        sink.Finish(spec, null, null, cancellation);
                     continue;
                 }
                 if (!embedded)
@@ -157,7 +168,7 @@ public sealed class CalibrationStream
                     {
                         if (spec != next && !sink.IsFinished(spec) && !more(spec))
                             return false;
-                        sink.Finish(spec, sink.IsFinished(spec) ? null : inputs, cancellation);
+                        sink.Finish(spec, sink.IsFinished(spec) ? null : inputs, group, cancellation);
                         Replace(block, spec, ExpandedLinear.Create(sink.Read(spec), source, spec, _options.Device, _options.DType));
                     }
                 }

@@ -14,9 +14,10 @@ public interface ILayerSink
     /// <summary>Quantizes and keeps a layer, or counts one that is finished.</summary>
     /// <param name="spec">Which.</param>
     /// <param name="inputs">Of its inputs; null where it is finished or the recipe asks for none.</param>
+    /// <param name="readers">All layers that read these inputs; null where there are none.</param>
     /// <param name="cancellation">Stops in the middle.</param>
-    void Finish(LinearSpec spec, InputStatistics? inputs, CancellationToken cancellation);
+    void Finish(LinearSpec spec, InputStatistics? inputs, IReadOnlyList<LinearSpec>? readers, CancellationToken cancellation);
 
     /// <summary>A finished layer.</summary>
-    BinaryBases Read(LinearSpec spec);
+    IQuantizedWeight Read(LinearSpec spec);
 }

@@ -33,7 +33,7 @@ internal sealed record EmbeddingFile(string Path, MatrixForm Form, EmbeddingRepo
     private const int ElementsAtOnce = 1 << 22;
 
     /// <summary>The tensors of the model, as opposed to what the file keeps beside them.</summary>
-    public static IEnumerable<TensorEntry> TensorsOf(ITensorSource file) => file.Entries.Where(entry => entry.Name != Errors);
+    public static IEnumerable<TensorEntry> TensorsOf(ITensorSource file) => file.Entries.Where(entry => entry.Name != Errors && LayerFile.IsStored(entry));
 
     /// <summary>How a recipe stores the embeddings of a model; null for plain.</summary>
     public static MatrixForm? FormOf(Recipe recipe, DecoderLayout layout, int columns) => recipe.Embedding switch

@@ -24,6 +24,10 @@ public static class LayerMethods
             return new MixedMethod(recipe, one => For(one, device, threads));
         if (recipe.Init == Init.Gptq)
             return new GptqMethod(recipe, threads);
+        if (recipe.Init == Init.Awq)
+            return new AwqMethod(recipe, threads);
+        if (recipe.Init == Init.Omniquant)
+            return new OmniquantMethod(recipe, device);
         if (recipe.IsRounding)
             return new RtnBasesMethod(recipe, threads);
         if (recipe.Nested)

@@ -12,7 +12,7 @@ namespace Qbb.Quantizer.Driver;
 /// <summary>Quantizes the layers of one model, each into a file of its own as soon as it is done, and keeps count.</summary>
 internal sealed class LayerQueue : ILayerSink
 {
-    private readonly ITensorSource _tensors;
+    private readonly QuantizableModel _model;
     private readonly ILayerMethod _method;
     private readonly Recipe _recipe;
     private readonly IReadOnlyList<(LinearSpec Spec, string Path)> _layers;
@@ -26,17 +26,17 @@ internal sealed class LayerQueue : ILayerSink
     private long _quantized;
     private int _done;
 
-    /// <param name="tensors">The model.</param>
+    /// <param name="model">The model.</param>
     /// <param name="method">What quantizes a layer.</param>
     /// <param name="recipe">What the method carries out.</param>
     /// <param name="layers">All layers and their files; a layer whose file exists is finished.</param>
     /// <param name="progress">Told of every finished layer.</param>
     /// <param name="isTimed">False: the time that a layer took is left out, so that the same layer is the same file whenever and wherever it is made.</param>
     public LayerQueue(
-        ITensorSource tensors, ILayerMethod method, Recipe recipe, IReadOnlyList<(LinearSpec Spec, string Path)> layers,
+        QuantizableModel model, ILayerMethod method, Recipe recipe, IReadOnlyList<(LinearSpec Spec, string Path)> layers,
         IProgress<QuantizeProgress>? progress, bool isTimed = true)
     {
-        (_tensors, _method, _recipe, _layers, _progress, _isTimed) = (tensors, method, recipe, layers, progress, isTimed);
+        (_model, _method, _recipe, _layers, _progress, _isTimed) = (model, method, recipe, layers, progress, isTimed);
         _places = layers.Select((layer, place) => (layer.Spec.Module, place)).ToDictionary(layer => layer.Module, layer => layer.place);
         _reports = [.. layers.Select(layer => LayerFile.TryReadReport(layer.Path, layer.Spec))];
         _counted = new bool[layers.Count];
@@ -56,7 +56,7 @@ internal sealed class LayerQueue : ILayerSink
     public bool IsFinished(LinearSpec spec) => _reports[_places[spec.Module]] != null;
 
     /// <inheritdoc/>
-    public void Finish(LinearSpec spec, InputStatistics? inputs, CancellationToken cancellation)
+    public void Finish(LinearSpec spec, InputStatistics? inputs, IReadOnlyList<LinearSpec>? readers, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         var place = _places[spec.Module];
@@ -69,7 +69,7 @@ internal sealed class LayerQueue : ILayerSink
         }
         else
         {
-            _reports[place] = Quantize(spec, _layers[place].Path, inputs, cancellation);
+            _reports[place] = Quantize(spec, _layers[place].Path, inputs, readers, cancellation);
             _quantized += spec.WeightCount;
         }
         _counted[place] = true;
@@ -80,22 +80,24 @@ internal sealed class LayerQueue : ILayerSink
     }
 
     /// <inheritdoc/>
-    public BinaryBases Read(LinearSpec spec)
-    {
-        using var file = SafetensorsFile.Open(_layers[_places[spec.Module]].Path);
-        return BasesTensors.Read(file, spec.Module, spec.OutFeatures, spec.InFeatures, _recipe.Group);
-    }
+    public IQuantizedWeight Read(LinearSpec spec) => LayerFile.Read(_layers[_places[spec.Module]].Path, spec, _recipe.Group);
 
-    private LayerReport Quantize(LinearSpec spec, string path, InputStatistics? inputs, CancellationToken cancellation)
+    private LayerReport Quantize(LinearSpec spec, string path, InputStatistics? inputs, IReadOnlyList<LinearSpec>? readers, CancellationToken cancellation)
     {
-        var values = new float[spec.WeightCount];
-        WeightLoader.ReadWeight(_tensors, spec, values);
-        var weights = new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs };
+        var weights = Load(spec, inputs, readers is null ? null : new LayerPlace(
+            spec.Role, InputFold.Of(_model.Config, _model.Layout.Blocks[spec.Block], spec) is not null, () => [.. readers.Select(reader => Load(reader, inputs, null))]));
         // A target has no power of two beside its scales.
         var result = _recipe.Target is null ? _method.QuantizeInRange(weights, cancellation) : _method.Quantize(weights, cancellation);
         var report = _isTimed ? result.Report : result.Report with { Seconds = 0 };
         LayerFile.Write(path, spec, result.Weight, report);
         return report;
+    }
+
+    private LayerWeights Load(LinearSpec spec, InputStatistics? inputs, LayerPlace? place)
+    {
+        var values = new float[spec.WeightCount];
+        WeightLoader.ReadWeight(_model.Source.Tensors, spec, values);
+        return new LayerWeights(spec.Weight, spec.OutFeatures, spec.InFeatures, values) { Inputs = inputs, Place = place };
     }
 }
 

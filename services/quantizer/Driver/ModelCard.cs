@@ -25,10 +25,11 @@ internal static class ModelCard
         text.Append(", after QBB: Quantization with Binary Bases for LLMs (NeurIPS 2024). ");
         text.Append(recipe.Embedding switch
         {
-            EmbeddingForm.Bits16 => "Embedding and head are 16-bit floats; norms are as in the base model.\n\n",
-            EmbeddingForm.Bases => "Embedding and head are binary bases too; norms are as in the base model.\n\n",
-            var form => $"Embedding and head are integers of {(int)form} bits with a scale per {recipe.EmbeddingGroup} columns; norms are as in the base model.\n\n",
+            EmbeddingForm.Bits16 => "Embedding and head are 16-bit floats; norms are as in the base model",
+            EmbeddingForm.Bases => "Embedding and head are binary bases too; norms are as in the base model",
+            var form => $"Embedding and head are integers of {(int)form} bits with a scale per {recipe.EmbeddingGroup} columns; norms are as in the base model",
         });
+        text.Append(recipe.Init == Init.Awq ? ", but for the scales of the layers' inputs (AWQ), which norms and value and up layers take in.\n\n" : ".\n\n");
         text.Append("| | |\n|---|---|\n");
         Row("bases", $"{(recipe.BasesPerLayer is { } perLayer ? string.Join(", ", CountsOf(perLayer)) : recipe.Bases)}");
         if (recipe.Nested)

@@ -42,7 +42,8 @@ public sealed class ModelQuantizer
             throw new InvalidInputException("calibration data are given with importance none: leave them out, or use importance diag or full");
         _calibration = calibration;
         _method = method ?? LayerMethods.For(_recipe, torch.CPU, threads);
-        _weightsAlone = new(() => LayerMethods.For(_recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null }, torch.CPU, threads));
+        _weightsAlone = new(() => LayerMethods.For(
+            _recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null, Init = _recipe.Init.NeedsInputs() ? Init.Rtn : _recipe.Init }, torch.CPU, threads));
     }
 
     /// <summary>Says what a model's digest is; a worker knows it without reading the model.</summary>
@@ -82,12 +83,12 @@ public sealed class ModelQuantizer
         WrittenFiles.CheckTarget(output, force, model);
         using var opened = Open(model);
         var digest = DigestOf(opened.Source, cancellation);
-        CheckTeacher(digest);
+        _calibration?.CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
         try
         {
             var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
-            var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, progress);
+            var queue = new LayerQueue(opened, _method, _recipe, layers, progress);
             var embeddings = WriteEmbeddings(opened, work.Layers, cancellation);
             Quantize(opened, work.Layers, queue, null, _ => true, cancellation)?.Dispose();
             using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
@@ -123,9 +124,9 @@ public sealed class ModelQuantizer
     {
         using var opened = Open(model);
         if (_calibration != null)
-            CheckTeacher(DigestOf(opened.Source, cancellation));
+            _calibration.CheckTeacher(DigestOf(opened.Source, cancellation));
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
-        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, null, isTimed: false);
+        var queue = new LayerQueue(opened, _method, _recipe, layers, null, isTimed: false);
         List<LinearSpec> order = _calibration is null ? [.. opened.Layers] : [.. CalibrationStream.Order(opened.Config, opened.Layout)];
         var first = unit.Index * (unit.Size ?? 0);
         var ours = order.Take(first..Math.Min(order.Count, first + (unit.Size ?? order.Count))).ToList();
@@ -150,7 +151,7 @@ public sealed class ModelQuantizer
     {
         using var opened = Open(model);
         var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: Path.Combine(folder, LayerFile.NameOf(index, spec)))).ToList();
-        var queue = new LayerQueue(opened.Source.Tensors, _method, _recipe, layers, null);
+        var queue = new LayerQueue(opened, _method, _recipe, layers, null);
         if (layers.FirstOrDefault(layer => !queue.IsFinished(layer.Spec)) is { Spec: { } missing })
             throw new InvalidInputException($"{folder}: the layer {missing.Module} is missing or damaged");
         using var writer = ModelFolderWriter.Create(output, force: false);
@@ -164,7 +165,7 @@ public sealed class ModelQuantizer
         if (_calibration is null)
         {
             foreach (var spec in opened.Layers.SkipWhile(spec => !more(spec)).TakeWhile(more))
-                queue.Finish(spec, null, cancellation);
+                queue.Finish(spec, null, null, cancellation);
             return null;
         }
         // Embeddings matter where the data begin; what follows does not look at them.
@@ -181,8 +182,9 @@ public sealed class ModelQuantizer
         IReadOnlyList<(LinearSpec Spec, string Path)> layers, LayerQueue queue, string digest, CancellationToken cancellation)
     {
         var (source, layout) = (model.Source, model.Layout);
-        var files = layers.Select(layer => (layer.Spec.Weight, layer.Path)).Concat(embeddings.Select(file => (file.Report.Weight, file.Path)))
-            .ToDictionary(file => file.Weight, file => file.Path, StringComparer.Ordinal);
+        var files = InputFold.Apply(model, layers, _recipe.Group, Path.GetDirectoryName(layers[0].Path)!);
+        foreach (var file in embeddings)
+            files.Add(file.Report.Weight, file.Path);
         new ArtifactWriter(source, layout, files).Write(writer, cancellation);
         source.CopySideFiles(writer);
         writer.WriteJson("config.json", Configuration(layout.ConfigJson(model.Config), EmbeddingFile.FormOf(_recipe, layout, model.Config.EmbeddingSize)));
@@ -215,16 +217,6 @@ public sealed class ModelQuantizer
                 ? EmbeddingFile.Write(path, model.Source.Tensors, weight, integers, cancellation)
                 : EmbeddingFile.Write(path, model.Source.Tensors, weight, (BasesForm)form, _weightsAlone.Value, cancellation);
         })];
-    }
-
-    private void CheckTeacher(string digest)
-    {
-        if (_calibration?.TeacherDigest is { } teacher && teacher != digest)
-        {
-            throw new InvalidInputException(
-                $"the calibration data were sampled from another model (digest {teacher[..Math.Min(12, teacher.Length)]}…, " +
-                $"this one has {digest[..12]}…): sample from this one with qbb sample, or give --text");
-        }
     }
 
     private QuantizableModel Open(string model)

@@ -2,6 +2,8 @@ using System.Numerics;
 using System.Runtime.InteropServices;
 using Qbb.Bases;
 using Qbb.Models;
+using Qbb.Quantizer.Methods.Lattice;
+using Qbb.Quantizer.Methods.Rounding;
 
 namespace Qbb.Quantizer.Methods;
 
@@ -38,7 +40,14 @@ internal static class HalfScales
             return method.Quantize(weights, cancellation);
         var result = method.Quantize(weights.Times(-exponent), cancellation);
         var report = result.Report;
-        return new(result.Weight is NestedBases nested ? nested.WithExponent(exponent) : ((BinaryBases)result.Weight).WithExponent(exponent), report with
+        IQuantizedWeight weight = result.Weight switch
+        {
+            NestedBases nested => nested.WithExponent(exponent),
+            ScaledBases scaled => scaled with { Bases = scaled.Bases.WithExponent(exponent) },
+            LatticeWeight lattice => lattice.Times(exponent),
+            var bases => ((BinaryBases)bases).WithExponent(exponent),
+        };
+        return new(weight, report with
         {
             SquaredNorm = Math.ScaleB(report.SquaredNorm, 2 * exponent),
             SquaredError = Math.ScaleB(report.SquaredError, 2 * exponent),

@@ -11,6 +11,7 @@ public sealed class InputStatistics(int features) : IDisposable
     public const double Damping = 0.01;
 
     private Tensor? _sum;
+    private Tensor? _sizes;
 
     /// <summary>in.</summary>
     public int Features => features;
@@ -26,10 +27,11 @@ public sealed class InputStatistics(int features) : IDisposable
         using var off = torch.no_grad();
         var rows = x.detach().reshape(-1, features);
         var product = Product(rows);
+        var sizes = rows.abs().sum(0, type: ScalarType.Float64);
         if (_sum is null)
-            _sum = product.to(ScalarType.Float64).clone().DetachFromDisposeScope();
+            (_sum, _sizes) = (product.to(ScalarType.Float64).clone().DetachFromDisposeScope(), sizes.DetachFromDisposeScope());
         else
-            _sum.add_(product.to(ScalarType.Float64));
+            (_, _) = (_sum.add_(product.to(ScalarType.Float64)), _sizes!.add_(sizes));
         Count += rows.size(0);
     }
 
@@ -51,6 +53,15 @@ public sealed class InputStatistics(int features) : IDisposable
         return (sum + sum.t()).div_(2 * Count).MoveToOuterDisposeScope();
     }
 
+    /// <summary>E|x| of every input [in]; 0 before the first.</summary>
+    public double[] MeanSizes()
+    {
+        if (_sizes is null)
+            return new double[features];
+        using var scope = torch.NewDisposeScope();
+        return (_sizes / Count).ToArray<double>();
+    }
+
     /// <summary>
     /// H_jj + damping of every input [in]: what an error in a column counts where columns do not help one another. 1 for all where no
     /// input was ever other than 0.
@@ -69,7 +80,11 @@ public sealed class InputStatistics(int features) : IDisposable
         return diagonal;
     }
 
-    public void Dispose() => _sum?.Dispose();
+    public void Dispose()
+    {
+        _sum?.Dispose();
+        _sizes?.Dispose();
+    }
 
     private static Tensor Product(Tensor rows)
     {

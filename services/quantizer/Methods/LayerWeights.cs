@@ -1,5 +1,6 @@
 using Qbb.Checkpoints;
 using Qbb.Models;
+using Qbb.Models.Decoder;
 using Qbb.Quantizer.Methods.OutputAware;
 
 namespace Qbb.Quantizer.Methods;
@@ -38,6 +39,9 @@ public sealed class LayerWeights
     /// <summary>Second moments of the layer's inputs in calibration; null without calibration.</summary>
     public InputStatistics? Inputs { get; init; }
 
+    /// <summary>Where the layer stands in its block; null for a matrix by itself.</summary>
+    public LayerPlace? Place { get; init; }
+
     /// <summary><see cref="Inputs"/>, for methods that cannot do without.</summary>
     /// <exception cref="InvalidInputException">There are none.</exception>
     public InputStatistics RequireInputs() =>
@@ -45,7 +49,7 @@ public sealed class LayerWeights
 
     /// <summary>The same layer with weights times 2^<paramref name="exponent"/>.</summary>
     public LayerWeights Times(int exponent) =>
-        new(Name, OutFeatures, InFeatures, Array.ConvertAll(Values.ToArray(), value => MathF.ScaleB(value, exponent))) { Inputs = Inputs };
+        new(Name, OutFeatures, InFeatures, Array.ConvertAll(Values.ToArray(), value => MathF.ScaleB(value, exponent))) { Inputs = Inputs, Place = Place };
 
     /// <summary>A copy on a device, f32 [out, in].</summary>
     public unsafe Tensor On(Device device)
@@ -59,3 +63,9 @@ public sealed class LayerWeights
     /// <summary>One row, [in].</summary>
     public ReadOnlySpan<float> Row(int row) => Values.Span.Slice(row * InFeatures, InFeatures);
 }
+
+/// <summary>Where a layer stands in its block, for methods that look beyond its own weight.</summary>
+/// <param name="Role">What it does.</param>
+/// <param name="TakesInputScales">Whether the operation before can divide by a scale of each input at no cost.</param>
+/// <param name="Readers">All layers that read the same inputs, this one included; read when requested.</param>
+public sealed record LayerPlace(LinearRole Role, bool TakesInputScales, Func<IReadOnlyList<LayerWeights>> Readers);

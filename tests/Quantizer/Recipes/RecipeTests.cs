@@ -74,10 +74,10 @@ public class RecipeTests
         {
             foreach (var refinement in Enum.GetValues<Refinement>())
             {
-                if (init is Init.Rtn or Init.RtnClip or Init.Gptq && refinement != Refinement.None)
+                if (init.IsRounding() && refinement != Refinement.None)
                     continue;
                 int? group = init == Init.Random ? null : 64;
-                var recipe = new Recipe { Bases = 3, Group = group, Init = init, Refinement = refinement, Seed = long.MaxValue, Importance = init == Init.Gptq ? Importance.Full : Importance.None };
+                var recipe = new Recipe { Bases = 3, Group = group, Init = init, Refinement = refinement, Seed = long.MaxValue, Importance = init.NeedsInputs() ? Importance.Full : Importance.None };
                 Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
             }
         }

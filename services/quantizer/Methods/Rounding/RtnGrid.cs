@@ -30,6 +30,9 @@ internal readonly record struct RtnGrid(float Scale, float Zero, float Largest)
     /// <summary>The code of one weight.</summary>
     public byte Encode(float w) => (byte)Math.Clamp(MathF.Round(w / Scale) + Zero, 0, Largest);
 
+    /// <summary>The weight of a code.</summary>
+    public float Decode(byte code) => (code - Zero) * Scale;
+
     /// <summary>Σ(w − ŵ)² in fp32.</summary>
     public float SquaredError(ReadOnlySpan<float> w)
     {
