@@ -36,7 +36,7 @@ public sealed class QuipMethod(int bits, int threads = 0) : ILayerMethod
         using Incoherence columns = new(weights.InFeatures, SeedOf(1), weights.Name), rows = new(weights.OutFeatures, SeedOf(2), weights.Name);
         var turned = columns.Apply(columns.Apply(h).t());
         turned = (turned + turned.t()) / 2;
-        var w = torch.tensor(weights.Values.Span, weights.OutFeatures, weights.InFeatures).to(ScalarType.Float64);
+        var w = weights.On(torch.CPU).to(ScalarType.Float64);
         var mixed = rows.Apply(columns.Apply(w).t()).t();
         var scale = mixed.square().mean().sqrt().ToDouble();
         var values = scale > 0 ? (mixed / scale).ToArray<double>() : new double[weights.Values.Length];

@@ -39,7 +39,7 @@ public sealed class OmniquantMethod(Recipe recipe, Device device) : ILayerMethod
         if (!bases.Alpha.All(Half.IsFinite) || !bases.Beta!.All(Half.IsFinite))
             throw HalfScales.TooLarge(weights.Name);
         var (after, squared) = OutputObjective.Error(weights, bases, h);
-        var norm = torch.tensor(weights.Values.Span).square().sum(type: ScalarType.Float64).ToDouble();
+        var norm = weights.On(torch.CPU).square().sum(type: ScalarType.Float64).ToDouble();
         return new(bases, new LayerReport(
             weights.Name, weights.OutFeatures, weights.InFeatures, bases.EffectiveBitsPerWeight, norm, squared, [], [], [], 0, clock.Elapsed.TotalSeconds)
         {
@@ -54,7 +54,7 @@ public sealed class OmniquantMethod(Recipe recipe, Device device) : ILayerMethod
         var groups = (features - 1) / size + 1;
         // A short last group is filled up with weights of 0, which count for nothing and change no range.
         var missing = groups * size - features;
-        var w = torch.nn.functional.pad(torch.tensor(weights.Values.Span, rows, features), [0, missing]).reshape(rows, groups, size).to(device);
+        var w = torch.nn.functional.pad(weights.On(device), [0, missing]).reshape(rows, groups, size);
         // Of a size that Adam's smallest denominator does not reach.
         var unit = Math.Max(OutputObjective.Norm(weights, h) / rows, double.Epsilon);
         var curvature = torch.nn.functional.pad(h, [0, missing, 0, missing]).to(ScalarType.Float32).to(device);
