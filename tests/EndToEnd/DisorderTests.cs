@@ -37,7 +37,7 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         /// <summary>The cluster, which has the results of no unit.</summary>
         internal async Task<Cluster> ClusterAsync()
         {
-            RabbitServer.Require();
+            broker.Require();
             if (_cluster is null)
             {
                 Database = database.NewDatabase();

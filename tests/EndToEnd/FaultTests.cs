@@ -118,7 +118,7 @@ public sealed class FaultTests(RabbitServer broker, PostgresServer database, S3S
 
     private async Task<FaultCluster> ClusterAsync()
     {
-        RabbitServer.Require();
+        broker.Require();
         S3Server.Require();
         if (shared.Cluster is null)
         {

@@ -18,7 +18,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     [Fact]
     public async Task Three_work_at_once_and_make_what_one_makes()
     {
-        RabbitServer.Require();
+        broker.Require();
         using var cluster = new Cluster(broker, database.NewDatabase());
         await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
         using var registry = new RegistryCalls(cluster.Url);
@@ -40,7 +40,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     [Fact]
     public async Task One_whose_disk_is_full_leaves_the_units_to_the_other_and_uses_up_no_attempts()
     {
-        RabbitServer.Require();
+        broker.Require();
         var data = database.NewDatabase();
         using var cluster = new Cluster(broker, data, "Pipelines:Attempts=1", "Pipelines:BackoffSeconds=0.2");
         await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
@@ -67,7 +67,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     [Fact]
     public async Task Two_systems_on_one_broker_keep_to_themselves()
     {
-        RabbitServer.Require();
+        broker.Require();
         using var one = new Cluster(broker, database.NewDatabase());
         using var other = new Cluster(broker, database.NewDatabase());
         await Task.WhenAll(one.HostAsync("qbb-registry"), other.HostAsync("qbb-registry"));

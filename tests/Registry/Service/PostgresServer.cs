@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using Npgsql;
 using Qbb.Tests;
 
@@ -11,7 +9,7 @@ public sealed class PostgresServer : IAsyncLifetime
 {
     private const string User = "postgres";
     private readonly TemporaryFolder _folder = new();
-    private readonly int _port = FreePort();
+    private readonly int _port = FreePort.Next();
     private string? _programs;
 
     private string Data => _folder.File("data");
@@ -72,12 +70,5 @@ public sealed class PostgresServer : IAsyncLifetime
             await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
         process.ExitCode.ShouldBe(0, $"{program} {string.Join(' ', arguments)}");
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }
