@@ -40,7 +40,7 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
             broker.Require();
             if (_cluster is null)
             {
-                Database = database.NewDatabase();
+                Database = database.MigratedDatabase();
                 var direct = new NpgsqlConnectionStringBuilder(Database);
                 (_brokerWay, _databaseWay) = (new FaultProxy(broker.Port), new FaultProxy(direct.Port));
                 var behind = new NpgsqlConnectionStringBuilder(Database) { Port = _databaseWay.Port };

@@ -22,7 +22,7 @@ public sealed class JobsTests(RabbitServer broker, PostgresServer database) : ID
     public async Task An_upload_becomes_a_champion_over_a_killed_pod_and_a_cancelled_pipeline_leaves_no_job()
     {
         broker.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase(), "Pipelines:BackoffSeconds=0.2");
+        using var cluster = new Cluster(broker, database.MigratedDatabase(), "Pipelines:BackoffSeconds=0.2");
         await cluster.HostAsync("qbb-registry");
         foreach (var queue in WorkQueues.All)
             _folder.Write($"{queue}.yaml", Template(queue, cluster));
@@ -57,7 +57,7 @@ public sealed class JobsTests(RabbitServer broker, PostgresServer database) : ID
     {
         broker.Require();
         await using var collector = await Collector.StartAsync();
-        using var cluster = new Cluster(broker, database.NewDatabase(), $"Telemetry:Endpoint={collector.Url}");
+        using var cluster = new Cluster(broker, database.MigratedDatabase(), $"Telemetry:Endpoint={collector.Url}");
         await cluster.HostAsync("qbb-registry");
         // One failure that counts would fail the Job.
         foreach (var queue in WorkQueues.All)

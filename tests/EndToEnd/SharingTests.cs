@@ -19,7 +19,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     public async Task Three_work_at_once_and_make_what_one_makes()
     {
         broker.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase());
+        using var cluster = new Cluster(broker, database.MigratedDatabase());
         await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("teacher", TinyRecipes.SampleTeacher);
@@ -41,7 +41,7 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     public async Task One_whose_disk_is_full_leaves_the_units_to_the_other_and_uses_up_no_attempts()
     {
         broker.Require();
-        var data = database.NewDatabase();
+        var data = database.MigratedDatabase();
         using var cluster = new Cluster(broker, data, "Pipelines:Attempts=1", "Pipelines:BackoffSeconds=0.2");
         await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
         using var registry = new RegistryCalls(cluster.Url);
@@ -68,8 +68,8 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     public async Task Two_systems_on_one_broker_keep_to_themselves()
     {
         broker.Require();
-        using var one = new Cluster(broker, database.NewDatabase());
-        using var other = new Cluster(broker, database.NewDatabase());
+        using var one = new Cluster(broker, database.MigratedDatabase());
+        using var other = new Cluster(broker, database.MigratedDatabase());
         await Task.WhenAll(one.HostAsync("qbb-registry"), other.HostAsync("qbb-registry"));
         var layers = await Task.WhenAll(DecomposedAsync(one, 3), DecomposedAsync(other, 5));
         layers.ShouldBe([3, 5]);
