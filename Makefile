@@ -122,4 +122,4 @@ check-format:
 	@dotnet format Qbb.slnx --no-restore --verify-no-changes
 
 clean:
-	@rm -rf out tests/*/node_modules && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+	@rm -rf out tests/*/node_modules tests/peers/rabbitmq4/root && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
