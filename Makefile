@@ -3,6 +3,7 @@
 # make install PREFIX=/usr/local                         make up      broker, database and four services on this machine
 # make help    say all this                              make down    stop them
 # make kill-test    kills, outages and full disks at random, by 20 seeds (SCHEDULES=20)
+# make rabbitmq4-test    queues, outages and kills on Debian 13's RabbitMQ 4, unpacked into a folder
 # make images       build the container images (docker; ENGINE=podman)        make image-test   build, start and run them by podman
 # make gpu-bundle   pack .gpu/base for a GPU machine without an SDK
 # make format, check-format    as the CI wants it          make clean, uninstall
@@ -20,10 +21,10 @@ export DOTNET_NOLOGO := 1
 # One compiler process for all projects, .NET's default, compiles them in a third of the time where an environment has switched it off.
 QUIETLY := -v quiet --nologo -clp:ErrorsOnly -p:UseSharedCompilation=true
 
-.PHONY: help deps servers test-packages npm-packages build up down demo test kill-test images image-test bench gpu-bundle install uninstall format check-format clean
+.PHONY: help deps servers test-packages npm-packages build up down demo test kill-test rabbitmq4-test images image-test bench gpu-bundle install uninstall format check-format clean
 
 help:
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n '1,9s/^# //p' Makefile
 
 # Installs only what is missing; asks for nothing.
 deps:
@@ -86,6 +87,11 @@ kill-test: servers
 	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) $(QUIETLY)
 	@QBB_KILL_SCHEDULES=$(or $(SCHEDULES),20) tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests -method '*Killing_any*' -showLiveOutput -noLogo -noColor
 
+rabbitmq4-test: servers
+	@tests/peers/rabbitmq4/unpack
+	@dotnet build tests/EndToEnd/Qbb.EndToEnd.Tests.csproj -c $(CONFIGURATION) $(QUIETLY)
+	@QBB_RABBITMQ=$(CURDIR)/tests/peers/rabbitmq4/root tests/EndToEnd/bin/$(CONFIGURATION)/net10.0/Qbb.EndToEnd.Tests $(foreach class,Queue Fault Disorder Reconnect Sharing,-class '*.$(class)Tests') -noLogo -noColor
+
 images:
 	@images/build
 
@@ -119,4 +125,4 @@ check-format:
 	@dotnet format Qbb.slnx --no-restore --verify-no-changes
 
 clean:
-	@rm -rf out tests/*/node_modules && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+	@rm -rf out tests/*/node_modules tests/peers/rabbitmq4/root && find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +

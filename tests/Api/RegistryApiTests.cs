@@ -1,8 +1,8 @@
 using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Tests;
 
 namespace Qbb.Api.Tests;
 
@@ -99,10 +99,7 @@ public sealed class RegistryApiTests
     [MemberData(nameof(Kinds))]
     public async Task Nobody_at_the_address_is_told_with_the_remedy(Func<IRegistryApi, Task> call)
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        var address = new Uri($"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}");
-        listener.Stop();
+        var address = new Uri($"http://127.0.0.1:{FreePort.Next()}");
         using var api = RegistryApi.Connect(address);
         var message = (await Should.ThrowAsync<RegistryAwayException>(() => call(api))).Message;
         message.ShouldStartWith($"no registry answers at {address} (Connection refused");

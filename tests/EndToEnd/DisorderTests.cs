@@ -37,10 +37,10 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
         /// <summary>The cluster, which has the results of no unit.</summary>
         internal async Task<Cluster> ClusterAsync()
         {
-            RabbitServer.Require();
+            broker.Require();
             if (_cluster is null)
             {
-                Database = database.NewDatabase();
+                Database = database.MigratedDatabase();
                 var direct = new NpgsqlConnectionStringBuilder(Database);
                 (_brokerWay, _databaseWay) = (new FaultProxy(broker.Port), new FaultProxy(direct.Port));
                 var behind = new NpgsqlConnectionStringBuilder(Database) { Port = _databaseWay.Port };

@@ -118,11 +118,11 @@ public sealed class FaultTests(RabbitServer broker, PostgresServer database, S3S
 
     private async Task<FaultCluster> ClusterAsync()
     {
-        RabbitServer.Require();
+        broker.Require();
         S3Server.Require();
         if (shared.Cluster is null)
         {
-            shared.Cluster = await FaultCluster.StartAsync(broker, database.NewDatabase(), s3);
+            shared.Cluster = await FaultCluster.StartAsync(broker, database.MigratedDatabase(), s3);
             await shared.Cluster.Registry.UploadAsync("tiny", TinyRecipes.Model);
             await shared.Cluster.Undisturbed.UploadAsync("tiny", TinyRecipes.Model);
         }

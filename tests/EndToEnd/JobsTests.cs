@@ -21,8 +21,8 @@ public sealed class JobsTests(RabbitServer broker, PostgresServer database) : ID
     [Fact]
     public async Task An_upload_becomes_a_champion_over_a_killed_pod_and_a_cancelled_pipeline_leaves_no_job()
     {
-        RabbitServer.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase(), "Pipelines:BackoffSeconds=0.2");
+        broker.Require();
+        using var cluster = new Cluster(broker, database.MigratedDatabase(), "Pipelines:BackoffSeconds=0.2");
         await cluster.HostAsync("qbb-registry");
         foreach (var queue in WorkQueues.All)
             _folder.Write($"{queue}.yaml", Template(queue, cluster));
@@ -55,9 +55,9 @@ public sealed class JobsTests(RabbitServer broker, PostgresServer database) : ID
     [Fact]
     public async Task A_lost_node_is_retried_and_a_wrong_input_is_not()
     {
-        RabbitServer.Require();
+        broker.Require();
         await using var collector = await Collector.StartAsync();
-        using var cluster = new Cluster(broker, database.NewDatabase(), $"Telemetry:Endpoint={collector.Url}");
+        using var cluster = new Cluster(broker, database.MigratedDatabase(), $"Telemetry:Endpoint={collector.Url}");
         await cluster.HostAsync("qbb-registry");
         // One failure that counts would fail the Job.
         foreach (var queue in WorkQueues.All)

@@ -8,9 +8,31 @@ using Qbb.Tests;
 namespace Qbb.EndToEnd.Tests;
 
 /// <summary>qbb up, push, watch and pull as a user runs them.</summary>
-public sealed class OneProcessTests(DirectResult direct) : IDisposable
+public sealed class OneProcessTests(DirectResult direct, OneProcessTests.Quantized quantized) : IClassFixture<OneProcessTests.Quantized>, IDisposable
 {
     private readonly TemporaryFolder _folder = new();
+
+    /// <summary>A server with a model, tiny, and what became of it, for tests of what comes afterwards.</summary>
+    public sealed class Quantized : IDisposable
+    {
+        private readonly TemporaryFolder _folder = new();
+        private readonly UpServer _up;
+
+        public Quantized()
+        {
+            _up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("coarse.json", TinyRecipes.Coarse().ToJson()));
+            Command.Done("push", TinyRecipes.SampleTeacher, "--name", "tiny", "--url", Url);
+            Command.Done("watch", "tiny", "--url", Url);
+        }
+
+        public string Url => _up.Url;
+
+        public void Dispose()
+        {
+            _up.Dispose();
+            _folder.Dispose();
+        }
+    }
 
     public void Dispose() => _folder.Dispose();
 
@@ -51,9 +73,7 @@ public sealed class OneProcessTests(DirectResult direct) : IDisposable
     [Fact]
     public async Task A_version_is_served_from_the_registry()
     {
-        using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("coarse.json", TinyRecipes.Coarse().ToJson()));
-        Command.Done("push", TinyRecipes.SampleTeacher, "--name", "tiny", "--url", up.Url);
-        using var serve = QbbProcess.StartWith([("XDG_CACHE_HOME", _folder.File("cache"))], "serve", "tiny@1", "--url", up.Url, "--port", "0", "--threads", "1", "--json");
+        using var serve = QbbProcess.StartWith([("XDG_CACHE_HOME", _folder.File("cache"))], "serve", "tiny@1", "--url", quantized.Url, "--port", "0", "--threads", "1", "--json");
         try
         {
             var started = JsonNode.Parse((await serve.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromMinutes(2)))!)!;
@@ -68,23 +88,20 @@ public sealed class OneProcessTests(DirectResult direct) : IDisposable
         // The next start finds it there.
         var cached = Directory.GetDirectories(_folder.File("cache/qbb/models")).ShouldHaveSingleItem();
         File.ReadAllBytes(Path.Combine(cached, "model.safetensors")).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(TinyRecipes.SampleTeacher, "model.safetensors"))).ShouldBeTrue();
-        Command.Run("serve", "tiny@nobody", "--url", up.Url, "--port", "0").Error.ShouldContain("Its newest version is");
+        Command.Run("serve", "tiny@nobody", "--url", quantized.Url, "--port", "0").Error.ShouldContain("Its newest version is");
     }
 
     [Fact]
     public async Task An_alias_is_followed_while_it_is_served()
     {
-        using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("coarse.json", TinyRecipes.Coarse().ToJson()));
-        Command.Done("push", TinyRecipes.SampleTeacher, "--name", "tiny", "--url", up.Url);
-        Command.Done("watch", "tiny", "--url", up.Url);
-        Command.Done("alias", "tiny@1", "live", "--url", up.Url);
-        using var serve = QbbProcess.StartWith([("XDG_CACHE_HOME", _folder.File("cache"))], "serve", "tiny@live", "--url", up.Url, "--port", "0", "--threads", "1", "--json");
+        Command.Done("alias", "tiny@1", "live", "--url", quantized.Url);
+        using var serve = QbbProcess.StartWith([("XDG_CACHE_HOME", _folder.File("cache"))], "serve", "tiny@live", "--url", quantized.Url, "--port", "0", "--threads", "1", "--json");
         try
         {
             var started = JsonNode.Parse((await serve.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromMinutes(2)))!)!;
             using var client = new HttpClient();
             (await VersionAsync()).ShouldBe(1);
-            Command.Done("alias", "tiny@2", "live", "--url", up.Url);
+            Command.Done("alias", "tiny@2", "live", "--url", quantized.Url);
             for (var end = DateTime.UtcNow.AddMinutes(2); await VersionAsync() != 2 && DateTime.UtcNow < end; await Task.Delay(200))
             {
                 // Not a moment without an answer.

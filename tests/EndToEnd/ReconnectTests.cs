@@ -23,7 +23,7 @@ public sealed class ReconnectTests(RabbitServer broker, ITestOutputHelper output
     [Fact]
     public async Task Every_queue_is_consumed_again_soon_after_a_cut()
     {
-        RabbitServer.Require();
+        broker.Require();
         using var proxy = new FaultProxy(broker.Port);
         using var folder = new TemporaryFolder();
         var prefix = "r" + Guid.NewGuid().ToString("N")[..8];

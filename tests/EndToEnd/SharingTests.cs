@@ -18,8 +18,8 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     [Fact]
     public async Task Three_work_at_once_and_make_what_one_makes()
     {
-        RabbitServer.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase());
+        broker.Require();
+        using var cluster = new Cluster(broker, database.MigratedDatabase());
         await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("teacher", TinyRecipes.SampleTeacher);
@@ -40,8 +40,8 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     [Fact]
     public async Task One_whose_disk_is_full_leaves_the_units_to_the_other_and_uses_up_no_attempts()
     {
-        RabbitServer.Require();
-        var data = database.NewDatabase();
+        broker.Require();
+        var data = database.MigratedDatabase();
         using var cluster = new Cluster(broker, data, "Pipelines:Attempts=1", "Pipelines:BackoffSeconds=0.2");
         await cluster.HostAsync("qbb-registry", "qbb-synthdata", "qbb-evaluator");
         using var registry = new RegistryCalls(cluster.Url);
@@ -67,9 +67,9 @@ public sealed class SharingTests(RabbitServer broker, PostgresServer database, I
     [Fact]
     public async Task Two_systems_on_one_broker_keep_to_themselves()
     {
-        RabbitServer.Require();
-        using var one = new Cluster(broker, database.NewDatabase());
-        using var other = new Cluster(broker, database.NewDatabase());
+        broker.Require();
+        using var one = new Cluster(broker, database.MigratedDatabase());
+        using var other = new Cluster(broker, database.MigratedDatabase());
         await Task.WhenAll(one.HostAsync("qbb-registry"), other.HostAsync("qbb-registry"));
         var layers = await Task.WhenAll(DecomposedAsync(one, 3), DecomposedAsync(other, 5));
         layers.ShouldBe([3, 5]);

@@ -28,7 +28,7 @@ public sealed partial class TelemetryTests(RabbitServer broker) : IDisposable
     [Fact]
     public async Task A_pipeline_is_one_trace_and_fills_every_metric()
     {
-        RabbitServer.Require();
+        broker.Require();
         await using var collector = await Collector.StartAsync();
         var port = FreePort.Next();
         Guid pipeline;

@@ -20,7 +20,7 @@ public sealed class ThroughputTests(RabbitServer broker, PostgresServer postgres
     [Fact]
     public async Task Many_units_are_all_counted_once()
     {
-        RabbitServer.Require();
+        broker.Require();
         var units = int.Parse(Environment.GetEnvironmentVariable("QBB_UNITS") ?? "1000", CultureInfo.InvariantCulture);
         var database = postgres.NewDatabase();
         using var cluster = new Cluster(broker, database);

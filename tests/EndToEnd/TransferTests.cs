@@ -7,8 +7,8 @@ namespace Qbb.EndToEnd.Tests;
 /// <summary>A large model up and down, as <c>qbb-bench transfer</c> does it.</summary>
 public sealed class TransferTests(S3Server s3) : IClassFixture<S3Server>, IDisposable
 {
-    private const int Megabytes = 256;
-    private const double MostGrowth = 128;
+    private const int Megabytes = 160;
+    private const double MostGrowth = 100;
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();

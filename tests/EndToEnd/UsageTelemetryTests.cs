@@ -32,8 +32,8 @@ public sealed class UsageTelemetryTests(RabbitServer broker, PostgresServer data
     [Fact]
     public async Task No_service_calls_anybody_with_a_broker()
     {
-        RabbitServer.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase());
+        broker.Require();
+        using var cluster = new Cluster(broker, database.MigratedDatabase());
         await Task.WhenAll(((string[])["qbb-registry", .. Cluster.Workers]).Select(program =>
             RunAsync(program, port => [.. cluster.SettingsOf(program).Append($"Urls=http://127.0.0.1:{port}").Select(setting => "--" + setting)])));
         _proxy.Requests.ShouldBeEmpty();

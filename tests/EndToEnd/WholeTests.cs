@@ -44,8 +44,8 @@ public sealed class WholeTests(RabbitServer broker, PostgresServer database, Dir
     /// <param name="unitSeconds">Of the workers.</param>
     private async Task RunAsync(string model, PipelineRecipe recipe, int threads, int unitSeconds)
     {
-        RabbitServer.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase(), $"Worker:Threads={threads}", $"Worker:UnitSeconds={unitSeconds}");
+        broker.Require();
+        using var cluster = new Cluster(broker, database.MigratedDatabase(), $"Worker:Threads={threads}", $"Worker:UnitSeconds={unitSeconds}");
         await cluster.StartAsync();
         using var registry = new RegistryCalls(cluster.Url);
         await registry.SetPolicyAsync("all", recipe);

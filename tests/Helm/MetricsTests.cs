@@ -1,6 +1,5 @@
 using System.Diagnostics.Metrics;
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
@@ -72,7 +71,7 @@ public sealed partial class MetricsTests : IDisposable
     /// <summary>The registry's and a worker's metrics, each recorded once, as Prometheus reads them: names with their labels.</summary>
     private async Task<Dictionary<string, HashSet<string>>> ExportedAsync()
     {
-        var port = FreePort();
+        var port = FreePort.Next();
         await using var app = ServiceHost.Build(
             ["--Urls=http://127.0.0.1:0", $"--Telemetry:MetricsPort={port}", $"--Artifacts:Folder={_folder.Path}", "--Logging:LogLevel:Default=Warning"],
             "test", "http://127.0.0.1:0", builder => builder.Services.AddSingleton<PipelineMeter>().AddSingleton<QueueMeter>(), app => app.MapGet("/hello", () => "hello"));
@@ -116,13 +115,6 @@ public sealed partial class MetricsTests : IDisposable
         PipelineUnit Unit(UnitStatus status) => new() { PipelineId = before.Id, Kind = DecomposeStage.Kind, Index = 0, Status = status };
         meter.Count(before, new Decision(before with { Status = PipelineStatus.Failed }, [Unit(UnitStatus.Done), Unit(UnitStatus.Waiting)], []));
         meter.Measure(new Dictionary<UnitKind, int> { [DecomposeStage.Kind] = 3 });
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     [GeneratedRegex(@"^([a-z_][a-z0-9_]*)(?:\{(.*)\})? \S+", RegexOptions.Multiline)]

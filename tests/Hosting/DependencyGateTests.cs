@@ -1,16 +1,21 @@
-using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging;
 using Qbb.Hosting.Startup;
 
 namespace Qbb.Hosting.Tests;
 
 public class DependencyGateTests
 {
+    private readonly List<string> _said = [];
+
     [Fact]
     public async Task What_comes_late_is_waited_for()
     {
         var tries = 0;
         await Gate(30, () => ++tries < 3 ? throw new IOException("not yet") : Task.CompletedTask).WaitAsync();
         tries.ShouldBe(3);
+        _said.Count.ShouldBe(2);
+        _said[0].ShouldMatch("^Waiting for the oracle, [0-9]+ s more: not yet$");
+        _said[1].ShouldBe("the oracle is there");
     }
 
     [Fact]
@@ -29,8 +34,19 @@ public class DependencyGateTests
         await Should.ThrowAsync<OperationCanceledException>(() => Gate(60, () => throw new IOException("no")).WaitAsync(cancel.Token));
     }
 
-    private static DependencyGate Gate(int seconds, Func<Task> probe) => new(
-        [new Oracle(probe)], Microsoft.Extensions.Options.Options.Create(new StartupOptions { WaitSeconds = seconds }), NullLogger<DependencyGate>.Instance);
+    private DependencyGate Gate(int seconds, Func<Task> probe) => new(
+        [new Oracle(probe)], Microsoft.Extensions.Options.Options.Create(new StartupOptions { WaitSeconds = seconds }), new Journal(_said));
+
+    private sealed class Journal(List<string> lines) : ILogger<DependencyGate>
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            lines.Add(formatter(state, exception));
+    }
 
     private sealed class Oracle(Func<Task> probe) : IDependency
     {

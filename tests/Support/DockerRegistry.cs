@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 
 namespace Qbb.Tests;
 
@@ -14,7 +12,7 @@ internal sealed class DockerRegistry : IAsyncDisposable
     // Bcrypt of the password, at its lowest cost.
     private const string Hash = "$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK";
     private readonly TemporaryFolder _folder = new();
-    private readonly int _port = FreePort();
+    private readonly int _port = FreePort.Next();
     private Process? _process;
 
     /// <summary>With its port.</summary>
@@ -74,12 +72,5 @@ internal sealed class DockerRegistry : IAsyncDisposable
             Kill();
         _folder.Dispose();
         return ValueTask.CompletedTask;
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

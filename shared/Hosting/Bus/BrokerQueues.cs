@@ -13,6 +13,12 @@ namespace Qbb.Hosting.Bus;
 /// </summary>
 public sealed class BrokerQueues
 {
+    /// <summary>
+    /// How often a quorum queue may deliver a message again. RabbitMQ 4 drops it after 20 times unless told otherwise, and every outage and every worker
+    /// that is stopped in mid-unit is one. It has a word for no limit, which RabbitMQ 3 refuses.
+    /// </summary>
+    internal const int DeliveryLimit = 1_000_000_000;
+
     private readonly IOptions<BusOptions> _options;
     private readonly IReadOnlyCollection<string> _queues;
 
@@ -55,7 +61,7 @@ public sealed class BrokerQueues
         try
         {
             await channel.ExchangeDeclareAsync(queue, RabbitMQ.Client.ExchangeType.Fanout, durable: true, cancellationToken: cancellation);
-            var arguments = type == QueueType.Quorum ? new Dictionary<string, object?> { ["x-queue-type"] = "quorum" } : null;
+            var arguments = type == QueueType.Quorum ? new Dictionary<string, object?> { ["x-queue-type"] = "quorum", ["x-delivery-limit"] = DeliveryLimit } : null;
             await channel.QueueDeclareAsync(queue, durable: true, exclusive: false, autoDelete: false, arguments, cancellationToken: cancellation);
             await channel.QueueBindAsync(queue, queue, "", cancellationToken: cancellation);
         }

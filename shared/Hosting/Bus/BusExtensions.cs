@@ -77,7 +77,10 @@ public static class BusExtensions
             if (endpoint is not IRabbitMqReceiveEndpointConfigurator rabbit)
                 return;
             if (context.GetRequiredService<IOptions<BusOptions>>().Value.QueueType == QueueType.Quorum && queues.Contains(name))
+            {
                 rabbit.SetQuorumQueue();
+                rabbit.SetQueueArgument("x-delivery-limit", BrokerQueues.DeliveryLimit);
+            }
             rabbit.UseFilter(context.GetRequiredService<CutDeliveryFilter>());
             rabbit.ConfigureChannel(channel => channel.UseFilter(context.GetRequiredService<ConnectionWatch>()));
         });

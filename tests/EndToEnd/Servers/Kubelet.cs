@@ -1,5 +1,6 @@
 using k8s.Models;
 using Qbb.Dispatcher.Tests;
+using Qbb.Tests;
 
 namespace Qbb.EndToEnd.Tests.Servers;
 

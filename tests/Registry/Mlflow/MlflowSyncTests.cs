@@ -352,7 +352,7 @@ public sealed class MlflowServiceTests(PostgresServer postgres) : IClassFixture<
         await using var fake = await FakeMlflow.StartAsync();
         fake.Fault = _ => Fault.Fails;
         await using var server = await RegistryServer.StartAsync(
-            _folder, null, "--Database:Provider=postgres", $"--Database:ConnectionString={postgres.NewDatabase()}", $"--Mlflow:TrackingUri={fake.Address}");
+            _folder, null, "--Database:Provider=postgres", $"--Database:ConnectionString={postgres.MigratedDatabase()}", $"--Mlflow:TrackingUri={fake.Address}");
         await using var scope = server.Services.CreateAsyncScope();
         var first = scope.ServiceProvider.GetRequiredService<RegistryContext>();
         await using (var held = await first.TryLockAsync(7, CancellationToken.None))

@@ -11,6 +11,7 @@ using Qbb.Hosting.Artifacts;
 using Qbb.Registry.Data;
 using Qbb.Registry.Mlflow;
 using Qbb.Registry.Pipelines.Stages;
+using Qbb.Registry.Tests.Service;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Mlflow;
@@ -53,11 +54,7 @@ internal sealed class SyncDesk : IAsyncDisposable
     public static async Task<SyncDesk> StartAsync(params string[] settings)
     {
         var desk = new SyncDesk(await FakeMlflow.StartAsync(), settings);
-        await desk.InDatabaseAsync(async context =>
-        {
-            await context.MigrateAsync(TimeSpan.FromSeconds(10), CancellationToken.None);
-            return 0;
-        });
+        await RegistryServer.MigrateAsync(desk._folder.File("registry.db"));
         return desk;
     }
 

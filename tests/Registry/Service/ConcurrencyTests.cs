@@ -335,5 +335,5 @@ public sealed class ConcurrencyTests(PostgresServer postgres) : IClassFixture<Po
         new ArtifactManifest(files.Select(file => KeyValuePair.Create(file.Key, new ManifestEntry(Digest.Of(file.Value), file.Value.Length)))).Digest.Value;
 
     private Task<RegistryServer> StartAsync(bool onPostgres, WorkerScript? script = null) => RegistryServer.StartAsync(
-        _folder, script, onPostgres ? ["--Database:Provider=postgres", $"--Database:ConnectionString={postgres.NewDatabase()}"] : []);
+        _folder, script, onPostgres ? ["--Database:Provider=postgres", $"--Database:ConnectionString={postgres.MigratedDatabase()}"] : []);
 }

@@ -174,7 +174,7 @@ public sealed class PostgresTests(PostgresServer postgres) : IClassFixture<Postg
     public void Dispose() => _folder.Dispose();
 
     private Task<RegistryServer> StartAsync(WorkerScript script, params string[] settings) => RegistryServer.StartAsync(
-        _folder, script, ["--Database:Provider=postgres", $"--Database:ConnectionString={postgres.NewDatabase()}", .. settings]);
+        _folder, script, ["--Database:Provider=postgres", $"--Database:ConnectionString={postgres.MigratedDatabase()}", .. settings]);
 
     private static PostgresRegistryContext ContextOf(string connection, params IInterceptor[] interceptors) =>
         new(new DbContextOptionsBuilder<PostgresRegistryContext>().UseNpgsql(connection).AddInterceptors(interceptors).Options);

@@ -3,6 +3,8 @@ using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using MassTransit;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -18,6 +20,8 @@ namespace Qbb.Registry.Tests.Service;
 /// <summary>A registry that listens on a free port, with SQLite, a folder as store and scripted workers on a bus in memory.</summary>
 internal sealed class RegistryServer : IAsyncDisposable
 {
+    // As the first start leaves it, which is quicker to copy than to make by all migrations.
+    private static readonly Lazy<Task<byte[]>> s_migrated = new(MigrateAsync);
     private readonly WebApplication _app;
 
     private RegistryServer(WebApplication app)
@@ -50,6 +54,8 @@ internal sealed class RegistryServer : IAsyncDisposable
             "--Urls=http://127.0.0.1:0", $"--Artifacts:Folder={folder.File("store")}", $"--Database:ConnectionString=Data Source={folder.File("registry.db")}",
             "--Pipelines:BackoffSeconds=0.05", "--Bus:FinishSeconds=0", "--Logging:LogLevel:Default=Warning", .. settings,
         ];
+        if (!settings.Any(setting => setting.StartsWith("--Database:", StringComparison.Ordinal)) && !File.Exists(folder.File("registry.db")))
+            await MigrateAsync(folder.File("registry.db"));
         var app = ServiceHost.Build(args, "registry", "http://127.0.0.1:0", builder =>
         {
             builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning).AddFilter("MassTransit", LogLevel.Error);
@@ -74,6 +80,21 @@ internal sealed class RegistryServer : IAsyncDisposable
                 endpoint.Name = queue;
                 endpoint.ConfigureConsumeTopology = false;
             });
+    }
+
+    /// <summary>Writes a database file as a registry's first start does.</summary>
+    public static async Task MigrateAsync(string file) => await File.WriteAllBytesAsync(file, await s_migrated.Value);
+
+    private static async Task<byte[]> MigrateAsync()
+    {
+        using var folder = new TemporaryFolder();
+        var file = folder.File("registry.db");
+        await using (var context = new SqliteRegistryContext(new DbContextOptionsBuilder<SqliteRegistryContext>().UseSqlite($"Data Source={file};Pooling=False")
+            .ConfigureWarnings(warnings => warnings.Ignore(RelationalEventId.PendingModelChangesWarning)).Options))
+        {
+            await context.MigrateAsync(TimeSpan.FromMinutes(1), CancellationToken.None);
+        }
+        return await File.ReadAllBytesAsync(file);
     }
 
     /// <summary>Uploads files and makes them a version.</summary>
