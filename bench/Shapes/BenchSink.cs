@@ -14,7 +14,7 @@ namespace Qbb.Bench.Shapes;
 internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device device, int threads, Action<LinearSpec> report) : ILayerSink, IDisposable
 {
     private readonly ILayerMethod _method = LayerMethods.For(recipe, device, threads);
-    private (LinearSpec Spec, BinaryBases Bases)? _last;
+    private (LinearSpec Spec, IQuantizedWeight Weight)? _last;
 
     /// <summary>Time of the decomposition alone.</summary>
     public double Seconds { get; private set; }
@@ -32,9 +32,9 @@ internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device devi
 
     public bool IsFinished(LinearSpec spec) => false;
 
-    public BinaryBases Read(LinearSpec spec) => _last is { } last && last.Spec == spec ? last.Bases : throw new InvalidOperationException($"{spec.Module} is not kept");
+    public IQuantizedWeight Read(LinearSpec spec) => _last is { } last && last.Spec == spec ? last.Weight : throw new InvalidOperationException($"{spec.Module} is not kept");
 
-    public void Finish(LinearSpec spec, InputStatistics? inputs, CancellationToken cancellation)
+    public void Finish(LinearSpec spec, InputStatistics? inputs, IReadOnlyList<LinearSpec>? readers, CancellationToken cancellation)
     {
         using var scope = torch.NewDisposeScope();
         var stored = WeightLoader.Load(source, spec.Weight, WeightLoader.StoredShape(spec), device, ScalarType.Float32);
@@ -44,7 +44,7 @@ internal sealed class BenchSink(ITensorSource source, Recipe recipe, Device devi
         var watch = Stopwatch.StartNew();
         var result = Decompose(spec, weight, inputs!, cancellation);
         Seconds += watch.Elapsed.TotalSeconds;
-        _last = (spec, (BinaryBases)result.Weight);
+        _last = (spec, result.Weight);
         Count(result.Report);
         report(spec);
     }

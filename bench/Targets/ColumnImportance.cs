@@ -32,13 +32,13 @@ internal sealed class ColumnImportance(ITensorSource source) : ILayerSink, IDisp
 
     public bool IsFinished(LinearSpec spec) => false;
 
-    public BinaryBases Read(LinearSpec spec) => _layers.Read(spec);
+    public IQuantizedWeight Read(LinearSpec spec) => _layers.Read(spec);
 
-    public void Finish(LinearSpec spec, InputStatistics? inputs, CancellationToken cancellation)
+    public void Finish(LinearSpec spec, InputStatistics? inputs, IReadOnlyList<LinearSpec>? readers, CancellationToken cancellation)
     {
         var mean = inputs!.Mean();
         Found[spec.Weight] = [.. Enumerable.Range(0, inputs.Features).Select(column => (float)mean[column * inputs.Features + column])];
-        _layers.Finish(spec, inputs, cancellation);
+        _layers.Finish(spec, inputs, readers, cancellation);
     }
 
     public void Dispose() => _layers.Dispose();
