@@ -46,7 +46,10 @@ public sealed class PostgresServer : IAsyncLifetime
     {
         var connection = NewDatabase();
         _template.Value.GetAwaiter().GetResult();
-        using var server = new NpgsqlConnection(ConnectionTo("postgres").ConnectionString);
+        // Not of a pool: its connections are of no use after a crash that a test made.
+        var main = ConnectionTo("postgres");
+        main.Pooling = false;
+        using var server = new NpgsqlConnection(main.ConnectionString);
         server.Open();
         using var command = new NpgsqlCommand($"CREATE DATABASE {new NpgsqlConnectionStringBuilder(connection).Database} TEMPLATE {Template}", server);
         command.ExecuteNonQuery();
