@@ -85,27 +85,15 @@ public sealed class ModelQuantizer
         var digest = DigestOf(opened.Source, cancellation);
         _calibration?.CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {_recipe.Digest} {_method.Name} {_calibration?.Digest}");
-        try
+        return work.Finish(output, () =>
         {
             var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
             var queue = new LayerQueue(opened, _method, _recipe, layers, progress);
             var embeddings = WriteEmbeddings(opened, work.Layers, cancellation);
             Quantize(opened, work.Layers, queue, null, _ => true, cancellation)?.Dispose();
             using var writer = ModelFolderWriter.Create(output, force, work.Assembly);
-            var result = Write(writer, output, opened, embeddings, layers, queue, digest, cancellation);
-            work.Discard();
-            return result;
-        }
-        catch (InvalidInputException)
-        {
-            work.Discard();
-            throw;
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            work.Discard();
-            throw new InvalidInputException($"{output}: cannot be written: {error.Message}", error);
-        }
+            return Write(writer, output, opened, embeddings, layers, queue, digest, cancellation);
+        });
     }
 
     /// <summary>Quantizes some layers only, each into a file of the folder; another call, also on another machine, resumes from there.</summary>

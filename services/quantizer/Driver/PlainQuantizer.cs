@@ -39,7 +39,7 @@ public sealed class PlainQuantizer(ILayerMethod method, CalibrationStream calibr
         var digest = ModelDigest.Compute(opened.Source, cancellation);
         calibration.CheckTeacher(digest);
         using var work = WorkFolder.Open(output, $"{digest} {method.Name} {calibration.Digest}");
-        try
+        return work.Finish(output, () =>
         {
             var layers = opened.Layers.Select((spec, index) => (Spec: spec, Path: work.LayerPath(index, spec))).ToList();
             var queue = new LayerQueue(opened, method, s_recipe, layers, progress);
@@ -58,18 +58,7 @@ public sealed class PlainQuantizer(ILayerMethod method, CalibrationStream calibr
                 ["layers"] = JsonSerializer.SerializeToNode(queue.Reports, LayerReport.Json),
             });
             writer.Commit();
-            work.Discard();
             return bits;
-        }
-        catch (InvalidInputException)
-        {
-            work.Discard();
-            throw;
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            work.Discard();
-            throw new InvalidInputException($"{output}: cannot be written: {error.Message}", error);
-        }
+        });
     }
 }

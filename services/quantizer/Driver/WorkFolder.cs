@@ -67,6 +67,28 @@ internal sealed class WorkFolder : IDisposable
     /// <summary>File of a training that is under way.</summary>
     public string CheckpointPath => Path.Combine(_layers, "checkpoint.safetensors");
 
+    /// <summary>Does the work that ends with the output. The folder goes afterwards, or where input or place prove unusable; an interruption leaves it.</summary>
+    /// <exception cref="InvalidInputException">The output cannot be written, or what the work threw.</exception>
+    public T Finish<T>(string output, Func<T> work)
+    {
+        try
+        {
+            var result = work();
+            Discard();
+            return result;
+        }
+        catch (InvalidInputException)
+        {
+            Discard();
+            throw;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            Discard();
+            throw new InvalidInputException($"{output}: cannot be written: {error.Message}", error);
+        }
+    }
+
     /// <summary>From now on nothing of it is wanted any more.</summary>
     public void Discard() => _discard = true;
 
