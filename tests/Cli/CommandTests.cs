@@ -130,6 +130,24 @@ public class CommandTests
         }
     }
 
+    /// <summary>The model of a cell is that of the command with the same recipe and text.</summary>
+    [Fact]
+    public void Comparing_calibrates_on_a_text()
+    {
+        using var folder = new TemporaryFolder();
+        var text = folder.File("text.txt");
+        File.WriteAllText(text, string.Join(' ', Enumerable.Range(0, 120).Select(k => $"the {k % 37} sea and the {k % 11} ship")));
+        var compared = QbbCommands.Run("compare", s_teacher, "-o", folder.File("c"), "--methods", "fp16,gptq", "--bits", "3", "--group", "32", "--calibration-text", text, "--context", "16", "--windows", "1");
+        compared.Code.ShouldBe(0, compared.Error);
+        compared.Error.ShouldContain("fewer than 128: calibrating on all of them");
+        File.ReadAllText(folder.File("c/report.md")).ShouldContain("tokens of a text.");
+        Directory.Exists(folder.File("c/data")).ShouldBeFalse("nothing needs samples");
+        QbbCommands.Run("quantize", s_teacher, "-o", folder.File("q"), "--text", text, "--calibration-context", "256",
+            "--init", "gptq", "--refine", "none", "-n", "3", "-g", "32").Code.ShouldBe(0);
+        foreach (var file in Directory.EnumerateFiles(folder.File("q"), "*.safetensors"))
+            File.ReadAllBytes(Path.Combine(folder.File("c/gptq-3-g32"), Path.GetFileName(file))).ShouldBe(File.ReadAllBytes(file));
+    }
+
     private static double[] Logits(string model) =>
         [.. QbbCommands.Run("logits", model, "--ids", "1,5,9,20", "--json").Json["logits"]!.AsArray().SelectMany(row => row!.AsArray()).Select(n => (double)n!)];
 }

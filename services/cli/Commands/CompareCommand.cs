@@ -16,6 +16,7 @@ using Qbb.Evaluator.Scoring;
 using Qbb.Evaluator.Text;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
 using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Recipes;
@@ -26,19 +27,25 @@ namespace Qbb.Cli.Commands;
 /// <summary><c>qbb compare</c>: quantizes a model by several methods, bits and groups, and scores every result against it.</summary>
 internal sealed class CompareCommand : QbbCommand
 {
+    // As the papers of the methods calibrate.
+    private const int TextContext = 2048;
+
+    // Tables of papers have the model itself as a method; it always has a row.
+    private const string FullPrecision = "fp16";
+
     private static readonly string[] s_usual = ["rtn", "gptq", "qbb"];
 
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<string[]> _methods = new("--methods")
     {
-        Description = "The methods to compare: rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
+        Description = "The methods to compare, beside the model itself (fp16): rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
         DefaultValueFactory = _ => s_usual,
-        CustomParser = result => [.. SharedOptions.Items(result).Where(name => ComparedMethod.All.Any(method => method.Name == name)
+        CustomParser = result => [.. SharedOptions.Items(result).Where(name => name != FullPrecision).Where(name => ComparedMethod.All.Any(method => method.Name == name)
             || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],
         AllowMultipleArgumentsPerToken = true,
     };
-    private readonly Option<int[]> _bases = new("--bases", "-n")
+    private readonly Option<int[]> _bases = new("--bases", "-n", "--bits")
     {
         Description = "The numbers of bases to try, or bits of a grid. Commas or spaces between them.",
         DefaultValueFactory = _ => [2, 3, 4],
@@ -48,6 +55,11 @@ internal sealed class CompareCommand : QbbCommand
     };
     private readonly Option<GroupSize[]> _groups = SharedOptions.Groups("Inputs that share a scale, or row. Commas or spaces between several.");
     private readonly Option<string[]> _beside = new("--beside") { Description = "Models that exist already, to score beside: folders of GPTQ, AWQ, compressed-tensors, HQQ or qbb, or GGUF files.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string?> _calibrationText = new("--calibration-text")
+    {
+        Description = $"A UTF-8 text to calibrate on instead of sampled sequences: {DistillationSteps.TextSequences} sequences of {TextContext} tokens, or of the model's longest context if that is shorter. What is distilled still samples.",
+        HelpName = "FILE",
+    };
     private readonly Option<string[]> _texts = new("--text") { Description = "More texts to score on, beside what the model itself samples; - reads stdin.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<int?> _context = new("--context") { Description = "Tokens of a window. Default: 512, or the model's longest context if that is shorter." };
     private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
@@ -61,14 +73,15 @@ internal sealed class CompareCommand : QbbCommand
 
     public CompareCommand() : base("compare", "Quantizes a model by several methods, scores every result and writes a report. If interrupted, the same command resumes.",
         "qbb compare MODEL -o report",
-        "qbb compare MODEL -o report --methods rtn,gptq,qbb,qbb-distilled --bases 4,3,2 --group 128,64",
+        "qbb compare MODEL -o report --methods rtn,gptq,qbb,qbb-distilled --bits 4,3,2 --group 128,64",
+        "qbb compare MODEL -o report --methods gptq,awq,qbb --calibration-text wiki.train.raw",
         "qbb compare MODEL -o report --beside GPTQ_FOLDER model.gguf",
         "qbb compare MODEL -o report --text wiki.test.raw --context 2048 --windows 20 --json")
     {
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _methods, _bases, _groups, _beside, _texts, _context, _allowLong, _windows, _seed, .. _overrides.All, _device, _threads, _force,
+            _output, _methods, _bases, _groups, _calibrationText, _beside, _texts, _context, _allowLong, _windows, _seed, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
@@ -99,15 +112,16 @@ internal sealed class CompareCommand : QbbCommand
             options = options with { Context = ModelLimits.Context(_context.Name, parsed.GetValue(_context), options.Context, config.MaxPositions, parsed.GetValue(_allowLong)) };
             options.Validate();
         });
-        var plan = Plan(parsed, cells, path, device, threads);
+        var calibration = CalibrationText(parsed, teacher, cells, output);
+        var plan = Plan(parsed, cells, path, device, threads, calibration is not null);
         var texts = Texts(parsed, teacher, options, output, cancel);
         var digest = ProgressBars.Digest(output, teacher.Source, cancel);
-        var notes = Notes(options, plan, texts);
-        var report = new ComparisonReport(folder, Identity(digest, options, plan, texts), notes);
+        var notes = Notes(options, plan, texts, calibration);
+        var report = new ComparisonReport(folder, Identity(digest, options, plan, texts, calibration), notes);
         var finished = report.Finished(force);
         CheckTargets(folder, cells, finished, force);
         var type = plan.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32;
-        var steps = new DistillationSteps(plan, device, type, threads, output, cancel);
+        var steps = new DistillationSteps(plan, device, type, threads, output, cancel) { CalibrationText = calibration };
         var models = new ComparedModels(path, digest, teacher, folder, plan, steps, output);
         report.Add(finished.GetValueOrDefault(path) ?? Row(output, null, path, teacher, 0, texts, options, null, cancel));
         foreach (var other in (parsed.GetValue(_beside) ?? []).Select(other => Path.GetFullPath(HubModels.Local(other, output, cancel))).Distinct())
@@ -121,7 +135,7 @@ internal sealed class CompareCommand : QbbCommand
             report.Add(Row(output, null, other, model, 0, texts, options, teacher, cancel));
         }
         var open = cells.Where(cell => !finished.ContainsKey(Path.Combine(folder, cell.Folder))).ToList();
-        var sampling = open.Exists(cell => cell.Method.NeedsData) ? models.Sample() : 0;
+        var sampling = open.Exists(cell => cell.Method.NeedsSamples(calibration is not null)) ? models.Sample() : 0;
         foreach (var cell in cells)
         {
             cancel.ThrowIfCancellationRequested();
@@ -145,13 +159,13 @@ internal sealed class CompareCommand : QbbCommand
     }
 
     /// <summary>What samples and distils: the fast preset, or the balanced one where something is distilled; that of the weights alone where no method needs data.</summary>
-    private QuantizationPlan Plan(ParseResult parsed, List<ComparisonCell> cells, string model, Device device, int threads)
+    private QuantizationPlan Plan(ParseResult parsed, List<ComparisonCell> cells, string model, Device device, int threads, bool hasText)
     {
         var (counts, positions, _) = ModelPlans.Read(model);
         var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
         // The same for all bases and groups: a further cell must not change the data of the finished ones.
         var recipe = new Recipe();
-        if (!cells.Exists(cell => cell.Method.NeedsData))
+        if (!cells.Exists(cell => cell.Method.NeedsSamples(hasText)))
             return QuantizationPlan.Create(Preset.Weights, recipe, counts, positions, machine);
         var distils = cells.Exists(cell => cell.Method.Distills is not null);
         var plan = QuantizationPlan.Create(distils ? Preset.Balanced : Preset.Fast, recipe, counts, positions, machine);
@@ -159,6 +173,20 @@ internal sealed class CompareCommand : QbbCommand
         var training = !distils ? null : plan.Distillation ?? new DistillationRecipe { LearningRate = QuantizationPlan.Rate(recipe.Bases) };
         training = training is null ? null : _overrides.Apply(parsed, training with { HeldOut = QuantizationPlan.HeldOutShare(sampling.Sequences, machine) }, device).Resolve();
         return plan.With(sampling, _overrides.Filter(parsed), training, counts, machine);
+    }
+
+    /// <summary>The sequences of <c>--calibration-text</c>; null without it.</summary>
+    private TokenSequences? CalibrationText(ParseResult parsed, LoadedModel teacher, List<ComparisonCell> cells, Output output)
+    {
+        if (parsed.GetValue(_calibrationText) is not { } file)
+            return null;
+        if (!cells.Exists(cell => cell.Method.NeedsData))
+            throw new InvalidInputException("--calibration-text goes with a method that needs data", "add gptq, awq, omniquant, quip or qbb to --methods");
+        var length = ModelLimits.Context("--calibration-text", null, TextContext, teacher.Model.Config.MaxPositions, allowed: false);
+        var text = TokenSequences.Cut(teacher.Tokenizer.Encode(EvaluationText.Read(file).Text), length);
+        if (text.Count < DistillationSteps.TextSequences)
+            output.Warning($"{file} has {text.Count} sequences of {length} tokens, fewer than {DistillationSteps.TextSequences}: calibrating on all of them");
+        return text;
     }
 
     /// <summary>Refuses, before any work is done, folders that must not be replaced.</summary>
@@ -171,7 +199,7 @@ internal sealed class CompareCommand : QbbCommand
     }
 
     /// <summary>Digest of what all rows have in common.</summary>
-    private static string Identity(string model, ScoreOptions options, QuantizationPlan plan, List<(string Name, int[] Ids)> texts)
+    private static string Identity(string model, ScoreOptions options, QuantizationPlan plan, List<(string Name, int[] Ids)> texts, TokenSequences? calibration)
     {
         var parts = new JsonObject
         {
@@ -179,23 +207,27 @@ internal sealed class CompareCommand : QbbCommand
             ["context"] = options.Context,
             ["windows"] = options.Windows,
             // Bases and group are those of the cells.
+            ["calibration"] = calibration?.Digest,
             ["plan"] = (plan with { Decomposition = new Recipe { Importance = Importance.Full } }).ToRecipeJson(),
             ["texts"] = new JsonArray([.. texts.Select(text => JsonValue.Create($"{text.Name} {Convert.ToHexStringLower(SHA256.HashData(System.Runtime.InteropServices.MemoryMarshal.AsBytes<int>(text.Ids)))}"))]),
         };
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(parts.ToJsonString())));
     }
 
-    private static List<string> Notes(ScoreOptions options, QuantizationPlan plan, List<(string Name, int[] Ids)> texts)
+    private static List<string> Notes(ScoreOptions options, QuantizationPlan plan, List<(string Name, int[] Ids)> texts, TokenSequences? calibration)
     {
         List<string> notes =
         [
             "bits/weight: stored bits of the blocks' linear layers, for round to nearest, GPTQ, AWQ, OmniQuant and QuIP# in their own formats; size: all files that running the model needs, as qbb stores them (plain weights of 16 bits for QuIP#, embedding included). "
                 + $"Perplexity and KL to the teacher (nats per token): at most {options.Windows} windows of {options.Context} tokens of each text; {texts[0].Name} is text that the model itself made up.",
         ];
-        if (plan.Sampling is { } sampling)
+        if (calibration is not null)
+            notes.Add($"Calibrated on {Math.Min(DistillationSteps.TextSequences, calibration.Count)} sequences of {calibration.LengthOf(0)} tokens of a text.");
+        else if (plan.Sampling is { } sampling)
+            notes.Add($"Calibrated on {plan.CalibrationSequences} of {sampling.Sequences} sequences of {sampling.Length} tokens that the teacher sampled, apart from the text above.");
+        if (plan is { Sampling: { } sampled, Distillation: { } training })
         {
-            notes.Add($"Calibrated on {plan.CalibrationSequences} of {sampling.Sequences} sequences of {sampling.Length} tokens that the teacher sampled, apart from the text above."
-                + (plan.Distillation is { } training ? $" Distilled by {training.Steps} steps of {training.Batch} sequences; seconds of a distilled model hold its undistilled one where that was not made before." : ""));
+            notes.Add($"Distilled by {training.Steps} steps of {training.Batch} of {sampled.Sequences} sampled sequences; seconds of a distilled model hold its undistilled one where that was not made before.");
         }
         return notes;
     }

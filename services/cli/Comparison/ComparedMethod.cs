@@ -30,8 +30,11 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
         new("qbb-distilled", "the same, then distilled", s_outputs, Distills: true),
     ];
 
-    /// <summary>Whether it needs sequences sampled from the model.</summary>
+    /// <summary>Whether it needs data: sequences sampled from the model, or a text.</summary>
     public bool NeedsData => Recipe.Importance != Importance.None;
+
+    /// <summary>Whether it needs sequences sampled from the model; with a text to calibrate on, only what is distilled.</summary>
+    public bool NeedsSamples(bool hasText) => hasText ? Distills is not null : NeedsData;
 
     public static ComparedMethod Of(string name) => All.Single(method => method.Name == name);
 }

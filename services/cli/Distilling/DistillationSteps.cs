@@ -22,6 +22,12 @@ namespace Qbb.Cli.Distilling;
 /// <param name="cancel">Stops in the middle of a stage.</param>
 internal sealed class DistillationSteps(QuantizationPlan plan, Device device, ScalarType type, int threads, Output output, CancellationToken cancel)
 {
+    /// <summary>Sequences of a text that a calibration uses, as the papers of GPTQ and AWQ have it.</summary>
+    public const int TextSequences = 128;
+
+    /// <summary>What models are calibrated on instead of the samples; null for those.</summary>
+    public TokenSequences? CalibrationText { get; init; }
+
     /// <summary>Samples what is missing in a folder.</summary>
     public void Sample(LoadedModel teacher, string digest, string folder)
     {
@@ -42,8 +48,8 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
     /// <param name="isDone">Asked whether the folder is there already, for a calibration or none.</param>
     public void Quantize(Recipe recipe, string model, string student, string data, Func<CalibrationStream?, bool>? isDone = null)
     {
-        using var sequences = recipe.Importance == Importance.None ? null : new SampledSequences(SampledData.Open(data, cancel));
-        var calibration = sequences is null ? null : CalibrationOn(sequences);
+        using var samples = recipe.Importance == Importance.None ? null : Samples(data);
+        var calibration = recipe.Importance == Importance.None ? null : Calibration(samples);
         if (isDone?.Invoke(calibration) == true)
             return;
         var method = LayerMethods.For(recipe, device, threads);
@@ -60,8 +66,8 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
     /// <param name="data">The folder of the samples.</param>
     public void QuantizeAsLattice(int bits, string model, string target, string data)
     {
-        using var sequences = new SampledSequences(SampledData.Open(data, cancel));
-        var quantizer = new PlainQuantizer(new QuipMethod(bits, threads), CalibrationOn(sequences));
+        using var samples = Samples(data);
+        var quantizer = new PlainQuantizer(new QuipMethod(bits, threads), Calibration(samples));
         ProgressBars.Run(output, $"quantizing, QuIP#, {bits} bits", report => quantizer.Run(model, target, force: true, Bar(report), cancel));
     }
 
@@ -99,9 +105,11 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
             student, teacher, sequences, folder, DistillationReport.Progress(report), cancel));
     }
 
-    private CalibrationStream CalibrationOn(SampledSequences sequences) => new(sequences, new CalibrationOptions
+    private SampledSequences? Samples(string data) => CalibrationText is null ? new SampledSequences(SampledData.Open(data, cancel)) : null;
+
+    private CalibrationStream Calibration(SampledSequences? samples) => new(CalibrationText ?? (ITokenSequences)samples!, new CalibrationOptions
     {
-        Sequences = Math.Min(sequences.Count, plan.CalibrationSequences),
+        Sequences = CalibrationText is { } text ? Math.Min(text.Count, TextSequences) : Math.Min(samples!.Count, plan.CalibrationSequences),
         Device = device,
         DType = CalibrationOptions.TypeOn(device, type),
     });

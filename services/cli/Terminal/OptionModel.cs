@@ -28,7 +28,7 @@ internal static class OptionModel
         ("quantize", "--calibration" or "--text" or "--calibration-sequences" or "--calibration-context" or "--importance" or "--allow-long-context") => "Calibration",
         ("quantize" or "compare", "--sequences" or "--length" or "--keep" or "--loss" or "--distill-steps" or "--distill-batch" or "--distill-lr" or "--sign-lr"
             or "--feature-weight") => "Distillation",
-        ("quantize", _) or ("compare", "--methods" or "--bases" or "--group") => "Quantization",
+        ("quantize", _) or ("compare", "--methods" or "--bases" or "--group" or "--calibration-text") => "Quantization",
         ("distill", "--teacher" or "--data" or "--text" or "--length" or "--allow-long-context") => "Input",
         ("distill", _) => "Distillation",
         ("sample", _) => "Sampling",
