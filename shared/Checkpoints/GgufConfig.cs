@@ -32,6 +32,43 @@ public static class GgufConfig
         "[EOS]", "<|return|>", "<|call|>", "<end_of_utterance>", "<\uFF5Cend\u2581of\u2581sentence\uFF5C>",
     }.ToFrozenSet(StringComparer.Ordinal);
 
+    /// <summary>The sizes that the first bytes of a file tell, as <c>config.json</c> names them; null where they tell none.</summary>
+    /// <param name="start">From the first byte; as long as its metadata, a tokenizer's words included.</param>
+    public static JsonObject? SizesOf(byte[] start)
+    {
+        try
+        {
+            var metadata = GgufHeader.MetadataOf(new FirstBytes(start));
+            var architecture = metadata.GetValueOrDefault("general.architecture") as string;
+            int? Find(string key) => metadata.GetValueOrDefault($"{architecture}.{key}") is ulong and <= int.MaxValue and var size ? (int)(ulong)size : null;
+            var sizes = new JsonObject
+            {
+                ["num_hidden_layers"] = Find("block_count"),
+                ["hidden_size"] = Find("embedding_length"),
+                ["intermediate_size"] = Find("feed_forward_length"),
+                ["num_attention_heads"] = Find("attention.head_count"),
+                ["num_key_value_heads"] = Find("attention.head_count_kv"),
+                ["head_dim"] = Find("attention.key_length"),
+                ["vocab_size"] = (metadata.GetValueOrDefault("tokenizer.ggml.tokens") as System.Collections.ICollection)?.Count ?? Find("vocab_size"),
+                ["max_position_embeddings"] = Find("context_length"),
+            };
+            return sizes;
+        }
+        catch (InvalidInputException)
+        {
+            return null;
+        }
+    }
+
+    private sealed class FirstBytes(byte[] bytes) : IReadableBytes
+    {
+        public string Path => "the start of the file";
+
+        public long Length => bytes.Length;
+
+        public ReadOnlySpan<byte> Slice(long offset, int length) => bytes.AsSpan((int)offset, length);
+    }
+
     /// <exception cref="InvalidInputException">The architecture is not known, or metadata are missing, contradict the tensors or ask for
     /// what is not known.</exception>
     public static JsonObject FromGguf(GgufFile file)

@@ -4,8 +4,19 @@ using System.Text;
 
 namespace Qbb.Checkpoints;
 
+/// <summary>Bytes to read a header from.</summary>
+internal interface IReadableBytes
+{
+    /// <summary>Of the file, for messages.</summary>
+    string Path { get; }
+
+    long Length { get; }
+
+    ReadOnlySpan<byte> Slice(long offset, int length);
+}
+
 /// <summary>Reads a GGUF header from front to back; every length is checked against what is left of the file before it is used.</summary>
-internal sealed class GgufCursor(MappedFile file)
+internal sealed class GgufCursor(IReadableBytes file)
 {
     private const int MaxStringLength = 16 << 20;
 

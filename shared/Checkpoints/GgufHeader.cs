@@ -27,6 +27,21 @@ internal sealed class GgufHeader
     /// <summary>Where the data section begins.</summary>
     public long DataStart { get; }
 
+    /// <summary>The metadata of a file of which there is only the start.</summary>
+    /// <exception cref="InvalidInputException">They break a rule, or go on behind what there is.</exception>
+    public static Dictionary<string, object> MetadataOf(IReadableBytes start)
+    {
+        var cursor = new GgufCursor(start);
+        CheckMagic(cursor);
+        _ = CheckVersion(cursor, cursor.UInt32("the version"));
+        // Tensors are not counted: what follows them is not there.
+        _ = cursor.UInt64("the number of tensors");
+        var count = GgufMetadataReader.CheckCount(cursor);
+        var metadata = new GgufMetadataReader(cursor);
+        metadata.Read(count);
+        return metadata.Values;
+    }
+
     /// <exception cref="InvalidInputException">The header breaks a rule; the message names the file, the entry and the rule.</exception>
     public static GgufHeader Parse(MappedFile file)
     {

@@ -4,7 +4,7 @@ namespace Qbb.Checkpoints;
 
 /// <summary>A file mapped read-only; every access is checked against the length the file had when it was opened.</summary>
 /// <remarks>Without <see cref="Dispose"/> the mapping stays for good: views handed out must never dangle because of a collection.</remarks>
-internal sealed unsafe class MappedFile : IDisposable
+internal sealed unsafe class MappedFile : IReadableBytes, IDisposable
 {
     private readonly MemoryMappedFile mapping;
     private readonly MemoryMappedViewAccessor view;

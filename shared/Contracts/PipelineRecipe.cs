@@ -15,11 +15,20 @@ namespace Qbb.Contracts;
 public sealed record PipelineRecipe(
     JsonObject Decomposition, JsonObject? Sampling, JsonObject? Filter, JsonObject? Distillation, JsonObject Evaluation)
 {
-    private const string TypeMember = "type";
+    private const string TypeMember = "type", PresetMember = "preset";
+
+    // What a preset chooses.
+    private static readonly string[] s_planned = ["sampling", "filter", "distillation"];
     private static readonly string[] s_parts = ["decomposition", "sampling", "filter", "distillation", "evaluation"];
 
     /// <summary>The type that data are sampled, scored and run through the model in, as the recipe names it; null for the distillation's.</summary>
     public Precision? Type { get; init; }
+
+    /// <summary>
+    /// What chooses data and training when a pipeline starts, by its model and the workers' machine; null where the recipe chooses. No pipeline
+    /// runs by a recipe that has one.
+    /// </summary>
+    public string? Preset { get; init; }
 
     /// <summary>The type where the recipe names one, in either place.</summary>
     public Precision? NamedType => Type ?? (Distillation is { } part && TypeIn(part, out var type) ? type : null);
@@ -42,6 +51,8 @@ public sealed record PipelineRecipe(
         var all = new JsonObject();
         foreach (var (name, part) in Parts())
             all[name] = part.DeepClone();
+        if (Preset is not null)
+            all[PresetMember] = Preset;
         if (Type is { } type)
             all[TypeMember] = PrecisionNames.Of(type);
         return CanonicalJson.Write(all);
@@ -50,6 +61,9 @@ public sealed record PipelineRecipe(
     /// <summary>The same with a type for everything whose type it does not name; where that is f32 it goes without saying.</summary>
     public PipelineRecipe WithType(Precision usual)
     {
+        // The preset chooses it.
+        if (Preset is not null)
+            return this;
         var type = NamedType ?? usual;
         if (type == Precision.F32 || Distillation?.ContainsKey(TypeMember) == true)
             return this with { Type = type == Precision.F32 ? Type : type };
@@ -83,6 +97,8 @@ public sealed record PipelineRecipe(
         {
             throw new FormatException($"the recipe is not a JSON object: {error.Message}", error);
         }
+        if (Text(all, PresetMember) is { } preset)
+            return new PipelineRecipe(Part("decomposition") ?? [], null, null, null, Part("evaluation") ?? []) { Preset = preset };
         var recipe = new PipelineRecipe((JsonObject)all["decomposition"]!, Part("sampling"), Part("filter"), Part("distillation"), Part("evaluation") ?? []) { Type = TypeIn(all, out var type) ? type : null };
         var wantsData = recipe.IsCalibrated || recipe.Distillation is not null;
         return recipe with
@@ -104,22 +120,30 @@ public sealed record PipelineRecipe(
                 if (!TypeIn(all, out _))
                     yield return $"type must be one of {string.Join(", ", PrecisionNames.All.Keys)}";
             }
+            else if (name == PresetMember)
+            {
+                if (Text(all, PresetMember) is null)
+                    yield return "preset must be the name of a preset";
+            }
             else if (!s_parts.Contains(name))
-                yield return $"unknown member {name} (known are {string.Join(", ", s_parts)}, {TypeMember})";
+                yield return $"unknown member {name} (known are {PresetMember}, {string.Join(", ", s_parts)}, {TypeMember})";
             else if (value is not JsonObject)
                 yield return $"{name} must be an object";
         }
+        foreach (var name in all.ContainsKey(PresetMember) ? [.. s_planned.Where(all.ContainsKey), .. all.ContainsKey(TypeMember) ? [TypeMember] : (string[])[]] : (string[])[])
+            yield return $"preset chooses {name}: leave one of them out";
         if (all["decomposition"] is not JsonObject decomposition)
         {
-            yield return "decomposition is missing";
-            yield break;
+            if (!all.ContainsKey(PresetMember))
+                yield return "decomposition is missing, or a preset";
+            decomposition = [];
         }
         var distils = all["distillation"] is JsonObject;
         if (decomposition.ContainsKey("distillation"))
             yield return "distillation belongs beside decomposition, not in it";
-        if (all["filter"] is JsonObject && !distils)
+        if (all["filter"] is JsonObject && !distils && !all.ContainsKey(PresetMember))
             yield return "filter is given but nothing is distilled";
-        if (all["sampling"] is JsonObject && !distils && Text(decomposition, "importance") is (null or "none"))
+        if (all["sampling"] is JsonObject && !distils && !all.ContainsKey(PresetMember) && Text(decomposition, "importance") is (null or "none"))
             yield return "sampling is given but neither calibration (decomposition.importance) nor distillation needs data";
         if (all["evaluation"] is JsonObject evaluation && evaluation.ContainsKey("text"))
         {

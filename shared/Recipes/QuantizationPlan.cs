@@ -18,6 +18,28 @@ public enum Preset
     Best,
 }
 
+/// <summary>Presets by name.</summary>
+public static class Presets
+{
+    public static IEnumerable<string> Names => Enum.GetValues<Preset>().Select(NameOf);
+
+    public static string NameOf(this Preset preset) => preset.ToString().ToLowerInvariant();
+
+    /// <summary>Null if there is none of that name.</summary>
+    public static Preset? Find(string name) => Enum.GetValues<Preset>().Cast<Preset?>().FirstOrDefault(preset => preset!.Value.NameOf() == name);
+
+    /// <summary>A recipe of a pipeline with what its preset plans in the preset's place; itself where it has none.</summary>
+    /// <param name="recipe">It can be used (<see cref="RecipeCheck"/>).</param>
+    /// <param name="model">The model.</param>
+    /// <param name="positions">The longest sequence that the model was made for.</param>
+    /// <param name="machine">Of the workers.</param>
+    public static PipelineRecipe Planned(this PipelineRecipe recipe, ModelCounts model, int positions, WorkMachine machine) =>
+        recipe.Preset is { } name && Find(name) is { } preset
+            ? PipelineRecipe.Parse(QuantizationPlan.Create(preset, Recipe.FromPart(recipe.Decomposition.ToJsonString()), model, positions, machine).ToRecipeJson())
+                with { Evaluation = recipe.Evaluation }
+            : recipe;
+}
+
 /// <summary>One stage of a plan.</summary>
 /// <param name="Name">What is done.</param>
 /// <param name="Detail">How much of it.</param>

@@ -22,8 +22,11 @@ public static class RecipeCheck
     private static List<string> InParts(JsonObject recipe)
     {
         var problems = new List<string>();
+        var preset = recipe["preset"] is JsonValue named && named.TryGetValue<string>(out var name) ? name : null;
+        if (preset is not null && Presets.Find(preset) is null)
+            problems.Add($"preset {preset} is unknown: give {string.Join(", ", Presets.Names)}");
         if (recipe["decomposition"] is JsonObject decomposition)
-            CheckDecomposition(decomposition, problems);
+            CheckDecomposition(decomposition, preset is null ? null : Presets.Find(preset), problems);
         if (recipe["distillation"]?["signRate"] is not null && Target.All.FirstOrDefault(known => known.Name == recipe["decomposition"]?["target"]?.ToString()) is { LeastLevel: > 0 } target)
             problems.Add(Recipe.SignsOf(target));
         if (recipe["sampling"] is JsonObject sampling)
@@ -43,7 +46,7 @@ public static class RecipeCheck
         void Add(string part, IEnumerable<string> wrong) => problems.AddRange(wrong.Select(problem => $"{part}: {problem}"));
     }
 
-    private static void CheckDecomposition(JsonObject decomposition, List<string> problems)
+    private static void CheckDecomposition(JsonObject decomposition, Preset? preset, List<string> problems)
     {
         var own = (JsonObject)decomposition.DeepClone();
         // That it stands in the wrong place is told already.
@@ -53,6 +56,10 @@ public static class RecipeCheck
         wrong.AddRange(recipe.Problems());
         if (recipe is { Bits: not null, BasesPerLayer: null })
             wrong.Add("bits is given without basesPerLayer: a budget is spent by qbb quantize --bits, which writes the recipe that a pipeline can run");
+        if (preset > Preset.Weights && !recipe.TakesCalibration)
+            wrong.Add($"its init or refinement takes no calibration, which preset {preset.Value.NameOf()} needs: use preset {Preset.Weights.NameOf()}");
+        if (preset == Preset.Weights && recipe.Init.NeedsInputs())
+            wrong.Add($"init {recipe.Init.ToName()} needs data, which preset {Preset.Weights.NameOf()} has none of: use another preset");
         problems.AddRange(wrong.Select(problem => $"decomposition: {problem}"));
     }
 
@@ -72,6 +79,9 @@ public static class RecipeCheck
 /// <param name="Type">To sample, score and train in; null where the recipe names none.</param>
 public sealed record QuantizationRecipe(Recipe Recipe, SamplingOptions? Sampling, FilterOptions? Filter, Precision? Type = null)
 {
+    /// <summary>What chooses the rest by the model and the machine; null where the recipe does.</summary>
+    public Preset? Preset { get; init; }
+
     /// <summary>Reads a recipe of any origin: a recipe.json, a policy's, a file for qbb push. What is evaluated does not matter here.</summary>
     /// <param name="json">The recipe.</param>
     /// <param name="usual">The type for what names none.</param>
@@ -89,6 +99,9 @@ public sealed record QuantizationRecipe(Recipe Recipe, SamplingOptions? Sampling
             recipe = (recipe with { Distillation = DistillationRecipe.FromJson(distillation.ToJsonString()) }).Resolve();
         return new(
             recipe, parts.Sampling is { } sampling ? SamplingOptions.FromJson(sampling) : null,
-            parts.Filter is { } filter ? FilterOptions.FromJson(filter.ToJsonString()) : null, parts.NamedType);
+            parts.Filter is { } filter ? FilterOptions.FromJson(filter.ToJsonString()) : null, parts.NamedType)
+        {
+            Preset = parts.Preset is { } preset ? Presets.Find(preset) : null,
+        };
     }
 }

@@ -11,6 +11,20 @@ public sealed class GgufConfigTests : IDisposable
 
     public void Dispose() => folder.Dispose();
 
+    /// <summary>A registry reads no weights; it has the first bytes of a file.</summary>
+    [Fact]
+    public void Sizes_are_told_by_the_first_bytes_of_a_file()
+    {
+        var bytes = Model().Add("llama.vocab_size", (uint)Vocabulary).Build();
+        var sizes = GgufConfig.SizesOf(bytes[..^2000])!;
+        var whole = Config(Model());
+        string[] names = ["num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size", "max_position_embeddings"];
+        foreach (var name in names)
+            sizes[name]!.ToString().ShouldBe(whole[name]!.ToString(), name);
+        GgufConfig.SizesOf(bytes[..100]).ShouldBeNull("it is cut off inside the metadata");
+        GgufConfig.SizesOf([1, 2, 3]).ShouldBeNull();
+    }
+
     [Fact]
     public void Metadata_become_a_llama_configuration()
     {

@@ -51,6 +51,20 @@ public class PresetTests
         long Plan(int bases) => Done("quantize", s_model, "--bases", $"{bases}", "--group", "32", "--plan", "--json")["outputBytes"]!.GetValue<long>();
     }
 
+    /// <summary>Here, as in a policy, it chooses what the option does.</summary>
+    [Fact]
+    public void A_recipe_file_can_name_the_preset()
+    {
+        using var folder = new TemporaryFolder();
+        var file = folder.File("r.json");
+        File.WriteAllText(file, """{ "preset": "fast", "decomposition": { "bases": 2, "group": 32 } }""");
+        Done("quantize", s_model, "--recipe", file, "--plan", "--json")["recipe"]!.ToJsonString()
+            .ShouldBe(Done("quantize", s_model, "--preset", "fast", "--bases", "2", "--group", "32", "--plan", "--json")["recipe"]!.ToJsonString());
+        var refused = QbbCommands.Run("quantize", s_model, "--recipe", file, "--text", file, "-o", folder.File("o"));
+        refused.Code.ShouldBe(2);
+        refused.Error.ShouldContain("the recipe has preset fast, which samples its own data");
+    }
+
     [Fact]
     public void A_plan_is_printed_before_any_work_and_is_a_recipe()
     {

@@ -42,6 +42,19 @@ public class PipelineRecipeTests
     }
 
     [Fact]
+    public void A_preset_stands_for_data_and_training()
+    {
+        var recipe = PipelineRecipe.Parse("""{ "preset": "balanced", "decomposition": { "bases": 2 }, "evaluation": { "windows": 5 } }""");
+        (recipe.Preset, recipe.Sampling, recipe.Distillation, recipe.WithType(Precision.Bf16).Type).ShouldBe(("balanced", null, null, null));
+        PipelineRecipe.Parse(recipe.ToJson()).Digest.ShouldBe(recipe.Digest);
+        PipelineRecipe.Parse("""{ "preset": "fast" }""").Decomposition.Count.ShouldBe(0);
+
+        var message = Should.Throw<FormatException>(() => PipelineRecipe.Parse("""{ "preset": "best", "sampling": {}, "distillation": {}, "type": "bf16" }""")).Message;
+        message.ShouldContain("preset chooses sampling: leave one of them out; preset chooses distillation: leave one of them out; preset chooses type");
+        Should.Throw<FormatException>(() => PipelineRecipe.Parse("""{ "preset": 3 }""")).Message.ShouldContain("preset must be the name of a preset");
+    }
+
+    [Fact]
     public void Another_type_is_refused() =>
         Should.Throw<FormatException>(() => PipelineRecipe.Parse("""{ "decomposition": {}, "type": "fp8" }""")).Message.ShouldContain("type must be one of f32, bf16");
 

@@ -122,7 +122,7 @@ internal sealed class CompareCommand : QbbCommand
         CheckTargets(folder, cells, finished, force);
         var type = plan.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32;
         var steps = new DistillationSteps(plan, device, type, threads, output, cancel) { CalibrationText = calibration };
-        var models = new ComparedModels(path, digest, teacher, folder, plan, steps, output);
+        var models = new ComparedModels(path, digest, teacher, folder, plan, type, steps, output);
         report.Add(finished.GetValueOrDefault(path) ?? Row(output, null, path, teacher, 0, texts, options, null, cancel));
         foreach (var other in (parsed.GetValue(_beside) ?? []).Select(other => Path.GetFullPath(HubModels.Local(other, output, cancel))).Distinct())
         {

@@ -21,7 +21,7 @@ internal sealed partial class PushCommand : AsyncCommand
     private readonly Option<bool> _plain = OciTransfers.PlainHttp();
     private readonly Option<string?> _name = new("--name") { Description = "The model's name there. Default: that of the folder or file." };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "Run this recipe (a JSON file) instead of the policies' recipes." };
-    private readonly Option<Preset?> _preset = new("--preset") { Description = "Run this preset's plan for the model and this machine instead of the policies' recipes; qbb quantize --plan shows it." };
+    private readonly Option<Preset?> _preset = new("--preset") { Description = "Run this preset's plan for the model and the registry's workers instead of the policies' recipes." };
     private readonly Option<int?> _bases = new("--bases", "-n") { Description = "With --preset: N, binary matrices per layer, 1 to 8. Default: 4." };
     private readonly Option<bool> _store = new("--no-quantize") { Description = "Only store the model: start no pipeline, and accept families that qbb cannot quantize." };
     private readonly Option<string> _url = RegistryAddress.Option();
@@ -60,12 +60,10 @@ internal sealed partial class PushCommand : AsyncCommand
             return;
         }
         var remote = MlflowReference.Parse(model);
-        if (remote is not null && parsed.GetValue(_preset) is not null)
-            throw new InvalidInputException($"--preset plans for a model on this machine, and {model} is in MLflow", "give --recipe FILE");
         if (remote is null)
             model = await HubModels.LocalAsync(model, output, cancel);
         var name = parsed.GetValue(_name) ?? remote?.Name ?? NameOf(model);
-        var (recipe, recipeName) = RecipeOf(parsed, model);
+        var (recipe, recipeName) = RecipeOf(parsed);
         var isStored = parsed.GetValue(_store);
         if (ModelName.ProblemOf(name) is { } problem)
             throw new InvalidInputException($"{name} cannot be the model's name there ({problem})", "choose another with --name");
@@ -123,17 +121,15 @@ internal sealed partial class PushCommand : AsyncCommand
     }
 
     /// <summary>The recipe of a file or of a preset, and its name; null for those of the policies.</summary>
-    private (PipelineRecipe? Recipe, string? Name) RecipeOf(ParseResult parsed, string model)
+    private (PipelineRecipe? Recipe, string? Name) RecipeOf(ParseResult parsed)
     {
         if (parsed.GetValue(_recipe) is { } file)
             return (RecipeFiles.Read(file), RecipeFiles.NameOf(file));
         if (parsed.GetValue(_preset) is not { } preset)
             return (null, null);
-        var recipe = new Recipe { Bases = parsed.GetValue(_bases) ?? new Recipe().Bases };
-        var (counts, positions, _) = ModelPlans.Read(model);
-        var machine = new WorkMachine(Environment.ProcessorCount, torch.cuda.is_available(), Natives.CpuHasBf16);
-        var plan = QuantizationPlan.Create(preset, recipe.Resolve(), counts, positions, machine);
-        return (PipelineRecipe.Parse(plan.ToRecipeJson()), $"{PresetChoices.Name(preset)}-{recipe.Bases}");
+        var bases = parsed.GetValue(_bases) ?? new Recipe().Bases;
+        var recipe = new PipelineRecipe(new JsonObject { ["bases"] = bases }, null, null, null, []) { Preset = preset.NameOf() };
+        return (recipe, $"{preset.NameOf()}-{bases}");
     }
 
     /// <summary>

@@ -101,9 +101,11 @@ internal sealed class QuantizeCommand : QbbCommand
             throw new InvalidInputException("--target decides the bases of every layer: leave out --size and --bits");
         if (mixed is not null)
             recipe = recipe with { Bases = mixed.Bases };
-        var preset = _preset.Read(parsed, recipe, _calibration, _overrides);
+        var preset = file?.Preset ?? _preset.Read(parsed, recipe, _calibration, _overrides);
         if (file is not null && (_preset.IsGiven(parsed) || _overrides.Of(parsed.CommandResult).Any()))
             throw new InvalidInputException("--recipe makes every choice: leave out --preset and the options of data and training, or change the file");
+        if (file?.Preset is { } chosen && _calibration.HasData(parsed))
+            throw new InvalidInputException($"the recipe has preset {chosen.NameOf()}, which samples its own data: leave out --calibration and --text, or take the preset out of the file");
         if (file?.Recipe.Distillation is not null && _calibration.HasData(parsed))
             throw new InvalidInputException("the recipe has a distillation, which samples its own data: leave out --calibration and --text, or take that part out of the file");
         if (mixed is not null && preset == Preset.Weights)
@@ -143,7 +145,7 @@ internal sealed class QuantizeCommand : QbbCommand
     private QuantizationPlan Plan(
         ParseResult parsed, Preset preset, Recipe recipe, QuantizationRecipe? file, ModelCounts counts, int positions, WorkMachine machine, Device device)
     {
-        if (file is not null && !_calibration.HasData(parsed))
+        if (file is { Preset: null } && !_calibration.HasData(parsed))
             return QuantizationPlan.Of(file, counts, machine);
         var plan = QuantizationPlan.Create(preset, recipe, counts, positions, machine);
         if (_calibration.HasData(parsed))

@@ -14,9 +14,10 @@ namespace Qbb.Cli.Comparison;
 /// <param name="teacher">The same, loaded.</param>
 /// <param name="folder">Where the results go.</param>
 /// <param name="plan">What samples and distils.</param>
+/// <param name="type">Type that data are made and models are trained in.</param>
 /// <param name="steps">Its stages.</param>
 /// <param name="output">Takes warnings.</param>
-internal sealed class ComparedModels(string model, string digest, LoadedModel teacher, string folder, QuantizationPlan plan, DistillationSteps steps, Output output)
+internal sealed class ComparedModels(string model, string digest, LoadedModel teacher, string folder, QuantizationPlan plan, ScalarType type, DistillationSteps steps, Output output)
 {
     private string DataFolder => Path.Combine(folder, "data");
 
@@ -26,7 +27,8 @@ internal sealed class ComparedModels(string model, string digest, LoadedModel te
         var watch = Stopwatch.StartNew();
         plan.Filter?.Validate();
         plan.Sampling!.Validate();
-        steps.Sample(teacher, digest, DataFolder);
+        using var typed = InType();
+        steps.Sample(typed ?? teacher, digest, DataFolder);
         return watch.Elapsed.TotalSeconds;
     }
 
@@ -54,11 +56,17 @@ internal sealed class ComparedModels(string model, string digest, LoadedModel te
     /// <summary>The cell that a distilled one begins with.</summary>
     public static ComparisonCell StudentOf(ComparisonCell cell) => cell with { Method = ComparedMethod.All.First(method => method.Recipe == cell.Method.Recipe && !method.IsLattice) };
 
+    /// <summary>The teacher as qbb quantize has it; null where it is loaded so already.</summary>
+    private LoadedModel? InType() => type == teacher.Model.DType ? null : LoadedModel.Open(model, teacher.Model.Device, type);
+
     private bool Distil(ComparisonCell cell, string student, string target, bool withSigns)
     {
         var kept = Path.Combine(folder, $"kept-{cell.Folder}");
         if (plan.Filter is not null)
-            steps.Filter(teacher, digest, student, DataFolder, kept);
+        {
+            using var typed = InType();
+            steps.Filter(typed ?? teacher, digest, student, DataFolder, kept);
+        }
         var recipe = plan.Distillation!;
         // The plan's rate is that of its own N.
         var share = QuantizationPlan.Rate(cell.Bases) / QuantizationPlan.Rate(plan.Decomposition.Bases);

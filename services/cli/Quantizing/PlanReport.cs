@@ -45,7 +45,7 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
 
     public JsonObject Json() => new()
     {
-        ["preset"] = PresetChoices.Name(plan.Preset),
+        ["preset"] = plan.Preset.NameOf(),
         ["stages"] = new JsonArray([.. plan.Stages.Select(stage => new JsonObject
         {
             ["name"] = stage.Name,
@@ -112,7 +112,7 @@ internal sealed class PlanReport(QuantizationPlan plan, MixedPlan? mixed, ModelC
         if (plan.Preset == Preset.Weights && plan.Decomposition.Bases < 4 && !plan.Decomposition.IsRounding)
             yield return $"--preset weights with {plan.Decomposition.Bases} bases usually gives an unusable model: --preset fast or balanced samples text from the model and keeps its quality";
         if (plan.Preset >= Preset.Balanced && plan.Distillation is null)
-            yield return $"nothing is distilled: on this machine the time of --preset {PresetChoices.Name(plan.Preset)} ends with the decomposition";
+            yield return $"nothing is distilled: on this machine the time of --preset {plan.Preset.NameOf()} ends with the decomposition";
     }
 }
 
@@ -130,7 +130,7 @@ internal static class PlannedReport
         var json = new JsonObject
         {
             ["output"] = result.Folder,
-            ["preset"] = PresetChoices.Name(result.Plan.Preset),
+            ["preset"] = result.Plan.Preset.NameOf(),
             ["start"] = JsonSerializer.SerializeToNode(result.Start, JsonSerializerOptions.Web),
             ["end"] = JsonSerializer.SerializeToNode(result.End, JsonSerializerOptions.Web),
             ["bases"] = result.Recipe.Bases,

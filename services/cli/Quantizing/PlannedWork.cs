@@ -107,7 +107,7 @@ internal static class ModelPlans
 internal sealed record PlannedWork(string Work, WorkEstimate? Estimate)
 {
     public static PlannedWork Of(QuantizationPlan plan) => new(
-        $"quantize --preset {PresetChoices.Name(plan.Preset)}",
+        $"quantize --preset {plan.Preset.NameOf()}",
         plan.HasEstimate ? new WorkEstimate(plan.Seconds, plan.MemoryBytes, plan.GpuBytes, plan.OutputBytes) : null);
 
     public static JsonArray Json(IEnumerable<PlannedWork> plan) => new([.. plan.Select(planned => new JsonObject

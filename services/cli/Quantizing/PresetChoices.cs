@@ -48,10 +48,10 @@ internal sealed class PresetChoices
             : recipe.Nested ? (Preset.Fast, "--nested")
             : (Preset.Best, "");
         if (given > most)
-            throw new InvalidInputException($"--preset {Name(given.Value)} does not go together with {because}: leave one of them out, or use --preset {Name(most)}");
+            throw new InvalidInputException($"--preset {given.Value.NameOf()} does not go together with {because}: leave one of them out, or use --preset {most.NameOf()}");
         var preset = given ?? (Preset)Math.Min((int)most, (int)Preset.Balanced);
         if (preset < Preset.Balanced && overrides.OfTraining(parsed.CommandResult).FirstOrDefault() is { } training)
-            throw new InvalidInputException($"{training} goes with --preset balanced or best: nothing is distilled {(given is null ? $"with {because}" : $"with --preset {Name(preset)}")}");
+            throw new InvalidInputException($"{training} goes with --preset balanced or best: nothing is distilled {(given is null ? $"with {because}" : $"with --preset {preset.NameOf()}")}");
         if ((preset == Preset.Weights || hasData) && overrides.Of(parsed.CommandResult).FirstOrDefault() is { } sampling)
             throw new InvalidInputException($"{sampling} does not apply: no data are sampled {(hasData ? "where --calibration or --text gives them" : "for the weights alone")}");
         if (preset == Preset.Weights && calibration.Given(parsed) is not (null or Importance.None))
@@ -62,8 +62,6 @@ internal sealed class PresetChoices
             throw new InvalidInputException($"--init {recipe.Init.ToName()} needs data: use --preset fast, balanced or best, or give --calibration or --text");
         return preset;
     }
-
-    public static string Name(Preset preset) => preset.ToString().ToLowerInvariant();
 
     /// <summary>Bytes of the files that a command line asks for, such as 80MB, 1.5GB or 80000000.</summary>
     public static long? ParseSize(ArgumentResult result)

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace Qbb.Cli.Registry;
 
-/// <summary>What becomes of an upload where nobody says otherwise: three bases, calibrated and distilled on what the model samples itself.</summary>
+/// <summary>What becomes of an upload where nobody says otherwise: three bases by the balanced preset, calibrated on what the model samples itself and distilled as far as the machine has time.</summary>
 internal static class DefaultRecipe
 {
     public const string Name = "qbb-3";

@@ -39,8 +39,10 @@ internal sealed record UpSettings(
             .. Logging,
         ];
         // The registry loads no libtorch: what its workers calculate in by default it has to be told.
-        if (Device?.StartsWith("cuda", StringComparison.Ordinal) ?? torch.cuda.is_available())
+        var isGpu = Device?.StartsWith("cuda", StringComparison.Ordinal) ?? torch.cuda.is_available();
+        if (isGpu)
             settings.Add($"Pipelines:Type={Precision.Bf16}");
+        settings.AddRange([$"Pipelines:Workers:Gpu={isGpu}", $"Pipelines:Workers:Cores={Threads}", $"Pipelines:Workers:CpuBf16={Natives.CpuHasBf16}"]);
         if (Device is not null)
             settings.Add($"Worker:Device={Device}");
         settings.AddRange(Recipes.Select(recipe => $"Registry:DefaultPolicy:Recipes:{recipe.Key}={recipe.Value.ToJson()}"));

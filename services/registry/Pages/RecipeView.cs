@@ -10,7 +10,7 @@ internal static class RecipeView
 {
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private static readonly string[] s_order = ["decomposition", "sampling", "filter", "distillation", "evaluation", "type"];
+    private static readonly string[] s_order = ["preset", "decomposition", "sampling", "filter", "distillation", "evaluation", "type"];
 
     public static Markup Of(JsonElement recipe)
     {

@@ -1,5 +1,7 @@
 using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
 using Qbb.Contracts;
+using Qbb.Recipes;
 using Qbb.Registry.Pipelines.Machine;
 
 namespace Qbb.Registry.Pipelines;
@@ -39,5 +41,26 @@ public sealed class PipelineOptions
     /// <summary>The type that a pipeline calculates in whose recipe names none; bf16 where the workers have GPUs.</summary>
     public Precision Type { get; set; }
 
+    /// <summary>What the presets of recipes are planned for.</summary>
+    [ValidateObjectMembers]
+    public PlannedWorkers Workers { get; set; } = new();
+
+    /// <summary>The machine that presets are planned for.</summary>
+    internal WorkMachine Machine => new(Workers.Cores ?? Environment.ProcessorCount, Workers.Gpu ?? Type == Precision.Bf16, Workers.CpuBf16);
+
     internal PipelineLimits Limits => new() { Outstanding = Outstanding, QueueSeconds = QueueSeconds, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
+}
+
+/// <summary>A worker, as presets are planned for it.</summary>
+public sealed class PlannedWorkers
+{
+    /// <summary>Cores of its processor; those of the registry's machine where it is not set.</summary>
+    [Range(1, 10_000)]
+    public int? Cores { get; set; }
+
+    /// <summary>Whether it has a GPU; where it is not set, whether <see cref="PipelineOptions.Type"/> is bf16.</summary>
+    public bool? Gpu { get; set; }
+
+    /// <summary>Whether its processor has instructions for products in bf16.</summary>
+    public bool CpuBf16 { get; set; }
 }

@@ -30,10 +30,13 @@ internal sealed class PipelineDesk(
             throw RefusedException.Invalid("model and recipe must be given");
         if (request.Name is { Length: > MostName })
             throw RefusedException.Invalid($"name must have at most {MostName} characters");
-        var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString()).WithType(options.Value.Type);
+        var recipe = RecipeIntake.Parse(request.Recipe.ToJsonString());
         // Looked for twice: a model that is not there leaves no recipe in the store, and no transaction waits for the store.
         await using (var scope = scopes.CreateAsyncScope())
-            _ = await SourceAsync(scope.ServiceProvider, request.Model, request.Version, cancellation);
+        {
+            var (_, version) = await SourceAsync(scope.ServiceProvider, request.Model, request.Version, cancellation);
+            recipe = RecipeIntake.For(recipe, version.Shape, version.Bytes, options.Value);
+        }
         await RecipeIntake.StoreAsync(recipe, store, cancellation);
         return await InTransactionAsync(async services =>
         {

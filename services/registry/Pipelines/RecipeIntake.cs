@@ -2,6 +2,7 @@ using System.Text;
 using Qbb.Artifacts;
 using Qbb.Contracts;
 using Qbb.Recipes;
+using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 
 namespace Qbb.Registry.Pipelines;
@@ -24,6 +25,17 @@ internal static class RecipeIntake
     public static IReadOnlyList<string> Problems(string json) =>
         json.Length <= MostCharacters ? RecipeCheck.Problems(json) : [$"the recipe is longer than {MostCharacters >> 10} KiB"];
 
+    /// <summary>The recipe that a pipeline of a model runs by: with what its preset plans, and a type.</summary>
+    /// <param name="recipe">It can be used.</param>
+    /// <param name="shape">Of the model; null where its files do not say.</param>
+    /// <param name="bytes">Of its files.</param>
+    /// <param name="options">The workers, and the type of recipes that name none.</param>
+    public static PipelineRecipe For(PipelineRecipe recipe, ModelShape? shape, long bytes, PipelineOptions options)
+    {
+        shape ??= ModelShape.Guess(bytes);
+        return recipe.Planned(shape.Counts(bytes), shape.Positions, options.Machine).WithType(options.Type);
+    }
+
     /// <summary>Puts the parts that commands name into the store.</summary>
     /// <exception cref="RefusedException">The text to score on is not in the store.</exception>
     public static async Task StoreAsync(PipelineRecipe recipe, IArtifactStore store, CancellationToken cancellation)
@@ -39,5 +51,5 @@ internal static class RecipeIntake
 
     /// <summary>The blobs that a recipe needs.</summary>
     public static IEnumerable<Digest> BlobsOf(PipelineRecipe recipe) =>
-        [.. recipe.Parts().Select(part => PipelineRecipe.DigestOf(part.Part)), .. recipe.EvaluationText is { } text ? [text] : (Digest[])[]];
+        [.. recipe.Preset is null ? recipe.Parts().Select(part => PipelineRecipe.DigestOf(part.Part)) : [], .. recipe.EvaluationText is { } text ? [text] : (Digest[])[]];
 }

@@ -67,8 +67,8 @@ internal static class PoliciesPage
         curl -X PUT {{address}}/api/policies/llamas -H 'Content-Type: application/json' -d '{
           "models": "llama-*",
           "recipes": [
-            { "name": "two", "recipe": { "decomposition": { "bases": 2, "importance": "full" }, "distillation": { "steps": 60 } } },
-            { "name": "three", "recipe": { "decomposition": { "bases": 3 } } }
+            { "name": "two", "recipe": { "preset": "best", "decomposition": { "bases": 2 } } },
+            { "name": "three", "recipe": { "preset": "balanced", "decomposition": { "bases": 3 } } }
           ],
           "gate": { "maxPerplexityRatio": 1.5, "maxBitsPerWeight": 4 }
         }'

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Qbb.Recipes;
 using Qbb.Registry.Data;
 using Qbb.Registry.Http;
 using Qbb.Registry.Pages;
@@ -12,6 +13,7 @@ namespace Qbb.Registry.Policies;
 internal static class PolicyForms
 {
     private static readonly int[] s_bases = [2, 3, 4];
+    private static readonly string s_preset = Qbb.Recipes.Preset.Balanced.NameOf();
     private static readonly JsonSerializerOptions s_indented = new(Wire.Json) { WriteIndented = true };
 
     /// <summary>A new policy by its usual choices.</summary>
@@ -21,9 +23,8 @@ internal static class PolicyForms
         <div><label for="models">Models</label><input id="models" name="models" required maxlength="128" value="*" aria-describedby="models-are">
         <span class="note" id="models-are">names; * stands for any characters, ? for one</span></div>
         <fieldset><legend>Bases, a recipe for each</legend>{s_bases.Select(Bases)}</fieldset>
-        <div><input type="checkbox" id="calibrate" name="calibrate" checked><label for="calibrate" class="beside">Calibrate on activations</label>
-        <span class="note">uses text sampled from the model</span></div>
-        {Number("steps", "Steps of distillation", "1", "60", "0 for none")}
+        <div><label for="preset">Preset</label><select id="preset" name="preset" aria-describedby="preset-is">{Presets.Names.Select(Preset)}</select>
+        <span class="note" id="preset-is">planned for each model and the workers; weights uses no data</span></div>
         {Number("ratio", "Max. perplexity ratio", "any", "", "perplexity over the teacher’s, for the champion; empty for no limit")}
         {Number("bits", "Max. bits per weight", "any", "", "for the champion; empty for no limit")}
         <div><button>Create policy</button></div></form>
@@ -43,8 +44,8 @@ internal static class PolicyForms
     /// <exception cref="RefusedException">A field is no number.</exception>
     public static PolicyChange Read(IFormCollection form)
     {
-        var steps = NumberOf(form, "steps", "the steps of distillation") ?? 0;
-        var recipes = form["bases"].OfType<string>().Select(bases => new NamedRecipe($"{bases}-bases", Recipe(bases, form.ContainsKey("calibrate"), steps)));
+        var preset = form["preset"].ToString();
+        var recipes = form["bases"].OfType<string>().Select(bases => new NamedRecipe($"{bases}-bases", Recipe(bases, preset.Length > 0 ? preset : s_preset)));
         var (ratio, bits) = (NumberOf(form, "ratio", "the perplexity ratio"), NumberOf(form, "bits", "the most bits per weight"));
         return new PolicyChange(form["models"].ToString().Trim(), [.. recipes],
             ratio is null && bits is null ? null : new Gate { MaxPerplexityRatio = ratio, MaxBitsPerWeight = bits });
@@ -66,16 +67,11 @@ internal static class PolicyForms
 
     public static SeeOther See(string policy) => new($"/policies#policy-{policy}");
 
-    private static JsonObject Recipe(string bases, bool isCalibrated, double steps)
+    private static JsonObject Recipe(string bases, string preset) => new()
     {
-        var decomposition = new JsonObject { ["bases"] = int.TryParse(bases, NumberStyles.None, CultureInfo.InvariantCulture, out var count) ? count : bases };
-        if (isCalibrated)
-            decomposition["importance"] = "full";
-        var recipe = new JsonObject { ["decomposition"] = decomposition };
-        if (steps != 0)
-            recipe["distillation"] = new JsonObject { ["steps"] = steps };
-        return recipe;
-    }
+        ["preset"] = preset,
+        ["decomposition"] = new JsonObject { ["bases"] = int.TryParse(bases, NumberStyles.None, CultureInfo.InvariantCulture, out var count) ? count : bases },
+    };
 
     private static double? NumberOf(IFormCollection form, string field, string what)
     {
@@ -92,6 +88,8 @@ internal static class PolicyForms
         var view = PolicyEndpoints.View(policy);
         return JsonSerializer.Serialize(new PolicyChange(view.Models, view.Recipes, view.Gate, view.Mlflow, view.Oci, view.Hub), s_indented);
     }
+
+    private static Markup Preset(string name) => Markup.Of($"""<option {(name == s_preset ? "selected" : "")}>{name}</option>""");
 
     private static Markup Bases(int count) => Markup.Of($"""
         <span><input type="checkbox" id="bases-{count}" name="bases" value="{count}" {(count == 3 ? "checked" : "")}><label for="bases-{count}" class="beside">{count}</label></span>

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Qbb.Artifacts;
+using Qbb.Checkpoints;
 
 namespace Qbb.Registry.Uploads;
 
@@ -10,6 +11,9 @@ internal static class ModelFiles
     private const string Index = "model.safetensors.index.json";
     private const int MostIndexBytes = 64 << 20;
     private const int MostConfigBytes = 4 << 20;
+
+    // Metadata of a tokenizer of 260,000 words take about 10 MiB.
+    private const int MostGgufBytes = 24 << 20;
     private static readonly JsonDocumentOptions s_strict = new() { AllowDuplicateProperties = false };
     private static readonly string[] s_pickles = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
 
@@ -33,10 +37,12 @@ internal static class ModelFiles
             yield return "config.json is missing";
     }
 
-    /// <summary>The config.json; null if it is missing or invalid, which the workers then report.</summary>
+    /// <summary>The config.json, of a GGUF file the sizes that it tells; null if it is missing or invalid, which the workers then report.</summary>
     public static async Task<JsonObject?> ConfigAsync(ArtifactManifest manifest, IArtifactStore store, CancellationToken cancellation)
     {
-        if (!manifest.Files.TryGetValue("config.json", out var entry) || entry.Size > MostConfigBytes)
+        if (!manifest.Files.TryGetValue("config.json", out var entry))
+            return await GgufSizesAsync(manifest, store, cancellation);
+        if (entry.Size > MostConfigBytes)
             return null;
         try
         {
@@ -47,6 +53,17 @@ internal static class ModelFiles
         {
             return null;
         }
+    }
+
+    private static async Task<JsonObject?> GgufSizesAsync(ArtifactManifest manifest, IArtifactStore store, CancellationToken cancellation)
+    {
+        // The first piece of several has the metadata of all.
+        if (manifest.Files.Where(file => file.Key.EndsWith(".gguf", StringComparison.Ordinal)).OrderBy(file => file.Key, StringComparer.Ordinal).FirstOrDefault().Value is not { } file)
+            return null;
+        var start = new byte[Math.Min(file.Size, MostGgufBytes)];
+        await using var stream = await store.OpenReadAsync(file.Digest, cancellation: cancellation);
+        await stream.ReadExactlyAsync(start, cancellation);
+        return GgufConfig.SizesOf(start);
     }
 
     /// <summary>What quantized the model, as its config.json says; null for nothing.</summary>

@@ -26,11 +26,12 @@ internal sealed class Uploader(
         await HoldAsync(manifest, request, cancellation);
         var config = await ModelFiles.ConfigAsync(manifest, store, cancellation);
         var method = ModelFiles.QuantizedBy(config);
-        var recipes = request.Quantize && method is null ? await RecipesAsync(name, cancellation) : [];
+        var shape = ModelShape.Of(config);
+        var recipes = request.Quantize && method is null ? await RecipesAsync(name, shape, manifest.Size, cancellation) : [];
         await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
         var model = await FindOrAddAsync(name, cancellation);
         var (version, isNew) = await filer.FileAsync(model, manifest, method is null ? VersionKind.Upload : VersionKind.Quantized, cancellation);
-        version.Shape ??= ModelShape.Of(config);
+        version.Shape ??= shape;
         if (isNew)
             await TagAsync(version, request.Tags ?? new Dictionary<string, string>(), cancellation);
         await context.SaveChangesAsync(cancellation);
@@ -133,11 +134,11 @@ internal sealed class Uploader(
     }
 
     /// <summary>What the policies ask for, each recipe once and its parts stored: before the transaction, in which nothing waits for a store.</summary>
-    private async Task<IReadOnlyList<(PipelineRecipe Recipe, string Name)>> RecipesAsync(string model, CancellationToken cancellation)
+    private async Task<IReadOnlyList<(PipelineRecipe Recipe, string Name)>> RecipesAsync(string model, ModelShape? shape, long bytes, CancellationToken cancellation)
     {
         var policies = await context.Policies.AsNoTracking().OrderBy(policy => policy.Name).ToListAsync(cancellation);
         var recipes = policies.Where(policy => policy.AppliesTo(model)).SelectMany(policy => policy.Recipes)
-            .Select(recipe => (Recipe: PipelineRecipe.Parse(recipe.Json).WithType(options.Value.Type), recipe.Name)).DistinctBy(recipe => recipe.Recipe.Digest).ToList();
+            .Select(recipe => (Recipe: RecipeIntake.For(PipelineRecipe.Parse(recipe.Json), shape, bytes, options.Value), recipe.Name)).DistinctBy(recipe => recipe.Recipe.Digest).ToList();
         foreach (var (recipe, _) in recipes)
             await RecipeIntake.StoreAsync(recipe, store, cancellation);
         return recipes;

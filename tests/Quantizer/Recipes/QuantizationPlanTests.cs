@@ -23,6 +23,31 @@ public class QuantizationPlanTests
         static QuantizationPlan Plan(Preset preset) => QuantizationPlan.Create(preset, s_three, Shapes.Small, 2048, s_bf16);
     }
 
+    /// <summary>A policy that names a preset runs, for each model, what the command with that preset plans on such a machine.</summary>
+    [Theory]
+    [InlineData("weights"), InlineData("fast"), InlineData("balanced"), InlineData("best")]
+    public void A_recipe_with_a_preset_is_what_the_preset_plans(string name)
+    {
+        var recipe = PipelineRecipe.Parse($$"""{ "preset": "{{name}}", "decomposition": { "bases": 3 }, "evaluation": { "windows": 5 } }""");
+        foreach (var machine in (WorkMachine[])[s_cpu, s_bf16, s_gpu])
+        {
+            var planned = recipe.Planned(Shapes.Small, 2048, machine);
+            planned.Preset.ShouldBeNull();
+            planned.Evaluation.ToJsonString().ShouldBe("""{"windows":5}""");
+            var expected = PipelineRecipe.Parse(QuantizationPlan.Create(Presets.Find(name)!.Value, s_three, Shapes.Small, 2048, machine).ToRecipeJson());
+            (planned with { Evaluation = expected.Evaluation }).Digest.ShouldBe(expected.Digest);
+            RecipeCheck.Problems(planned.ToJson()).ShouldBeEmpty();
+            planned.Planned(Shapes.Small, 2048, machine).ShouldBeSameAs(planned);
+        }
+    }
+
+    [Theory]
+    [InlineData("""{ "preset": "quick" }""", "preset quick is unknown: give weights, fast, balanced, best")]
+    [InlineData("""{ "preset": "fast", "decomposition": { "refinement": "gradient" } }""", "takes no calibration, which preset fast needs: use preset weights")]
+    [InlineData("""{ "preset": "weights", "decomposition": { "init": "gptq", "refinement": "none" } }""", "init gptq needs data, which preset weights has none of")]
+    public void A_preset_that_cannot_be_carried_out_is_refused(string recipe, string said) =>
+        string.Join("; ", RecipeCheck.Problems(recipe)).ShouldContain(said);
+
     [Fact]
     public void Weights_take_no_data()
     {

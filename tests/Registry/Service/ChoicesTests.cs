@@ -3,6 +3,8 @@ using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json.Nodes;
 using Qbb.Contracts;
+using Qbb.Recipes;
+using Qbb.Registry.Data;
 using Qbb.Tests;
 
 namespace Qbb.Registry.Tests.Service;
@@ -91,6 +93,28 @@ public sealed class ChoicesTests : IDisposable
         uploaded.Note.ShouldBe($"the model is quantized already, by {method}: no pipeline is started");
         (await server.Api.GetVersionAsync("tiny", "1")).Kind.ShouldBe(VersionKind.Quantized);
         (await server.UploadAsync("plain")).Pipelines.Count.ShouldBe(1);
+    }
+
+    /// <summary>One policy for models of all sizes and machines of all kinds: data and training are planned for each.</summary>
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public async Task A_preset_is_planned_for_the_model_and_the_workers(bool gpu)
+    {
+        await using var server = await RegistryServer.StartAsync(_folder, null, $"Pipelines:Workers:Gpu={gpu}", "Pipelines:Workers:Cores=3");
+        var preset = """{"preset":"balanced","decomposition":{"bases":2}}""";
+        await server.Api.SetPolicyAsync("all", new PolicyChange("*", [new NamedRecipe("two", JsonNode.Parse(preset)!)]));
+        var model = new GgufBuilder().Add("general.architecture", "llama").Add("llama.block_count", 2u).Add("llama.embedding_length", 64u)
+            .Add("llama.feed_forward_length", 128u).Add("llama.attention.head_count", 4u).Add("llama.context_length", 48u).Add("llama.vocab_size", 100u).Build();
+        var uploaded = await server.UploadAsync("small", new() { ["model.gguf"] = model });
+        var expected = PipelineRecipe.Parse(preset).Planned(new ModelShape(2, 64, 128, 64, 64, 100, 48).Counts(model.Length), 48, new WorkMachine(3, gpu));
+        var made = await server.Api.GetPipelineAsync(uploaded.Pipelines.Single());
+        made.Recipe.ShouldBe(expected.Digest.Value);
+        expected.Sampling!["length"]!.GetValue<int>().ShouldBe(48, "the model has no longer context");
+        (expected.Type == Precision.Bf16).ShouldBe(gpu);
+        // The same by hand, and with the pages' form.
+        var started = await server.StartAsync(preset, "small");
+        (await server.Api.GetPipelineAsync(started)).Recipe.ShouldBe(made.Recipe);
+        (await RegistryServer.RefusedAsync(HttpStatusCode.UnprocessableEntity, () => server.StartAsync("""{"preset":"quick"}""", "small"))).Message.ShouldContain("preset quick is unknown");
     }
 
     [Fact]

@@ -51,18 +51,18 @@ public sealed partial class PageTests : IDisposable
     public async Task Policies_are_made_changed_and_removed_by_forms()
     {
         await using var server = await RegistryServer.StartAsync(_folder);
-        var made = await PostAsync(server, "/policies", ("name", "llamas"), ("models", "llama-*"), ("bases", "2"), ("bases", "4"), ("calibrate", "on"), ("steps", "60"), ("ratio", "1.5"), ("bits", ""));
+        var made = await PostAsync(server, "/policies", ("name", "llamas"), ("models", "llama-*"), ("bases", "2"), ("bases", "4"), ("preset", "best"), ("ratio", "1.5"), ("bits", ""));
         made.StatusCode.ShouldBe(HttpStatusCode.SeeOther);
         made.Headers.Location!.OriginalString.ShouldBe("/policies#policy-llamas");
         var policy = await server.Api.GetPolicyAsync("llamas");
         policy.Recipes.Select(known => known.Name).ShouldBe(["2-bases", "4-bases"]);
         policy.Recipes[1].Recipe.ToJsonString()
-            .ShouldBe("""{"decomposition":{"bases":4,"importance":"full"},"distillation":{"steps":60},"evaluation":{},"filter":{},"sampling":{}}""");
+            .ShouldBe("""{"decomposition":{"bases":4},"evaluation":{},"preset":"best"}""");
         policy.Gate.ShouldBe(new Gate { MaxPerplexityRatio = 1.5 });
 
         (await PostAsync(server, "/policies", ("name", "llamas"), ("models", "*"), ("bases", "3"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
         (await PostAsync(server, "/policies", ("name", "none"), ("models", "*"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
-        (await PostAsync(server, "/policies", ("name", "odd"), ("models", "*"), ("bases", "3"), ("steps", "many"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
+        (await PostAsync(server, "/policies", ("name", "odd"), ("models", "*"), ("bases", "3"), ("preset", "quick"))).StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
         var page = await server.Client.GetStringAsync("/policies");
         page.ShouldContain("perplexity at most 1.5 times");
 
