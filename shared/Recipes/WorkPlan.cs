@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics.X86;
+
 namespace Qbb.Recipes;
 
 /// <summary>The counts of a model that decide what work on it takes.</summary>
@@ -39,10 +41,23 @@ public sealed record ModelCounts
 /// <param name="Cores">Of the CPU.</param>
 /// <param name="Gpu">Whether layers run on a GPU.</param>
 /// <param name="Bf16">Whether the CPU has instructions for products in bf16.</param>
-public sealed record WorkMachine(int Cores, bool Gpu, bool Bf16 = false)
+/// <param name="Avx512">Whether the CPU has AVX-512, as the one that plans were measured on.</param>
+public sealed record WorkMachine(int Cores, bool Gpu, bool Bf16 = false, bool Avx512 = true)
 {
+    /// <summary>What a core with AVX2 does of one with AVX-512: SmolLM2-135M by the balanced preset at N = 3 took 1.65 times what was planned (2 cores of an EPYC).</summary>
+    private const double Avx2 = 0.6;
+
     /// <summary>Below so many weights a model is bound by other things than products.</summary>
     private const long LargeWeights = 20_000_000;
+
+    /// <summary>The cores there are, in cores of the one that plans were measured on.</summary>
+    internal double Power => Avx512 ? Cores : Avx2 * Cores;
+
+    /// <summary>This machine.</summary>
+    /// <param name="cores">To use.</param>
+    /// <param name="gpu">Whether layers run on a GPU.</param>
+    /// <param name="bf16">Whether the CPU has instructions for products in bf16.</param>
+    public static WorkMachine Here(int cores, bool gpu, bool bf16 = false) => new(cores, gpu, bf16, Avx512F.IsSupported);
 
     /// <summary>The type of recipes that name none: what a model is planned for decides about it elsewhere, and a pipeline's models are not known.</summary>
     public Precision UsualType => Gpu ? Precision.Bf16 : Precision.F32;
@@ -100,7 +115,10 @@ public static class WorkPlan
     private const int SampledOnGpu = 4096, SampledOnCpu = 256;
 
     /// <summary>What their cache of keys and values may take.</summary>
-    private const long CacheOnGpu = 64L << 30, CacheOnCpu = 512L << 20;
+    private const long CacheOnGpu = 64L << 30;
+
+    /// <summary>The same on a CPU.</summary>
+    public const long CacheOnCpu = 384L << 20;
 
     /// <summary>Bytes a second of one token after the other, which reads all weights each time.</summary>
     private const double CpuCoreBandwidth = 7 * Giga, GpuBandwidth = 2_000 * Giga;
@@ -141,7 +159,7 @@ public static class WorkPlan
         // A target's grid is fitted on the CPU alone.
         var onGpu = machine.Gpu && !recipe.IsOnGrid;
         var seconds = onGpu ? GpuStart + model.LinearWeights * s_gpuWeight[bases - 1] * share
-            : CpuStart + model.LinearWeights * (recipe.IsOnGrid ? CpuGridWeight : s_cpuWeight[bases - 1] * share) / machine.Cores;
+            : CpuStart + model.LinearWeights * (recipe.IsOnGrid ? CpuGridWeight : s_cpuWeight[bases - 1] * share) / machine.Power;
         // A layer as it is read and as it becomes; the planes are bits.
         var largest = model.Linears.Max(layer => (long)layer.Out * layer.In);
         var (memory, gpu) = (BaseBytes + 24 * largest + Pages(model), machine.Gpu ? 300_000_000 + 12 * largest : 0);
@@ -159,7 +177,7 @@ public static class WorkPlan
             if (recipe.Importance == Importance.Full)
             {
                 var steps = model.Linears.Sum(layer => (double)layer.Out * layer.In * layer.In) * (recipe.IsOnGrid ? 1 : bases / 3.0);
-                seconds += onGpu ? steps * GpuCurvature + model.Linears.Count * GpuLayer : steps * CpuCurvature / machine.Cores;
+                seconds += onGpu ? steps * GpuCurvature + model.Linears.Count * GpuLayer : steps * CpuCurvature / machine.Power;
             }
             memory += CalibrationBytes + (machine.Gpu ? 0 : working + 2 * store);
             gpu += machine.Gpu ? working + store : 0;
@@ -198,7 +216,7 @@ public static class WorkPlan
         var forward = Forward(model, (long)sequences * length, length / 2, head: true);
         var steps = (sequences + together - 1.0) / together * length;
         if (!machine.Gpu)
-            return Loaded(model, machine, forward / Speed(machine, model) + steps * (model.Blocks * CpuSamplingLaunches + cache / 2.0 / (CpuAttentionBandwidth * machine.Cores)), cache + logits);
+            return Loaded(model, machine, forward / Speed(machine, model) + steps * (model.Blocks * CpuSamplingLaunches + cache / 2.0 / (CpuAttentionBandwidth * machine.Power)), cache + logits);
         var reading = steps * (2.0 * model.Weights + cache / 2.0) / (2 * GpuBandwidth);
         var seconds = Math.Max(steps * model.Blocks * GpuSamplingLaunches, 0.002 * steps + forward / GpuSampling + reading);
         return new(GpuStart + seconds, BaseBytes + model.Weights + 1_000_000_000, 2 * model.Weights + cache + logits, 0);
@@ -216,7 +234,7 @@ public static class WorkPlan
         var work = (machine.Gpu ? 5 : 4) * Forward(model, tokens, length, head: false) + 6.0 * tokens * model.Vocabulary * model.Hidden;
         return machine.Gpu
             ? model.Blocks * GpuTrainingLaunches + work / (GpuTraining * model.Hidden / (model.Hidden + GpuTrainingWidth))
-            : work / (CpuTraining * Speed(machine, model)) + model.LinearWeights * CpuExpansion / machine.Cores + model.Blocks * CpuTrainingLaunches;
+            : work / (CpuTraining * Speed(machine, model)) + model.LinearWeights * CpuExpansion / machine.Power + model.Blocks * CpuTrainingLaunches;
     }
 
     /// <summary>Sequences of one pass of a training on a CPU, by the memory of their activations.</summary>
@@ -302,7 +320,7 @@ public static class WorkPlan
         2.0 * tokens * (model.LinearWeights + (head ? (double)model.Vocabulary * model.Hidden : 0) + 2.0 * context * model.QueryWidth * model.Blocks);
 
     private static double Speed(WorkMachine machine, ModelCounts model) =>
-        CpuCoreFlops * machine.Cores * (machine.PrecisionFor(model) == Precision.Bf16 ? CpuBf16 : 1);
+        CpuCoreFlops * machine.Power * (machine.PrecisionFor(model) == Precision.Bf16 ? CpuBf16 : 1);
 
-    private static double Flops(WorkMachine machine) => machine.Gpu ? GpuFlops : CpuCoreFlops * machine.Cores;
+    private static double Flops(WorkMachine machine) => machine.Gpu ? GpuFlops : CpuCoreFlops * machine.Power;
 }

@@ -162,7 +162,7 @@ internal sealed class CompareCommand : QbbCommand
     private QuantizationPlan Plan(ParseResult parsed, List<ComparisonCell> cells, string model, Device device, int threads, bool hasText)
     {
         var (counts, positions, _) = ModelPlans.Read(model);
-        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
+        var machine = WorkMachine.Here(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
         // The same for all bases and groups: a further cell must not change the data of the finished ones.
         var recipe = new Recipe();
         if (!cells.Exists(cell => cell.Method.NeedsSamples(hasText)))

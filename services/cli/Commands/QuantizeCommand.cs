@@ -78,7 +78,7 @@ internal sealed class QuantizeCommand : QbbCommand
     {
         var threads = SharedOptions.ApplyThreads(parsed.GetValue(_threads));
         var device = SharedOptions.ParseDevice(parsed.GetRequiredValue(_device));
-        var machine = new WorkMachine(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
+        var machine = WorkMachine.Here(threads, device.type == DeviceType.CUDA, Natives.CpuHasBf16);
         var file = parsed.GetValue(_recipe) is { } path ? RecipeFiles.ReadQuantization(path, machine.UsualType) : null;
         var recipe = file?.Recipe ?? FromOptions(parsed);
         var (model, folder, force) = (HubModels.Local(parsed.GetRequiredValue(_model), output, cancel), parsed.GetValue(_output) ?? "", parsed.GetValue(_force));

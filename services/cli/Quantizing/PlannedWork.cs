@@ -51,7 +51,7 @@ internal sealed class PlanOptions
         var recipe = parsed.GetValue(_recipe) is { } file ? RecipeFiles.ReadQuantization(file).Recipe
             : new Recipe { Bases = parsed.GetValue(_bases), Group = parsed.GetValue(_group).Inputs }.Resolve();
         var isGpu = parsed.GetValue(_device) is { } device ? device.StartsWith("cuda", StringComparison.Ordinal) : torch.cuda.is_available();
-        var machine = new WorkMachine(parsed.GetValue(_threads) ?? Environment.ProcessorCount, isGpu, Natives.CpuHasBf16);
+        var machine = WorkMachine.Here(parsed.GetValue(_threads) ?? Environment.ProcessorCount, isGpu, Natives.CpuHasBf16);
         var model = ModelPlans.Counts(source, config, layout);
         var context = parsed.GetValue(_context) ?? Math.Min(2048, config.MaxPositions);
         var windows = parsed.GetValue(_windows) ?? UsualWindows;

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Runtime.Intrinsics.X86;
 using Microsoft.Extensions.Options;
 using Qbb.Contracts;
 using Qbb.Recipes;
@@ -46,7 +47,7 @@ public sealed class PipelineOptions
     public PlannedWorkers Workers { get; set; } = new();
 
     /// <summary>The machine that presets are planned for.</summary>
-    internal WorkMachine Machine => new(Workers.Cores ?? Environment.ProcessorCount, Workers.Gpu ?? Type == Precision.Bf16, Workers.CpuBf16);
+    internal WorkMachine Machine => new(Workers.Cores ?? Environment.ProcessorCount, Workers.Gpu ?? Type == Precision.Bf16, Workers.CpuBf16, Workers.CpuAvx512 ?? Avx512F.IsSupported);
 
     internal PipelineLimits Limits => new() { Outstanding = Outstanding, QueueSeconds = QueueSeconds, Attempts = Attempts, Backoff = TimeSpan.FromSeconds(BackoffSeconds) };
 }
@@ -60,6 +61,9 @@ public sealed class PlannedWorkers
 
     /// <summary>Whether it has a GPU; where it is not set, whether <see cref="PipelineOptions.Type"/> is bf16.</summary>
     public bool? Gpu { get; set; }
+
+    /// <summary>Whether its processor has AVX-512; whether that of the registry's machine has it, where it is not set.</summary>
+    public bool? CpuAvx512 { get; set; }
 
     /// <summary>Whether its processor has instructions for products in bf16.</summary>
     public bool CpuBf16 { get; set; }

@@ -72,7 +72,7 @@ internal static class PlannedWork
     /// <param name="textBytes">Of the text that the result is scored on.</param>
     public static IReadOnlyList<(UnitKind Kind, double Seconds)> Of(PipelineRecipe recipe, ModelShape shape, long bytes, long textBytes)
     {
-        var machine = new WorkMachine(Environment.ProcessorCount, Gpu: false);
+        var machine = WorkMachine.Here(Environment.ProcessorCount, gpu: false);
         var model = shape.Counts(bytes);
         var choices = Choices(recipe, shape);
         var plan = QuantizationPlan.Of(choices, model, machine);

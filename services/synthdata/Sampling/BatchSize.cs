@@ -13,8 +13,6 @@ public static class BatchSize
     private const int MostOnCpu = 256;
     private const int MostOnGpu = 4096;
 
-    private const double CacheOnCpu = 384 << 20;
-
     /// <summary>The cache's share of what the loaded teacher left free on a GPU: one step's logits and activations need the rest.</summary>
     private const double ShareOfFree = 0.7;
 
@@ -28,7 +26,7 @@ public static class BatchSize
         if (device.type == DeviceType.CUDA)
             return (int)Math.Clamp(ShareOfFree * CudaDevice.Get(device).Memory.Free / cache, 1, MostOnGpu);
         var most = Math.Min(MostOnCpu, UnitPlan.SampledTogether(Weights(config), length, new WorkMachine(Environment.ProcessorCount, Gpu: false)));
-        return (int)Math.Clamp(CacheOnCpu / cache, 1, most);
+        return (int)Math.Clamp(WorkPlan.CacheOnCpu / cache, 1, most);
     }
 
     /// <summary>About how many weights a token's step reads.</summary>

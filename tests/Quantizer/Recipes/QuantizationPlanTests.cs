@@ -23,6 +23,17 @@ public class QuantizationPlanTests
         static QuantizationPlan Plan(Preset preset) => QuantizationPlan.Create(preset, s_three, Shapes.Small, 2048, s_bf16);
     }
 
+    /// <summary>A processor without AVX-512 gets a smaller plan for the same time, not a longer one.</summary>
+    [Fact]
+    public void A_slower_processor_is_given_less_work()
+    {
+        var (fast, slow) = (Plan(s_cpu), Plan(s_cpu with { Avx512 = false }));
+        slow.CalibrationSequences.ShouldBeLessThan(fast.CalibrationSequences);
+        slow.Seconds.ShouldBeInRange(400, 600);
+
+        static QuantizationPlan Plan(WorkMachine machine) => QuantizationPlan.Create(Preset.Balanced, s_three, Shapes.Small, 2048, machine);
+    }
+
     /// <summary>A policy that names a preset runs, for each model, what the command with that preset plans on such a machine.</summary>
     [Theory]
     [InlineData("weights"), InlineData("fast"), InlineData("balanced"), InlineData("best")]

@@ -100,13 +100,13 @@ public sealed class ChoicesTests : IDisposable
     [InlineData(false), InlineData(true)]
     public async Task A_preset_is_planned_for_the_model_and_the_workers(bool gpu)
     {
-        await using var server = await RegistryServer.StartAsync(_folder, null, $"Pipelines:Workers:Gpu={gpu}", "Pipelines:Workers:Cores=3");
+        await using var server = await RegistryServer.StartAsync(_folder, null, $"Pipelines:Workers:Gpu={gpu}", "Pipelines:Workers:Cores=3", "Pipelines:Workers:CpuAvx512=false");
         var preset = """{"preset":"balanced","decomposition":{"bases":2}}""";
         await server.Api.SetPolicyAsync("all", new PolicyChange("*", [new NamedRecipe("two", JsonNode.Parse(preset)!)]));
         var model = new GgufBuilder().Add("general.architecture", "llama").Add("llama.block_count", 2u).Add("llama.embedding_length", 64u)
             .Add("llama.feed_forward_length", 128u).Add("llama.attention.head_count", 4u).Add("llama.context_length", 48u).Add("llama.vocab_size", 100u).Build();
         var uploaded = await server.UploadAsync("small", new() { ["model.gguf"] = model });
-        var expected = PipelineRecipe.Parse(preset).Planned(new ModelShape(2, 64, 128, 64, 64, 100, 48).Counts(model.Length), 48, new WorkMachine(3, gpu));
+        var expected = PipelineRecipe.Parse(preset).Planned(new ModelShape(2, 64, 128, 64, 64, 100, 48).Counts(model.Length), 48, new WorkMachine(3, gpu, Avx512: false));
         var made = await server.Api.GetPipelineAsync(uploaded.Pipelines.Single());
         made.Recipe.ShouldBe(expected.Digest.Value);
         expected.Sampling!["length"]!.GetValue<int>().ShouldBe(48, "the model has no longer context");
