@@ -30,9 +30,7 @@ public sealed class QuipMethod(int bits, int threads = 0) : ILayerMethod
         if (weights.InFeatures % Width != 0)
             throw new InvalidInputException($"{weights.Name}: {weights.InFeatures} inputs do not divide into the {Width} of a code of QuIP#; leave out quip");
         using var scope = torch.NewDisposeScope();
-        var h = OutputObjective.Damped(inputs.Mean(torch.CPU));
-        if (!double.IsFinite(h.diagonal().sum().ToDouble()))
-            throw Curvature.NotFinite(weights.Name);
+        var h = OutputObjective.Damped(OutputObjective.Mean(inputs, weights.Name));
         using Incoherence columns = new(weights.InFeatures, SeedOf(1), weights.Name), rows = new(weights.OutFeatures, SeedOf(2), weights.Name);
         var turned = columns.Apply(columns.Apply(h).t());
         turned = (turned + turned.t()) / 2;
@@ -47,7 +45,7 @@ public sealed class QuipMethod(int bits, int threads = 0) : ILayerMethod
             weights.OutFeatures, weights.InFeatures, back.to(ScalarType.Float32).ToArray<float>(), BitsOf(weights.OutFeatures, weights.InFeatures, columns.StoredBits + rows.StoredBits));
         var (after, squared) = OutputObjective.Error(weights, result, h);
         return new(result, new LayerReport(
-            weights.Name, weights.OutFeatures, weights.InFeatures, result.EffectiveBitsPerWeight, w.square().sum().ToDouble(), squared, [], [], [], 0, clock.Elapsed.TotalSeconds)
+            weights.Name, weights.OutFeatures, weights.InFeatures, result.EffectiveBitsPerWeight, OutputObjective.SquaredNorm(weights), squared, [], [], [], 0, clock.Elapsed.TotalSeconds)
         {
             Output = new OutputError(OutputObjective.Norm(weights, h), [after], InputStatistics.Damping, inputs.Count),
         });

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Decoder;
-using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Methods.Rounding;
@@ -38,9 +37,7 @@ public sealed class AwqMethod(Recipe recipe, int threads = 0) : ILayerMethod
         var clock = Stopwatch.StartNew();
         var inputs = weights.RequireInputs();
         using var scope = torch.NewDisposeScope();
-        var h = inputs.Mean(torch.CPU);
-        if (!double.IsFinite(h.diagonal().sum().ToDouble()))
-            throw Curvature.NotFinite(weights.Name);
+        var h = OutputObjective.Mean(inputs, weights.Name);
         var scales = weights.Place is { TakesInputScales: false } ? null : ScalesOf(inputs, weights, h, cancellation);
         var clips = weights.Place is { Role: LinearRole.Query or LinearRole.Key or LinearRole.QueryKeyValue } ? null : Clip(weights, scales, h, cancellation);
         var bases = RtnBasesMethod.Convert(Round(weights, scales, clips));
@@ -57,7 +54,7 @@ public sealed class AwqMethod(Recipe recipe, int threads = 0) : ILayerMethod
         var (before, _) = OutputObjective.Error(weights, Round(weights, null, null), damped);
         var (after, squared) = OutputObjective.Error(weights, result, damped);
         var report = new LayerReport(
-            weights.Name, weights.OutFeatures, weights.InFeatures, result.EffectiveBitsPerWeight, SquaredNorm(weights), squared, [], [], [], 0, clock.Elapsed.TotalSeconds)
+            weights.Name, weights.OutFeatures, weights.InFeatures, result.EffectiveBitsPerWeight, OutputObjective.SquaredNorm(weights), squared, [], [], [], 0, clock.Elapsed.TotalSeconds)
         {
             Output = new OutputError(OutputObjective.Norm(weights, damped), [before, after], InputStatistics.Damping, inputs),
         };
@@ -195,13 +192,5 @@ public sealed class AwqMethod(Recipe recipe, int threads = 0) : ILayerMethod
         var size = Math.Min(recipe.Group ?? features, features);
         for (var start = 0; start < features; start += size)
             yield return (start, Math.Min(size, features - start));
-    }
-
-    private static double SquaredNorm(LayerWeights weights)
-    {
-        var sum = 0.0;
-        foreach (var w in weights.Values.Span)
-            sum += (double)w * w;
-        return sum;
     }
 }

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Qbb.Models;
-using Qbb.Quantizer.Methods.OutputAware;
 using Qbb.Recipes;
 
 namespace Qbb.Quantizer.Methods.Rounding;
@@ -31,17 +30,14 @@ public sealed class OmniquantMethod(Recipe recipe, Device device) : ILayerMethod
         var inputs = weights.RequireInputs();
         using var scope = torch.NewDisposeScope();
         using var off = torch.no_grad();
-        var h = OutputObjective.Damped(inputs.Mean(torch.CPU));
-        if (!double.IsFinite(h.diagonal().sum().ToDouble()))
-            throw Curvature.NotFinite(weights.Name);
+        var h = OutputObjective.Damped(OutputObjective.Mean(inputs, weights.Name));
         var rounded = Learn(weights, h, out var before, cancellation);
         var bases = RtnBasesMethod.Convert(rounded);
         if (!bases.Alpha.All(Half.IsFinite) || !bases.Beta!.All(Half.IsFinite))
             throw HalfScales.TooLarge(weights.Name);
         var (after, squared) = OutputObjective.Error(weights, bases, h);
-        var norm = weights.On(torch.CPU).square().sum(type: ScalarType.Float64).ToDouble();
         return new(bases, new LayerReport(
-            weights.Name, weights.OutFeatures, weights.InFeatures, bases.EffectiveBitsPerWeight, norm, squared, [], [], [], 0, clock.Elapsed.TotalSeconds)
+            weights.Name, weights.OutFeatures, weights.InFeatures, bases.EffectiveBitsPerWeight, OutputObjective.SquaredNorm(weights), squared, [], [], [], 0, clock.Elapsed.TotalSeconds)
         {
             Output = new OutputError(OutputObjective.Norm(weights, h), [before, after], InputStatistics.Damping, inputs.Count),
         });

@@ -1,4 +1,5 @@
 using Qbb.Bases;
+using Qbb.Quantizer.Methods.OutputAware;
 
 namespace Qbb.Quantizer.Methods.Rounding;
 
@@ -27,6 +28,16 @@ internal static class OutputObjective
         return sums;
     }
 
+    /// <summary>H in double.</summary>
+    /// <param name="inputs">Of the layer.</param>
+    /// <param name="layer">Its name, for the message.</param>
+    /// <exception cref="InvalidInputException">It holds what is no finite number.</exception>
+    public static Tensor Mean(InputStatistics inputs, string layer)
+    {
+        var h = inputs.Mean(torch.CPU);
+        return double.IsFinite(h.diagonal().sum().ToDouble()) ? h : throw Curvature.NotFinite(layer);
+    }
+
     /// <summary>Damps H as GPTQ does, so that reports of all methods mean the same; the identity where no input was ever other than 0.</summary>
     public static Tensor Damped(Tensor h)
     {
@@ -34,6 +45,15 @@ internal static class OutputObjective
         var mean = h.diagonal().mean().ToDouble();
         var unit = torch.eye(h.shape[0], dtype: ScalarType.Float64);
         return (mean > 0 ? h + unit * (InputStatistics.Damping * mean) : unit).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>‖W‖².</summary>
+    public static double SquaredNorm(LayerWeights weights)
+    {
+        var sum = 0.0;
+        foreach (var w in weights.Values.Span)
+            sum += (double)w * w;
+        return sum;
     }
 
     /// <summary>tr(W H Wᵀ).</summary>
