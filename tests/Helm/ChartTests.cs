@@ -289,12 +289,14 @@ public sealed partial class ChartTests
         var other = rendering.Get<V1Deployment>("qbb-evaluator").Spec.Template.Spec;
         other.NodeSelector.ShouldBe(new Dictionary<string, string> { ["pool"] = "cpu" });
         other.Containers[0].Env.ShouldNotContain(variable => variable.Name == "Worker__Device");
-        Type(rendering).ShouldBe("Bf16");
-        Type(Chart.Render(4)).ShouldBeNull();
-        Type(Chart.Render(4, Matrix.Values["gpu"] + "\nregistry: { settings: { Pipelines:Type: F32 } }")).ShouldBe("F32");
+        Setting(rendering, "Type").ShouldBe("Bf16");
+        Setting(Chart.Render(4), "Type").ShouldBeNull();
+        // Presets are planned for the GPUs, whatever the type.
+        var plain = Chart.Render(4, Matrix.Values["gpu"] + "\nregistry: { settings: { Pipelines:Type: F32 } }");
+        (Setting(plain, "Type"), Setting(plain, "Workers__Gpu"), Setting(Chart.Render(4), "Workers__Gpu")).ShouldBe(("F32", "true", null));
 
-        static string? Type(Rendering chart) =>
-            chart.Get<V1Deployment>("qbb-registry").Spec.Template.Spec.Containers[0].Env.SingleOrDefault(variable => variable.Name == "Pipelines__Type")?.Value;
+        static string? Setting(Rendering chart, string name) =>
+            chart.Get<V1Deployment>("qbb-registry").Spec.Template.Spec.Containers[0].Env.SingleOrDefault(variable => variable.Name == $"Pipelines__{name}")?.Value;
     }
 
     /// <summary>Of an upgrade the API server refuses changes of these fields, and what is kept must not go.</summary>
