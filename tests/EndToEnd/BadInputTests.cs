@@ -13,7 +13,7 @@ public sealed class BadInputTests : IDisposable
     [Fact]
     public async Task Models_that_cannot_be_read_fail_their_pipelines_and_leave_nothing()
     {
-        using var up = new UpServer(_folder.File("data"));
+        using var up = new UpApp(_folder.File("data"), TinyRecipes.Coarse());
         using var registry = new RegistryCalls(up.Url);
         var good = Files();
         await UploadAsync(registry.Api, "good", good);

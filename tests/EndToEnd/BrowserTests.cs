@@ -18,7 +18,7 @@ public sealed class BrowserTests : IDisposable
     public async Task A_pushed_model_is_watched_becoming_the_champion_and_all_pages_fit()
     {
         Assert.SkipUnless(File.Exists(Chromium), $"there is no {Chromium}: apt-get install chromium");
-        using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("full.json", TinyRecipes.Full().ToJson()));
+        using var up = new UpApp(_folder.File("data"), TinyRecipes.Full());
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await playwright.Chromium.LaunchAsync(new()
         {
@@ -73,7 +73,6 @@ public sealed class BrowserTests : IDisposable
         complaints.ShouldBeEmpty();
         foreach (var width in (int[])[360, 1280])
             await FitAsync(await browser.NewPageAsync(new() { ViewportSize = new() { Width = width, Height = 800 } }), up.Url);
-        up.Stop();
     }
 
     /// <summary>Every page fits the screen, and the keyboard reaches its content.</summary>

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Npgsql;
 using Qbb.Artifacts;
+using Qbb.Cli.Registry;
 using Qbb.EndToEnd.Tests.Servers;
 using Qbb.Registry.Tests.Service;
 using Qbb.Tests;
@@ -12,18 +13,22 @@ using RabbitMQ.Client.Exceptions;
 namespace Qbb.EndToEnd.Tests;
 
 /// <summary>What goes wrong on the way of messages, and to processes, changes nothing about the result. One cluster serves all tests.</summary>
-public sealed class DisorderTests(RabbitServer broker, PostgresServer database, DisorderTests.Undisturbed undisturbed, ITestOutputHelper output)
+public sealed class DisorderTests(
+    RabbitServer broker, PostgresServer database, DirectResult direct, DisorderTests.Undisturbed undisturbed, ITestOutputHelper output)
     : IClassFixture<DisorderTests.Undisturbed>
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
-    /// <summary>A cluster and what its pipeline comes to if nothing goes wrong.</summary>
+    /// <summary>A cluster and what an upload comes to if nothing goes wrong.</summary>
     public sealed class Undisturbed(RabbitServer broker, PostgresServer database) : IDisposable
     {
         private Cluster? _cluster;
         private FaultProxy? _brokerWay, _databaseWay;
 
         internal (PipelineView Pipeline, string Manifest) Expected { get; private set; }
+
+        /// <summary>What the pipeline of the first upload published.</summary>
+        internal VersionView Champion { get; private set; } = null!;
 
         /// <summary>How many schedules of all troubles are wanted; null where a few kills do.</summary>
         internal static string? Schedules => Environment.GetEnvironmentVariable("QBB_KILL_SCHEDULES");
@@ -51,7 +56,10 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
                     cluster.UseSmallDisk();
                 await cluster.StartAsync();
                 using var registry = new RegistryCalls(cluster.Url);
-                Expected = await RunAsync(cluster, registry);
+                await registry.SetPolicyAsync("all", TinyRecipes.Full());
+                var pipeline = (await registry.PublishAsync(TinyRecipes.ModelName, TinyRecipes.Model)).Pipelines.Single();
+                Expected = await EndAsync(cluster, registry, pipeline);
+                Champion = await registry.Api.GetVersionAsync(TinyRecipes.ModelName, "champion");
                 _cluster = cluster;
             }
             _cluster.ForgetUnits();
@@ -64,6 +72,17 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
             _brokerWay?.Dispose();
             _databaseWay?.Dispose();
         }
+    }
+
+    [Fact]
+    public async Task Undisturbed_an_upload_becomes_the_champion_that_the_direct_command_makes()
+    {
+        var cluster = await undisturbed.ClusterAsync();
+        using var registry = new RegistryCalls(cluster.Url);
+        using var folder = new TemporaryFolder();
+        undisturbed.Champion.Version.ShouldBe(undisturbed.Expected.Pipeline.Result!.Version);
+        await Downloading.RunAsync(registry.Api, undisturbed.Champion, folder.File("pulled"), force: false, (_, _, _) => { }, CancellationToken.None);
+        SameFolders.Check(direct.Folder, folder.File("pulled"));
     }
 
     [Fact]
@@ -204,11 +223,15 @@ public sealed class DisorderTests(RabbitServer broker, PostgresServer database, 
     /// <summary>Runs all stages; the pipeline's figures and its artifact.</summary>
     private static async Task<(PipelineView Pipeline, string Manifest)> RunAsync(Cluster cluster, RegistryCalls registry)
     {
-        var version = await registry.PatientlyAsync(() => registry.UploadAsync("tiny", TinyRecipes.Model));
-        var pipeline = await registry.PatientlyAsync(() => registry.StartAsync("tiny", version, TinyRecipes.Full()));
+        var version = await registry.PatientlyAsync(() => registry.UploadAsync(TinyRecipes.ModelName, TinyRecipes.Model));
+        return await EndAsync(cluster, registry, await registry.PatientlyAsync(() => registry.StartAsync(TinyRecipes.ModelName, version, TinyRecipes.Full())));
+    }
+
+    private static async Task<(PipelineView Pipeline, string Manifest)> EndAsync(Cluster cluster, RegistryCalls registry, Guid pipeline)
+    {
         var ended = await registry.EndAsync(pipeline, s_patience, cluster.Logs);
         ended.State.ShouldBe(PipelineState.Succeeded, $"{ended}\n{cluster.Logs()}");
-        var result = await registry.PatientlyAsync(() => registry.Api.GetVersionAsync("tiny", $"{ended.Result!.Version}"));
+        var result = await registry.PatientlyAsync(() => registry.Api.GetVersionAsync(TinyRecipes.ModelName, $"{ended.Result!.Version}"));
         return (ended, result.Manifest);
     }
 

@@ -16,11 +16,11 @@ public sealed class OneProcessTests(DirectResult direct, OneProcessTests.Quantiz
     public sealed class Quantized : IDisposable
     {
         private readonly TemporaryFolder _folder = new();
-        private readonly UpServer _up;
+        private readonly UpApp _up;
 
         public Quantized()
         {
-            _up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("coarse.json", TinyRecipes.Coarse().ToJson()));
+            _up = new UpApp(_folder.File("data"), TinyRecipes.Coarse());
             Command.Done("push", TinyRecipes.SampleTeacher, "--name", "tiny", "--url", Url);
             Command.Done("watch", "tiny", "--url", Url);
         }
@@ -37,7 +37,12 @@ public sealed class OneProcessTests(DirectResult direct, OneProcessTests.Quantiz
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public void An_upload_is_quantized_without_further_hands_and_equals_the_direct_command() => Equal(QbbProcess.Run, TinyRecipes.Full(), direct.Folder);
+    public void An_upload_is_quantized_without_further_hands_and_equals_the_direct_command()
+    {
+        using var up = new UpServer(_folder.File("data"), "--recipe", _folder.Write("full.json", TinyRecipes.Full().ToJson()));
+        Equal(QbbProcess.Run, up.Url, direct.Folder);
+        up.Stop();
+    }
 
     [Fact]
     public void So_it_is_in_another_type()
@@ -47,15 +52,12 @@ public sealed class OneProcessTests(DirectResult direct, OneProcessTests.Quantiz
             "quantize", TinyRecipes.Model, "-o", _folder.File("direct"), "--recipe", _folder.Write("direct.json", recipe.ToJson()), "--threads", "1");
         command.Code.ShouldBe(0, command.Error);
         JsonNode.Parse(File.ReadAllText(_folder.File("direct/recipe.json")))!["distillation"]!["type"]!.ToString().ShouldBe("bf16");
-        Equal(Command.Run, recipe, _folder.File("direct"));
+        using var up = new UpApp(_folder.File("data"), recipe);
+        Equal(Command.Run, up.Url, _folder.File("direct"));
     }
 
-    private void Equal(Func<string[], QbbProcess.Result> run, PipelineRecipe parts, string expected)
+    private void Equal(Func<string[], QbbProcess.Result> run, string url, string expected)
     {
-        var recipe = _folder.Write("full.json", parts.ToJson());
-        using var up = new UpServer(_folder.File("data"), "--recipe", recipe);
-        var url = up.Url;
-
         var pushed = run(["push", TinyRecipes.Model, "--url", url, "--json"]);
         pushed.Code.ShouldBe(0, pushed.Error);
         var watched = run(["watch", TinyRecipes.ModelName, "--url", url, "--json"]);
@@ -65,8 +67,6 @@ public sealed class OneProcessTests(DirectResult direct, OneProcessTests.Quantiz
         metrics["kl"]!.GetValue<double>().ShouldBeGreaterThan(0);
         var pulled = run(["pull", $"{TinyRecipes.ModelName}@champion", "-o", _folder.File("pulled"), "--url", url]);
         pulled.Code.ShouldBe(0, pulled.Error);
-        up.Stop();
-
         SameFolders.Check(expected, _folder.File("pulled"));
     }
 

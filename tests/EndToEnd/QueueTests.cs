@@ -26,9 +26,9 @@ public abstract class BrokerQueueTests(RabbitServer broker, PostgresServer datab
     public async Task A_command_waits_in_its_queue_for_the_first_worker_and_is_sent_once()
     {
         broker.Require();
-        var data = database.NewDatabase();
+        var data = database.MigratedDatabase();
         using var cluster = new Cluster(broker, data);
-        await cluster.StartAsync("qbb-registry");
+        await cluster.HostAsync("qbb-registry");
         using var registry = new RegistryCalls(cluster.Url);
         var version = await registry.UploadAsync("tiny", TinyRecipes.Model);
         var pipeline = await registry.StartAsync("tiny", version, TinyRecipes.Plain());
@@ -42,8 +42,7 @@ public abstract class BrokerQueueTests(RabbitServer broker, PostgresServer datab
         }
 
         // What waits in a queue is not sent again by a registry that starts anew.
-        cluster.Registry.Kill();
-        await cluster.Start("qbb-registry").ReadyAsync();
+        await cluster.HostAgainAsync("qbb-registry");
         await Task.Delay(2000);
         (await WaitingAsync()).ShouldBe(1u);
 
@@ -81,7 +80,7 @@ public abstract class BrokerQueueTests(RabbitServer broker, PostgresServer datab
     public async Task Quorum_queues_do_the_same_and_another_type_is_refused_at_the_start()
     {
         broker.Require();
-        var data = database.NewDatabase();
+        var data = database.MigratedDatabase();
         using var cluster = new Cluster(broker, data, "Bus:QueueType=quorum");
         await cluster.HostAsync(["qbb-registry", .. Cluster.Workers]);
         using var registry = new RegistryCalls(cluster.Url);
@@ -109,7 +108,7 @@ public abstract class BrokerQueueTests(RabbitServer broker, PostgresServer datab
     public async Task A_command_that_a_quorum_queue_gets_back_over_and_over_stays()
     {
         broker.Require();
-        using var cluster = new Cluster(broker, database.NewDatabase(), "Bus:QueueType=quorum");
+        using var cluster = new Cluster(broker, database.MigratedDatabase(), "Bus:QueueType=quorum");
         await cluster.HostAsync("qbb-registry");
         using var registry = new RegistryCalls(cluster.Url);
         await registry.StartAsync("tiny", await registry.UploadAsync("tiny", TinyRecipes.Model), TinyRecipes.Plain());

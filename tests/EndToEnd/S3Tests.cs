@@ -19,8 +19,7 @@ public sealed class S3Tests(S3Server s3) : IClassFixture<S3Server>, IDisposable
     public async Task An_upload_is_quantized_from_a_bucket_into_a_bucket()
     {
         S3Server.Require();
-        var recipe = _folder.Write("plain.json", TinyRecipes.Plain().ToJson());
-        using (var up = new UpServer(_folder.File("data"), ["--recipe", recipe, "--set", .. s3.Settings, "Artifacts:S3:Prefix=models"]))
+        using (var up = new UpApp(_folder.File("data"), TinyRecipes.Plain(), [.. s3.Settings, "Artifacts:S3:Prefix=models"]))
         {
             Command.Done("push", TinyRecipes.Model, "--url", up.Url, "--json");
             Command.Done("watch", TinyRecipes.ModelName, "--url", up.Url, "--json");

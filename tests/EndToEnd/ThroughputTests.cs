@@ -21,7 +21,7 @@ public sealed class ThroughputTests(RabbitServer broker, PostgresServer postgres
     public async Task Many_units_are_all_counted_once()
     {
         broker.Require();
-        var units = int.Parse(Environment.GetEnvironmentVariable("QBB_UNITS") ?? "1000", CultureInfo.InvariantCulture);
+        var units = int.Parse(Environment.GetEnvironmentVariable("QBB_UNITS") ?? "400", CultureInfo.InvariantCulture);
         var database = postgres.NewDatabase();
         using var cluster = new Cluster(broker, database);
         await cluster.Start("qbb-registry").ReadyAsync();

@@ -9,7 +9,7 @@ namespace Qbb.EndToEnd.Tests;
 
 /// <summary>
 /// No service calls anybody. MassTransit reports how it is used five minutes after the start, or at the stop if it is told to: so it is told to
-/// (<see cref="StartupHook"/>), and nobody waits. All programs run as they are shipped, behind a proxy that keeps what it is asked for.
+/// (<see cref="StartupHook"/>), and nobody waits. All programs run as they are shipped, behind a proxy that keeps what it is asked for, and stop quickly.
 /// </summary>
 public sealed class UsageTelemetryTests(RabbitServer broker, PostgresServer database) : IDisposable
 {
@@ -66,7 +66,9 @@ public sealed class UsageTelemetryTests(RabbitServer broker, PostgresServer data
         string[] arguments = program == "qbb" ? ["up", "--port", $"{port}", "--data", _folder.File("up"), "--threads", "1"] : argumentsAt(port);
         using var service = new ServiceProcess(program, port, arguments, environment);
         await service.ReadyAsync();
-        (await service.StopAsync()).Code.ShouldBe(0, service.Log);
+        var (code, time) = await service.StopAsync();
+        code.ShouldBe(0, service.Log);
+        time.ShouldBeLessThan(TimeSpan.FromSeconds(30), program);
         service.Log.ShouldContain(StartupHook.Ran);
     }
 

@@ -9,21 +9,14 @@ using Qbb.Tests;
 namespace Qbb.EndToEnd.Tests;
 
 /// <summary>An upload becomes a champion on the real servers, the champion is what the direct command makes, and the services stop quickly.</summary>
-public sealed class WholeTests(RabbitServer broker, PostgresServer database, DirectResult direct, ITestOutputHelper output) : IDisposable
+public sealed class WholeTests(RabbitServer broker, PostgresServer database, ITestOutputHelper output) : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(40);
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
 
-    [Fact]
-    public async Task The_tiny_model()
-    {
-        await RunAsync(TinyRecipes.Model, TinyRecipes.Full(), threads: 1, unitSeconds: 1);
-        SameFolders.Check(direct.Folder, _folder.File("pulled"));
-    }
-
-    /// <summary>It takes minutes: QBB_SAMPLE_TEACHER=1 runs it.</summary>
+    /// <summary>The tiny model's run is in <see cref="DisorderTests"/>, and its end in <see cref="UsageTelemetryTests"/>. This one takes minutes: QBB_SAMPLE_TEACHER=1 runs it.</summary>
     [Fact]
     public async Task The_sample_teacher()
     {

@@ -73,6 +73,13 @@ internal sealed class Cluster : IDisposable
             await _hosted[service].ReadyAsync();
     }
 
+    /// <summary>Ends one of them at once, and starts it anew.</summary>
+    public Task HostAgainAsync(string service)
+    {
+        _hosted[service].Dispose();
+        return HostAsync(service);
+    }
+
     /// <summary>Starts a service, or one more of a kind under another name: "qbb-quantizer/2".</summary>
     public ServiceProcess Start(string name)
     {

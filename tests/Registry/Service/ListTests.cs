@@ -106,7 +106,7 @@ public sealed class ListTests : IDisposable
     {
         await using var server = await RegistryServer.StartAsync(_folder);
         var ids = await FillAsync(server, models: 5, running: 5);
-        var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var clock = new AwaitedClock(DateTimeOffset.UtcNow);
         var board = new PipelineBoard(server.Services.GetRequiredService<IServiceScopeFactory>(), clock);
         using var queries = new QueryCount();
         var first = (await server.Api.ListPipelinesAsync()).Items.ToDictionary(pipeline => pipeline.Id);
@@ -120,6 +120,9 @@ public sealed class ListTests : IDisposable
             {
                 var before = await SnapshotAsync(board, clock, look);
                 before.Pipelines.Count.ShouldBe(look < 4 ? 5 : before.Pipelines.Count);
+                // As long as somebody watches, the next state is waited for: from this moment on, and not from one that the clock has left meanwhile.
+                if (look < 4)
+                    await clock.AwaitedAsync();
                 if (look == 3)
                     await EndAsync(server, ids);
                 clock.Advance(TimeSpan.FromSeconds(1.9));
@@ -203,6 +206,22 @@ public sealed class ListTests : IDisposable
         var snapshot = await board.CurrentAsync(CancellationToken.None);
         (clock.GetUtcNow() - snapshot.Time).ShouldBeLessThan(TimeSpan.FromSeconds(2), $"look {look}");
         return snapshot;
+    }
+
+    /// <summary>A clock that says when somebody has begun to wait for a time.</summary>
+    private sealed class AwaitedClock(DateTimeOffset now) : FakeTimeProvider(now)
+    {
+        private readonly SemaphoreSlim _timers = new(0);
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            var timer = base.CreateTimer(callback, state, dueTime, period);
+            _timers.Release();
+            return timer;
+        }
+
+        /// <summary>Returns once for every timer.</summary>
+        public async Task AwaitedAsync() => (await _timers.WaitAsync(TimeSpan.FromMinutes(1))).ShouldBeTrue("nobody waits for the next state");
     }
 
     private static Task EndAsync(RegistryServer server, IReadOnlyCollection<Guid> ids) => server.InDatabaseAsync(context => context.Pipelines
