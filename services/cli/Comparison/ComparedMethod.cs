@@ -1,5 +1,8 @@
 using System.Globalization;
+using Qbb.Evaluator.Accounting;
+using Qbb.Models.Decoder;
 using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Recipes;
 
 namespace Qbb.Cli.Comparison;
@@ -60,22 +63,33 @@ internal sealed record ComparisonCell(ComparedMethod Method, int Bases, int? Gro
 
     public Recipe Recipe => Method.Recipe with { Bases = Bases, Group = Group };
 
-    /// <summary>Bits of a weight where a file of the method's own format stores it: codes, and per group a scale of 16 bits and a zero point of the codes' size. Null where the model's own size is meant.</summary>
-    /// <param name="layers">Of the model.</param>
+    /// <summary>
+    /// What a layer takes where a file of the method's own format stores it: codes, and per group a scale of 16 bits and a zero point of the codes'
+    /// size; of QuIP# codes, signs and a scale. Null where the model's own form is meant.
+    /// </summary>
     /// <param name="folder">The result.</param>
-    public double? OwnBits(IEnumerable<(long Out, long In)> layers, string folder)
+    public Func<LinearSpec, StoredLinear>? OwnForm(string folder)
     {
         if (Method.IsLattice)
-            return PlainQuantizer.BitsOf(folder);
+        {
+            var bits = PlainQuantizer.BitsOf(folder);
+            return layer => new(bits * layer.WeightCount, LatticeOperations(layer));
+        }
         if (!Recipe.IsRounding || Method.Distills is not null)
             return null;
-        var (bits, weights) = (0.0, 0L);
-        foreach (var (outputs, inputs) in layers)
+        return layer =>
         {
-            var groups = Group is { } group ? (inputs + group - 1) / group : 1;
-            bits += outputs * (Bases * (double)inputs + (16 + Bases) * groups);
-            weights += outputs * inputs;
-        }
-        return bits / weights;
+            var groups = Group is { } group ? (layer.InFeatures + group - 1L) / group : 1;
+            return new(layer.OutFeatures * ((double)Bases * layer.InFeatures + (16 + Bases) * groups), OperationCounts.Integers(layer.OutFeatures, layer.InFeatures, groups, zeroPoints: true));
+        };
+    }
+
+    // The transforms of inputs and outputs, a scale per output, and of a second codebook its scale and sum.
+    private OperationCounts LatticeOperations(LinearSpec layer)
+    {
+        var (inputs, outputs) = (Incoherence.Operations(layer.InFeatures), Incoherence.Operations(layer.OutFeatures));
+        var second = Bases > 2 ? layer.WeightCount : 0;
+        return OperationCounts.Dense(layer.OutFeatures, layer.InFeatures)
+            + new OperationCounts(inputs.Multiplications + outputs.Multiplications + layer.OutFeatures + second, inputs.Additions + outputs.Additions + second);
     }
 }
