@@ -23,10 +23,12 @@ public sealed class OutputAwareMethod : ILayerMethod
 
     /// <param name="recipe">The choices, importance being full; resolved here.</param>
     /// <param name="threads">Threads of one layer; 0 for one per processor. The result does not depend on it.</param>
-    public OutputAwareMethod(Recipe recipe, int threads = 0)
+    /// <param name="start">What gives the bases in place of step 1; null for step 1.</param>
+    public OutputAwareMethod(Recipe recipe, int threads = 0, ILayerMethod? start = null)
     {
         _recipe = recipe.Resolve();
-        _start = recipe.IsOnGrid ? new GridMethod(recipe, threads).Quantize : new BasesMethod(recipe, threads).Quantize;
+        _start = start is not null ? (weights, _, cancellation) => LargestFirst(weights, start.Quantize(weights, cancellation))
+            : recipe.IsOnGrid ? new GridMethod(recipe, threads).Quantize : new BasesMethod(recipe, threads).Quantize;
         _threads = threads == 0 ? Environment.ProcessorCount : threads;
     }
 
@@ -59,6 +61,17 @@ public sealed class OutputAwareMethod : ILayerMethod
             Output = output,
         });
     }
+
+    /// <summary>A result whose scales rise, with its planes in the order that refinement keeps them in, and its errors.</summary>
+    private static LayerResult LargestFirst(LayerWeights weights, LayerResult result)
+    {
+        var bases = (BinaryBases)result.Weight;
+        var turned = new BinaryBases(bases.Count, bases.OutFeatures, bases.InFeatures, bases.GroupSize, Turned(bases.Planes, bases.Count), Turned(bases.Alpha, bases.Count), bases.Beta?.ToArray());
+        var errors = new LayerState(turned).SquaredErrors(weights);
+        return new(turned, result.Report with { InitErrorPerBase = [.. errors.Select(error => LayerReport.Relative(error, result.Report.SquaredNorm))] });
+    }
+
+    private static T[] Turned<T>(IReadOnlyCollection<T> values, int count) => [.. values.Chunk(values.Count / count).Reverse().SelectMany(plane => plane)];
 
     /// <summary>Steps 2 to 5 on all rows; returns the objective after each step, the start being the first.</summary>
     private double[] Improve(LayerWeights weights, Curvature curvature, LayerState layer, CancellationToken cancellation)
