@@ -164,6 +164,22 @@ public class CommandTests
             File.ReadAllBytes(Path.Combine(folder.File("c/gptq-3-g32"), Path.GetFileName(file))).ShouldBe(File.ReadAllBytes(file));
     }
 
+    /// <summary>Every recipe of a cell runs alone too: here as a row.</summary>
+    [Fact]
+    public void Comparing_has_the_other_methods_and_starts()
+    {
+        using var folder = new TemporaryFolder();
+        var text = folder.Write("text", string.Join(' ', Enumerable.Range(0, 400).Select(k => $"the cat sat on the mat by the {k % 37} rivers and the {k % 11} dogs")));
+        string[] methods = ["awq", "omniquant", "qbb-init", "qbb-from-rtn", "qbb-from-gptq"];
+        var rows = Rows(QbbCommands.Run("compare", s_model, "-o", folder.File("c"), "--context", "16", "--windows", "1", "--calibration-text", text,
+            "--methods", string.Join(',', methods), "--bases", "3", "--group", "32", "--json"));
+        rows.Select(row => row["method"]!.ToString()).ShouldBe(["teacher", .. methods]);
+        // Their own formats: 3 bits, and 16 + 3 for every 32; of bases four numbers of 16.
+        rows.Skip(1).Select(row => (double)row["bitsPerWeight"]!).ShouldBe([3.59375, 3.59375, 5, 5, 5]);
+        foreach (var row in rows.Skip(1))
+            ((double)row["scores"]![0]!["kl"]!).ShouldBeGreaterThan(0, row["title"]!.ToString());
+    }
+
     [Fact]
     public void Comparing_can_add_speed_and_figures_of_layers()
     {

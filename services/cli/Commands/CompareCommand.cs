@@ -40,7 +40,7 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<string[]> _methods = new("--methods")
     {
-        Description = "The methods to compare, beside the model itself (fp16): rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
+        Description = "The methods to compare, beside the model itself (fp16): rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled; qbb-init and qbb-init-distilled (not refined); qbb-from-rtn, qbb-from-gptq and qbb-from-omniquant (refined from that start). Commas or spaces between them.",
         DefaultValueFactory = _ => s_usual,
         CustomParser = result => [.. SharedOptions.Items(result).Where(name => name != FullPrecision).Where(name => ComparedMethod.All.Any(method => method.Name == name)
             || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],

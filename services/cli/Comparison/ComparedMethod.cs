@@ -18,6 +18,7 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
     private static readonly Recipe s_rounded = new() { Init = Init.Rtn, Refinement = Refinement.None };
     private static readonly Recipe s_gptq = s_rounded with { Init = Init.Gptq, Importance = Importance.Full };
     private static readonly Recipe s_outputs = new() { Importance = Importance.Full };
+    private static readonly Recipe s_unrefined = new() { Refinement = Refinement.None };
 
     public static readonly IReadOnlyList<ComparedMethod> All =
     [
@@ -31,10 +32,15 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
         new("qbb-weights", "binary bases from the weights alone", new Recipe()),
         new("qbb", "binary bases for least error of the layers' outputs", s_outputs),
         new("qbb-distilled", "the same, then distilled", s_outputs, Distills: true),
+        new("qbb-init", "binary bases of the cascaded init, not refined", s_unrefined),
+        new("qbb-init-distilled", "the same, then distilled", s_unrefined, Distills: true),
+        new("qbb-from-rtn", "binary bases for least error of the layers' outputs, starting from round to nearest", s_outputs with { Init = Init.Rtn }),
+        new("qbb-from-gptq", "the same from GPTQ", s_outputs with { Init = Init.Gptq }),
+        new("qbb-from-omniquant", "the same from OmniQuant", s_outputs with { Init = Init.Omniquant }),
     ];
 
     /// <summary>Whether it needs data: sequences sampled from the model, or a text.</summary>
-    public bool NeedsData => Recipe.Importance != Importance.None;
+    public bool NeedsData => Recipe.Importance != Importance.None || Distills is not null;
 
     /// <summary>Whether it needs sequences sampled from the model; with a text to calibrate on, only what is distilled.</summary>
     public bool NeedsSamples(bool hasText) => hasText ? Distills is not null : NeedsData;
