@@ -197,9 +197,9 @@ public class CommandTests
         }
         var page = File.ReadAllText(folder.File("c/index.html"));
         page.ShouldContain("<th scope=\"col\">tokens/s</th>");
-        // Perplexity, divergence, and four of layers, each with its numbers.
-        Regex.Count(page, "<figure>").ShouldBe(6);
-        Regex.Count(page, "<svg").ShouldBe(6);
+        // Perplexity, divergence, speed, and four of layers, each with its numbers.
+        Regex.Count(page, "<figure>").ShouldBe(7);
+        Regex.Count(page, "<svg").ShouldBe(7);
         Regex.Count(page, "<details>").ShouldBe(4);
         page.ShouldContain("<td>1 down</td>");
         var report = JsonNode.Parse(File.ReadAllText(folder.File("c/report.json")))!;
