@@ -19,16 +19,18 @@ public sealed class OutputAwareMethod : ILayerMethod
 
     private readonly Recipe _recipe;
     private readonly Func<LayerWeights, double[]?, CancellationToken, LayerResult> _start;
+    private readonly bool _keepsSigns;
     private readonly int _threads;
 
     /// <param name="recipe">The choices, importance being full; resolved here.</param>
     /// <param name="threads">Threads of one layer; 0 for one per processor. The result does not depend on it.</param>
-    /// <param name="start">What gives the bases in place of step 1; null for step 1.</param>
+    /// <param name="start">What gives the bases in place of steps 1 and 2; null for these.</param>
     public OutputAwareMethod(Recipe recipe, int threads = 0, ILayerMethod? start = null)
     {
         _recipe = recipe.Resolve();
         _start = start is not null ? (weights, _, cancellation) => LargestFirst(weights, start.Quantize(weights, cancellation))
             : recipe.IsOnGrid ? new GridMethod(recipe, threads).Quantize : new BasesMethod(recipe, threads).Quantize;
+        _keepsSigns = start is not null;
         _threads = threads == 0 ? Environment.ProcessorCount : threads;
     }
 
@@ -83,7 +85,7 @@ public sealed class OutputAwareMethod : ILayerMethod
             0,
             blocks,
             new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = cancellation },
-            () => new BlockWorker(weights, curvature, layer, rows),
+            () => new BlockWorker(weights, curvature, layer, rows, withFeedback: !_keepsSigns),
             (block, _, worker) =>
             {
                 worker.Run(block * rows, Math.Min(rows, weights.OutFeatures - block * rows), objectives);

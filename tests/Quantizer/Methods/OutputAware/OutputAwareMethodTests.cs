@@ -50,6 +50,7 @@ public class OutputAwareMethodTests
         CheckSteps(result.Report.Output!);
         // It begins with what the method gives, and ends below.
         result.Report.Output!.AfterStep[0].ShouldBe(Damped(layer, Expand(start)), 1e-5 * result.Report.Output.AfterStep[0]);
+        result.Report.Output.AfterStep[1].ShouldBe(result.Report.Output.AfterStep[0], "the column loop would replace its signs");
         result.Report.Output.AfterStep[^1].ShouldBeLessThan(0.9 * result.Report.Output.AfterStep[0]);
         Damped(layer, Expand(result)).ShouldBe(result.Report.Output.AfterStep[^1], 1e-5 * result.Report.Output.AfterStep[^1]);
         result.Report.InitErrorPerBase[^1].ShouldBe(start.Report.RelativeError, 1e-6);
