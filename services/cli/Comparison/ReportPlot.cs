@@ -5,7 +5,7 @@ using ScottPlot.TickGenerators;
 
 namespace Qbb.Cli.Comparison;
 
-/// <summary>A figure of a report as SVG: lines over numbers or over names; shapes and dashes tell them apart without colours. Its legend stands below, where it hides nothing.</summary>
+/// <summary>A figure of a report as SVG: lines over numbers or over names; shapes tell them apart without colours. Its legend stands below, where it hides nothing.</summary>
 internal sealed partial class ReportPlot : IDisposable
 {
     // Small, with large letters: on a phone it is shown at two thirds of its size.
@@ -18,8 +18,6 @@ internal sealed partial class ReportPlot : IDisposable
     [
         MarkerShape.FilledCircle, MarkerShape.OpenSquare, MarkerShape.FilledTriangleUp, MarkerShape.OpenDiamond, MarkerShape.FilledSquare, MarkerShape.OpenCircle, MarkerShape.Cross,
     ];
-
-    private static readonly LinePattern[] s_lines = [LinePattern.Solid, LinePattern.Dashed, LinePattern.Dotted];
 
     // Okabe and Ito's colours, which people with colour blindness can tell apart.
     private static readonly string[] s_colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
@@ -67,8 +65,9 @@ internal sealed partial class ReportPlot : IDisposable
             return;
         drawn.ForEach(point => Widen(point.Y));
         var line = _plot.Add.Scatter(drawn.ConvertAll(point => point.X), drawn.ConvertAll(point => Height(point.Y)));
-        (line.LegendText, line.MarkerShape, line.MarkerSize, line.LineWidth) = (name, s_shapes[k % s_shapes.Length], 9, 2);
-        (line.LinePattern, line.Color) = (s_lines[k / s_colours.Length % s_lines.Length], Color.FromHex(s_colours[k % s_colours.Length]));
+        // Where colours begin again, each has another shape: dashes are more than Skia writes as SVG.
+        (line.LegendText, line.MarkerShape, line.MarkerSize, line.LineWidth) = (name, s_shapes[(k + k / s_colours.Length) % s_shapes.Length], 9, 2);
+        line.Color = Color.FromHex(s_colours[k % s_colours.Length]);
     }
 
     /// <summary>A level to compare with.</summary>
