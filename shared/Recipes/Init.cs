@@ -15,15 +15,15 @@ public enum Init
     /// </summary>
     NonCascaded,
 
-    /// <summary>The grid of round to nearest, as bases and a bias. A method of its own to compare with: without refinement.</summary>
+    /// <summary>The grid of round to nearest, as bases and a bias. Without refinement a method of its own to compare with.</summary>
     Rtn,
 
     /// <summary>The same with ranges that shrink where that lowers the squared error.</summary>
     RtnClip,
 
     /// <summary>
-    /// GPTQ: the grid of round to nearest, and columns by falling importance, each making up for the errors of those before it. A method
-    /// to compare with: without refinement, with calibration data.
+    /// GPTQ: the grid of round to nearest, and columns by falling importance, each making up for the errors of those before it. Without
+    /// refinement a method to compare with. Needs calibration data.
     /// </summary>
     Gptq,
 
@@ -43,7 +43,7 @@ public enum Init
 /// <summary>What an init stands for.</summary>
 public static class InitExtensions
 {
-    /// <summary>Whether it is a method to compare with, on a grid of 2^N levels, which nothing refines.</summary>
+    /// <summary>Whether it is, without refinement, a method to compare with, on a grid of 2^N levels.</summary>
     public static bool IsRounding(this Init init) => init is Init.Rtn or Init.RtnClip || init.NeedsInputs();
 
     /// <summary>Whether it goes by the layers' inputs, and so needs data.</summary>

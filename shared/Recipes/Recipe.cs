@@ -80,7 +80,10 @@ public sealed record Recipe
     public bool IsOnGrid => Target is not null && Target.Minimum != GridMinimum.Symmetric;
 
     /// <summary>Whether this is a method to compare with, on a grid of 2^N levels, rather than QBB.</summary>
-    public bool IsRounding => Init.IsRounding();
+    public bool IsRounding => Init.IsRounding() && Refinement == Refinement.None;
+
+    /// <summary>Whether the result of such a method is what QBB starts from, in place of a start of its own.</summary>
+    public bool IsFromRounding => Init.IsRounding() && Refinement == Refinement.Alternating;
 
     /// <summary>Whether errors of the outputs can be taken into account.</summary>
     public bool TakesCalibration => Refinement == Refinement.Alternating || Init.NeedsInputs();
@@ -98,7 +101,7 @@ public sealed record Recipe
     public Recipe Resolve()
     {
         Refuse([.. Problems()]);
-        int? rounds = Refinement == Refinement.None ? null : Rounds ?? 15;
+        int? rounds = Refinement == Refinement.None || IsFromRounding ? null : Rounds ?? 15;
         return this with
         {
             Bases = BasesPerLayer?.Most ?? Bases,
@@ -142,9 +145,13 @@ public sealed record Recipe
 
     internal IEnumerable<string> Problems()
     {
-        if (IsRounding && Refinement != Refinement.None)
-            yield return $"init is {RecipeJson.Name(Init)}, which is not refined: set refinement to none";
-        if (IsRounding && !Bias)
+        if (Init == Init.Awq && Refinement != Refinement.None)
+            yield return "init is awq, which is not refined: set refinement to none";
+        else if (Init.IsRounding() && Refinement != Refinement.None && !(IsFromRounding && Importance == Importance.Full))
+            yield return $"init is {RecipeJson.Name(Init)}, which is refined for the layers' outputs only: set refinement to none, or to alternating with importance full";
+        if (Rounds is not null && IsFromRounding)
+            yield return $"rounds is set, but refinement from init {RecipeJson.Name(Init)} has a fixed number: leave it out";
+        if (Init.IsRounding() && !Bias)
             yield return $"init is {RecipeJson.Name(Init)}, whose zero point needs a bias: set bias to true";
         if (Init.NeedsInputs() && Importance != Importance.Full)
             yield return $"init is {RecipeJson.Name(Init)}, which goes by the layers' inputs: set importance to full";

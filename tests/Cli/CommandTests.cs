@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Qbb.Tests;
 
 namespace Qbb.Cli.Tests;
@@ -7,6 +8,9 @@ namespace Qbb.Cli.Tests;
 public class CommandTests
 {
     private static readonly string s_teacher = Path.Combine(Reference.Root, "samples", "teacher");
+
+    // Of the sample teacher, tied, 4,096 × 256 in groups of 32: a scale a group, 8 bits a weight and 16 a scale; 17 norms of 256 in 16 bits.
+    private const long HeadOperations = 1_048_576 + 32_768, HeadBytes = 1_048_576 + 2 * 32_768, NormBytes = 17 * 256 * 2;
     private static readonly string s_model = Reference.Path("gguf", "narrow-F16.gguf");
 
     [Theory]
@@ -101,6 +105,12 @@ public class CommandTests
         using var folder = new TemporaryFolder();
         string[] arguments = ["compare", s_teacher, "-o", folder.File("c"), "--context", "16", "--sequences", "8", "--length", "16", "--json"];
         var rows = Rows(QbbCommands.Run([.. arguments, "--windows", "2", "--methods", "rtn,gptq,quip", "--bases", "3", "--group", "32"]));
+        CheckWork(rows[0], 6_553_600, 6_553_600, 2 * 6_553_600 + NormBytes);
+        // Codes of 3 bits with 19 for scale and zero point of each of 172,032 groups, their sums of 2,176 inputs a block, and the head in 8 bits.
+        foreach (var row in rows[1..3])
+            CheckWork(row, 5_505_024 + 2 * 172_032 + HeadOperations, 5_505_024 + 2 * 172_032 + 8 * 2_176 + HeadOperations, (3 * 5_505_024 + 19 * 172_032) / 8 + HeadBytes + NormBytes);
+        // Two codebooks, a scale a row, and transforms of 256, 128 and 640 numbers in additions alone.
+        CheckWork(rows[3], 2 * 5_505_024 + 8 * (2_048 + 256) + 1_048_576, null, null);
         rows.Select(row => row["title"]!.ToString()).ShouldBe(["teacher", "rtn, 3 bits, g = 32", "gptq, 3 bits, g = 32", "quip, 3 bits"]);
         rows.ShouldAllBe(row => (double)row["scores"]![0]!["perplexity"]! > 1);
         // GPTQ by its own format: 3 + (16 + 3) / 32.
@@ -116,6 +126,8 @@ public class CommandTests
         var made = Directory.GetLastWriteTimeUtc(folder.File("c/gptq-3-g32"));
         var again = Rows(QbbCommands.Run([.. arguments, "--windows", "2", "--methods", "gptq", "qbb", "--bases", "3", "--group", "32"]));
         again.Select(row => row["method"]!.ToString()).ShouldBe(["teacher", "gptq", "qbb"]);
+        // Three bases and a bias: four products a group, three additions a weight.
+        CheckWork(again[2], 4 * 172_032 + HeadOperations, 3 * 5_505_024 + 4 * 172_032 + 8 * 2_176 + HeadOperations, (3 * 5_505_024 + 64 * 172_032) / 8 + HeadBytes + NormBytes);
         again[1].ToJsonString().ShouldBe(rows[2].ToJsonString());
         Directory.GetLastWriteTimeUtc(folder.File("c/gptq-3-g32")).ShouldBe(made);
         // Another comparison does not replace it unasked.
@@ -123,10 +135,14 @@ public class CommandTests
         other.Code.ShouldBe(2);
         other.Error.ShouldContain("holds a comparison of another model, text or data");
 
-        static List<System.Text.Json.Nodes.JsonObject> Rows(QbbProcess.Result result)
+        static void CheckWork(JsonObject row, long multiplications, long? additions, long? bytes)
         {
-            result.Code.ShouldBe(0, result.Error);
-            return [.. result.Json["rows"]!.AsArray().Select(row => row!.AsObject())];
+            var work = row["work"]!;
+            ((long)work["operations"]!["multiplications"]!).ShouldBe(multiplications, row["title"]!.ToString());
+            ((long)work["operations"]!["additions"]!).ShouldBe(additions ?? (long)work["operations"]!["additions"]!, row["title"]!.ToString());
+            ((long)work["weightBytes"]!).ShouldBe(bytes ?? (long)work["weightBytes"]!, row["title"]!.ToString());
+            // Two key-value heads of 64 in 8 blocks, in 16 bits, for the 16 tokens of a window.
+            ((long)work["bytes"]! - (long)work["weightBytes"]!).ShouldBe(16 * 2 * 2 * 8 * 2 * 64);
         }
     }
 
@@ -146,6 +162,62 @@ public class CommandTests
             "--init", "gptq", "--refine", "none", "-n", "3", "-g", "32").Code.ShouldBe(0);
         foreach (var file in Directory.EnumerateFiles(folder.File("q"), "*.safetensors"))
             File.ReadAllBytes(Path.Combine(folder.File("c/gptq-3-g32"), Path.GetFileName(file))).ShouldBe(File.ReadAllBytes(file));
+    }
+
+    /// <summary>Every recipe of a cell runs alone too: here as a row.</summary>
+    [Fact]
+    public void Comparing_has_the_other_methods_and_starts()
+    {
+        using var folder = new TemporaryFolder();
+        var text = folder.Write("text", string.Join(' ', Enumerable.Range(0, 400).Select(k => $"the cat sat on the mat by the {k % 37} rivers and the {k % 11} dogs")));
+        string[] methods = ["awq", "omniquant", "qbb-init", "qbb-from-rtn", "qbb-from-gptq"];
+        var rows = Rows(QbbCommands.Run("compare", s_model, "-o", folder.File("c"), "--context", "16", "--windows", "1", "--calibration-text", text,
+            "--methods", string.Join(',', methods), "--bases", "3", "--group", "32", "--json"));
+        rows.Select(row => row["method"]!.ToString()).ShouldBe(["teacher", .. methods]);
+        // Their own formats: 3 bits, and 16 + 3 for every 32; of bases four numbers of 16.
+        rows.Skip(1).Select(row => (double)row["bitsPerWeight"]!).ShouldBe([3.59375, 3.59375, 5, 5, 5]);
+        foreach (var row in rows.Skip(1))
+            ((double)row["scores"]![0]!["kl"]!).ShouldBeGreaterThan(0, row["title"]!.ToString());
+    }
+
+    [Fact]
+    public void Comparing_can_add_speed_and_figures_of_layers()
+    {
+        using var folder = new TemporaryFolder();
+        string[] arguments = ["compare", s_model, "-o", folder.File("c"), "--context", "16", "--windows", "1", "--methods", "rtn", "--bases", "2", "--group", "32", "--threads", "1", "--json"];
+        var plain = Rows(QbbCommands.Run(arguments));
+        plain.ShouldAllBe(row => row["speed"] == null);
+        File.ReadAllText(folder.File("c/index.html")).ShouldNotContain("tokens/s</th>");
+
+        var timed = Rows(QbbCommands.Run([.. arguments, "--speed", "--layers"]));
+        foreach (var row in timed)
+        {
+            ((double)row["speed"]!["tokensPerSecond"]!).ShouldBePositive();
+            row["speed"]!["device"]!.ToString().ShouldBe("cpu, 1 thread");
+        }
+        var page = File.ReadAllText(folder.File("c/index.html"));
+        page.ShouldContain("<th scope=\"col\">tokens/s</th>");
+        // Perplexity, divergence, speed, and four of layers, each with its numbers.
+        Regex.Count(page, "<figure>").ShouldBe(7);
+        Regex.Count(page, "<svg").ShouldBe(7);
+        Regex.Count(page, "<details>").ShouldBe(4);
+        page.ShouldContain("<td>1 down</td>");
+        var report = JsonNode.Parse(File.ReadAllText(folder.File("c/report.json")))!;
+        var layers = report["layers"]!["layers"]!.AsArray();
+        layers.Count.ShouldBe(14);
+        layers[0]!["inits"]!.AsArray().Select(init => init!["init"]!.ToString()).ShouldBe(["random", "non-cascaded", "cascaded"]);
+        File.ReadAllText(folder.File("c/report.md")).ShouldContain("| 0 q |");
+
+        // Again: nothing is measured or decomposed twice.
+        var again = Rows(QbbCommands.Run([.. arguments, "--speed", "--layers"]));
+        again.Select(row => row.ToJsonString()).ShouldBe(timed.Select(row => row.ToJsonString()));
+        JsonNode.Parse(File.ReadAllText(folder.File("c/report.json")))!.ToJsonString().ShouldBe(report.ToJsonString());
+    }
+
+    private static List<JsonObject> Rows(QbbProcess.Result result)
+    {
+        result.Code.ShouldBe(0, result.Error);
+        return [.. result.Json["rows"]!.AsArray().Select(row => row!.AsObject())];
     }
 
     private static double[] Logits(string model) =>

@@ -18,6 +18,7 @@ using Qbb.Models;
 using Qbb.Models.Decoder;
 using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Distillation;
+using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Recipes;
 using Spectre.Console;
@@ -39,7 +40,7 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<string> _output = SharedOptions.OutputFolder();
     private readonly Option<string[]> _methods = new("--methods")
     {
-        Description = "The methods to compare, beside the model itself (fp16): rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled. Commas or spaces between them.",
+        Description = "The methods to compare, beside the model itself (fp16): rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled; qbb-init and qbb-init-distilled (not refined); qbb-from-rtn, qbb-from-gptq and qbb-from-omniquant (refined from that start). Commas or spaces between them.",
         DefaultValueFactory = _ => s_usual,
         CustomParser = result => [.. SharedOptions.Items(result).Where(name => name != FullPrecision).Where(name => ComparedMethod.All.Any(method => method.Name == name)
             || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],
@@ -64,6 +65,8 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<int?> _context = new("--context") { Description = "Tokens of a window. Default: 512, or the model's longest context if that is shorter." };
     private readonly Option<bool> _allowLong = ModelLimits.AllowLongContext();
     private readonly Option<int> _windows = new("--windows") { Description = "Windows to score of each text, and sequences to sample.", DefaultValueFactory = _ => 40 };
+    private readonly Option<bool> _speed = new("--speed") { Description = "Also measure how fast every model decodes (greedily, with the engine of qbb generate), and joules per token where the device reports energy. Takes a few seconds per model." };
+    private readonly Option<bool> _layers = new("--layers") { Description = "Add figures of single layers in the first, middle and last block: error by init, by number of bases and by refinement, and flipped signs per basis. They use the largest of --bases and the first of --group." };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the sampled text.", DefaultValueFactory = _ => 1 };
     private readonly Option<string> _device = SharedOptions.Device();
     private readonly Option<int?> _threads = SharedOptions.Threads();
@@ -81,7 +84,7 @@ internal sealed class CompareCommand : QbbCommand
         Arguments.Add(_model);
         Option[] options =
         [
-            _output, _methods, _bases, _groups, _calibrationText, _beside, _texts, _context, _allowLong, _windows, _seed, .. _overrides.All, _device, _threads, _force,
+            _output, _methods, _bases, _groups, _calibrationText, _beside, _texts, _context, _allowLong, _windows, _speed, _layers, _seed, .. _overrides.All, _device, _threads, _force,
         ];
         foreach (var option in options)
             Options.Add(option);
@@ -123,16 +126,16 @@ internal sealed class CompareCommand : QbbCommand
         var type = plan.Distillation?.Precision.ToScalarType() ?? ScalarType.Float32;
         var steps = new DistillationSteps(plan, device, type, threads, output, cancel) { CalibrationText = calibration };
         var models = new ComparedModels(path, digest, teacher, folder, plan, type, steps, output);
-        report.Add(finished.GetValueOrDefault(path) ?? Row(output, null, path, teacher, 0, texts, options, null, cancel));
+        report.Add(Timed(finished.GetValueOrDefault(path) ?? Row(output, null, path, teacher, 0, texts, options, null, cancel)));
         foreach (var other in (parsed.GetValue(_beside) ?? []).Select(other => Path.GetFullPath(HubModels.Local(other, output, cancel))).Distinct())
         {
             if (finished.TryGetValue(other, out var known))
             {
-                report.Add(known);
+                report.Add(Timed(known));
                 continue;
             }
             using var model = LoadedModel.Open(other, device);
-            report.Add(Row(output, null, other, model, 0, texts, options, teacher, cancel));
+            report.Add(Timed(Row(output, null, other, model, 0, texts, options, teacher, cancel)));
         }
         var open = cells.Where(cell => !finished.ContainsKey(Path.Combine(folder, cell.Folder))).ToList();
         var sampling = open.Exists(cell => cell.Method.NeedsSamples(calibration is not null)) ? models.Sample() : 0;
@@ -141,14 +144,16 @@ internal sealed class CompareCommand : QbbCommand
             cancel.ThrowIfCancellationRequested();
             if (finished.TryGetValue(Path.Combine(folder, cell.Folder), out var known))
             {
-                report.Add(known);
+                report.Add(Timed(known));
             }
             else if (models.Make(cell) is { } made)
             {
                 using var student = LoadedModel.Open(made.Folder, device);
-                report.Add(Row(output, cell, made.Folder, student, made.Seconds, texts, options, teacher, cancel));
+                report.Add(Timed(Row(output, cell, made.Folder, student, made.Seconds, texts, options, teacher, cancel)));
             }
         }
+        if (parsed.GetValue(_layers))
+            StudyLayers(report, teacher, parsed.GetRequiredValue(_bases).Max(), parsed.GetRequiredValue(_groups)[0].Inputs, threads, output, cancel);
         output.Result(new JsonObject
         {
             ["output"] = folder,
@@ -156,6 +161,10 @@ internal sealed class CompareCommand : QbbCommand
             ["samplingSeconds"] = plan.Sampling is null ? null : sampling,
             ["rows"] = new JsonArray([.. report.Rows.Select(ComparisonReport.ToJson)]),
         }, screen => Print(screen, report.Rows, notes, folder));
+
+        // What was measured elsewhere is no figure of this device.
+        ComparisonRow Timed(ComparisonRow row) => !parsed.GetValue(_speed) || row.Speed?.Device == DecodingSpeed.NameOf(device, threads) ? row
+            : row with { Speed = ProgressBars.Run(output, $"{row.Title}: decoding", _ => DecodingSpeed.Measure(row.Folder, device, threads, cancel)) };
     }
 
     /// <summary>What samples and distils: the fast preset, or the balanced one where something is distilled; that of the weights alone where no method needs data.</summary>
@@ -221,6 +230,8 @@ internal sealed class CompareCommand : QbbCommand
             "bits/weight: stored bits of the blocks' linear layers, for round to nearest, GPTQ, AWQ, OmniQuant and QuIP# in their own formats; size: all files that running the model needs, as qbb stores them (plain weights of 16 bits for QuIP#, embedding included). "
                 + $"Perplexity and KL to the teacher (nats per token): at most {options.Windows} windows of {options.Context} tokens of each text; {texts[0].Name} is text that the model itself made up.",
         ];
+        notes.Add($"Work per token: the cost of decoding one token after {options.Context} others, computed from shapes and storage formats: those of bits/weight for the blocks' linear layers, qbb's for embedding and head. Attention and norms are not counted. "
+            + "A plain or integer weight costs one multiplication and one addition, a basis one addition per weight; every scale, bias and zero point of a group costs one of each. Tokens per second and joules are measured on the models as qbb stores them.");
         if (calibration is not null)
             notes.Add($"Calibrated on {Math.Min(DistillationSteps.TextSequences, calibration.Count)} sequences of {calibration.LengthOf(0)} tokens of a text.");
         else if (plan.Sampling is { } sampling)
@@ -256,8 +267,30 @@ internal sealed class CompareCommand : QbbCommand
             return new TextScore(text.Name, score.Perplexity, score.Kl, score.Top1, score.Windows, score.Tokens);
         }).ToList();
         var size = ArtifactSize.Of(model.Source);
-        var layers = DecoderLayout.Resolve(model.Model.Config, model.Source.Tensors).Linears.Select(layer => ((long)layer.OutFeatures, (long)layer.InFeatures));
-        return new(name, title, cell?.Bases, cell?.Group, folder, cell?.OwnBits(layers, folder) ?? size.EffectiveBitsPerWeight, size.BitsPerParameter, size.Bytes, seconds, scores);
+        var layers = DecoderLayout.Resolve(model.Model.Config, model.Source.Tensors).Linears.ToList();
+        var form = cell?.OwnForm(folder);
+        var bits = form is null ? size.EffectiveBitsPerWeight : layers.Sum(layer => form(layer).Bits) / layers.Sum(layer => layer.WeightCount);
+        return new(name, title, cell?.Bases, cell?.Group, folder, bits, size.BitsPerParameter, size.Bytes, seconds, scores, TokenCounts.Of(model.Source, options.Context, form));
+    }
+
+    /// <summary>Adds figures of single layers to the report, layer by layer; those that it has already are not done again.</summary>
+    private static void StudyLayers(ComparisonReport report, LoadedModel teacher, int bases, int? group, int threads, Output output, CancellationToken cancel)
+    {
+        var known = report.Layers is { } earlier && earlier.Bases == bases && earlier.Group == group ? earlier.Layers.ToDictionary(layer => layer.Layer) : [];
+        var layers = LayerStudy.LayersOf(DecoderLayout.Resolve(teacher.Model.Config, teacher.Source.Tensors));
+        ProgressBars.Run(output, "single layers", progress =>
+        {
+            var done = new List<LayerStudy>();
+            foreach (var layer in layers)
+            {
+                var isKnown = known.TryGetValue(layer.Weight, out var study);
+                done.Add(study ?? LayerStudy.Of(teacher.Source.Tensors, layer, bases, group, threads, cancel));
+                if (!isKnown)
+                    report.Set(new(bases, group, [.. done]));
+                progress(done.Count, layers.Count, layer.Module);
+            }
+            return done.Count;
+        });
     }
 
     private static void Print(IAnsiConsole screen, IReadOnlyList<ComparisonRow> rows, List<string> notes, string folder)
@@ -276,7 +309,7 @@ internal sealed class CompareCommand : QbbCommand
         {
             List<string> cells = [row.Title, Number(row.BitsPerWeight, "0.000")];
             foreach (var score in row.Scores)
-                cells.AddRange([ComparisonReport.Perplexity(score.Perplexity), score.Kl is { } kl ? Number(kl, "0.0000") : ""]);
+                cells.AddRange([ReportTable.Perplexity(score.Perplexity), score.Kl is { } kl ? Number(kl, "0.0000") : ""]);
             cells.AddRange([Units.Bytes(row.Bytes), row.Seconds == 0 ? "" : Number(row.Seconds, "0.0")]);
             table.AddRow([.. cells.Select(Markup.Escape)]);
         }

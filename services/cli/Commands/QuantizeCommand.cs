@@ -30,7 +30,7 @@ internal sealed class QuantizeCommand : QbbCommand
     {
         Description = "Using only the first n bases gives a complete n-bit model with its own scales, for every n up to N.",
     };
-    private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; rtn and rtn-clip are round to nearest, gptq is GPTQ, awq is AWQ, omniquant is OmniQuant, to compare with.", DefaultValueFactory = _ => Init.Cascaded };
+    private readonly Option<Init> _init = new("--init") { Description = "Where the signs start from; rtn and rtn-clip are round to nearest, gptq is GPTQ, awq is AWQ, omniquant is OmniQuant, to compare with; all but awq can be refined with --refine alternating --importance full.", DefaultValueFactory = _ => Init.Cascaded };
     private readonly Option<Refinement?> _refine = new("--refine") { Description = "How signs and scales are improved. Default: alternating (none for rtn, rtn-clip, gptq, awq and omniquant)." };
     private readonly Option<Starts?> _starts = new("--starts") { Description = "Starting points of alternating refinement. Default: both where they apply." };
     private readonly Option<int?> _rounds = new("--rounds") { Description = "Rounds of refinement. Default: 15." };

@@ -1,5 +1,8 @@
 using System.Globalization;
+using Qbb.Evaluator.Accounting;
+using Qbb.Models.Decoder;
 using Qbb.Quantizer.Driver;
+using Qbb.Quantizer.Methods.Lattice;
 using Qbb.Recipes;
 
 namespace Qbb.Cli.Comparison;
@@ -15,6 +18,7 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
     private static readonly Recipe s_rounded = new() { Init = Init.Rtn, Refinement = Refinement.None };
     private static readonly Recipe s_gptq = s_rounded with { Init = Init.Gptq, Importance = Importance.Full };
     private static readonly Recipe s_outputs = new() { Importance = Importance.Full };
+    private static readonly Recipe s_unrefined = new() { Refinement = Refinement.None };
 
     public static readonly IReadOnlyList<ComparedMethod> All =
     [
@@ -28,10 +32,15 @@ internal sealed record ComparedMethod(string Name, string Text, Recipe Recipe, b
         new("qbb-weights", "binary bases from the weights alone", new Recipe()),
         new("qbb", "binary bases for least error of the layers' outputs", s_outputs),
         new("qbb-distilled", "the same, then distilled", s_outputs, Distills: true),
+        new("qbb-init", "binary bases of the cascaded init, not refined", s_unrefined),
+        new("qbb-init-distilled", "the same, then distilled", s_unrefined, Distills: true),
+        new("qbb-from-rtn", "binary bases for least error of the layers' outputs, starting from round to nearest", s_outputs with { Init = Init.Rtn }),
+        new("qbb-from-gptq", "the same from GPTQ", s_outputs with { Init = Init.Gptq }),
+        new("qbb-from-omniquant", "the same from OmniQuant", s_outputs with { Init = Init.Omniquant }),
     ];
 
     /// <summary>Whether it needs data: sequences sampled from the model, or a text.</summary>
-    public bool NeedsData => Recipe.Importance != Importance.None;
+    public bool NeedsData => Recipe.Importance != Importance.None || Distills is not null;
 
     /// <summary>Whether it needs sequences sampled from the model; with a text to calibrate on, only what is distilled.</summary>
     public bool NeedsSamples(bool hasText) => hasText ? Distills is not null : NeedsData;
@@ -60,22 +69,33 @@ internal sealed record ComparisonCell(ComparedMethod Method, int Bases, int? Gro
 
     public Recipe Recipe => Method.Recipe with { Bases = Bases, Group = Group };
 
-    /// <summary>Bits of a weight where a file of the method's own format stores it: codes, and per group a scale of 16 bits and a zero point of the codes' size. Null where the model's own size is meant.</summary>
-    /// <param name="layers">Of the model.</param>
+    /// <summary>
+    /// What a layer takes where a file of the method's own format stores it: codes, and per group a scale of 16 bits and a zero point of the codes'
+    /// size; of QuIP# codes, signs and a scale. Null where the model's own form is meant.
+    /// </summary>
     /// <param name="folder">The result.</param>
-    public double? OwnBits(IEnumerable<(long Out, long In)> layers, string folder)
+    public Func<LinearSpec, StoredLinear>? OwnForm(string folder)
     {
         if (Method.IsLattice)
-            return PlainQuantizer.BitsOf(folder);
+        {
+            var bits = PlainQuantizer.BitsOf(folder);
+            return layer => new(bits * layer.WeightCount, LatticeOperations(layer));
+        }
         if (!Recipe.IsRounding || Method.Distills is not null)
             return null;
-        var (bits, weights) = (0.0, 0L);
-        foreach (var (outputs, inputs) in layers)
+        return layer =>
         {
-            var groups = Group is { } group ? (inputs + group - 1) / group : 1;
-            bits += outputs * (Bases * (double)inputs + (16 + Bases) * groups);
-            weights += outputs * inputs;
-        }
-        return bits / weights;
+            var groups = Group is { } group ? (layer.InFeatures + group - 1L) / group : 1;
+            return new(layer.OutFeatures * ((double)Bases * layer.InFeatures + (16 + Bases) * groups), OperationCounts.Integers(layer.OutFeatures, layer.InFeatures, groups, zeroPoints: true));
+        };
+    }
+
+    // The transforms of inputs and outputs, a scale per output, and of a second codebook its scale and sum.
+    private OperationCounts LatticeOperations(LinearSpec layer)
+    {
+        var (inputs, outputs) = (Incoherence.Operations(layer.InFeatures), Incoherence.Operations(layer.OutFeatures));
+        var second = Bases > 2 ? layer.WeightCount : 0;
+        return OperationCounts.Dense(layer.OutFeatures, layer.InFeatures)
+            + new OperationCounts(inputs.Multiplications + outputs.Multiplications + layer.OutFeatures + second, inputs.Additions + outputs.Additions + second);
     }
 }

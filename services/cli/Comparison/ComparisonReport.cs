@@ -1,9 +1,8 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Qbb.Cli.Terminal;
+using Qbb.Quantizer.Driver;
 
 namespace Qbb.Cli.Comparison;
 
@@ -22,11 +21,18 @@ internal sealed class ComparisonReport(string folder, string identity, IReadOnly
     {
         WriteIndented = true,
         NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
     };
+
+    private const string LayersTitle = "Layers";
+    private static readonly string s_layersNote = $"Layers of the first, middle and last block, from their weights alone. Errors are ‖W − Ŵ‖²/‖W‖² over {LayerStudy.MostRows} evenly spaced rows of each layer, or all rows if there are fewer. Other choices are the defaults.";
 
     private readonly List<ComparisonRow> _rows = [];
 
     public IReadOnlyList<ComparisonRow> Rows => _rows;
+
+    /// <summary>Figures of single layers; those of an earlier call after <see cref="Finished"/>, null where there are none.</summary>
+    public LayerFigures? Layers { get; private set; }
 
     /// <summary>A row as JSON.</summary>
     public static System.Text.Json.Nodes.JsonNode ToJson(ComparisonRow row) => JsonSerializer.SerializeToNode(row, s_json)!;
@@ -41,101 +47,79 @@ internal sealed class ComparisonReport(string folder, string identity, IReadOnly
         try
         {
             if (JsonSerializer.Deserialize<Saved>(File.ReadAllBytes(path), s_json) is { Rows: { } rows } saved && saved.Identity == identity)
+            {
+                Layers = saved.Layers;
                 return rows.Where(row => Path.Exists(row.Folder)).ToDictionary(row => row.Folder);
+            }
         }
         catch (JsonException)
         {
         }
         return force ? new Dictionary<string, ComparisonRow>() : throw new InvalidInputException(
-            $"{folder} holds a comparison of another model, text or data", "give another folder with -o, or --force to replace it");
+            $"{folder} holds a comparison of another model, text or data, or one by another version of qbb", "give another folder with -o, or --force to replace it");
     }
 
     /// <summary>Adds a row and writes the report.</summary>
     public void Add(ComparisonRow row)
     {
         _rows.Add(row);
+        Write();
+    }
+
+    /// <summary>Sets the figures of layers and writes the report.</summary>
+    public void Set(LayerFigures layers)
+    {
+        Layers = layers;
+        Write();
+    }
+
+    private void Write()
+    {
         Directory.CreateDirectory(folder);
-        Write(FileName, JsonSerializer.Serialize(new Saved(identity, notes, _rows), s_json));
+        Write(FileName, JsonSerializer.Serialize(new Saved(identity, notes, _rows, Layers), s_json));
         Write("report.md", Markdown());
         Write("index.html", Html());
     }
 
     private string Markdown()
     {
-        var text = new StringBuilder("# Comparison\n\n");
-        var table = Table();
-        text.Append(CultureInfo.InvariantCulture, $"| {string.Join(" | ", table[0])} |\n|{string.Concat(table[0].Select((_, k) => k == 0 ? "---|" : "---:|"))}\n");
-        foreach (var cells in table[1..])
-            text.Append(CultureInfo.InvariantCulture, $"| {string.Join(" | ", cells.Select(cell => cell.Replace("|", "\\|", StringComparison.Ordinal)))} |\n");
+        var text = new StringBuilder("# Comparison\n");
+        foreach (var (index, table) in Tables().Index())
+            text.Append(CultureInfo.InvariantCulture, $"{(index == 0 ? "" : $"\n## {table.Title}\n")}\n{table.Markdown()}");
         foreach (var note in notes)
             text.Append(CultureInfo.InvariantCulture, $"\n{note}\n");
+        if (Layers is { Layers.Count: > 0 })
+        {
+            text.Append(CultureInfo.InvariantCulture, $"\n## {LayersTitle}\n\n{s_layersNote}\n");
+            foreach (var (_, _, numbers) in Layers.All())
+                text.Append(CultureInfo.InvariantCulture, $"\n### {numbers.Title}\n\n{numbers.Markdown()}");
+        }
         return text.ToString();
     }
 
+    private IEnumerable<ReportTable> Tables() => [ReportTable.Results(_rows), ReportTable.Work(_rows)];
+
     private string Html()
     {
-        var page = new StringBuilder("""
-            <!doctype html>
-            <html lang="en">
-            <meta charset="utf-8">
-            <meta name="viewport" content="width=device-width, initial-scale=1">
-            <title>Comparison</title>
-            <style>
-            :root { color-scheme: light dark; }
-            body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 70rem; }
-            .scroll { overflow-x: auto; }
-            table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-            th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #8884; }
-            th:first-child, td:first-child { text-align: left; }
-            figure { margin: 1.5rem 0; background: #fff; color: #111; border-radius: .5rem; padding: .5rem; }
-            figure svg { width: 100%; height: auto; }
-            </style>
-            <main>
-            <h1>Comparison</h1>
-
-            """);
+        var page = new ReportPage("Comparison");
         foreach (var (title, svg) in ComparisonChart.All(_rows))
-            page.Append(CultureInfo.InvariantCulture, $"<figure role=\"img\" aria-label=\"{Encode(title)}; the table has the numbers\">{svg}<figcaption>{Encode(title)}</figcaption></figure>\n");
-        var table = Table();
-        page.Append("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All results\"><table>\n<tr>");
-        foreach (var title in table[0])
-            page.Append(CultureInfo.InvariantCulture, $"<th scope=\"col\">{Encode(title)}</th>");
-        foreach (var cells in table[1..])
-        {
-            page.Append("</tr>\n<tr>");
-            foreach (var cell in cells)
-                page.Append(CultureInfo.InvariantCulture, $"<td>{Encode(cell)}</td>");
-        }
-        page.Append("</tr>\n</table></div>\n");
+            page.Add(title, svg);
+        foreach (var table in Tables())
+            page.Add(table);
         foreach (var note in notes)
-            page.Append(CultureInfo.InvariantCulture, $"<p>{Encode(note)}</p>\n");
-        return page.Append("</main>\n</html>\n").ToString();
-    }
-
-    /// <summary>Title line and rows.</summary>
-    private List<List<string>> Table()
-    {
-        List<List<string>> table = [["method", "bits/weight"]];
-        foreach (var score in _rows[0].Scores)
-            table[0].AddRange([$"perplexity, {score.Text}", $"KL, {score.Text}", $"top-1, {score.Text}"]);
-        table[0].AddRange(["size", "seconds"]);
-        foreach (var row in _rows)
+            page.Add(note);
+        if (Layers is { Layers.Count: > 0 })
         {
-            List<string> cells = [row.Title, Number(row.BitsPerWeight, "0.000")];
-            foreach (var score in row.Scores)
-                cells.AddRange([Perplexity(score.Perplexity), score.Kl is { } kl ? Number(kl, "0.0000") : "", score.Top1 is { } top ? Number(100 * top, "0.0") + " %" : ""]);
-            cells.AddRange([Units.Bytes(row.Bytes), row.Seconds == 0 ? "" : Number(row.Seconds, "0.0")]);
-            table.Add(cells);
+            page.Heading(LayersTitle);
+            page.Add(s_layersNote);
+            foreach (var (caption, svg, numbers) in Layers.All())
+            {
+                page.Add(caption, svg);
+                page.AddFolded(numbers);
+            }
         }
-        return table;
+        return page.ToString();
     }
-
-    /// <summary>With the digits that matter.</summary>
-    public static string Perplexity(double value) => value >= 1e6 ? Number(value, "0.0e0") : Number(value, value < 1000 ? "0.00" : "0");
-
-    private static string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
-
-    private static string Encode(string text) => WebUtility.HtmlEncode(text);
 
     private void Write(string name, string text)
     {
@@ -144,5 +128,5 @@ internal sealed class ComparisonReport(string folder, string identity, IReadOnly
         File.Move(path + ".partial", path, overwrite: true);
     }
 
-    private sealed record Saved(string Identity, IReadOnlyList<string> Notes, IReadOnlyList<ComparisonRow> Rows);
+    private sealed record Saved(string Identity, IReadOnlyList<string> Notes, IReadOnlyList<ComparisonRow> Rows, LayerFigures? Layers);
 }

@@ -1,3 +1,6 @@
+using System.Text.Json.Serialization;
+using Qbb.Evaluator.Accounting;
+
 namespace Qbb.Cli.Comparison;
 
 /// <summary>One line of the table that compares methods.</summary>
@@ -11,9 +14,15 @@ namespace Qbb.Cli.Comparison;
 /// <param name="Bytes">All files that running the model needs, as qbb stores them.</param>
 /// <param name="Seconds">Wall time of quantizing; 0 for the teacher.</param>
 /// <param name="Scores">One per text.</param>
+/// <param name="Work">Of a token that is decoded, with a full window before it, in the form that the bits per weight are of.</param>
 internal sealed record ComparisonRow(
-    string Method, string Title, int? Bases, int? Group, string Folder, double BitsPerWeight, double BitsPerParameter, long Bytes, double Seconds, IReadOnlyList<TextScore> Scores)
+    string Method, string Title, int? Bases, int? Group, string Folder, double BitsPerWeight, double BitsPerParameter, long Bytes, double Seconds, IReadOnlyList<TextScore> Scores,
+    [property: JsonRequired] TokenCounts Work)
 {
+    /// <summary>How fast it decodes, as qbb runs it; null where that was not measured.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public DecodingSpeed? Speed { get; init; }
+
     /// <summary>The method of the model itself.</summary>
     public const string Teacher = "teacher";
 }

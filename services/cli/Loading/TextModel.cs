@@ -33,9 +33,17 @@ internal abstract class TextModel : IDisposable
     {
         if (compute.IsPlainCpu(parsed, out var threads) && integer is null)
             return new OnCpu(path, new() { Threads = threads, Bases = bases, Cache = cacheBits == 8 ? KvPrecision.Int8 : KvPrecision.Int16 }, check);
-        return cacheBits is null ? new OnTorch(path, compute, parsed, integer, bases, check)
-            : throw new InvalidInputException("--kv-cache is for the CPU in fp32 without --integer", "leave it out");
+        if (cacheBits is not null)
+            throw new InvalidInputException("--kv-cache is for the CPU in fp32 without --integer", "leave it out");
+        var (device, type) = compute.Apply(parsed);
+        return new OnTorch(path, device, type, integer, bases, check);
     }
+
+    /// <summary>The same as <c>qbb generate</c> opens it, where nothing but device and threads is chosen.</summary>
+    /// <exception cref="InvalidInputException">The model cannot be read, or has no tokenizer.</exception>
+    public static TextModel Open(string path, Device device, int threads) => device.type == DeviceType.CPU
+        ? new OnCpu(path, new() { Threads = threads }, null)
+        : new OnTorch(path, device, SharedOptions.ParseDType(null, device), null, null, null);
 
     /// <inheritdoc cref="SequenceGenerator.Generate"/>
     public abstract IReadOnlyList<GeneratedSequence> Generate(
@@ -93,11 +101,8 @@ internal abstract class TextModel : IDisposable
     {
         private readonly LoadedModel _loaded;
 
-        public OnTorch(string path, ComputeOptions compute, ParseResult parsed, ActivationScale? integer, int? bases, Action<DecoderConfig>? check)
-        {
-            var (device, type) = compute.Apply(parsed);
+        public OnTorch(string path, Device device, ScalarType type, ActivationScale? integer, int? bases, Action<DecoderConfig>? check) =>
             _loaded = LoadedModel.Open(path, device, type, new() { Integer = integer }, bases, needsTokenizer: true, check);
-        }
 
         public override ModelSource Source => _loaded.Source;
 

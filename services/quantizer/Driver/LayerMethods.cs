@@ -22,14 +22,17 @@ public static class LayerMethods
     {
         if (recipe.BasesPerLayer is not null)
             return new MixedMethod(recipe, one => For(one, device, threads));
-        if (recipe.Init == Init.Gptq)
-            return new GptqMethod(recipe, threads);
-        if (recipe.Init == Init.Awq)
-            return new AwqMethod(recipe, threads);
-        if (recipe.Init == Init.Omniquant)
-            return new OmniquantMethod(recipe, device);
-        if (recipe.IsRounding)
-            return new RtnBasesMethod(recipe, threads);
+        if (recipe.Init.IsRounding())
+        {
+            ILayerMethod rounding = recipe.Init switch
+            {
+                Init.Gptq => new GptqMethod(recipe, threads),
+                Init.Awq => new AwqMethod(recipe, threads),
+                Init.Omniquant => new OmniquantMethod(recipe, device),
+                _ => new RtnBasesMethod(recipe, threads),
+            };
+            return recipe.IsRounding ? rounding : new OutputAwareMethod(recipe, threads, rounding);
+        }
         if (recipe.Nested)
             return recipe.Importance == Importance.Full ? new NestedOutputAware(recipe, threads) : new NestedMethod(recipe, threads);
         // Steps and minima are solved for on the CPU alone.

@@ -42,8 +42,10 @@ public sealed class ModelQuantizer
             throw new InvalidInputException("calibration data are given with importance none: leave them out, or use importance diag or full");
         _calibration = calibration;
         _method = method ?? LayerMethods.For(_recipe, torch.CPU, threads);
-        _weightsAlone = new(() => LayerMethods.For(
-            _recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null, Init = _recipe.Init.NeedsInputs() ? Init.Rtn : _recipe.Init }, torch.CPU, threads));
+        var weightsAlone = _recipe with { Importance = Importance.None, BasesPerLayer = null, Bits = null, Init = _recipe.Init.NeedsInputs() ? Init.Rtn : _recipe.Init };
+        if (_recipe.IsFromRounding)
+            weightsAlone = weightsAlone with { Refinement = Refinement.None, Starts = null };
+        _weightsAlone = new(() => LayerMethods.For(weightsAlone, torch.CPU, threads));
     }
 
     /// <summary>Says what a model's digest is; a worker knows it without reading the model.</summary>

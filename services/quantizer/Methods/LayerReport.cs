@@ -68,7 +68,7 @@ public sealed record LayerReport(
 /// <param name="Norm">tr(W H Wᵀ).</param>
 /// <param name="AfterStep">
 /// After the weighted refinement, the column feedback, and then the joint scales, coordinate descent, joint scales, coordinate descent,
-/// joint scales. For a nested layer at the end alone, with all bases.
+/// joint scales. Where another method gives the start: after that in place of the first two. For a nested layer at the end alone, with all bases.
 /// </param>
 /// <param name="Damping">What was added to every diagonal element of H, in units of their mean.</param>
 /// <param name="Tokens">Inputs that H was summed over.</param>

@@ -3,6 +3,7 @@ using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Models;
 using Qbb.Models.Decoder;
+using Qbb.Quantizer.Calibration;
 using Qbb.Quantizer.Driver;
 using Qbb.Recipes;
 using Qbb.Tests;
@@ -49,6 +50,24 @@ public sealed class EmbeddingTests(ITestOutputHelper output) : IDisposable
         after.StoredTensors.Entries.Count(entry => entry.Name.EndsWith("_scale", StringComparison.Ordinal))
             .ShouldBe(form is EmbeddingForm.Bits16 or EmbeddingForm.Bases ? 0 : layout.Embeddings.Count());
         Logits(after).ShouldAllBe(value => float.IsFinite(value));
+    }
+
+    /// <summary>Rows of an embedding are looked up: it has no inputs that GPTQ could go by.</summary>
+    [Theory]
+    [InlineData(Refinement.None), InlineData(Refinement.Alternating)]
+    public void With_GPTQ_an_embedding_of_bases_is_rounded_to_nearest(Refinement refinement)
+    {
+        var recipe = new Recipe { Bases = 3, Group = 32, Embedding = EmbeddingForm.Bases, Init = Init.Gptq, Refinement = refinement, Importance = Importance.Full };
+        var model = Reference.Path("architectures", "llama-mha");
+        var tokens = TokenSequences.Cut([.. Enumerable.Range(0, 200).Select(k => k * 37 % 256)], 50);
+        new ModelQuantizer(recipe, calibration: new CalibrationStream(tokens)).Run(model, _folder.File("gptq"));
+        new ModelQuantizer(new Recipe { Bases = 3, Group = 32, Embedding = EmbeddingForm.Bases, Init = Init.Rtn, Refinement = Refinement.None }).Run(model, _folder.File("rtn"));
+        using var gptq = ModelSource.Open(_folder.File("gptq"));
+        using var rounded = ModelSource.Open(_folder.File("rtn"));
+        foreach (var name in new[] { "model.embed_tokens.weight", "lm_head.weight" })
+            Read(gptq.Tensors, name).ShouldBe(Read(rounded.Tensors, name), name);
+        const string planes = "model.layers.0.self_attn.q_proj.planes";
+        gptq.Tensors.Describe(planes).Bytes.ShouldBe(rounded.Tensors.Describe(planes).Bytes);
     }
 
     [Fact]

@@ -74,10 +74,18 @@ public class RecipeTests
         {
             foreach (var refinement in Enum.GetValues<Refinement>())
             {
-                if (init.IsRounding() && refinement != Refinement.None)
+                if (init.IsRounding() && refinement != Refinement.None && (refinement != Refinement.Alternating || init == Init.Awq))
                     continue;
                 int? group = init == Init.Random ? null : 64;
-                var recipe = new Recipe { Bases = 3, Group = group, Init = init, Refinement = refinement, Seed = long.MaxValue, Importance = init.NeedsInputs() ? Importance.Full : Importance.None };
+                var recipe = new Recipe
+                {
+                    Bases = 3,
+                    Group = group,
+                    Init = init,
+                    Refinement = refinement,
+                    Seed = long.MaxValue,
+                    Importance = init.NeedsInputs() || init.IsRounding() && refinement == Refinement.Alternating ? Importance.Full : Importance.None,
+                };
                 Recipe.FromJson(recipe.ToCanonicalJson()).ShouldBe(recipe.Resolve());
             }
         }
@@ -108,7 +116,9 @@ public class RecipeTests
         { new Recipe { Refinement = Refinement.Gradient, LearningRate = double.NaN }, "learningRate" },
         { new Recipe { LearningRate = 0.1 }, "learningRate" },
         { new Recipe { Init = (Init)9 }, "named values" },
-        { new Recipe { Init = Init.Rtn }, "not refined" },
+        { new Recipe { Init = Init.Rtn }, "refined for the layers' outputs only" },
+        { new Recipe { Init = Init.Awq, Importance = Importance.Full }, "not refined" },
+        { new Recipe { Init = Init.Gptq, Importance = Importance.Full, Rounds = 5 }, "rounds is set" },
         { new Recipe { Init = Init.RtnClip, Refinement = Refinement.None, Bias = false }, "needs a bias" },
         { new Recipe { Refinement = Refinement.Gradient, Importance = Importance.Full }, "importance" },
     };

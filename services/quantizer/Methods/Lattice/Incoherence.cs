@@ -1,3 +1,4 @@
+using System.Numerics;
 using Qbb.Models;
 using Qbb.Models.Generation;
 
@@ -24,17 +25,8 @@ internal sealed class Incoherence : IDisposable
             throw new InvalidInputException($"{name}: {size} rows or columns are an odd number, which QuIP#'s transform does not have; leave out quip");
         using var scope = torch.NewDisposeScope();
         var random = new SplitMix64(seed);
-        (Size, _power) = (size, 1);
-        while (size % (2 * _power) == 0)
-            _power *= 2;
-        // The larger the power of two, the fewer products.
-        for (; _power > 0 && _matrix is null; _power /= 2)
-        {
-            if (HadamardMatrix.TryMake(size / _power) is not { } found)
-                continue;
-            _matrix = torch.tensor(found, size / _power, size / _power).DetachFromDisposeScope();
-            break;
-        }
+        (Size, (_power, var hadamard)) = (size, Split(size));
+        _matrix = hadamard is null ? null : torch.tensor(hadamard, size / _power, size / _power).DetachFromDisposeScope();
         if (_matrix is null)
         {
             double[] phases = [.. Enumerable.Range(0, size / 2).Select(_ => 2 * Math.PI * (random.Next() >> 11) * Math.ScaleB(1, -53))];
@@ -53,6 +45,20 @@ internal sealed class Incoherence : IDisposable
 
     /// <summary>What a file that does not know the seed stores: a bit a sign, or 16 bits a phase.</summary>
     public long StoredBits => _matrix is null ? 8L * Size : Size;
+
+    /// <summary>
+    /// Arithmetic of one row of n numbers. A Hadamard matrix takes additions alone, n·log2 of the power of two and n·(order − 1); its factor and the
+    /// signs go into others. A Fourier transform of m = n/2 points counts as m/2·log2 m butterflies of 4 multiplications and 6 additions, and m phases.
+    /// </summary>
+    public static (long Multiplications, long Additions) Operations(int size)
+    {
+        var (power, hadamard) = Split(size);
+        if (hadamard is not null)
+            return (0, size * (BitOperations.Log2((uint)power) + size / power - 1L));
+        var points = size / 2;
+        var butterflies = points / 2.0 * Math.Log2(points);
+        return ((long)Math.Round(4 * (butterflies + points)), (long)Math.Round(6 * butterflies) + 2 * points);
+    }
 
     /// <summary>The rows of x [rows, n] in f64, each multiplied by the transform; a new tensor of the caller's scope.</summary>
     public Tensor Apply(Tensor x)
@@ -78,6 +84,17 @@ internal sealed class Incoherence : IDisposable
     {
         _matrix?.Dispose();
         _random.Dispose();
+    }
+
+    /// <summary>A power of two that divides n, and a Hadamard matrix of the rest's order; null where none is known. The larger the power, the fewer products.</summary>
+    private static (int Power, double[]? Hadamard) Split(int size)
+    {
+        for (var power = size & -size; power > 0; power /= 2)
+        {
+            if (HadamardMatrix.TryMake(size / power) is { } found)
+                return (power, found);
+        }
+        return (1, null);
     }
 
     /// <summary>Rows as [n / power, power]: butterflies along the power of two, which are their own transpose, then the matrix.</summary>

@@ -10,7 +10,7 @@ internal sealed class BlockWorker
     private readonly LayerState _layer;
     private readonly RowBlock _best;
     private readonly RowBlock _trial;
-    private readonly ColumnFeedback _feedback;
+    private readonly ColumnFeedback? _feedback;
     private readonly JointScales _scales;
     private readonly CoordinateDescent _descent;
 
@@ -18,12 +18,13 @@ internal sealed class BlockWorker
     /// <param name="curvature">Of its inputs.</param>
     /// <param name="layer">Signs and scales to start from; changed row by row.</param>
     /// <param name="capacity">The most rows of a block.</param>
-    public BlockWorker(LayerWeights weights, Curvature curvature, LayerState layer, int capacity)
+    /// <param name="withFeedback">False: without step 2, which gives all columns new signs.</param>
+    public BlockWorker(LayerWeights weights, Curvature curvature, LayerState layer, int capacity, bool withFeedback = true)
     {
         (_weights, _curvature, _layer) = (weights, curvature, layer);
         _best = layer.NewBlock(capacity);
         _trial = layer.NewBlock(capacity);
-        _feedback = new ColumnFeedback(curvature, capacity);
+        _feedback = withFeedback ? new ColumnFeedback(curvature, capacity) : null;
         _scales = new JointScales(curvature.Matrix, _best, capacity);
         _descent = new CoordinateDescent(curvature.Matrix, weights.InFeatures, capacity);
     }
@@ -43,8 +44,11 @@ internal sealed class BlockWorker
         Record();
 
         _trial.Take(_best);
-        _feedback.Run(w, _trial);
-        _trial.Measure(w, _curvature.Matrix);
+        if (_feedback is not null)
+        {
+            _feedback.Run(w, _trial);
+            _trial.Measure(w, _curvature.Matrix);
+        }
         Accept();
         for (var round = 1; ; round++)
         {

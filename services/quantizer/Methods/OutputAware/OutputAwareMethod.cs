@@ -19,14 +19,18 @@ public sealed class OutputAwareMethod : ILayerMethod
 
     private readonly Recipe _recipe;
     private readonly Func<LayerWeights, double[]?, CancellationToken, LayerResult> _start;
+    private readonly bool _keepsSigns;
     private readonly int _threads;
 
     /// <param name="recipe">The choices, importance being full; resolved here.</param>
     /// <param name="threads">Threads of one layer; 0 for one per processor. The result does not depend on it.</param>
-    public OutputAwareMethod(Recipe recipe, int threads = 0)
+    /// <param name="start">What gives the bases in place of steps 1 and 2; null for these.</param>
+    public OutputAwareMethod(Recipe recipe, int threads = 0, ILayerMethod? start = null)
     {
         _recipe = recipe.Resolve();
-        _start = recipe.IsOnGrid ? new GridMethod(recipe, threads).Quantize : new BasesMethod(recipe, threads).Quantize;
+        _start = start is not null ? (weights, _, cancellation) => LargestFirst(weights, start.Quantize(weights, cancellation))
+            : recipe.IsOnGrid ? new GridMethod(recipe, threads).Quantize : new BasesMethod(recipe, threads).Quantize;
+        _keepsSigns = start is not null;
         _threads = threads == 0 ? Environment.ProcessorCount : threads;
     }
 
@@ -60,6 +64,17 @@ public sealed class OutputAwareMethod : ILayerMethod
         });
     }
 
+    /// <summary>A result whose scales rise, with its planes in the order that refinement keeps them in, and its errors.</summary>
+    private static LayerResult LargestFirst(LayerWeights weights, LayerResult result)
+    {
+        var bases = (BinaryBases)result.Weight;
+        var turned = new BinaryBases(bases.Count, bases.OutFeatures, bases.InFeatures, bases.GroupSize, Turned(bases.Planes, bases.Count), Turned(bases.Alpha, bases.Count), bases.Beta?.ToArray());
+        var errors = new LayerState(turned).SquaredErrors(weights);
+        return new(turned, result.Report with { InitErrorPerBase = [.. errors.Select(error => LayerReport.Relative(error, result.Report.SquaredNorm))] });
+    }
+
+    private static T[] Turned<T>(IReadOnlyCollection<T> values, int count) => [.. values.Chunk(values.Count / count).Reverse().SelectMany(plane => plane)];
+
     /// <summary>Steps 2 to 5 on all rows; returns the objective after each step, the start being the first.</summary>
     private double[] Improve(LayerWeights weights, Curvature curvature, LayerState layer, CancellationToken cancellation)
     {
@@ -70,7 +85,7 @@ public sealed class OutputAwareMethod : ILayerMethod
             0,
             blocks,
             new ParallelOptions { MaxDegreeOfParallelism = _threads, CancellationToken = cancellation },
-            () => new BlockWorker(weights, curvature, layer, rows),
+            () => new BlockWorker(weights, curvature, layer, rows, withFeedback: !_keepsSigns),
             (block, _, worker) =>
             {
                 worker.Run(block * rows, Math.Min(rows, weights.OutFeatures - block * rows), objectives);

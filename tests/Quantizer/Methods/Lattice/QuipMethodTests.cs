@@ -31,6 +31,15 @@ public class QuipMethodTests
     }
 
     [Theory]
+    [InlineData(256, 0, 256 * 8)]
+    // 640 = 32 · 20: five steps of butterflies, and 19 sums of Paley's matrix.
+    [InlineData(640, 0, 640 * (5 + 19))]
+    // 86 points, 43 · log2 86 = 276.3 butterflies.
+    [InlineData(172, 1449, 1658 + 172)]
+    public void The_transform_costs_its_butterflies(int size, long multiplications, long additions) =>
+        Incoherence.Operations(size).ShouldBe((multiplications, additions));
+
+    [Theory]
     [InlineData(2)]
     [InlineData(3)]
     [InlineData(4)]

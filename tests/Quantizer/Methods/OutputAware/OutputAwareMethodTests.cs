@@ -1,6 +1,7 @@
 using Qbb.Bases;
 using Qbb.Models;
 using Qbb.Models.Generation;
+using Qbb.Quantizer.Driver;
 using Qbb.Quantizer.Methods;
 using Qbb.Quantizer.Methods.Alternating;
 using Qbb.Quantizer.Methods.OutputAware;
@@ -32,6 +33,30 @@ public class OutputAwareMethodTests
             result.Report.RelativeError.ShouldBe(Synthetic.RelativeError(layer.Weights, result), 1e-6);
             result.Report.ErrorPerBase[^1].ShouldBe(result.Report.RelativeError, 1e-12);
         }
+    }
+
+    [Theory]
+    [InlineData(Init.Rtn)]
+    [InlineData(Init.RtnClip)]
+    [InlineData(Init.Gptq)]
+    [InlineData(Init.Omniquant)]
+    public void The_result_of_another_method_is_improved(Init init)
+    {
+        using var inputs = Inputs.Correlated(100, 300, 7);
+        var layer = new LayerWeights("w", 21, 100, Synthetic.StudentT5(2100, 3)) { Inputs = inputs };
+        var recipe = Full with { Bases = 3, Group = 32, Init = init };
+        var start = LayerMethods.For(recipe with { Refinement = Refinement.None }, torch.CPU).Quantize(layer);
+        var result = LayerMethods.For(recipe, torch.CPU).Quantize(layer);
+        CheckSteps(result.Report.Output!);
+        // It begins with what the method gives, and ends below.
+        result.Report.Output!.AfterStep[0].ShouldBe(Damped(layer, Expand(start)), 1e-5 * result.Report.Output.AfterStep[0]);
+        result.Report.Output.AfterStep[1].ShouldBe(result.Report.Output.AfterStep[0], "the column loop would replace its signs");
+        result.Report.Output.AfterStep[^1].ShouldBeLessThan(0.9 * result.Report.Output.AfterStep[0]);
+        Damped(layer, Expand(result)).ShouldBe(result.Report.Output.AfterStep[^1], 1e-5 * result.Report.Output.AfterStep[^1]);
+        result.Report.InitErrorPerBase[^1].ShouldBe(start.Report.RelativeError, 1e-6);
+        result.Report.RelativeError.ShouldBe(Synthetic.RelativeError(layer, result), 1e-6);
+        // Signs of the method that stay are not counted as flipped.
+        result.Report.FlippedSigns.ShouldAllBe(share => share < 0.4);
     }
 
     [Theory]

@@ -40,7 +40,7 @@ public class GptqMethodTests
     public void A_recipe_without_calibration_or_with_refinement_is_refused()
     {
         Should.Throw<InvalidInputException>(() => (Gptq(3) with { Importance = Importance.None }).Resolve()).Message.ShouldContain("set importance to full");
-        Should.Throw<InvalidInputException>(() => (Gptq(3) with { Refinement = Refinement.Alternating }).Resolve()).Message.ShouldContain("init is gptq, which is not refined");
+        Should.Throw<InvalidInputException>(() => (Gptq(3) with { Refinement = Refinement.Gradient }).Resolve()).Message.ShouldContain("init is gptq, which is refined for the layers' outputs only");
     }
 
     private static Recipe Gptq(int bits) => new() { Bases = bits, Group = 128, Init = Init.Gptq, Refinement = Refinement.None, Importance = Importance.Full };
