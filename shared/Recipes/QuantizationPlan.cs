@@ -35,9 +35,10 @@ public static class Presets
     /// <param name="machine">Of the workers.</param>
     public static PipelineRecipe Planned(this PipelineRecipe recipe, ModelCounts model, int positions, WorkMachine machine) =>
         recipe.Preset is { } name && Find(name) is { } preset
-            ? PipelineRecipe.Parse(QuantizationPlan.Create(preset, Recipe.FromPart(recipe.Decomposition.ToJsonString()), model, positions, machine).ToRecipeJson())
-                with { Evaluation = recipe.Evaluation }
+            ? Of(QuantizationPlan.Create(preset, Recipe.FromPart(recipe.Decomposition.ToJsonString()), model, positions, machine)) with { Evaluation = recipe.Evaluation }
             : recipe;
+
+    private static PipelineRecipe Of(QuantizationPlan plan) => PipelineRecipe.Parse(plan.ToRecipeJson());
 }
 
 /// <summary>One stage of a plan.</summary>
