@@ -1,4 +1,6 @@
+using System.CommandLine;
 using System.Diagnostics;
+using Qbb.Cli.Commands;
 using Qbb.Tests;
 
 namespace Qbb.Cli.Tests;
@@ -18,7 +20,7 @@ public class UsageTests
     [InlineData("unknown command lst", "did you mean ls?", "qbb policy --help", "policy", "lst")]
     [InlineData("'--output' is required", "usage: qbb quantize MODEL [options]", "qbb quantize --help", "quantize", "m")]
     [InlineData("--init is 'RtnClip': give cascaded, random, non-cascaded, rtn, rtn-clip, gptq, awq, omniquant", "usage: qbb quantize", "qbb quantize --help", "quantize", "m", "-o", "o", "--init", "RtnClip")]
-    [InlineData("'fp8' not recognized. Must be one of: 'fp16' 'bf16' 'fp32'", "usage: qbb export", "qbb export --help", "export", "m", "-o", "o", "--format", "fp8")]
+    [InlineData("--format is 'fp8': give fp16, bf16, fp32", "usage: qbb export", "qbb export --help", "export", "m", "-o", "o", "--format", "fp8")]
     [InlineData("--keep goes with a method that distils", "usage: qbb compare", "qbb compare --help", "compare", "m", "-o", "o", "--keep", "0.5")]
     [InlineData("quip has codes of 2, 3, 4 bits: leave out quip, or --bases 8", "usage: qbb compare", "qbb compare --help", "compare", "m", "-o", "o", "--methods", "rtn,quip", "--bases", "2,8")]
     [InlineData("--teacher and --student go together", "usage: qbb filter", "qbb filter --help", "filter", "d", "-o", "o", "--teacher", "t")]
@@ -34,6 +36,30 @@ public class UsageTests
         lines[0].ShouldContain(wrong);
         lines[1].ShouldStartWith(hint);
         lines[2].ShouldBe($"help:  {help}");
+    }
+
+    /// <summary>Rules of several options read their values; a mistyped one is the person's error, and never an exception. A comma is no decimal point, and no separator of thousands.</summary>
+    [Fact]
+    public void Every_option_with_a_number_or_a_name_says_what_it_takes()
+    {
+        var tried = 0;
+        foreach (var (path, option) in Options(CommandLine.Root(), []))
+        {
+            var type = Nullable.GetUnderlyingType(option.ValueType) ?? option.ValueType;
+            if (!type.IsEnum && type != typeof(int) && type != typeof(long) && type != typeof(ulong) && type != typeof(double))
+                continue;
+            foreach (var value in type == typeof(double) ? ["x", "1,5"] : (string[])["x"])
+            {
+                var result = QbbCommands.Run([.. path, option.Name, value]);
+                result.Code.ShouldBe(2, $"{string.Join(' ', path)} {option.Name}: {result.Error}");
+                result.Error.ShouldContain($"{option.Name} is '{value}': give ");
+                tried++;
+            }
+        }
+        tried.ShouldBeGreaterThan(100);
+
+        static IEnumerable<(string[] Path, Option Option)> Options(Command command, string[] path) =>
+            command.Options.Select(option => (path, option)).Concat(command.Subcommands.SelectMany(inner => Options(inner, [.. path, inner.Name])));
     }
 
     [Theory]

@@ -36,6 +36,8 @@ public static class CommandLine
         root.Add(new CompletionsCommand(root));
         CommandHelp.Apply(root, examples);
         OptionModel.SpellEnums(root);
+        OptionModel.ReadPlainNumbers(root);
+        OptionModel.ReadOnlyWhatParses(root);
         var parsed = root.Parse(args);
         // --help after a command that exists explains it, whatever else is wrong.
         if (Failure.Of(parsed) is { } failure && (parsed.Action is not CommandHelp || parsed.CommandResult.Command.Subcommands.Count > 0 && parsed.UnmatchedTokens.Count > 0))
@@ -43,7 +45,7 @@ public static class CommandLine
         return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });
     }
 
-    private static ProgramCommand Root(TimeProvider? clock) =>
+    internal static ProgramCommand Root(TimeProvider? clock = null) =>
         new("qbb", "Quantizes language models into sums of binary matrices (QBB), and scores them.", clock)
         {
             new QuantizeCommand(),

@@ -68,8 +68,25 @@ internal sealed partial record Failure(string Code, int ExitCode, string Message
         if (command.Subcommands.Count > 0 && parsed.UnmatchedTokens is [var unknown, ..])
             return Usage($"unknown command {unknown}", command, Nearest(unknown, command.Subcommands.Select(other => other.Name)));
         return parsed.Errors.Count == 0 ? null
-            : Usage(string.Join("; ", parsed.Errors.Select(error => string.Join(' ', error.Message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)).TrimEnd('.')).Distinct()), command, null);
+            : Usage(string.Join("; ", parsed.Errors.Select(Said).Distinct()), command, null);
     }
+
+    /// <summary>An error of the parser on one line, without the language's names of types.</summary>
+    private static string Said(ParseError error)
+    {
+        var said = string.Join(' ', error.Message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)).TrimEnd('.');
+        if (Unreadable().Match(said) is { Success: true } number)
+            return $"{number.Groups["name"]} is '{number.Groups["value"]}': give a {(number.Groups["type"].Value is "Double" or "Single" ? "number" : "whole number")}";
+        if (Unlisted().Match(said) is { Success: true } choice && (error.SymbolResult as OptionResult ?? error.SymbolResult?.Parent as OptionResult) is { } option)
+            return $"{option.Option.Name} is '{choice.Groups["value"]}': give {choice.Groups["known"].Value.Replace("' '", ", ", StringComparison.Ordinal)}";
+        return said;
+    }
+
+    [GeneratedRegex(@"\ACannot parse argument '(?<value>.*)' for (option|argument) '(?<name>.*)' as expected type '(System\.Nullable`1\[)?System\.(?<type>Int32|Int64|UInt32|UInt64|Double|Single)\]?'\z")]
+    private static partial Regex Unreadable();
+
+    [GeneratedRegex(@"\AArgument '(?<value>.*)' not recognized\. Must be one of: '(?<known>.*)'\z")]
+    private static partial Regex Unlisted();
 
     /// <summary>Three lines: what is wrong, the nearest name or the usage, and where the help is.</summary>
     public static Failure Usage(string message, Command command, string? nearest)

@@ -105,6 +105,62 @@ internal static class OptionModel
             SpellEnums(inner);
     }
 
+    /// <summary>Lets no number have separators of thousands: the parser reads 1,5 as 15.</summary>
+    public static void ReadPlainNumbers(Command command)
+    {
+        foreach (var option in command.Options)
+        {
+            if (option is Option<double> number)
+                number.CustomParser ??= result => Number(result) ?? 0;
+            else if (option is Option<double?> optional)
+                optional.CustomParser ??= Number;
+        }
+        foreach (var inner in command.Subcommands)
+            ReadPlainNumbers(inner);
+    }
+
+    private static double? Number(ArgumentResult result)
+    {
+        var text = result.Tokens[0].Value;
+        if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number))
+            return number;
+        result.AddError($"{((OptionResult)result.Parent!).Option.Name} is '{text}': give a number such as 0.5");
+        return null;
+    }
+
+    /// <summary>
+    /// A rule of several options reads their values, and the parser throws where one cannot be read. It reports that by itself, but only where no
+    /// rule has another complaint.
+    /// </summary>
+    public static void ReadOnlyWhatParses(Command command)
+    {
+        Action<CommandResult>[] rules = [.. command.Validators];
+        command.Validators.Clear();
+        foreach (var rule in rules)
+        {
+            command.Validators.Add(result =>
+            {
+                if (!result.Children.OfType<OptionResult>().Any(IsUnreadable))
+                    rule(result);
+            });
+        }
+        foreach (var inner in command.Subcommands)
+            ReadOnlyWhatParses(inner);
+    }
+
+    private static bool IsUnreadable(OptionResult result)
+    {
+        try
+        {
+            _ = result.GetValueOrDefault<object>();
+            return false;
+        }
+        catch (InvalidOperationException)
+        {
+            return true;
+        }
+    }
+
     private static void Spell<T>(Option<T> option)
         where T : struct, Enum => option.CustomParser ??= result => Parse<T>(result) ?? default;
 

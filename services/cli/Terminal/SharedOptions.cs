@@ -39,16 +39,18 @@ internal static class SharedOptions
 
     public static Option<int?> Threads() => new("--threads") { Description = "CPU threads. Default: all cores." };
 
-    public static Option<int?> CacheBits()
+    public static Option<int?> CacheBits() => new("--kv-cache")
     {
-        var option = new Option<int?>("--kv-cache") { Description = "Bits of a cached key or value on the CPU: 16, or 8 for half of the memory. Default: 16." };
-        option.Validators.Add(result =>
+        Description = "Bits of a cached key or value on the CPU: 16, or 8 for half of the memory. Default: 16.",
+        CustomParser = result =>
         {
-            if (result.GetValueOrDefault<int?>() is not (16 or 8 or null))
-                result.AddError($"--kv-cache is '{result.Tokens[0].Value}': give 16 or 8");
-        });
-        return option;
-    }
+            var text = result.Tokens[0].Value;
+            if (text is "8" or "16")
+                return int.Parse(text, CultureInfo.InvariantCulture);
+            result.AddError($"--kv-cache is '{text}': give 16 or 8");
+            return null;
+        },
+    };
 
     public static Option<ActivationScale?> Integer() => new("--integer")
     {
