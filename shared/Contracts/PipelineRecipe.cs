@@ -135,7 +135,7 @@ public sealed record PipelineRecipe(
         if (all["decomposition"] is not JsonObject decomposition)
         {
             if (!all.ContainsKey(PresetMember))
-                yield return "decomposition is missing, or a preset";
+                yield return "a decomposition or a preset is missing";
             decomposition = [];
         }
         var distils = all["distillation"] is JsonObject;
