@@ -143,7 +143,7 @@ public sealed record PipelineRecipe(
             yield return "distillation belongs beside decomposition, not in it";
         if (all["filter"] is JsonObject && !distils && !all.ContainsKey(PresetMember))
             yield return "filter is given but nothing is distilled";
-        if (all["sampling"] is JsonObject && !distils && !all.ContainsKey(PresetMember) && Text(decomposition, "importance") is (null or "none"))
+        if (all["sampling"] is JsonObject && !distils && !all.ContainsKey(PresetMember) && all.ContainsKey("decomposition") && Text(decomposition, "importance") is (null or "none"))
             yield return "sampling is given but neither calibration (decomposition.importance) nor distillation needs data";
         if (all["evaluation"] is JsonObject evaluation && evaluation.ContainsKey("text"))
         {

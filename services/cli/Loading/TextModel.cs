@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.CompilerServices;
 using Qbb.Bases;
 using Qbb.Checkpoints;
 using Qbb.Cli.Terminal;
@@ -35,8 +36,15 @@ internal abstract class TextModel : IDisposable
             return new OnCpu(path, new() { Threads = threads, Bases = bases, Cache = cacheBits == 8 ? KvPrecision.Int8 : KvPrecision.Int16 }, check);
         if (cacheBits is not null)
             throw new InvalidInputException("--kv-cache is for the CPU in fp32 without --integer", "leave it out");
+        return OpenOnTorch(path, compute, parsed, integer, bases, check);
+    }
+
+    // A method that mentions a type of TorchSharp loads libtorch before it runs.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static OnTorch OpenOnTorch(string path, ComputeOptions compute, ParseResult parsed, ActivationScale? integer, int? bases, Action<DecoderConfig>? check)
+    {
         var (device, type) = compute.Apply(parsed);
-        return new OnTorch(path, device, type, integer, bases, check);
+        return new(path, device, type, integer, bases, check);
     }
 
     /// <summary>The same as <c>qbb generate</c> opens it, where nothing but device and threads is chosen.</summary>

@@ -364,7 +364,7 @@ public sealed class PipelineFlowTests : IDisposable
 
     [Theory]
     [InlineData("""{"decomposition":{},"more":1,"filter":{}}""", "unknown member more", "filter is given but nothing is distilled")]
-    [InlineData("""{"evaluation":{"text":"abc"}}""", "a decomposition or a preset is missing")]
+    [InlineData("""{"evaluation":{"text":"abc"}}""", "a decomposition or a preset is missing", "evaluation.text is not a digest")]
     [InlineData("[]", "not a JSON object")]
     [InlineData("""{"decomposition":{"bases":9,"base":2,"refinement":"none","rounds":3},"distillation":{"steps":0,"speed":1,"loss":"mse"}}""",
         "unknown member base", "bases is 9, it must be 1 to 8", "rounds is set, but with refinement none nothing is refined", "unknown member distillation.speed",
