@@ -41,7 +41,7 @@ public static class GgufConfig
             var metadata = GgufHeader.MetadataOf(new FirstBytes(start));
             var architecture = metadata.GetValueOrDefault("general.architecture") as string;
             int? Find(string key) => metadata.GetValueOrDefault($"{architecture}.{key}") is ulong and <= int.MaxValue and var size ? (int)(ulong)size : null;
-            var sizes = new JsonObject
+            return new JsonObject
             {
                 ["num_hidden_layers"] = Find("block_count"),
                 ["hidden_size"] = Find("embedding_length"),
@@ -52,7 +52,6 @@ public static class GgufConfig
                 ["vocab_size"] = (metadata.GetValueOrDefault("tokenizer.ggml.tokens") as System.Collections.ICollection)?.Count ?? Find("vocab_size"),
                 ["max_position_embeddings"] = Find("context_length"),
             };
-            return sizes;
         }
         catch (InvalidInputException)
         {

@@ -18,7 +18,7 @@ public sealed record PipelineRecipe(
     private const string TypeMember = "type", PresetMember = "preset";
 
     // What a preset chooses.
-    private static readonly string[] s_planned = ["sampling", "filter", "distillation"];
+    private static readonly string[] s_planned = ["sampling", "filter", "distillation", TypeMember];
     private static readonly string[] s_parts = ["decomposition", "sampling", "filter", "distillation", "evaluation"];
 
     /// <summary>The type that data are sampled, scored and run through the model in, as the recipe names it; null for the distillation's.</summary>
@@ -130,20 +130,21 @@ public sealed record PipelineRecipe(
             else if (value is not JsonObject)
                 yield return $"{name} must be an object";
         }
-        foreach (var name in all.ContainsKey(PresetMember) ? [.. s_planned.Where(all.ContainsKey), .. all.ContainsKey(TypeMember) ? [TypeMember] : (string[])[]] : (string[])[])
+        var isPlanned = all.ContainsKey(PresetMember);
+        foreach (var name in isPlanned ? s_planned.Where(all.ContainsKey) : [])
             yield return $"preset chooses {name}: leave one of them out";
         if (all["decomposition"] is not JsonObject decomposition)
         {
-            if (!all.ContainsKey(PresetMember))
+            if (!isPlanned)
                 yield return "a decomposition or a preset is missing";
             decomposition = [];
         }
         var distils = all["distillation"] is JsonObject;
         if (decomposition.ContainsKey("distillation"))
             yield return "distillation belongs beside decomposition, not in it";
-        if (all["filter"] is JsonObject && !distils && !all.ContainsKey(PresetMember))
+        if (all["filter"] is JsonObject && !distils && !isPlanned)
             yield return "filter is given but nothing is distilled";
-        if (all["sampling"] is JsonObject && !distils && !all.ContainsKey(PresetMember) && all.ContainsKey("decomposition") && Text(decomposition, "importance") is (null or "none"))
+        if (all["sampling"] is JsonObject && !distils && !isPlanned && all.ContainsKey("decomposition") && Text(decomposition, "importance") is (null or "none"))
             yield return "sampling is given but neither calibration (decomposition.importance) nor distillation needs data";
         if (all["evaluation"] is JsonObject evaluation && evaluation.ContainsKey("text"))
         {

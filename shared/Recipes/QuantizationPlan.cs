@@ -23,7 +23,7 @@ public static class Presets
 {
     public static IEnumerable<string> Names => Enum.GetValues<Preset>().Select(NameOf);
 
-    public static string NameOf(this Preset preset) => preset.ToString().ToLowerInvariant();
+    public static string NameOf(this Preset preset) => RecipeJson.Name(preset);
 
     /// <summary>Null if there is none of that name.</summary>
     public static Preset? Find(string name) => Enum.GetValues<Preset>().Cast<Preset?>().FirstOrDefault(preset => preset!.Value.NameOf() == name);

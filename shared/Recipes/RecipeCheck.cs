@@ -22,11 +22,12 @@ public static class RecipeCheck
     private static List<string> InParts(JsonObject recipe)
     {
         var problems = new List<string>();
-        var preset = recipe["preset"] is JsonValue named && named.TryGetValue<string>(out var name) ? name : null;
-        if (preset is not null && Presets.Find(preset) is null)
-            problems.Add($"preset {preset} is unknown: give {string.Join(", ", Presets.Names)}");
+        var name = recipe["preset"] is JsonValue named && named.TryGetValue<string>(out var text) ? text : null;
+        var preset = name is null ? null : Presets.Find(name);
+        if (name is not null && preset is null)
+            problems.Add($"preset {name} is unknown: give {string.Join(", ", Presets.Names)}");
         if (recipe["decomposition"] is JsonObject decomposition)
-            CheckDecomposition(decomposition, preset is null ? null : Presets.Find(preset), problems);
+            CheckDecomposition(decomposition, preset, problems);
         if (recipe["distillation"]?["signRate"] is not null && Target.All.FirstOrDefault(known => known.Name == recipe["decomposition"]?["target"]?.ToString()) is { LeastLevel: > 0 } target)
             problems.Add(Recipe.SignsOf(target));
         if (recipe["sampling"] is JsonObject sampling)

@@ -10,7 +10,8 @@ namespace Qbb.Cli.Calibrating;
 /// <summary>What <c>qbb quantize</c> is calibrated on, and to what end.</summary>
 internal sealed class CalibrationChoices
 {
-    private const int UsualTextSequences = 128;
+    /// <summary>Sequences of a text, as the papers of GPTQ and AWQ calibrate.</summary>
+    public const int UsualTextSequences = 128;
 
     private readonly Option<string?> _data = new("--calibration")
     {

@@ -35,8 +35,7 @@ public static class CommandLine
         root.Add(new HelpCommand(root, examples));
         root.Add(new CompletionsCommand(root));
         CommandHelp.Apply(root, examples);
-        OptionModel.SpellEnums(root);
-        OptionModel.ReadPlainNumbers(root);
+        OptionModel.SpellValues(root);
         OptionModel.ReadOnlyWhatParses(root);
         var parsed = root.Parse(args);
         // --help after a command that exists explains it, whatever else is wrong.

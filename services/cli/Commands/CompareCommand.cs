@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
 using Qbb.Checkpoints;
+using Qbb.Cli.Calibrating;
 using Qbb.Cli.Comparison;
 using Qbb.Cli.Distilling;
 using Qbb.Cli.Hub;
@@ -42,8 +43,8 @@ internal sealed class CompareCommand : QbbCommand
     {
         Description = "The methods to compare, beside the model itself (fp16): rtn (round to nearest), rtn-clip, gptq, awq, omniquant, quip (QuIP#, in 2, 3 and 4 bits and without groups), gptq-distilled, qbb-weights, qbb, qbb-distilled; qbb-init and qbb-init-distilled (not refined); qbb-from-rtn, qbb-from-gptq and qbb-from-omniquant (refined from that start). Commas or spaces between them.",
         DefaultValueFactory = _ => s_usual,
-        CustomParser = result => [.. SharedOptions.Items(result).Where(name => name != FullPrecision).Where(name => ComparedMethod.All.Any(method => method.Name == name)
-            || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}"))],
+        CustomParser = result => [.. SharedOptions.Items(result).Where(name => name != FullPrecision && (ComparedMethod.All.Any(method => method.Name == name)
+            || Refused(result, $"--methods is '{name}': give {string.Join(", ", ComparedMethod.All.Select(method => method.Name))}")))],
         AllowMultipleArgumentsPerToken = true,
     };
     private readonly Option<int[]> _bases = new("--bases", "-n", "--bits")
@@ -58,7 +59,7 @@ internal sealed class CompareCommand : QbbCommand
     private readonly Option<string[]> _beside = new("--beside") { Description = "Models that exist already, to score beside: folders of GPTQ, AWQ, compressed-tensors, HQQ or qbb, or GGUF files.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string?> _calibrationText = new("--calibration-text")
     {
-        Description = $"A UTF-8 text to calibrate on instead of sampled sequences: {DistillationSteps.TextSequences} sequences of {TextContext} tokens, or of the model's longest context if that is shorter. What is distilled still samples.",
+        Description = $"A UTF-8 text to calibrate on instead of sampled sequences: {CalibrationChoices.UsualTextSequences} sequences of {TextContext} tokens, or of the model's longest context if that is shorter. What is distilled still samples.",
         HelpName = "FILE",
     };
     private readonly Option<string[]> _texts = new("--text") { Description = "More texts to score on, beside what the model itself samples; - reads stdin.", AllowMultipleArgumentsPerToken = true };
@@ -193,8 +194,8 @@ internal sealed class CompareCommand : QbbCommand
             throw new InvalidInputException("--calibration-text goes with a method that needs data", "add gptq, awq, omniquant, quip or qbb to --methods");
         var length = ModelLimits.Context("--calibration-text", null, TextContext, teacher.Model.Config.MaxPositions, allowed: false);
         var text = TokenSequences.Cut(teacher.Tokenizer.Encode(EvaluationText.Read(file).Text), length);
-        if (text.Count < DistillationSteps.TextSequences)
-            output.Warning($"{file} has {text.Count} sequences of {length} tokens, fewer than {DistillationSteps.TextSequences}: calibrating on all of them");
+        if (text.Count < CalibrationChoices.UsualTextSequences)
+            output.Warning($"{file} has {text.Count} sequences of {length} tokens, fewer than {CalibrationChoices.UsualTextSequences}: calibrating on all of them");
         return text;
     }
 
@@ -215,8 +216,8 @@ internal sealed class CompareCommand : QbbCommand
             ["model"] = model,
             ["context"] = options.Context,
             ["windows"] = options.Windows,
-            // Bases and group are those of the cells.
             ["calibration"] = calibration?.Digest,
+            // Bases and group are those of the cells.
             ["plan"] = (plan with { Decomposition = new Recipe { Importance = Importance.Full } }).ToRecipeJson(),
             ["texts"] = new JsonArray([.. texts.Select(text => JsonValue.Create($"{text.Name} {Convert.ToHexStringLower(SHA256.HashData(System.Runtime.InteropServices.MemoryMarshal.AsBytes<int>(text.Ids)))}"))]),
         };
@@ -233,7 +234,7 @@ internal sealed class CompareCommand : QbbCommand
         notes.Add($"Work per token: the cost of decoding one token after {options.Context} others, computed from shapes and storage formats: those of bits/weight for the blocks' linear layers, qbb's for embedding and head. Attention and norms are not counted. "
             + "A plain or integer weight costs one multiplication and one addition, a basis one addition per weight; every scale, bias and zero point of a group costs one of each. Tokens per second and joules are measured on the models as qbb stores them.");
         if (calibration is not null)
-            notes.Add($"Calibrated on {Math.Min(DistillationSteps.TextSequences, calibration.Count)} sequences of {calibration.LengthOf(0)} tokens of a text.");
+            notes.Add($"Calibrated on {Math.Min(CalibrationChoices.UsualTextSequences, calibration.Count)} sequences of {calibration.LengthOf(0)} tokens of a text.");
         else if (plan.Sampling is { } sampling)
             notes.Add($"Calibrated on {plan.CalibrationSequences} of {sampling.Sequences} sequences of {sampling.Length} tokens that the teacher sampled, apart from the text above.");
         if (plan is { Sampling: { } sampled, Distillation: { } training })

@@ -8,7 +8,7 @@ namespace Qbb.Cli.Comparison;
 /// <summary>Figures of single layers in a comparison.</summary>
 /// <param name="Bases">N of all figures but that over N.</param>
 /// <param name="Group">Inputs that share a scale; null for those of a row.</param>
-/// <param name="Layers">In the model's order; those that are not done yet are missing.</param>
+/// <param name="Layers">The finished ones, in the model's order.</param>
 internal sealed record LayerFigures(int Bases, int? Group, IReadOnlyList<LayerStudy> Layers)
 {
     private string Setting => Group is { } group ? string.Create(CultureInfo.InvariantCulture, $"g = {group}") : "a scale per row";

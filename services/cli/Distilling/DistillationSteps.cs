@@ -1,3 +1,4 @@
+using Qbb.Cli.Calibrating;
 using Qbb.Cli.Loading;
 using Qbb.Cli.Terminal;
 using Qbb.Models;
@@ -22,9 +23,6 @@ namespace Qbb.Cli.Distilling;
 /// <param name="cancel">Stops in the middle of a stage.</param>
 internal sealed class DistillationSteps(QuantizationPlan plan, Device device, ScalarType type, int threads, Output output, CancellationToken cancel)
 {
-    /// <summary>Sequences of a text that a calibration uses, as the papers of GPTQ and AWQ have it.</summary>
-    public const int TextSequences = 128;
-
     /// <summary>What models are calibrated on instead of the samples; null for those.</summary>
     public TokenSequences? CalibrationText { get; init; }
 
@@ -48,8 +46,8 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
     /// <param name="isDone">Asked whether the folder is there already, for a calibration or none.</param>
     public void Quantize(Recipe recipe, string model, string student, string data, Func<CalibrationStream?, bool>? isDone = null)
     {
-        using var samples = recipe.Importance == Importance.None ? null : Samples(data);
-        var calibration = recipe.Importance == Importance.None ? null : Calibration(samples);
+        using var open = recipe.Importance == Importance.None ? null : OpenCalibration(data);
+        var calibration = open?.Stream;
         if (isDone?.Invoke(calibration) == true)
             return;
         var method = LayerMethods.For(recipe, device, threads);
@@ -66,8 +64,8 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
     /// <param name="data">The folder of the samples.</param>
     public void QuantizeAsLattice(int bits, string model, string target, string data)
     {
-        using var samples = Samples(data);
-        var quantizer = new PlainQuantizer(new QuipMethod(bits, threads), Calibration(samples));
+        using var calibration = OpenCalibration(data);
+        var quantizer = new PlainQuantizer(new QuipMethod(bits, threads), calibration.Stream);
         ProgressBars.Run(output, $"quantizing, QuIP#, {bits} bits", report => quantizer.Run(model, target, force: true, Bar(report), cancel));
     }
 
@@ -105,14 +103,17 @@ internal sealed class DistillationSteps(QuantizationPlan plan, Device device, Sc
             student, teacher, sequences, folder, DistillationReport.Progress(report), cancel));
     }
 
-    private SampledSequences? Samples(string data) => CalibrationText is null ? new SampledSequences(SampledData.Open(data, cancel)) : null;
-
-    private CalibrationStream Calibration(SampledSequences? samples) => new(CalibrationText ?? (ITokenSequences)samples!, new CalibrationOptions
+    private OpenCalibration OpenCalibration(string data)
     {
-        Sequences = CalibrationText is { } text ? Math.Min(text.Count, TextSequences) : Math.Min(samples!.Count, plan.CalibrationSequences),
-        Device = device,
-        DType = CalibrationOptions.TypeOn(device, type),
-    });
+        var sequences = CalibrationText ?? (ITokenSequences)new SampledSequences(SampledData.Open(data, cancel));
+        var most = CalibrationText is null ? plan.CalibrationSequences : CalibrationChoices.UsualTextSequences;
+        return new(new CalibrationStream(sequences, new CalibrationOptions
+        {
+            Sequences = Math.Min(sequences.Count, most),
+            Device = device,
+            DType = CalibrationOptions.TypeOn(device, type),
+        }), sequences);
+    }
 
     private static Relay<QuantizeProgress> Bar(Action<double, double, string> report) =>
         new(p => report(p.Done, p.Total, $"{p.Layer} error {p.RelativeError:0.00000}"));

@@ -71,19 +71,14 @@ internal sealed partial record Failure(string Code, int ExitCode, string Message
             : Usage(string.Join("; ", parsed.Errors.Select(Said).Distinct()), command, null);
     }
 
-    /// <summary>An error of the parser on one line, without the language's names of types.</summary>
+    /// <summary>An error of the parser on one line, with the option that it leaves out.</summary>
     private static string Said(ParseError error)
     {
         var said = string.Join(' ', error.Message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)).TrimEnd('.');
-        if (Unreadable().Match(said) is { Success: true } number)
-            return $"{number.Groups["name"]} is '{number.Groups["value"]}': give a {(number.Groups["type"].Value is "Double" or "Single" ? "number" : "whole number")}";
         if (Unlisted().Match(said) is { Success: true } choice && (error.SymbolResult as OptionResult ?? error.SymbolResult?.Parent as OptionResult) is { } option)
             return $"{option.Option.Name} is '{choice.Groups["value"]}': give {choice.Groups["known"].Value.Replace("' '", ", ", StringComparison.Ordinal)}";
         return said;
     }
-
-    [GeneratedRegex(@"\ACannot parse argument '(?<value>.*)' for (option|argument) '(?<name>.*)' as expected type '(System\.Nullable`1\[)?System\.(?<type>Int32|Int64|UInt32|UInt64|Double|Single)\]?'\z")]
-    private static partial Regex Unreadable();
 
     [GeneratedRegex(@"\AArgument '(?<value>.*)' not recognized\. Must be one of: '(?<known>.*)'\z")]
     private static partial Regex Unlisted();

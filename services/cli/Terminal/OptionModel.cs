@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Completions;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Numerics;
 using System.Reflection;
 
 namespace Qbb.Cli.Terminal;
@@ -93,39 +94,22 @@ internal static class OptionModel
         };
     }
 
-    /// <summary>Lets every enum's option read the names that help shows, and nothing else.</summary>
-    public static void SpellEnums(Command command)
-    {
-        foreach (var option in command.Options.Where(option => TypeOf(option).IsEnum))
-        {
-            var method = option.ValueType.IsEnum ? nameof(Spell) : nameof(SpellOptional);
-            typeof(OptionModel).GetMethod(method, BindingFlags.NonPublic | BindingFlags.Static)!.MakeGenericMethod(TypeOf(option)).Invoke(null, [option]);
-        }
-        foreach (var inner in command.Subcommands)
-            SpellEnums(inner);
-    }
-
-    /// <summary>Lets no number have separators of thousands: the parser reads 1,5 as 15.</summary>
-    public static void ReadPlainNumbers(Command command)
+    /// <summary>
+    /// Lets options read the names of enums that help shows, and plain numbers (the parser takes 1,5 for 15); what is neither is refused by the option's name.
+    /// </summary>
+    public static void SpellValues(Command command)
     {
         foreach (var option in command.Options)
         {
-            if (option is Option<double> number)
-                number.CustomParser ??= result => Number(result) ?? 0;
-            else if (option is Option<double?> optional)
-                optional.CustomParser ??= Number;
+            if (TypeOf(option) is { IsEnum: true } type)
+                typeof(OptionModel).GetMethod(nameof(SpellEnum), BindingFlags.NonPublic | BindingFlags.Static)!.MakeGenericMethod(type).Invoke(null, [option]);
+            Spell(option, Number<int>);
+            Spell(option, Number<long>);
+            Spell(option, Number<ulong>);
+            Spell(option, Number<double>);
         }
         foreach (var inner in command.Subcommands)
-            ReadPlainNumbers(inner);
-    }
-
-    private static double? Number(ArgumentResult result)
-    {
-        var text = result.Tokens[0].Value;
-        if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number))
-            return number;
-        result.AddError($"{((OptionResult)result.Parent!).Option.Name} is '{text}': give a number such as 0.5");
-        return null;
+            SpellValues(inner);
     }
 
     /// <summary>
@@ -161,11 +145,27 @@ internal static class OptionModel
         }
     }
 
-    private static void Spell<T>(Option<T> option)
-        where T : struct, Enum => option.CustomParser ??= result => Parse<T>(result) ?? default;
+    private static void SpellEnum<T>(Option option)
+        where T : struct, Enum => Spell(option, Parse<T>);
 
-    private static void SpellOptional<T>(Option<T?> option)
-        where T : struct, Enum => option.CustomParser ??= Parse<T>;
+    private static void Spell<T>(Option option, Func<ArgumentResult, T?> read)
+        where T : struct
+    {
+        if (option is Option<T> one)
+            one.CustomParser ??= result => read(result) ?? default;
+        else if (option is Option<T?> optional)
+            optional.CustomParser ??= read;
+    }
+
+    private static T? Number<T>(ArgumentResult result)
+        where T : struct, INumber<T>
+    {
+        var (text, isWhole) = (result.Tokens[0].Value, typeof(T) != typeof(double));
+        if (T.TryParse(text, isWhole ? NumberStyles.Integer : NumberStyles.Float, CultureInfo.InvariantCulture, out var number))
+            return number;
+        Refuse(result, isWhole ? "a whole number" : "a number such as 0.5");
+        return null;
+    }
 
     private static T? Parse<T>(ArgumentResult result)
         where T : struct, Enum
@@ -173,9 +173,12 @@ internal static class OptionModel
         var text = result.Tokens[0].Value;
         if (Wire.Find<T>(text) is { } value)
             return value;
-        result.AddError($"{((OptionResult)result.Parent!).Option.Name} is '{text}': give {string.Join(", ", Wire.NamesOf<T>())}");
+        Refuse(result, string.Join(", ", Wire.NamesOf<T>()));
         return null;
     }
+
+    private static void Refuse(ArgumentResult result, string known) =>
+        result.AddError($"{((OptionResult)result.Parent!).Option.Name} is '{result.Tokens[0].Value}': give {known}");
 
     private static Type TypeOf(Option option) =>
         Nullable.GetUnderlyingType(option.ValueType) ?? option.ValueType.GetElementType() ?? option.ValueType;
